@@ -33,7 +33,7 @@ def test_a_norm_that_a_face_lacks_is_left_out_with_a_note():
 def test_an_accumulator_without_faces_has_no_report() -> None:
     with pytest.raises(
         ProtocolError,
-        match="protocol 'folder' has no face to score; give its data with --data",
+        match="protocol 'folder' has no faces to score; give its data with --data",
     ):
         ErrorAccumulator(protocol("folder")).report(boxes="truth")
 

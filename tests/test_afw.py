@@ -103,7 +103,9 @@ def test_a_broken_row_of_afw_is_named(
 
 
 def test_absent_and_foreign_lists_of_afw_are_one_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"anno\.mat: absent; wanted the official AFW"):
+    with pytest.raises(
+        DataError, match=r"anno\.mat: not found; wanted the official AFW"
+    ):
         read_data("afw", tmp_path, "all")
     scipy_io = pytest.importorskip("scipy.io")
     scipy_io.savemat(tmp_path / "anno.mat", {"anno": np.zeros((2, 2))})

@@ -231,7 +231,7 @@ def test_a_size_out_of_range_is_refused(size: object) -> None:
 def test_a_mapping_needs_a_size_two_points_and_finite_numbers() -> None:
     with pytest.raises(
         InputError,
-        match="is a mapping of points and size is None; give the side of its crop",
+        match="needs the side of the crop, and size is None; give size",
     ):
         align_affine(_ibug68(), {"chin": (1, 2), "nose_tip": (3, 4)})
     with pytest.raises(
@@ -247,7 +247,7 @@ def test_a_mapping_needs_a_size_two_points_and_finite_numbers() -> None:
 
 def test_a_template_without_content_is_refused() -> None:
     with pytest.raises(
-        InputError, match="has neither points nor a square; give it one of them"
+        InputError, match="has neither points nor a square; give one of them"
     ):
         align_affine(_ibug68(), Template(64))
 
@@ -268,8 +268,8 @@ def test_a_point_the_face_does_not_have_is_named() -> None:
 @pytest.mark.parametrize(
     ("template", "wanted"),
     [
-        ("arcface112", "all source points are one point"),
-        ("ffhq256", "eyes and mouth are one"),
+        ("arcface112", "all source points coincide"),
+        ("ffhq256", "the eyes and the mouth coincide"),
     ],
 )
 def test_a_face_of_one_point_is_refused(template: str, wanted: str) -> None:

@@ -77,7 +77,7 @@ def test_an_attribute_that_nothing_states_is_refused():
     nothing = torch.zeros(2, 0)
     raw = HeadOutput(nothing, nothing, class_logits=torch.zeros(2, 3))
     with pytest.raises(
-        RecipeError, match="wants the attribute 'smiling', which no data"
+        RecipeError, match="needs the attribute 'smiling', which no data"
     ):
         task_losses(raw, {}, TASKS)
 
@@ -85,7 +85,9 @@ def test_an_attribute_that_nothing_states_is_refused():
 def test_tasks_of_a_network_that_learns_none_are_refused(tmp_path):
     recipe = recipe_of(tmp_path)
     values = recipe.model_dump() | {"model": {"kind": "conv-cascade"}}
-    with pytest.raises(RecipeError, match="training of a conv-cascade learns none"):
+    with pytest.raises(
+        RecipeError, match="training a conv-cascade this way learns none"
+    ):
         task_for(make_recipe(values))
 
 

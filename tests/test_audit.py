@@ -104,7 +104,9 @@ def test_swapped_eyes_alone_are_found_and_named(clean: Path) -> None:
     put(clean, "train/9", landmarks)
     found = only(clean)
     assert (found.severity, found.kind) == ("error", "swapped")
-    assert "the eyes are swapped: exchange left and right" in found.message
+    assert (
+        "the eyes are swapped: exchange the subject's left and right" in found.message
+    )
 
 
 @pytest.mark.parametrize("turn", [0, 45, 90, 180, -120])
@@ -172,7 +174,7 @@ def test_a_copy_moved_by_one_pixel_is_found(clean: Path) -> None:
     assert set(found) == {"duplicate", "offset"}
     assert found["offset"].severity == "error"
     assert (
-        "the points are those of test/9.png moved by (-1, -1) px"
+        "the points equal those of test/9.png shifted by (-1, -1) px"
         in found["offset"].message
     )
 
@@ -186,7 +188,7 @@ def test_two_annotations_of_one_image_one_pixel_apart_are_found(
     (found,) = audit([one, Sample(image, face() + 1, "ibug68", "a.json")]).findings
     assert (found.kind, found.file) == ("offset", "a.json")
     assert (
-        "moved by (+1, +1) px: one of the two counts from 0, the other from 1"
+        "shifted by (+1, +1) px: one of the two counts from 0, the other from 1"
         in found.message
     )
 
@@ -293,7 +295,7 @@ def test_an_exif_rotation_is_reported_and_points_of_the_stored_image_are_an_erro
     found = {f.file: f for f in audit(clean).findings if f.kind == "exif"}
     assert found["train/upright.png"].severity == "warning"
     assert (
-        "EXIF orientation 6: applied here, other tools may not"
+        "EXIF orientation 6: applied here, but maybe not by other tools"
         in found["train/upright.png"].message
     )
     assert found["train/stored.png"].severity == "error"
@@ -310,7 +312,7 @@ def test_headerless_files_are_counted_by_folder(clean: Path) -> None:
     assert (found.severity, found.kind, found.file) == ("note", "header", "train")
     assert (
         found.message
-        == "2 of 5 .pts files have no header, e.g. h0.pts; they are read all the same"
+        == "2 of 5 .pts files have no header, e.g. h0.pts; they are read anyway"
     )
 
 
@@ -328,7 +330,7 @@ def test_wrong_numbers_of_points_are_found_in_the_header_and_in_the_set(
     )
     assert (
         found["train/9.png"].message
-        == "67 points, 6 other files have 68; correct the file"
+        == "67 points, but 6 other files have 68; correct the file"
     )
 
 
@@ -362,13 +364,13 @@ def test_points_at_one_place_or_unlike_a_face_are_found(clean: Path) -> None:
     put(clean, "train/8", np.full((68, 2), 50.0))
     put(clean, "train/9", np.random.default_rng(0).uniform(20, 140, (68, 2)))
     found = {f.file: f for f in audit(clean).findings}
-    assert "68 points at one place; wanted a face" in found["train/8.png"].message
+    assert "68 points coincide; wanted a face" in found["train/8.png"].message
     assert (found["train/9.png"].severity, found["train/9.png"].kind) == (
         "warning",
         "shape",
     )
     assert (
-        "box sides from the mean face, usual is under 0.2"
+        "box sides from the mean face, usually under 0.2"
         in found["train/9.png"].message
     )
 
@@ -382,7 +384,7 @@ def test_official_counts_of_a_known_layout_are_checked(tmp_path: Path) -> None:
     }
     assert counts["common"] == (
         "warning",
-        "300W common: 1 of the official 554 faces are here; get the rest, or state it with your "
+        "300W common: 1 of the official 554 faces are here; get the rest, or report this with your "
         "results",
     )  # fmt: skip
     assert counts["challenging"][0] == "note"
@@ -429,7 +431,7 @@ def test_a_folder_without_annotations_or_none_at_all_is_an_error(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(
-        DataError, match=r"no annotation; wanted \.pts files next to images"
+        DataError, match=r"no annotations; wanted \.pts files next to images"
     ):
         audit(tmp_path)
     with pytest.raises(
@@ -520,4 +522,4 @@ def test_a_single_face_far_from_the_model_is_found(clean):
 
     (found,) = audit(clean, predict).findings
     assert (found.severity, found.kind, found.file) == ("warning", "far", first)
-    assert "20 % of the box's side from the model's" in found.message
+    assert "20 % of the box side away from the model's" in found.message

@@ -76,7 +76,7 @@ def test_a_face_of_another_scale_is_an_error(tmp_path):
     faces[3] = replace(faces[3], landmarks=faces[3].landmarks / 25)
     (finding,) = check_set(faces, grouped=False)
     assert (finding.kind, finding.file) == ("scale", "face3.png")
-    assert "times as small as usual" in finding.message
+    assert "times smaller than usual" in finding.message
 
 
 def test_persons_in_two_splits_are_an_error_if_groups_are_stated(tmp_path):
@@ -94,7 +94,7 @@ def test_a_mirror_of_names_that_the_places_contradict_is_an_error(tmp_path):
     (finding,) = check_set(samples(name), grouped=False)
     assert finding.severity == "error"
     assert "r_eye_a - l_eye_b, r_eye_b - l_eye_a" in finding.message
-    assert "state mirror in its file" in finding.message
+    assert "set mirror in its file" in finding.message
 
 
 def test_a_mirror_is_inferred_from_faces_alone():
@@ -150,9 +150,9 @@ def test_an_image_of_another_size_than_annotated_is_an_error(tmp_path):
     lines: list[str] = []
     found = audit(tmp_path, own=OwnData(note=lines.append)).findings
     (error,) = [f for f in found if f.kind == "resized"]
-    assert "of 120 x 80 pixels, this one has 60 x 40" in error.message
+    assert "of 120 x 80 pixels, but this one has 60 x 40" in error.message
     assert "multiply x by 0.5 and y by 0.5" in error.message
-    assert any("5 points without names, taken as five" in line for line in lines)
+    assert any("5 points without names, read as five" in line for line in lines)
 
 
 def test_marks_in_a_folder_are_noted(tmp_path):

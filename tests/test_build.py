@@ -96,7 +96,7 @@ def test_a_training_starts_from_safetensors(faces, tmp_path):
     (tmp_path / "broken.safetensors").write_bytes(b"nonsense")
     with pytest.raises(
         ModelError,
-        match=r"broken.safetensors: no safetensors file \(.*\); give one with weights",
+        match=r"broken.safetensors: not a safetensors file \(.*\); give one with weights",
     ):
         load_initial_weights(
             model, small(faces, init_from=str(tmp_path / "broken.safetensors"))
@@ -141,7 +141,7 @@ def test_parts_start_from_checkpoints_of_their_own(faces, tmp_path):
     [
         (
             "haed",
-            "init_parts names 'haed', which the network has not; did you mean 'head'",
+            "init_parts names 'haed', which the network does not have; did you mean 'head'",
         ),
         (
             "pyramid.0",

@@ -122,9 +122,9 @@ def test_a_plan_is_written_once_and_read_after(images, tmp_path):
 def test_other_inputs_or_options_are_refused(images, tmp_path):
     folder = OutputFolder(tmp_path / "out")
     open_plan(folder, [str(images)], {"model": "a"})
-    with pytest.raises(DataError, match=r"holds a plan of model a; choose another"):
+    with pytest.raises(DataError, match=r"contains a plan of model a; choose another"):
         open_plan(folder, [str(images)], {"model": "b"})
-    with pytest.raises(DataError, match=r"holds a plan of inputs .*/in; choose"):
+    with pytest.raises(DataError, match=r"contains a plan of inputs .*/in; choose"):
         open_plan(folder, [str(images / "0")], {"model": "a"})
 
 
@@ -141,13 +141,13 @@ def test_the_digest_depends_on_images_and_options(images, tmp_path):
 
 
 def test_a_folder_without_a_plan_has_no_status(tmp_path):
-    with pytest.raises(DataError, match="holds no plan of a bulk job"):
+    with pytest.raises(DataError, match="contains no plan of a bulk job"):
         read_status(tmp_path)
 
 
 def test_a_broken_plan_is_an_error(images, tmp_path):
     (tmp_path / PLAN).write_text("{}")
-    with pytest.raises(DataError, match="is no plan of this version"):
+    with pytest.raises(DataError, match="is not a plan of this version"):
         open_plan(OutputFolder(tmp_path), [str(images)], {})
 
 

@@ -49,5 +49,7 @@ def test_a_model_with_presence_orders_the_boxes_that_it_takes_for_faces():
 
 
 def test_a_model_without_presence_is_refused():
-    with pytest.raises(ModelError, match="'mean' predicts no presence; choose one"):
+    with pytest.raises(
+        ModelError, match="'mean' does not predict presence; choose one"
+    ):
         faces_by_presence(Predictor(MeanShapeModel()))

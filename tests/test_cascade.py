@@ -351,7 +351,7 @@ starts_per_face = 2
     assert "a model without a network; leave --int8 and --scheme out" in err
     code, _, err = call("distill", recipe, "--out", tmp_path / "other", *places)
     assert code == 1
-    assert "a cascade model, without a network to distill" in err
+    assert "a cascade model, which has no network to distill" in err
 
 
 def test_an_exported_file_predicts_as_its_checkpoint(trained, folder, tmp_path):

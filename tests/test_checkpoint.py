@@ -44,7 +44,7 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path):
     torch.save({"weights": torch.zeros(1)}, tmp_path / "foreign.pt")
     with pytest.raises(
         ModelError,
-        match=r"foreign.pt: a torch file, but no checkpoint of `lineament train`",
+        match=r"foreign.pt: a torch file, but not a checkpoint of `lineament train`",
     ):
         load_checkpoint(tmp_path / "foreign.pt")
 
@@ -56,7 +56,7 @@ def test_a_checkpoint_without_weights_or_recipe_is_refused(more, tmp_path):
     torch.save({"recipe": "{}", "step": 1} | more, tmp_path / "odd.pt")
     with pytest.raises(
         ModelError,
-        match=r"odd\.pt: (no checkpoint of `lineament train`|holds no weights)",
+        match=r"odd\.pt: (not a checkpoint of `lineament train`|holds no weights)",
     ):
         load_any(tmp_path / "odd.pt")
 

@@ -140,7 +140,7 @@ def test_a_file_that_is_absent_or_holds_no_images_is_refused(tmp_path):
     file = io.BytesIO()
     parquet.write_table(table, file)
     (tmp_path / "cifar10" / "test.parquet").write_bytes(file.getvalue())
-    with pytest.raises(DataError, match="row 0 is no image of 32 x 32"):
+    with pytest.raises(DataError, match="row 0 is not an image of 32 x 32"):
         read_cifar10(tmp_path, "test")
 
 

@@ -79,7 +79,7 @@ def test_detect_continues_after_a_broken_image_lists_it_at_the_end_and_fails(pic
     assert all(line.startswith("lineament: ") for line in lines)
     assert "absent.png: no such file or folder" in lines[0]
     assert "broken.jpg: broken or truncated" in lines[1]
-    assert lines[2] == "lineament: 2 of 5 failed; they are listed above"
+    assert lines[2] == "lineament: 2 of 5 failed, as listed above"
 
 
 def test_a_single_bad_input_is_one_line(tmp_path):
@@ -132,7 +132,7 @@ def test_detect_with_overwrite_or_other_settings_keeps_nothing(pictures, tmp_pat
     assert "(0 kept" in call(*words, "--overwrite")[2]
     code, _, err = call(*words, "--model", "fast")
     assert code == 1
-    assert "holds results of model accurate" in err
+    assert "contains results of model accurate" in err
 
 
 def test_detect_keeps_results_whose_folder_was_touched(pictures, tmp_path, monkeypatch):
@@ -206,7 +206,7 @@ def test_detect_draws_without_occluded_landmarks_if_asked(
     assert call(*words, "--no-occluded")[0] == 0
     assert drawn == [True, False, False]
     code, _, err = call("detect", pictures / "a.png", "--no-occluded")
-    assert (code, "--no-occluded needs --draw" in err) == (2, True)
+    assert (code, "--no-occluded has an effect only with --draw" in err) == (2, True)
 
 
 def test_detect_passes_the_smallest_face_to_the_predictor(
@@ -225,7 +225,7 @@ def test_detect_passes_the_smallest_face_to_the_predictor(
     other = ("--detector", "mediapipe", "--min-face", "0.1")
     code, _, err = call("detect", pictures / "a.png", *other)
     assert code == 2
-    assert "leave it out for mediapipe" in err
+    assert "omit it for mediapipe" in err
     # results of other sizes are other results
     assert call("detect", pictures / "a.png", "--out", tmp_path / "out")[0] == 0
     again = ("--out", tmp_path / "out", "--min-face", "40px")
@@ -283,7 +283,7 @@ def test_boxes_are_numbers_for_one_image_or_a_file_for_many(pictures, tmp_path):
         (["detect", "a.jpg", "--format", "coco"], "--format coco needs --out"),
         (
             ["detect", "a.jpg", "--format", "table", "--out", "x"],
-            "--format table is printed only",
+            "--format table can only be printed",
         ),
         (["detect", "a.jpg", "--format", "xml"], "xml"),
         (

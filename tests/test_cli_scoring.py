@@ -46,7 +46,7 @@ def test_models_lists_the_cards(monkeypatch):
     code, out, _ = call("models")
     assert code == 0
     rows = [re.split("  +", line) for line in out.splitlines()]
-    assert rows[0][-2:] == ["300W common NME %", "licence"]
+    assert rows[0][-2:] == ["300W common NME %", "license"]
     sizes = ["68 ibug68", "128", "-", "2.4"]
     assert rows[1] == ["fast", "landmarks", *sizes, "3.29", "Research only"]
     assert rows[2] == ["own", "face detector", *["-"] * 6]
@@ -55,7 +55,7 @@ def test_models_lists_the_cards(monkeypatch):
 
 def test_models_notes_if_none_is_installed(monkeypatch):
     monkeypatch.setattr(lineament.inference.model_files, "list_models", list)
-    assert "no model is installed" in call("models")[2]
+    assert "contains no model" in call("models")[2]
 
 
 def test_models_are_timed_alone_and_in_batches(monkeypatch):
@@ -228,7 +228,7 @@ def test_a_protocol_with_missing_images_is_scored_only_if_partial(tmp_path):
     report = json.loads(out)
     missing, scheme = report["notes"]
     assert (report["images"], missing) == (1, "missing: other.jpg")
-    assert "taken as ibug68 by their number alone" in scheme
+    assert "read as ibug68 because of their number" in scheme
 
 
 def test_the_report_folder_of_a_refused_protocol_lists_all_that_is_missing(tmp_path):

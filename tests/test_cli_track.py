@@ -232,7 +232,7 @@ def test_complete_tracks_that_were_not_converted_are_converted_by_a_resume(
     (tmp_path / "a.csv").unlink()
     code, _, err = call(*words, "--resume", "--smooth", "kalman")
     assert code == 2
-    assert "is of another video or other settings" in " ".join(err.split())
+    assert "made from another video or with other settings" in " ".join(err.split())
     assert not (tmp_path / "a.csv").exists()
 
 
@@ -266,7 +266,7 @@ def test_a_video_without_a_frame_leaves_no_files(video, tmp_path):
     (tmp_path / "v.mp4").write_bytes(video.read_bytes()[:1500])
     for _ in range(2):  # the second time as the first
         code, _, err = call("track", tmp_path / "v.mp4", "--out", tmp_path / "a.mp4")
-        assert (code, "no frame can be decoded" in err) == (1, True)
+        assert (code, "no frames can be decoded" in err) == (1, True)
     assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
 
 
@@ -286,11 +286,14 @@ def test_an_interrupted_run_survives_wrong_options(video, tmp_path):
     run.kill()
     run.wait()
     for more, message in (
-        ([], "left of an interrupted run; add --resume"),
-        (["--resume", "--frames", "3"], "3 frames, but the interrupted run has"),
+        ([], "left over from an interrupted run; add --resume"),
+        (
+            ["--resume", "--frames", "3"],
+            "3 frames, but the interrupted run already has",
+        ),
         (
             ["--rerun", str(tmp_path / "q.rec")],
-            "is not that of a recording; wanted .rrd",
+            "of a recording; wanted .rrd",
         ),
     ):
         code, _, err = call(*words, *more)
@@ -300,7 +303,7 @@ def test_an_interrupted_run_survives_wrong_options(video, tmp_path):
         writer.write(scene(), 0.0)
     code, _, err = call(*words, "--resume")
     assert code == 1
-    assert "is of another video or other settings" in err
+    assert "is from another video or other settings" in err
     assert json.loads(state.read_text())["frames"] > 5
 
 
@@ -330,7 +333,7 @@ def test_a_video_with_fewer_frames_than_it_states_is_noted(video, tmp_path):
     code, out, err = call("track", tmp_path / "half.mp4")
     done = len(out.splitlines())
     assert (code, 0 < done < 36) == (0, True)
-    assert f"states 40 frames; {done} could be read" in err
+    assert f"claims 40 frames, but only {done} could be read" in err
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -384,14 +387,17 @@ def test_a_live_address_that_falls_silent_completes_its_files(
     code, _, err = call("track", "http://127.0.0.1/live", "--out", tmp_path / "a.csv")
     assert (
         code,
-        "no more frames came (Connection timed out); the files are complete so far"
+        "the frames stopped (Connection timed out); the files are complete up to there"
         in " ".join(err.split()),
     ) == (0, True)
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 1 + sent
     assert sorted(path.name for path in tmp_path.glob("a.*")) == ["a.csv", "a.jsonl"]
     sent = 0
     code, _, err = call("track", "http://127.0.0.1/live", "--out", tmp_path / "b.csv")
-    assert (code, "no frame came (Connection timed out)" in " ".join(err.split())) == (
+    assert (
+        code,
+        "no frames received (Connection timed out)" in " ".join(err.split()),
+    ) == (
         1,
         True,
     )
@@ -429,7 +435,7 @@ main()
             "--format csv and --out a.jsonl name different formats",
         ),
         (("--trails", "--out", "a.jsonl"), "--trails needs a video as --out"),
-        (("--out", "a.txt"), "no file is written with the suffix '.txt'; wanted .mp4"),
+        (("--out", "a.txt"), "unsupported suffix '.txt'; wanted .mp4"),
         (("--smooth", "median"), "'median' is not one of"),
         (
             ("--resume", "--out", "b.jsonl"),
@@ -529,9 +535,9 @@ def test_stability_is_measured_of_videos_and_tracks(video, tmp_path):
     assert out.splitlines()[-1].split()[-4:] == ["5", "0", "0", "0"]
     code, _, err = call("stability", video, "--reference", tmp_path / "raw.jsonl")
     assert code == 2
-    assert "--reference is for a file of tracks" in " ".join(err.split())
+    assert "--reference is only for a file of tracks" in " ".join(err.split())
     code, _, err = call(
         "stability", tmp_path / "a.jsonl", video, "--truth", tmp_path / "raw.jsonl"
     )
     assert code == 2
-    assert "--reference and --truth are for one file" in " ".join(err.split())
+    assert "--reference and --truth need exactly one file" in " ".join(err.split())

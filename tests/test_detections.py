@@ -46,8 +46,12 @@ def test_no_face_still_has_the_scheme():
             "five",
             r"wanted finite \(3, 5, 2\), the points of five",
         ),
-        (np.zeros((3, 5, 2)), None, "have a scheme or landmarks alone; wanted both"),
-        (None, "five", "have a scheme or landmarks alone; wanted both"),
+        (
+            np.zeros((3, 5, 2)),
+            None,
+            "have only a scheme or only landmarks; wanted both",
+        ),
+        (None, "five", "have only a scheme or only landmarks; wanted both"),
     ],
 )
 def test_landmarks_that_do_not_fit_the_boxes_or_the_scheme_are_refused(

@@ -91,7 +91,7 @@ def test_maps_of_height_1_cannot_teach_distributions(faces, tmp_path):
     spotted = run("train", recipe, tmp_path / "teacher")
     with pytest.raises(
         RecipeError,
-        match=r"have height 1, the student's are distributions; set model\.head = 'gaussi",
+        match=r"have peaks of 1, but the student's are distributions; set model\.head = 'gaussi",
     ):
         trainer(
             small(faces, {"teacher": str(spotted), "pixel_wise": 1.0}), tmp_path / "run"
@@ -196,7 +196,7 @@ def test_faces_without_annotations_are_learned_from_the_teacher(
     assert losses["total"] == losses["heatmap_kl"] > 0
     with pytest.raises(
         RecipeError,
-        match=r"data\.0 \(folder\) is not annotated, and there is no teacher",
+        match=r"data\.0 \(folder\) is not annotated, but there is no teacher",
     ):
         task_for(make_recipe(small(faces).model_dump() | {"data": data}))
     with pytest.raises(RecipeError, match=r"name one in .* and use lineament distill"):
@@ -318,7 +318,9 @@ def test_a_student_learns_from_a_teacher_of_joined_schemes(faces, tmp_path):
     more = small(faces, {"teacher": str(few), "landmarks": 1.0}).model_copy(
         update={"scheme": "ibug68_helen194"}
     )
-    with pytest.raises(RecipeError, match="predicts ibug68, the student ibug68_helen1"):
+    with pytest.raises(
+        RecipeError, match="predicts ibug68, but the student predicts ibug68_helen"
+    ):
         trainer(more, tmp_path / "reverse")
 
 
@@ -368,7 +370,7 @@ def test_cached_teacher_landmarks_move_with_the_crop(augment, faces, teacher, tm
 
 def test_a_cached_teacher_gives_landmarks_only(faces, teacher, tmp_path):
     recipe = small(faces, {"teacher": str(teacher), "heatmap_kl": 1.0, "cached": True})
-    with pytest.raises(RecipeError, match="cached, which keeps landmarks only"):
+    with pytest.raises(RecipeError, match="cached, which keeps only landmarks"):
         task_for(recipe)
 
 
@@ -544,7 +546,7 @@ def test_a_mask_is_one_rectangle_in_the_given_share_of_crops():
     [
         ({"heatmap_kl": 1.0}, {}, "and the teacher ''; give both or neither"),
         ({"teacher": "T"}, {}, "give both or neither"),
-        ({"peer_kl": 1.0}, {}, "peer_kl and one student; set students = 2"),
+        ({"peer_kl": 1.0}, {}, "peer_kl, but only one student; set students = 2"),
         (
             {"teacher": "T", "pixel_wise": 1.0},
             {"head": "coordinates"},
@@ -574,7 +576,7 @@ def test_a_teacher_without_heatmaps_is_refused(faces, tmp_path):
     )
     teacher = run("train", coordinates, tmp_path / "teacher")
     with pytest.raises(
-        RecipeError, match="has no heatmaps; leave pixel_wise and heatmap_kl out"
+        RecipeError, match="has no heatmaps; remove pixel_wise and heatmap_kl"
     ):
         trainer(
             small(faces, {"teacher": str(teacher), "pixel_wise": 1.0}), tmp_path / "run"
@@ -586,7 +588,7 @@ def test_an_onnx_teacher_cannot_be_compared_by_heatmaps(faces, teacher, tmp_path
     given = {"teacher": str(tmp_path / "exported.onnx"), "heatmap_kl": 1.0}
     with pytest.raises(
         RecipeError,
-        match="is an ONNX file, which gives landmarks alone and not heatmap_kl",
+        match="is an ONNX file, which provides only landmarks and not heatmap_kl",
     ):
         trainer(small(faces, given), tmp_path / "run")
 

@@ -203,7 +203,7 @@ def test_a_package_whose_files_are_gone_is_installed_by_force(
     spec = ModuleSpec("numpy", None)  # as of an empty folder
     monkeypatch.setattr(doctor, "find_spec", lambda name: spec)
     check = _named(diagnose(speed=False), "numpy")
-    assert (check.status, check.found) == ("failed", "2.4.0, but its files are gone")
+    assert (check.status, check.found) == ("failed", "2.4.0, but its files are missing")
     assert check.advice == (
         "type: pip install --force-reinstall --no-deps 'numpy<3,>=1.26'"
     )
@@ -289,11 +289,11 @@ def test_changed_missing_and_uncarded_weights_fail(
     # the first twelve digits of SHA-256 of "abc", from FIPS 180-2's example
     assert (
         checks["changed"].found
-        == "its sha256 is ba7816bf8f01..., its card's 000000000000..."
+        == "its sha256 is ba7816bf8f01..., but its card states 000000000000..."
     )
-    assert checks["missing"].found == "its card is here, missing.onnx is not"
+    assert checks["missing"].found == "its card exists, but missing.onnx is missing"
     for name in ("uncarded", "garbled", "listed"):
-        assert checks[name].found.startswith("no readable card states its sha256")
+        assert checks[name].found.startswith("no readable card with its sha256")
 
 
 def test_a_speed_check_gives_the_median_milliseconds(

@@ -112,7 +112,7 @@ def test_a_resumed_detector_equals_an_unbroken_one(root, tmp_path):
 
 def test_a_recipe_without_windows_without_a_face_is_refused(root, tmp_path):
     recipe = recipe_of(root / "faces", 1).model_copy(update={"presence": None})
-    with pytest.raises(RecipeError, match="a dpm-cnn wants"):
+    with pytest.raises(RecipeError, match="a dpm-cnn needs"):
         make_trainer(recipe, tmp_path / "run", root, root / "cache")
 
 

@@ -270,7 +270,7 @@ def test_a_write_that_fails_leaves_only_the_old_file(
     monkeypatch.setattr(Image.Image, "save", half)
     with pytest.raises(
         ImageError,
-        match=r"cannot be written \(No space left on device\); choose another place",
+        match=r"cannot be written \(No space left on device\); choose another path",
     ):
         save_image(path, _smooth())
     assert path.read_bytes() == before

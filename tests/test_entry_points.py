@@ -131,7 +131,7 @@ def test_a_detector_of_another_package_is_chosen_by_name(package, tmp_path):
     assert '"box": [0.0, 0.0, 20.0, 20.0], "score": 0.9' in out
     code, _, err = call(*words, "--min-face", "40px")
     assert code == 2
-    assert "leave it out for fake-corner" in " ".join(err.split())
+    assert "omit it for fake-corner" in " ".join(err.split())
 
 
 def test_a_reader_of_another_package_is_chosen_by_name(package):

@@ -392,7 +392,7 @@ def test_samples_that_do_not_fit_the_protocol_are_refused() -> None:
     short = sample(0, "a.jpg", landmarks=shape(0)[:51])
     with pytest.raises(
         ProtocolError,
-        match=r"a.jpg: the truth has 51 points, ibug68 has 68; protocol '300w-common'",
+        match=r"a.jpg: the truth has 51 points, but ibug68 has 68; protocol '300w-common'",
     ):
         score(lambda image, boxes: faces(face(shape(0))), [short])
 
@@ -400,7 +400,7 @@ def test_samples_that_do_not_fit_the_protocol_are_refused() -> None:
 def test_predictions_of_the_wrong_length_are_refused() -> None:
     with pytest.raises(
         ProtocolError,
-        match=r"51 landmarks were predicted, protocol '300w-common' has 68 \(ibug68\)",
+        match=r"51 landmarks were predicted, but protocol '300w-common' has 68 \(ibug68\)",
     ):
         score(lambda image, boxes: faces(face(shape(0)[:51])), [sample(0)])
 
@@ -462,15 +462,16 @@ def test_a_tracker_gets_the_frames_of_each_video_in_order_with_their_time(
 
 def test_tracked_boxes_need_a_tracker_and_frames_in_order(tmp_path: Path) -> None:
     path = made_video(tmp_path / "a.avi", 3)
-    with pytest.raises(ProtocolError, match="want a Tracker, not a Predictor"):
+    with pytest.raises(ProtocolError, match="need a Tracker, not a Predictor"):
         score(Oracle([]), frames_of(path, [0]), "300vw-1", boxes="tracked")
     with pytest.raises(
         ProtocolError,
-        match=r"a\.avi#0 does not come after a\.avi#2; tracked boxes want frames in order",
+        match=r"a\.avi#0 does not come after a\.avi#2; tracked boxes need frames in order",
     ):
         score(Following(), frames_of(path, [2, 0]), "300vw-1", boxes="tracked")
     with pytest.raises(
-        ProtocolError, match="tracked boxes are for videos, these faces are of images"
+        ProtocolError,
+        match="tracked boxes are for videos, but these faces are from images",
     ):
         score(Following(), [sample(1)], boxes="tracked")
 

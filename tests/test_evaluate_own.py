@@ -84,7 +84,7 @@ def test_the_command_takes_a_file_of_annotations(tmp_path):
     report = json.loads(shown)
     assert report["protocol"] == "folder"
     assert len(report["per_image"]) == 3
-    assert any("by their number alone" in note for note in report["notes"])
+    assert any("because of their number" in note for note in report["notes"])
 
 
 def test_the_file_of_a_test_set_is_taken_and_others_are_listed(tmp_path):
@@ -92,7 +92,7 @@ def test_the_file_of_a_test_set_is_taken_and_others_are_listed(tmp_path):
         write_coco(tmp_path / name)
     assert len(read_protocol("folder", tmp_path).samples) == 3
     shutil.move(tmp_path / "test", tmp_path / "val")
-    with pytest.raises(ProtocolError, match="2 files of annotations"):
+    with pytest.raises(ProtocolError, match="2 annotation files"):
         read_protocol("folder", tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no annotations"):

@@ -117,7 +117,7 @@ def test_faces_of_two_schemes_do_not_go_together():
         SchemeError, match="face 1 is five, not ibug68; wanted faces of one scheme"
     ):
         Faces((a_face(points=68, scheme="ibug68"), a_face()), "ibug68", 68)
-    with pytest.raises(ShapeError, match="face 0 has 4 landmarks; wanted 5, as stated"):
+    with pytest.raises(ShapeError, match="face 0 has 4 landmarks; wanted 5"):
         Faces((a_face(points=4),), "five", 5)
 
 

@@ -87,7 +87,7 @@ def test_the_result_does_not_depend_on_the_batch():
 def test_a_mirror_of_another_scheme_is_refused():
     with pytest.raises(
         ShapeError,
-        match="the model predicts 5 points, mirror has 68; give its own scheme's mirror",
+        match="the model predicts 5 points, but mirror has 68; give the mirror of its own scheme",
     ):
         predict_with_flip(find_painted, scheme("ibug68").mirror)(painted(FIVE)[None])
 

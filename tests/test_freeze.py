@@ -89,6 +89,9 @@ def test_a_frozen_part_predicts_the_same_twice_in_training():
     [("head.uot", "head.out"), ("backbon", "backbone"), ("head.ou", "head.out")],
 )
 def test_a_part_that_is_not_there_is_refused_by_name(part, nearest, faces, tmp_path):
-    message = rf"train\.freeze names '{part}', which the network has not; did you mean '{nearest}'"
+    message = (
+        rf"train\.freeze names '{part}', which the network does not have; "
+        f"did you mean '{nearest}'"
+    )
     with pytest.raises(RecipeError, match=message):
         trainer(small(faces, **{"train.freeze": [part]}), tmp_path / "run")

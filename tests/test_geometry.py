@@ -296,7 +296,7 @@ def test_a_fit_is_the_best_in_least_squares():
         (
             [[3, 3], [3, 3]],
             [[0, 0], [1, 1]],
-            "all source points are one point; wanted at least two different ones",
+            "all source points coincide; wanted at least two different points",
         ),
         ([[0, 0, 0]], [[1, 1]], r"source points have shape \(1, 3\)"),
     ],

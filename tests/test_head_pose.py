@@ -300,19 +300,19 @@ def test_head_pose_names_the_chin_that_inner_points_lack() -> None:
 def test_points_without_extent_are_refused() -> None:
     with pytest.raises(
         ShapeError,
-        match="the landmarks lie on one line or point; wanted those of a face",
+        match="the landmarks coincide or are on one line; wanted landmarks of a face",
     ):
         head_pose(_face(np.full((68, 2), 5.0)), SIZE)
-    with pytest.raises(ShapeError, match="the landmarks lie on one line or point"):
+    with pytest.raises(ShapeError, match="the landmarks coincide or are on one line"):
         head_pose(_face(np.arange(136.0).reshape(68, 2)), SIZE)
     with pytest.raises(
         ShapeError,
-        match="the corners of the right eye are one point; wanted two different ones",
+        match="the corners of the right eye coincide; wanted two different points",
     ):
         eye_openness(_face(np.zeros((68, 2))))
     with pytest.raises(
         ShapeError,
-        match="the corners of the mouth are one point; wanted two different ones",
+        match="the corners of the mouth coincide; wanted two different points",
     ):
         mouth_openness(_face(np.zeros((68, 2))))
 
@@ -343,7 +343,7 @@ def test_landmarks_that_no_pose_fits_are_refused(
 
     monkeypatch.setattr(cv2, "solvePnP", fails)
     with pytest.raises(
-        ShapeError, match="no head pose fits the landmarks; wanted those of a face"
+        ShapeError, match="no head pose fits the landmarks; wanted landmarks of a face"
     ):
         head_pose(_posed(0, 0, 0), SIZE)
 

@@ -63,7 +63,7 @@ def test_a_file_without_permission_is_one_clear_line(
 
         monkeypatch.setattr(Path, "open", deny)
     with pytest.raises(
-        ImageError, match=r"secret\.jpg: may not be read; check its permissions"
+        ImageError, match=r"secret\.jpg: permission denied; check its permissions"
     ):
         read_image(path)
 
@@ -210,9 +210,7 @@ def test_a_file_object_is_read_from_its_position() -> None:
 def test_a_file_object_at_its_end_is_named_with_the_remedy() -> None:
     file = io.BytesIO()
     Image.fromarray(PICTURE).save(file, "PNG")
-    message = (
-        rf"BytesIO object: at its end, after {file.tell()} bytes; call its seek\(0\)"
-    )
+    message = rf"BytesIO object: already at its end, after {file.tell()} bytes; call its seek\(0\)"
     with pytest.raises(ImageError, match=message):
         read_image(file)
 

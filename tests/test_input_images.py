@@ -142,7 +142,7 @@ def test_boxes_are_given_per_image_and_an_image_without_is_an_error(pictures):
         True,
         False,
     ]
-    assert "1.jpg: no boxes given for it; name it in the file of boxes" in str(
+    assert "1.jpg: no boxes given for this image; add it to the file of boxes" in str(
         results[1][2]
     )
 

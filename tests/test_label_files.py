@@ -114,7 +114,7 @@ def test_a_file_of_another_origin_is_read_by_its_statement(tmp_path):
     back = read_data("coco", tmp_path / "coco", "all", stated)
     # such as CVAT's export to COCO, which keeps CVAT's coordinates
     assert np.allclose(back[0].landmarks, five[0].landmarks - 0.5)
-    with pytest.raises(DataError, match="states its own first_pixel"):
+    with pytest.raises(DataError, match="defines its own first_pixel"):
         read_data("300w", tmp_path, "train", OwnData(first_pixel=1.0))
 
 
@@ -144,9 +144,11 @@ def test_labels_of_label_studio_are_numbered_in_the_order_of_the_scheme():
 def test_what_cannot_be_written_is_one_line(tmp_path):
     five = samples(tmp_path, "five", missing=False)
     other = samples(tmp_path, "ibug68", missing=False)
-    with pytest.raises(DataError, match="no face to write"):
+    with pytest.raises(DataError, match="no faces to write"):
         write_label_files([], "coco", tmp_path / "o")
-    with pytest.raises(DataError, match=r"faces of five, ibug68; write one file"):
+    with pytest.raises(
+        DataError, match=r"several schemes .five, ibug68.; write one file"
+    ):
         write_label_files([*five, *other], "coco", tmp_path / "o")
     with pytest.raises(DataError, match="is a frame of"):
         write_label_files([replace(five[0], frame=3)], "coco", tmp_path / "o")

@@ -87,7 +87,7 @@ def test_negative_coordinates_are_no_points(tmp_path: Path) -> None:
 
 def test_absent_and_broken_lists_of_lfpw_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"train\.csv: absent; wanted the official list"
+        DataError, match=r"train\.csv: not found; wanted the official list"
     ):
         read_data("lfpw", tmp_path, "train35")
     make_lfpw(tmp_path, "http://a.org/a.jpg\taverage\t1\t2\t0")

@@ -200,7 +200,7 @@ def test_the_total_is_the_sum_of_its_weighted_parts():
 def test_a_loss_without_its_head_names_the_head_it_needs(name):
     with pytest.raises(
         RecipeError,
-        match=f"the loss '{name}' wants the head '(heatmap2d|gaussian2d|attentive1d(-gaussian)?)'",
+        match=f"the loss '{name}' needs the head '(heatmap2d|gaussian2d|attentive1d(-gaussian)?)'",
     ):
         LOSSES[name](HeadOutput(TRUTH, torch.ones(2, 2)), TRUTH, STRIDE, SIGMA)
 

@@ -102,7 +102,7 @@ def test_a_folder_is_found_below_the_data_root_here_or_anywhere(tmp_path, monkey
         assert len(read_part("folder", tmp_path / "root", "", "ibug68", folder)) == 1
     with pytest.raises(
         DataError,
-        match=r"no folder 'elsewhere', neither at .*elsewhere nor at elsewhere; give",
+        match=r"no folder 'elsewhere' at .*elsewhere or elsewhere; give",
     ):
         read_part("folder", tmp_path / "root", "", "ibug68", "elsewhere")
 
@@ -122,7 +122,7 @@ def test_own_data_need_no_data_root(tmp_path):
 def test_a_reader_without_a_folder_of_its_own_asks_for_one(tmp_path):
     with pytest.raises(
         DataError,
-        match="the data set 'folder' has no folder of its own; give one: folder =",
+        match="the data set 'folder' has no default folder; set one: folder =",
     ):
         read_part("folder", tmp_path, "", "ibug68")
 
@@ -151,7 +151,7 @@ def test_test_data_are_refused_for_training(tmp_path):
     part = recipe.DataPart(reader="folder", folder="Talking_Face")
     with pytest.raises(
         RecipeError,
-        match="folder holds frames of talking_face, which is test data; leave it out",
+        match="folder contains frames of talking_face, which is test data; remove it",
     ):
         read_mixture([part], "ibug68", tmp_path, tmp_path / "cache")
 
@@ -166,7 +166,7 @@ def test_unknown_readers_parts_and_schemes_are_refused(tmp_path):
         read_part("300w", tmp_path, "trian", "ibug68")
     with pytest.raises(
         DataError,
-        match="the data set 'talking-face' was named without a part; choose one of",
+        match="the data set 'talking-face' needs a part; choose one of",
     ):
         read_part("talking-face", tmp_path, "", "ibug68")
     with pytest.raises(SchemeError, match="cannot convert ibug68 to mediapipe478"):

@@ -27,7 +27,7 @@ def test_absent_models_are_one_true_message(weights, exists):
     with pytest.raises(ModelError) as caught:
         Predictor("accurate")
     assert str(caught.value) == (
-        f"the models of the package are absent: no .onnx file in {weights}; {REINSTALL}"
+        f"the packaged models are missing: no .onnx file in {weights}; {REINSTALL}"
     )
 
 
@@ -44,4 +44,4 @@ def test_an_empty_file_is_named_as_that(weights, tmp_path):
         path.write_bytes(b"")
         with pytest.raises(ModelError) as caught:
             open_session(path)
-        assert str(caught.value) == f"{path}: an empty file, no model; {remedy}"
+        assert str(caught.value) == f"{path}: an empty file, not a model; {remedy}"

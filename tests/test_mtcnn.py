@@ -166,7 +166,7 @@ def test_photos_that_show_nothing_surely_make_no_windows(tmp_path):
     path = tmp_path / "a.png"
     cv2.imwrite(str(path), np.zeros((40, 40, 3), np.uint8))
     unknown = Photo(path, "people", np.zeros((0, 4)), "a", all_labeled=False)
-    with pytest.raises(DataError, match="1 photos without a labeled face"):
+    with pytest.raises(DataError, match="none of the 1 photos has labeled faces"):
         WindowMaker([unknown], ImageCache(tmp_path, [unknown]), 12, 1, PLAIN)
 
 
@@ -500,7 +500,7 @@ def test_recipes_that_cannot_be_trained_say_why(runs, faces, tmp_path, monkeypat
         make_trainer(recipe(2, faces=faces), *places)
     third = recipe(3, faces=faces, init_from=str(first))
     with pytest.raises(
-        RecipeError, match=r"has no network 'refine', and model\.stages"
+        RecipeError, match=r"has no network 'refine', but model\.stages"
     ):
         make_trainer(third, *places)
     with pytest.raises(RecipeError, match="scheme is ibug68; an mtcnn has five"):
@@ -622,7 +622,7 @@ def test_wrong_files_and_crops_are_refused(exported, runs, tmp_path):
     model = load_model(path)
     with pytest.raises(ShapeError, match=r"crops are uint8 \(2, 40, 40, 3\)"):
         model.predict(np.zeros((2, 40, 40, 3), np.uint8))
-    with pytest.raises(ShapeError, match="model 'tiny' keeps none"):
+    with pytest.raises(ShapeError, match="model 'tiny' has none"):
         model.predict(np.zeros((1, 48, 48, 3), np.uint8), np.zeros((1, 2, 3, 4)))
     with pytest.raises(ShapeError, match="wanted uint8"):
         MtcnnDetector(path)(np.zeros((9, 9), np.uint8))

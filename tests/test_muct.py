@@ -68,7 +68,7 @@ def test_broken_tables_of_muct_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"csv:2: .*; wanted x00, y00 to x75, y75"):
         read_data("muct", tmp_path, "all")
     make_muct(tmp_path, row("anna", shape(76)))
-    with pytest.raises(DataError, match="csv:2: 'anna' is not a name of MUCT; wanted"):
+    with pytest.raises(DataError, match="csv:2: 'anna' is not a MUCT name; wanted"):
         read_data("muct", tmp_path, "all")
     text(tmp_path / "muct-landmarks/muct76-opencv.csv", "name,tag\n")
     with pytest.raises(DataError, match="no column x00, y75; wanted name, x00, y75"):

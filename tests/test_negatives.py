@@ -165,12 +165,14 @@ def test_broken_candidates_name_the_command_that_writes_them(text, tmp_path):
     path = tmp_path / "candidates.json"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(DataError, match="write it by `lineament candidates`"):
+    with pytest.raises(DataError, match="write it with `lineament candidates`"):
         read_candidates(path)
 
 
 def test_photos_that_are_not_here_are_refused(root, tmp_path):
-    with pytest.raises(RecipeError, match="of which no photo is here; leave those out"):
+    with pytest.raises(
+        RecipeError, match=r"no training photos for presence.photos = .*background"
+    ):
         read_negatives(PresenceSettings(photos=("background",)), 5, root, tmp_path)
 
 

@@ -101,7 +101,7 @@ def test_absent_images_are_an_error_that_lists_where_they_were_looked_for(
     with pytest.raises(DataError) as error:
         read_part("coco", tmp_path, "", four, str(path), own=needing(four))
     message = str(error.value)
-    assert "1 of 1 images are not found, e.g. 'a.jpg'" in message
+    assert "1 of 1 images were not found, e.g. 'a.jpg'" in message
     assert str(tmp_path / "set/images") in message
     assert 'pictures = "..."' in message
     picture(tmp_path / "elsewhere/a.jpg")
@@ -138,15 +138,17 @@ def test_names_of_no_scheme_are_refused(tmp_path):
     names = [f"{side}_{i}" for side in ("left", "right") for i in range(10)] + ["tip"]
     table = coco(shape(21), names)
     path = write_json(tmp_path / "a.json", table)
-    with pytest.raises(DataError, match=r"21 points with names of no known scheme"):
+    with pytest.raises(DataError, match=r"names of the 21 points fit no known scheme"):
         read_data("coco", path, "all")
-    with pytest.raises(DataError, match=r"category 'face': the points left_0, .* none"):
+    with pytest.raises(
+        DataError, match=r"category 'face': aflw21 has no points left_0, "
+    ):
         read_data("coco", path, "all", OwnData(scheme="aflw21"))
 
 
 def test_some_points_of_a_scheme_are_enough_only_if_it_is_stated_or_wanted(tmp_path):
     path = write_json(tmp_path / "a.json", coco(POINTS[:1], ["nose_tip"]))
-    with pytest.raises(DataError, match="1 points with names of no known scheme"):
+    with pytest.raises(DataError, match="names of the 1 points fit no known scheme"):
         read_data("coco", path, "all")
     (face,) = read_data("coco", path, "all", OwnData(wanted="five"))
     assert np.isfinite(face.landmarks).all(1).tolist() == [
@@ -164,7 +166,7 @@ def test_a_number_of_points_alone_is_taken_with_a_note(tmp_path):
     (face,), lines = notes_of(read_data, "coco", path, "all")
     assert face.scheme == "aflw21"
     assert len(lines) == 1
-    assert "21 points without names, taken as aflw21 by their number alone" in lines[0]
+    assert "21 points without names, read as aflw21 because of their number" in lines[0]
     _, lines = notes_of(read_data, "coco", path, "all", scheme="aflw21")
     assert lines == []
 
@@ -184,12 +186,12 @@ def test_the_scheme_of_the_model_goes_before_others_of_as_many_points(tmp_path):
 def test_a_stated_scheme_must_have_that_number_of_points(tmp_path, four):
     picture(tmp_path / "a.png")
     (tmp_path / "a.pts").write_text(format_pts(shape(5)))
-    with pytest.raises(DataError, match=r"5 points; four-of-readers has 4: state"):
+    with pytest.raises(DataError, match=r"5 points, but four-of-readers has 4; give"):
         read_data("folder", tmp_path, "all", OwnData(scheme=four))
 
 
 def test_a_known_data_set_states_its_own_scheme(tmp_path):
-    with pytest.raises(DataError, match="WFLW states its own scheme; leave scheme out"):
+    with pytest.raises(DataError, match="WFLW defines its own scheme; remove scheme"):
         read_data("wflw", tmp_path, "train", OwnData(scheme="ibug68"))
 
 
@@ -210,8 +212,8 @@ def test_of_several_categories_the_one_that_fits_is_read(tmp_path):
     path = write_json(tmp_path / "a.json", two_categories())
     (face,), lines = notes_of(read_data, "coco", path, "all", wanted="five")
     assert face.scheme == "five"
-    assert "of the categories" in lines[0]
-    assert "'face' is read" in lines[0]
+    assert "categories " in lines[0]
+    assert "; reading 'face'" in lines[0]
 
 
 def test_of_several_that_do_not_fit_one_must_be_named(tmp_path):
@@ -231,7 +233,7 @@ def test_crowds_are_left_out_and_counted(tmp_path):
         read_data, "coco", write_json(tmp_path / "a.json", table), "all", scheme="five"
     )
     assert len(faces) == 1
-    assert lines == [f"{tmp_path / 'a.json'}: 1 annotations of crowds are left out"]
+    assert lines == [f"{tmp_path / 'a.json'}: 1 crowd annotations are skipped"]
 
 
 def test_dlib_boxes_to_ignore_are_left_out_and_counted(tmp_path):
@@ -244,7 +246,7 @@ def test_dlib_boxes_to_ignore_are_left_out_and_counted(tmp_path):
     )
     faces, lines = notes_of(read_data, "dlib", tmp_path, "all", scheme="five")
     assert len(faces) == 1
-    assert "1 boxes that are marked to be ignored are left out" in lines[0]
+    assert "1 boxes marked as ignored are skipped" in lines[0]
 
 
 # marks of points that nobody annotated
@@ -316,7 +318,7 @@ def test_a_shape_of_several_points_is_a_face_in_their_order(tmp_path):
     (face,), lines = notes_of(read_data, "cvat", path, "all")
     assert face.scheme == "five"
     assert np.array_equal(face.landmarks, shape(5))
-    assert "by their number alone" in lines[0]
+    assert "because of their number" in lines[0]
 
 
 def test_single_points_are_a_face_by_their_group(tmp_path, four):
@@ -390,7 +392,7 @@ def test_the_last_annotation_counts_and_predictions_only_without_one(tmp_path, f
     write_json(path, [task])
     (face,), lines = notes_of(read_data, "label-studio", path, "all", wanted=four)
     assert np.allclose(face.landmarks, POINTS)
-    assert "predictions of 1 tasks that nobody annotated are read" in lines[0]
+    assert "for 1 tasks without annotations, the predictions are read" in lines[0]
 
 
 @pytest.mark.parametrize(
@@ -441,7 +443,7 @@ def test_yolo_labels_of_two_numbers_per_point_mark_absent_ones_by_0(tmp_path, fo
 
 
 def test_broken_yolo_labels_are_one_line(tmp_path, four):
-    with pytest.raises(DataError, match="no label; wanted"):
+    with pytest.raises(DataError, match="no labels; wanted"):
         read_data("yolo", tmp_path, "all")
     picture(tmp_path / "a.jpg")
     text(tmp_path / "data.yaml", "kpt_shape: [4, 3]")
@@ -504,8 +506,8 @@ def test_persons_are_kept_together_by_column_folder_or_pattern(group, wanted, tm
     ("group", "message"),
     [
         ("persn", "no column 'persn' to group by; did you mean 'person'"),
-        ("3", "in 2 folders, and group is folder 3"),
-        (r"q(\d+)/", "the pattern .* of group does not match"),
+        ("3", "in 2 folders, but group is folder 3"),
+        (r"q(\d+)/", "the group pattern .* does not match"),
     ],
 )
 def test_a_group_that_is_absent_is_one_line(group, message):

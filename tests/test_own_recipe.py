@@ -92,7 +92,7 @@ def test_splits_are_known_by_the_names_of_files_and_folders(tmp_path):
     splits = {each.split for each in find_annotations(tmp_path)}
     assert splits == {"train", "validation", "test"}
     coco_file(tmp_path / "train2/_annotations.coco.json", shape(4), [])
-    with pytest.raises(DataError, match="4 files of annotations"):
+    with pytest.raises(DataError, match="4 annotation files"):
         find_annotations(tmp_path)
 
 
@@ -136,7 +136,7 @@ def test_21_points_that_are_not_those_of_aflw_are_not_taken_for_them(tmp_path):
     lines = []
     _, made = read_own_faces(find_annotations(tmp_path)[0], "other21", lines.append)
     assert made.mirror[0] == 9
-    assert "as many as aflw21 has" in lines[0]
+    assert "as many points (21) as aflw21" in lines[0]
 
 
 def test_68_points_are_of_the_known_scheme(tmp_path):
@@ -197,7 +197,7 @@ def test_annotations_of_a_test_set_are_left_out(tmp_path):
     parts = read_recipe(made.path).data
     assert [Path(part.folder).name for part in parts] == ["train.csv", "valid.csv"]
     assert [part.validation for part in parts] == [False, True]
-    assert any("test.csv: left out" in line for line in lines)
+    assert any("test.csv: skipped" in line for line in lines)
 
 
 def test_without_weights_the_start_is_stated_or_refused(tmp_path, monkeypatch):
@@ -220,7 +220,7 @@ def test_without_weights_the_start_is_stated_or_refused(tmp_path, monkeypatch):
         own_recipe._start(path, 40, lines.append)
     monkeypatch.setattr(own_recipe, "imagenet_file", lambda name: tmp_path)
     assert own_recipe._start(path, 40, lines.append) == ""
-    assert "a larger error" in lines[1]
+    assert "the error will be larger" in lines[1]
 
 
 def test_photos_become_a_model_in_one_command(tmp_path, tiny, monkeypatch):

@@ -101,7 +101,7 @@ def test_the_command_checks_the_data_of_a_recipe(tmp_path):
     given = ("--check-data", "--data", tmp_path, "--cache", tmp_path / "cache")
     code, shown, noted = call("export", path, *given)
     assert code == 0
-    assert shown == "folder: 2 validation faces; enough to export\n"
+    assert shown == "folder: 2 validation faces, enough to export\n"
     assert "1 faces to train on, 2 for validation" in noted
 
 

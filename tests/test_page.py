@@ -139,9 +139,9 @@ def test_a_failure_of_npm_is_one_line(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("models", "message"),
     [
-        (["fast", "fast"], "models of one name: fast, fast"),
-        (["mean.safetensors"], "a page runs ONNX models alone"),
-        (["detector"], "a face detector, not a model of landmarks"),
+        (["fast", "fast"], "two models have the same name: fast, fast"),
+        (["mean.safetensors"], "a page runs only ONNX models"),
+        (["detector"], "a face detector, not a landmark model"),
         (["fsat"], "did you mean 'fast'"),
     ],
 )

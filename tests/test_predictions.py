@@ -140,7 +140,7 @@ def test_a_file_that_lacks_a_face_is_refused_or_noted(tmp_path: Path) -> None:
     samples = [sample("a.jpg"), sample("b.jpg")]
     with pytest.raises(
         ProtocolError,
-        match=r"'b.jpg' is missing of the 2 faces of protocol 'folder'; predict",
+        match=r"'b.jpg' is missing from the 2 faces of protocol 'folder'; predict",
     ):
         score_predictions("folder", path, samples)
     report = score_predictions("folder", path, samples, partial=True)
@@ -154,14 +154,14 @@ def test_a_file_with_another_number_of_faces_than_the_protocol_is_refused(
     path = write(tmp_path, [row()])
     with pytest.raises(
         ProtocolError,
-        match=r"mine.json: 1 faces, protocol '300w-common' has 554; predict each",
+        match=r"mine.json: 1 faces, but protocol '300w-common' has 554; predict each",
     ):
         score_predictions("300w-common", path)
     report = score_predictions("300w-common", path, partial=True)
     assert report.notes == ("1 of the official 554 faces are in the file",)
     many = write(tmp_path, [row(f"{i}.jpg") for i in range(136)])
     with pytest.raises(
-        ProtocolError, match=r"136 faces, protocol '300w-challenging' has 135"
+        ProtocolError, match=r"136 faces, but protocol '300w-challenging' has 135"
     ):
         score_predictions("300w-challenging", many, partial=True)
 
@@ -171,7 +171,7 @@ def test_an_image_named_twice_is_refused_under_two_spellings_too(
 ) -> None:
     with pytest.raises(
         ProtocolError,
-        match=r"'a.jpg' is named more than once; wanted one row for each face",
+        match=r"'a.jpg' is named more than once; wanted one row per face",
     ):
         score_predictions("folder", write(tmp_path, [row("a.jpg"), row("a.jpg")]))
     with pytest.raises(ProtocolError, match=r"'set/a.jpg' is named more than once"):
@@ -198,7 +198,7 @@ def test_rows_that_the_protocol_does_not_select_are_refused(tmp_path: Path) -> N
     )  # with or without truth: only the data give the validation tenth
     report = score_predictions("300vw-1", path, partial=True)
     assert (
-        "whether these are the 31 videos of the protocol was not checked"
+        "not checked, without the data: whether these are the 31 videos of the protocol"
         in report.notes[0]
     )
 
@@ -246,7 +246,7 @@ def test_a_face_whose_eyes_coincide_has_no_norm(tmp_path: Path) -> None:
         ('[{"image": 3, "pred": []}]', r'row 0 has no "image"'),
         (
             '[{"image": "a.jpg"}]',
-            r'row 0 \(a.jpg\) has no "pred"; wanted its points, or null for a missed face',
+            r'row 0 \(a.jpg\) has no "pred"; wanted the predicted points, or null for a missed',
         ),
     ],
 )
@@ -291,7 +291,7 @@ def test_a_file_that_is_not_a_list_of_predictions_is_one_clear_error(
         ),
         (
             {"truth": [None] * 68},
-            r"a.jpg: none of the points that count is annotated; leave this face out",
+            r"a.jpg: none of the points that count is annotated; remove this face",
         ),
         (
             {"sigma_px": [1.0]},

@@ -271,7 +271,7 @@ def test_landmarks_of_another_scheme_are_converted_from_the_models_own():
 def test_a_scheme_that_cannot_be_made_is_refused_before_any_face():
     with pytest.raises(
         SchemeError,
-        match=r"model 'mean' predicts ibug68; 24 of the 98 points of wflw98 cannot be made",
+        match=r"model 'mean' predicts ibug68, from which 24 of the 98 points of wflw98 cannot",
     ):
         Predictor(MeanShapeModel(), nothing, scheme="wflw98")
 
@@ -337,11 +337,11 @@ def test_without_a_model_no_face_is_an_empty_result_in_the_detectors_scheme():
 
 def test_without_a_model_a_detector_without_landmarks_is_refused():
     with pytest.raises(
-        ModelError, match="this detector finds none; choose a model, or a det"
+        ModelError, match="this one finds none; choose a model, or a det"
     ):
         Predictor(None, nothing)
     stated = as_detector(five_points, "five")
-    with pytest.raises(ModelError, match="flip averages two crops of a model"):
+    with pytest.raises(ModelError, match="flip averages two predictions of a model"):
         Predictor(None, stated, flip=True)
     with pytest.raises(
         SchemeError, match="65 of the 68 points of ibug68 cannot be made"
@@ -393,7 +393,7 @@ def test_without_a_model_a_default_detector_with_landmarks_gives_its_own(
 def test_the_smallest_face_is_for_the_default_detector_and_checked_at_once():
     with pytest.raises(InputError, match="min_face is 'small'; wanted the side of"):
         Predictor(MeanShapeModel(), min_face="small")
-    with pytest.raises(ModelError, match="only the default detector takes; leave it"):
+    with pytest.raises(ModelError, match="only the default detector takes; omit it"):
         Predictor(MeanShapeModel(), nothing, min_face="40px")
     detector = Predictor("fast", min_face="40px").detector
     assert len(detector(ramp())) == 0

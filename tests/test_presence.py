@@ -236,9 +236,9 @@ def test_presence_can_be_frozen_and_left_untrained(root, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "wanted"),
     [
-        ({"model.presence": False}, "'presence' wants a network .*model.presence"),
-        ({"presence": None}, "wants crops with and without a face; add \\[presence\\]"),
-        ({"losses": {"smooth_l1": 1.0}}, "no loss learns from them; add presence and"),
+        ({"model.presence": False}, "'presence' needs a network .*model.presence"),
+        ({"presence": None}, "needs crops with and without a face; add \\[presence\\]"),
+        ({"losses": {"smooth_l1": 1.0}}, "no loss uses them; add presence and"),
         (
             {"losses": {"smooth_l1": 1.0, "presence": 1.0}},
             "no loss trains 'visible'; add it to losses, or freeze 'presence'",

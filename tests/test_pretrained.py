@@ -96,7 +96,10 @@ def test_what_cannot_be_saved_is_refused(tmp_path):
         ({"model": "../model.onnx"}, "wanted a file of the folder"),
         ({"model": "model.pt"}, "wanted a file of the folder"),
         ({"library_name": "transformers"}, "cannot be used"),
-        ({"recrop": {"angle": 3}}, "wanted a folder of Predictor.save_pretrained"),
+        (
+            {"recrop": {"angle": 3}},
+            "wanted a folder written by Predictor.save_pretrained",
+        ),
         ({"hidden_size": 768}, "cannot be used"),
     ],
 )
@@ -134,7 +137,7 @@ def test_a_name_of_the_hub_is_downloaded_by_its_own_library(tmp_path, monkeypatc
         raise OSError("offline")
 
     hub.snapshot_download = fails
-    with pytest.raises(ModelError, match=r"not to be had from the Hub \(offline\)"):
+    with pytest.raises(ModelError, match=r"no download from the Hub \(offline\)"):
         Predictor.from_pretrained("someone/faces")
 
 

@@ -69,8 +69,8 @@ def test_a_protocol_without_faces_names_the_folders_that_were_searched(
 ) -> None:
     with pytest.raises(
         ProtocolError,
-        match=r"'300w-test' finds no face of the data set '300w' in "
-        rf"{tmp_path}/300W/01_Indoor or {tmp_path}/300W/02_Outdoor; give the folder",
+        match=r"'300w-test' found no faces of the data set '300w' in "
+        rf"{tmp_path}/300W/01_Indoor or {tmp_path}/300W/02_Outdoor; give its folder",
     ):
         read_protocol("300w-test", tmp_path)
     (tmp_path / "300vw").mkdir()

@@ -315,7 +315,7 @@ def test_a_users_own_protocol_is_read_from_its_file(tmp_path: Path) -> None:
         ),
         (
             {"points": [3, 68]},
-            r"point 68 is not in ibug68, whose points are 0 to 67; mend the protocol",
+            r"point 68 is not in ibug68, whose points are 0 to 67; correct the protocol",
         ),
         (
             {"norm": "interocular"},
@@ -327,7 +327,7 @@ def test_a_users_own_protocol_is_read_from_its_file(tmp_path: Path) -> None:
         ),
         (
             {"contours": ["jaw", "chin"]},
-            r"'chin' is no contour of ibug68; its parts are jaw, right_brow",
+            r"'chin' is not a contour of ibug68; its parts are jaw, right_brow",
         ),
         (
             {"convention": {"shift": [0.1, 0.0], "fited_by": "x"}},

@@ -52,7 +52,7 @@ def test_dlib_xml_sorts_parts_by_number_and_counts_boxes(tmp_path: Path) -> None
         (
             "<d><image file='a'><box left='1' top='1' width='2' height='2'>"
             "<part name='0' x='1' y='1'/></box></image></d>",
-            "1 points, of no known scheme",
+            "1 points fit no known scheme",
         ),
     ],
 )
@@ -174,7 +174,7 @@ def test_csv_of_predictions_is_read_back(tmp_path: Path) -> None:
             r"a\.csv:2: 'two' is not a number; wanted a coordinate",
         ),
         ("image,x_0,y_0\n,1,2\n", r"a\.csv:2: no image"),
-        ("image,x_0,y_0\na,1,2\n", "1 points, of no known scheme; wanted 5 \\(five\\)"),
+        ("image,x_0,y_0\na,1,2\n", "1 points fit no known scheme; wanted 5 \\(five\\)"),
     ],
 )
 def test_a_broken_csv_is_one_line(text: str, message: str, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_any_folder_of_pts_takes_its_scheme_from_the_number_of_points(
         DataError, match=r"1\.pts: no image next to it; wanted 1\.jpg or \.png"
     ):
         read_folder(tmp_path)
-    with pytest.raises(DataError, match=r"c: no \.pts file in it or below"):
+    with pytest.raises(DataError, match=r"c: no \.pts file in or below this folder"):
         read_folder(tmp_path, "c")
 
 
@@ -222,6 +222,6 @@ def test_unknown_numbers_of_points_have_no_scheme() -> None:
     assert scheme_of_count(106, "x") == "lapa106"
     with pytest.raises(
         DataError,
-        match=r"x: 67 points, of no known scheme; .*68 \(ibug68\).*: name the scheme",
+        match=r"x: 67 points fit no known scheme; .*68 \(ibug68\).*: give the scheme",
     ):
         scheme_of_count(67, "x")

@@ -242,7 +242,7 @@ def test_wflw_names_a_broken_line_and_an_absent_list(tmp_path: Path) -> None:
     ):
         read_data("wflw", tmp_path, "test")
     with pytest.raises(
-        DataError, match=r"train\.txt: absent; wanted the official WFLW_annotations"
+        DataError, match=r"train\.txt: not found; wanted the official WFLW_annotations"
     ):
         read_data("wflw", tmp_path, "train")
 
@@ -288,7 +288,8 @@ def test_aflw_splits_by_ra_and_sorts_the_box(
 
 def test_aflw_names_the_absent_file(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"AFLWinfo_release\.mat: absent; wanted the annotations of Zhu"
+        DataError,
+        match=r"AFLWinfo_release\.mat: not found; wanted the annotations of Zhu",
     ):
         read_data("aflw", tmp_path, "full")
     with pytest.raises(DataError, match=r"no aflw\.sqlite; wanted AFLW's own database"):
@@ -374,7 +375,7 @@ def test_a_video_without_annotations_is_named(tmp_path: Path) -> None:
 def test_talking_face_halves_and_moves_its_points(tmp_path: Path) -> None:
     with pytest.raises(
         DataError,
-        match=r"franck\.webm: absent; wanted the video next to its folder points",
+        match=r"franck\.webm: not found; wanted the video next to its folder points",
     ):
         read_data("talking-face", tmp_path, "test")
     (tmp_path / talking_face.VIDEO).write_bytes(b"")
@@ -455,7 +456,7 @@ def test_cfp_points_become_those_of_the_shown_half(tmp_path: Path) -> None:
     table.write_text("\n".join(rows))
     with pytest.raises(
         DataError,
-        match=r"faces.csv: the side shown of frontal/123_05 is ''; wanted right or left",
+        match=r"faces.csv: the visible side of frontal/123_05 is ''; wanted right or left",
     ):
         read_data("cfp30", tmp_path, "train")
     table.write_text("name,kind\n")
@@ -483,7 +484,7 @@ def test_helen194_reads_its_points_alone_and_after_those_of_300w(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(
-        DataError, match=r"helen194.npz: absent; wanted Helen's 194 points"
+        DataError, match=r"helen194.npz: not found; wanted Helen's 194 points"
     ):
         read_data("helen194", tmp_path, "train")
     for name in ("107635070_1", "107635070_2"):
@@ -511,7 +512,7 @@ def test_helen194_reads_its_points_alone_and_after_those_of_300w(
         read_data("helen194", tmp_path, "train")
     np.savez(path, names=np.array(["107635070_1"]), points=points)
     with pytest.raises(
-        DataError, match=r"points \(2, 194, 2\) of 1 names; wanted \(F, 194, 2\)"
+        DataError, match=r"points \(2, 194, 2\) for 1 names; wanted \(F, 194, 2\)"
     ):
         read_data("helen194", tmp_path, "train")
     path.write_bytes(b"nothing")
@@ -536,7 +537,7 @@ def test_scut86_reads_binary_points_and_official_lists(tmp_path: Path) -> None:
     assert np.array_equal(samples[0].landmarks, shape(86))
     with pytest.raises(
         DataError,
-        match=r"train\.txt: absent; wanted the official lists, or the part 'all'",
+        match=r"train\.txt: not found; wanted the official lists, or the part 'all'",
     ):
         read_data("scut86", tmp_path, "train")
     path = tmp_path / scut86.LISTS.format("train")
@@ -569,7 +570,9 @@ def test_mtfl_reads_windows_paths_points_and_attributes(tmp_path: Path) -> None:
             DataError, match=r"training\.txt:1: .*; wanted a path, 5 x, 5 y, gender"
         ):
             read_data("mtfl", tmp_path, "train")
-    with pytest.raises(DataError, match=r"testing\.txt: absent; wanted training\.txt"):
+    with pytest.raises(
+        DataError, match=r"testing\.txt: not found; wanted training\.txt"
+    ):
         read_data("mtfl", tmp_path, "test")
     assert (
         data_set("mtfl").missing([sample], "train")

@@ -92,7 +92,7 @@ def test_overrides_change_numbers_texts_booleans_and_items_of_lists(path):
 def test_an_override_of_no_place_is_refused(path, override):
     with pytest.raises(
         RecipeError,
-        match=re.escape(f"{override}: no such place in the recipe; wanted a key"),
+        match=re.escape(f"{override}: no such key in the recipe; wanted one"),
     ):
         read_recipe(path, [override])
 
@@ -140,7 +140,7 @@ def test_an_override_without_a_value_is_refused(path):
         (plain(train={}), "train.steps: Field required; correct that key"),
         (
             plain(distill={"mask_size": [0.6, 0.2]}),
-            "the sides are [0.6, 0.2]; wanted the shorter first",
+            "the sides are [0.6, 0.2]; wanted the shorter one first",
         ),
         (plain(data=[]), "data (given []): "),
         (

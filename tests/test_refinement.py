@@ -210,11 +210,11 @@ def test_the_network_itself_is_not_trained_and_keeps_its_norms():
     [
         (
             lambda: Refinement(5, 1.0, 1.0),
-            r"the fade of the past is 1\.0; wanted 0 to below 1",
+            r"the decay of earlier frames is 1\.0; wanted at least 0 and below 1",
         ),
         (
             lambda: refined("heatmap2d"),
-            "only heatmaps along axes are refined; set model.head = 'attentive1d'",
+            "only 1D heatmaps can be refined; set model.head = 'attentive1d'",
         ),
     ],
 )

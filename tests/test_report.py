@@ -291,7 +291,7 @@ def test_the_same_faces_in_other_pixels_compare_with_a_note() -> None:
     a = report(name="300w-common")
     b = a.model_copy(update={"fingerprint": "0" * 32})
     assert compare([a, b]).notes == (
-        "the true points are not the same numbers (other copies of the images?)",
+        "the true points differ (other copies of the images?)",
     )
 
 
@@ -299,7 +299,7 @@ def test_unlike_protocols_are_refused() -> None:
     with pytest.raises(
         ProtocolError,
         match=r"'a' is of protocol '300w-common', 'b' of '300w-challenging'; "
-        r"figures of unlike protocols do not",
+        r"results of different protocols cannot",
     ):
         compare(
             [report(name="300w-common"), report(name="300w-challenging")], ["a", "b"]
@@ -313,7 +313,7 @@ def test_one_protocol_in_two_versions_is_refused() -> None:
     )
     with pytest.raises(
         ProtocolError,
-        match="but their thresholds differ; evaluate both again with one version of it",
+        match="but their thresholds differ; evaluate both again with one version of the protocol",
     ):
         compare([a, b], ["a", "b"])
 
@@ -321,7 +321,7 @@ def test_one_protocol_in_two_versions_is_refused() -> None:
 def test_unlike_faces_are_refused() -> None:
     with pytest.raises(
         ProtocolError,
-        match="'a' has 3 faces, 'b' has 2; figures of unlike faces do not compare",
+        match="'a' has 3 faces, 'b' has 2; results on different faces cannot be compared",
     ):
         compare([report(), report((1, 2))], ["a", "b"])
     other = report().model_copy(update={"fingerprint": "0" * 32})

@@ -59,7 +59,7 @@ def test_foreign_pts_files_stay_and_outdated_own_ones_are_deleted(pictures, tmp_
     folder.write(image, faces_of(face()))
     with pytest.raises(
         DataError,
-        match=r"0\.pts is no result of this folder; choose another --out, or add --overwrite",
+        match=r"0\.pts is not a result of this folder; choose another --out, or add --overwrite",
     ):
         folder.export([image], "pts", "five")
     assert (out / "0.pts").read_text() == "mine"
@@ -129,12 +129,12 @@ def test_a_folder_of_other_settings_is_refused_unless_overwritten(tmp_path):
     ResultFolder(tmp_path, SETTINGS)
     with pytest.raises(
         DataError,
-        match=r"holds results of model fast.*this run is model accurate.*--overwrite",
+        match=r"contains results of model fast.*this run is model accurate.*--overwrite",
     ):
         ResultFolder(tmp_path, {**SETTINGS, "model": "accurate"})
     ResultFolder(tmp_path, {**SETTINGS, "model": "accurate"}, overwrite=True)
     (tmp_path / "lineament.json").write_text("broken")
-    with pytest.raises(DataError, match="holds results of unknown settings"):
+    with pytest.raises(DataError, match="contains results of unknown settings"):
         ResultFolder(tmp_path, SETTINGS)
 
 
@@ -146,7 +146,7 @@ def test_results_of_different_settings_are_not_mixed_in_one_folder(pictures, tmp
     other = {**SETTINGS, "model": "accurate"}
     with pytest.raises(
         DataError,
-        match=r"holds 1\.json, a result of other settings whose image is not named now",
+        match=r"contains 1\.json, a result of other settings for an image that is not among",
     ):
         ResultFolder(tmp_path / "out", other, overwrite=True, images=images[:1])
     # the same settings, or every image: nothing is mixed

@@ -153,7 +153,7 @@ def test_a_wrong_order_is_one_line():
     with pytest.raises(DataError, match="no order is called 'sigme'; did you mean"):
         parse_order("sigme")
     for wrong in ("disagree", "sigma:fast"):
-        with pytest.raises(DataError, match="a second model goes with disagree"):
+        with pytest.raises(DataError, match="disagree needs a second model"):
             parse_order(wrong)
 
 
@@ -182,7 +182,7 @@ def test_labels_are_compared_with_a_model_and_missing_points_filled(tmp_path, ow
 
 
 def test_a_folder_without_results_is_one_line(tmp_path):
-    with pytest.raises(DataError, match="no result with a face"):
+    with pytest.raises(DataError, match="no results with a face"):
         candidates_of_results(tmp_path, Opinions())
 
 

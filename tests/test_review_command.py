@@ -52,7 +52,7 @@ def test_photos_become_corrected_faces(tmp_path, sessions):
     code, shown, noted = review(tmp_path / "photos", "--out", tmp_path / "r")
     assert code == 0
     assert shown.startswith("http://127.0.0.1:0/")
-    assert "2 faces, ann" in noted
+    assert "2 faces, reviewer ann" in noted
     assert sorted(path.name for path in (tmp_path / "r").rglob("*.pts")) == [
         "a.pts",
         "b.pts",
@@ -99,7 +99,7 @@ def test_points_of_ones_own_are_reviewed_without_a_model(
     words = ("--reader", "folder", "--scheme", own, "--order", "audit")
     code, _, noted = review(tmp_path / "faces", *words, "--out", tmp_path / "r")
     assert code == 0
-    assert "no second opinion by accurate" in noted
+    assert "the labels are not compared with accurate" in noted
     assert sessions[0].overview()["points"] == ["left_eye", "right_eye", "chin"]
     assert sessions[0].faces[0].second is None
 
@@ -141,7 +141,7 @@ def test_no_face_is_one_line(tmp_path):
     picture(tmp_path / "photos/a.jpg", 0, size=(90, 90))
     code, _, noted = review(tmp_path / "photos", "--out", tmp_path / "r")
     assert code == 1
-    assert "no face to review" in noted
+    assert "no faces to review" in noted
 
 
 def test_annotations_are_read_and_written(tmp_path):
@@ -159,7 +159,7 @@ def test_annotations_are_read_and_written(tmp_path):
     )
     assert code == 0
     assert shown.split() == [str(tmp_path / "c/annotations.xml")]
-    assert "1 faces of 1 images, five" in noted
+    assert "1 faces in 1 images, scheme five" in noted
     pictures = ("--pictures", tmp_path / "faces")
     read = (
         "annotations",

@@ -44,7 +44,10 @@ def test_a_file_of_categories_alone_is_enough(tmp_path):
     assert made.mirror.tolist() == [1, 0, 2]
     assert made.edges == ((0, 2), (1, 2))  # COCO counts from 1
     assert "1 r_eye" in shown  # the mirror image of l_eye
-    assert "no mean shape and no drawing; give --pictures" in noted
+    assert (
+        "no mean shape and no drawing; give the folder of the images with --pictures"
+        in noted
+    )
     assert not (tmp_path / "mine.png").exists()
 
 

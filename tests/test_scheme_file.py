@@ -104,7 +104,7 @@ def test_a_file_may_state_pairs_edges_parts_and_norms_by_name_or_number(tmp_path
         ({"points": ["a"]}, "1 points; wanted 2 or more"),
         ({"points": ["l_a", "r_a", "l_a"]}, "two points are called 'l_a'; rename one"),
         ({"points": ["a", "b"]}, "no point's name tells left from right"),
-        ({"points": ["left_a", "b_r", "b_l"]}, "'left_a' has no partner of the other"),
+        ({"points": ["left_a", "b_r", "b_l"]}, "'left_a' has no partner on the other"),
         ({"points": ["l_a", "r_a"], "mirror": [1, 1]}, "does not swap points in pairs"),
         ({"points": ["l_a", "r_a"], "mirror": [["l_a", "r_b"]]}, "did you mean 'r_a'"),
         ({"points": ["l_a", "r_a"], "edges": [[0, 2]]}, "edges has 2; wanted a name"),

@@ -359,7 +359,7 @@ def test_an_impossible_pair_is_an_error_that_lists_what_is_possible():
 def test_points_of_another_count_or_shape_are_an_error():
     with pytest.raises(
         SchemeError,
-        match="51 points were given as ibug68, which has 68; name the scheme they are of",
+        match="51 points were given as ibug68, which has 68; give their scheme",
     ):
         convert(np.zeros((51, 2)), "ibug68", "five")
     with pytest.raises(ShapeError, match=r"wanted \(N, 2\)"):

@@ -84,7 +84,7 @@ def test_variables_set_what_options_do():
 
 def test_an_open_address_without_a_token_is_warned_of():
     with process("--model", "fast", "--host", "0.0.0.0") as (_, address, said):
-        assert "warning: 0.0.0.0 is open" in said
+        assert "warning: 0.0.0.0 accepts connections from any machine" in said
         assert address.startswith("http://0.0.0.0:")
     with process("--model", "fast", "--host", "0.0.0.0", "--token", "x") as (
         _,

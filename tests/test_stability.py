@@ -144,7 +144,8 @@ def test_id_switches_misses_and_false_positives_are_counted():
         1,
     )
     with pytest.raises(
-        ProtocolError, match="4 frames of tracks, 5 of truth; wanted the same video"
+        ProtocolError,
+        match="the tracks have 4 frames, the truth 5; wanted the same video",
     ):
         count_id_errors(found[:4], truth)
     with pytest.raises(ProtocolError, match="a true face has no track_id"):

@@ -228,7 +228,7 @@ def test_a_folder_with_another_training_is_refused(place, tiny):
         place, STUDY.replace("x = 0.0", 'x = 0.0\nset = { "train.lr" = 0.1 }')
     )
     with pytest.raises(
-        TrainError, match=r"trained by another recipe \(train.lr differ\)"
+        TrainError, match=r"trained with another recipe \(train.lr differ\)"
     ):
         run_study(other, path, options(place, seeds=[1], only=["alone"]))
 
@@ -241,7 +241,7 @@ def test_a_failed_need_leaves_out_what_needs_it_and_the_rest_is_trained(place, t
     notes: list[str] = []
     values = run_study(study, path, options(place, seeds=[1]), notes.append)
     assert any(line.startswith("failed: first: ") for line in notes)
-    assert "left out: from first, seed 1, which needs first" in notes
+    assert "skipped: from first, seed 1, which needs first" in notes
     assert values["alone"]["steps"] == [3.0]
     assert values["from first"] == {}
     assert "from first" not in Table(study, study.columns, values).markdown()

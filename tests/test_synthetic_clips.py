@@ -102,7 +102,7 @@ def test_other_schemes_move_without_an_expression():
 def test_wrong_landmarks_and_settings_are_refused():
     with pytest.raises(
         ShapeError,
-        match="5 landmarks, some perhaps not finite; wanted all 68 of ibug68",
+        match="5 landmarks, perhaps not all finite; wanted the 68 of ibug68",
     ):
         next(iter(make_clip(IMAGE, LANDMARKS[:5], "ibug68", 0)))
     with pytest.raises(

@@ -252,7 +252,7 @@ def test_a_tracker_labels_videos_clip_by_clip(tmp_path):
     )
     away = np.linalg.norm(found[0].landmarks - clips.cache.landmarks[k], axis=1)
     assert np.nanmean(away) < 2.5  # of 160 px
-    with pytest.raises(DataError, match="no face is followed long enough"):
+    with pytest.raises(DataError, match="no face is tracked long enough"):
         clips_from_videos(
             [tmp_path / "walk.avi"], "fast", "ibug68", tmp_path / "cache", 15, 12
         )
@@ -342,7 +342,7 @@ def test_an_exported_model_carries_its_state(root, detector, tmp_path):
         model.predict(frames[0], memory[:1])
     with pytest.raises(
         ExportError,
-        match="a model that remembers frames is exported in fp32 alone; leave --int8 out",
+        match="a recurrent model can only be exported in fp32; omit --int8",
     ):
         export_trained(checkpoint, tmp_path, "small", True, root, root / "cache")
 
@@ -377,7 +377,7 @@ def test_a_model_without_a_state_refuses_one():
     model = load_model("fast", threads=1)
     with pytest.raises(
         ShapeError,
-        match="a memory is given, and the model 'fast' keeps none; leave it out",
+        match="a memory is given, but the model 'fast' has none; omit it",
     ):
         model.predict(
             np.zeros((1, model.size, model.size, 3), np.uint8),
@@ -401,27 +401,27 @@ def test_a_model_without_a_state_refuses_one():
         (
             {"model.head": "heatmap2d"},
             RecipeError,
-            "only heatmaps along axes are refined",
+            "only 1D heatmaps can be refined",
         ),
         (
             {"model.length": 2.0},
             RecipeError,
-            r"model\.length is 2\.0, of init_from .* None; give the recipe the detector",
+            r"model\.length is 2\.0, but None in init_from .*; give the recipe the detector",
         ),
         (
             {"sigma": 2.0},
             RecipeError,
-            r"sigma is 2\.0, of init_from .* 1\.2; give the recipe the detector's model",
+            r"sigma is 2\.0, but 1\.2 in init_from .*; give the recipe the detector's model",
         ),
         (
             {"model.padding": 1.5},
             RecipeError,
-            r"model\.padding is 1\.5, of init_from .* 1\.3; give the recipe",
+            r"model\.padding is 1\.5, but 1\.3 in init_from .*; give the recipe",
         ),
         (
             {"model.head": "attentive1d"},
             RecipeError,
-            r"model\.head is 'attentive1d', of init_from .*'attentive1d-gaus",
+            r"model\.head is 'attentive1d', but 'attentive1d-gaussian' in init_from ",
         ),
         (
             {"model.channels": 24},
@@ -436,22 +436,22 @@ def test_a_model_without_a_state_refuses_one():
         (
             {"refine.videos": ["nowhere"]},
             RecipeError,
-            "names 'nowhere', which is neither below .* nor a path",
+            "names 'nowhere', which is neither a path nor in ",
         ),
         (
             {"refine.videos": ["faces"]},
             RecipeError,
-            "names 'faces', which holds no video; give a video or a folder",
+            "names 'faces', which contains no video; give a video or a folder",
         ),
         (
             {"refine.videos": ["talking_face"]},
             RecipeError,
-            "and talking_face is to test on; leave it out",
+            "but talking_face is test data; remove it",
         ),
         (
             {"refine.videos": ["copied"]},
             RecipeError,
-            "and talking_face is to test on; leave it out",
+            "but talking_face is test data; remove it",
         ),
         (
             {"refine.window": 9},

@@ -132,7 +132,7 @@ def test_an_interrupted_run_is_not_replaced_by_a_new_one(tmp_path):
     stopped(tmp_path / "a.jsonl")
     with pytest.raises(
         DataError,
-        match="left of an interrupted run; add --resume to continue it, or --overwrite",
+        match="left over from an interrupted run; add --resume to continue it, or --overwrite",
     ):
         write(tmp_path / "a.jsonl")
     write(tmp_path / "a.jsonl", overwrite=True)
@@ -153,7 +153,7 @@ def test_only_a_run_of_the_same_settings_is_resumed(tmp_path):
     ):
         TrackWriter(tmp_path / "a.jsonl", SETTINGS, "five", resume=True)
     stopped(tmp_path / "a.jsonl")
-    with pytest.raises(DataError, match="is of another video or other settings"):
+    with pytest.raises(DataError, match="is from another video or other settings"):
         TrackWriter(tmp_path / "a.jsonl", SETTINGS | {"every": 3}, "five", resume=True)
 
 
@@ -213,7 +213,7 @@ def test_a_tracker_sees_all_frames():
     found = track_all(frames, one)
     assert found.times == pytest.approx([0, 0.1, 0.2])
     np.testing.assert_allclose(found.landmarks(1)[2], face(1, 2).landmarks)
-    with pytest.raises(DataError, match="no frame to track in"):
+    with pytest.raises(DataError, match="no frames to track"):
         track_all([], one)
 
 

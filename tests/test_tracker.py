@@ -227,7 +227,7 @@ def test_the_detector_may_run_on_every_frame():
 def test_options_of_a_predictor_that_was_given_are_refused():
     with pytest.raises(
         InputError,
-        match="the options scheme are a Predictor's, and one was given; make it with them",
+        match="the options scheme belong to the Predictor, and one was given; create it with them",
     ):
         tracker(scheme="five")
 

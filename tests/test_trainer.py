@@ -55,7 +55,7 @@ def test_a_gpu_that_is_not_there_is_refused_by_name(faces, tmp_path, monkeypatch
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(
         RecipeError,
-        match="is 'cuda', and torch finds no GPU; set it to 'auto' or 'cpu'",
+        match="is 'cuda', but torch finds no GPU; set it to 'auto' or 'cpu'",
     ):
         trained(small(faces, **{"train.device": "cuda"}), tmp_path / "run")
 
@@ -356,7 +356,7 @@ def test_a_run_is_resumed_by_its_own_recipe_alone_but_with_any_loader(faces, tmp
     trained(small(faces, **{"train.steps": 1}), tmp_path / "run")
     with pytest.raises(
         TrainError,
-        match=r"by another recipe \(sigma, train.lr differ\); resume with that recipe, or",
+        match=r"with another recipe \(sigma, train.lr differ\); resume with that recipe, or",
     ):
         trained(
             small(faces, sigma=2.0, **{"train.steps": 1, "train.lr": 1.0}),
@@ -398,7 +398,7 @@ def test_weights_alone_cannot_be_resumed(faces, tmp_path):
     save_checkpoint(tmp_path / "run/checkpoint.pt", kept)
     with pytest.raises(
         TrainError,
-        match="holds weights alone, which cannot be resumed; start over with another --out",
+        match="contains only weights, which cannot be resumed; start over with another --out",
     ):
         trained(recipe, tmp_path / "run", resume=True)
 
@@ -480,11 +480,11 @@ def test_a_mixture_keeps_a_tenth_for_validation_and_unknown_points_as_nan(
         "folder-five": 2,
     }
     assert np.isfinite(sources[1].cache.landmarks).all(2).sum(1).tolist() == [3] * 10
-    schemes = [line for line in notes if "by their number alone" in line]
+    schemes = [line for line in notes if "because of their number" in line]
     splits = [line for line in notes if "faces to train on" in line]
     assert len(schemes) == len(splits) == 2
     assert len(notes) == 4
-    assert "5 points without names, taken as five" in schemes[1]
+    assert "5 points without names, read as five" in schemes[1]
     listed = "face1.png, face2.png, face18.png"
     assert sorted(splits[0].rpartition(": ")[2].split(", ")) == sorted(
         listed.split(", ")
@@ -560,7 +560,7 @@ def test_data_that_end_before_the_training_are_refused(faces, tmp_path):
     data = [{"reader": "folder", "folder": str(faces), "use_until": 0.5}]
     with pytest.raises(
         RecipeError,
-        match=r"every data set ends at use_until = 0.5; leave one without use_until",
+        match=r"every data set ends at use_until = 0.5; remove use_until from one",
     ):
         read_mixture(
             small(faces, data=data).data, "ibug68", tmp_path, tmp_path / "cache"
@@ -573,7 +573,7 @@ def test_faces_that_are_all_of_the_validation_tenth_are_refused(tmp_path):
         (tmp_path / "faces" / name).unlink()
     with pytest.raises(
         DataError,
-        match="folder: all 2 faces are for validation; wanted some to train on",
+        match="folder: all 2 faces are for validation; wanted some for training",
     ):
         read_mixture(
             small(tmp_path / "faces").data, "ibug68", tmp_path, tmp_path / "cache"
@@ -589,6 +589,6 @@ def test_faces_can_be_left_out_by_name(tmp_path):
     ]  # as the official download has it
     with pytest.raises(
         RecipeError,
-        match=r"exclude names 'set/c\.jpg', which no face has; give names such as 'set/a",
+        match=r"exclude names 'set/c\.jpg', but no face has that name; give names such as 'set/a",
     ):
         exclude_faces([sample, other], ["set/c.jpg"])

@@ -115,7 +115,7 @@ def test_an_address_that_falls_silent_is_an_error_after_its_frames(tmp_path):
     reader = VideoReader(f"http://127.0.0.1:{server.getsockname()[1]}/a.mkv")
     with pytest.raises(
         ImageError,
-        match=r"a\.mkv: no more frames came \(.+\); resume when it is available again",
+        match=r"a\.mkv: the frames stopped \(.+\); resume when it is available again",
     ):
         frames.extend(reader)
     server.close()
@@ -165,7 +165,7 @@ def test_a_camera_that_has_no_frame_yet_is_polled(platform, tmp_path, monkeypatc
 
 def test_a_folder_without_a_readable_image_is_an_error(tmp_path):
     (tmp_path / "0.png").write_bytes(b"not an image")
-    with pytest.raises(ImageError, match="no frame can be decoded"):
+    with pytest.raises(ImageError, match="no frames can be decoded"):
         list(VideoReader(tmp_path))
     with pytest.raises(
         ImageError, match="the rate is inf; wanted frames per second, above 0"
@@ -224,7 +224,7 @@ def test_frames_that_cannot_be_decoded_are_skipped_and_counted(tmp_path):
             "no such video; wanted a file, a folder of images, a URL or a camera",
         ),
         (lambda p: text(p / "a.mp4"), r"a\.mp4: cannot be opened as a video"),
-        (lambda p: sound(p / "a.wav"), r"a\.wav: holds no moving images"),
+        (lambda p: sound(p / "a.wav"), r"a\.wav: contains no video"),
         (lambda p: p, "no image in this folder"),
     ],
 )

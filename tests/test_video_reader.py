@@ -89,7 +89,7 @@ def test_frames_that_cannot_be_read_are_one_line(tmp_path: Path, decoder: type) 
     assert "\n" not in str(caught.value)
     with VideoReader(video(tmp_path / "w.avi", 2), exact_times=False) as frames:
         with pytest.raises(
-            ImageError, match=r"w\.avi: ends before frame 9 \(frames count from 0\)"
+            ImageError, match=r"w\.avi: ends before frame 9 \(counted from 0\)"
         ):
             frames.read(9)
         with pytest.raises(ImageError, match="frame -1; wanted a number from 0"):

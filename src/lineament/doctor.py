@@ -128,7 +128,7 @@ def _package(requirement: str, extra: str | None) -> Check:
         status = "absent" if extra else "failed"
         return Check(group, label, status, "not installed", advice)
     if not _importable(name):  # pip believes that it is there
-        found = f"{version}, but its files are gone"
+        found = f"{version}, but its files are missing"
         advice = f"type: pip install --force-reinstall --no-deps '{text}'"
         return Check(group, label, "failed", found, advice)
     if not all(_holds(version, sign, limit) for sign, limit in limits):
@@ -208,17 +208,19 @@ def _weight(path: Path) -> Check:
     """Check that a weights file exists and has the digest that its card states."""
     failed = ("weights", path.stem, "failed")
     if not path.is_file():
-        return Check(*failed, f"its card is here, {path.name} is not", REINSTALL)
+        return Check(*failed, f"its card exists, but {path.name} is missing", REINSTALL)
     try:
         card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         wanted = card["sha256"]
         content = path.read_bytes()
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = f"no readable card states its sha256 ({_first_line(error)})"
+        reason = f"no readable card with its sha256 ({_first_line(error)})"
         return Check(*failed, reason, REINSTALL)
     given = hashlib.sha256(content).hexdigest()
     if given != wanted:
-        found = f"its sha256 is {given[:12]}..., its card's {str(wanted)[:12]}..."
+        found = (
+            f"its sha256 is {given[:12]}..., but its card states {str(wanted)[:12]}..."
+        )
         return Check(*failed, found, REINSTALL)
     found = f"{len(content) / 1e6:.2f} MB, sha256 {given[:12]}... as on its card"
     return Check("weights", path.stem, "ok", found)

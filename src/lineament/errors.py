@@ -4,15 +4,15 @@ LineamentError
 ├── InputError (ValueError)        the input cannot be used
 │   ├── ImageError                 not an image, truncated, too large
 │   ├── ShapeError                 an array of the wrong shape, or not finite
-│   ├── SchemeError                landmarks of another scheme, an unknown scheme
-│   ├── DataError                  a data set that is absent, short or badly annotated
+│   ├── SchemeError                landmarks of the wrong scheme, or an unknown scheme
+│   ├── DataError                  a data set that is missing, incomplete or badly annotated
 │   ├── RecipeError                a recipe with an unknown key or a value out of range
-│   └── ProtocolError              a report or prediction file unlike its protocol
+│   └── ProtocolError              a report or prediction file that does not match its protocol
 └── WorkError (RuntimeError)       the work could not be done
-    ├── ModelError                 a model file that is missing, foreign or broken
+    ├── ModelError                 a model file that is missing, unsupported or broken
     ├── ExportError                an export that would change the model's results
     ├── TrainError                 a training that cannot start or resume
-    └── ExtraError (ImportError)   an optional dependency is absent, a plug-in is broken
+    └── ExtraError (ImportError)   an optional dependency is missing, or a plug-in is broken
 
 A message states what was given, what was wanted and what to do next.
 """
@@ -39,11 +39,11 @@ class ShapeError(InputError):
 
 
 class SchemeError(InputError):
-    """Landmarks of another scheme than wanted, or an unknown scheme."""
+    """Landmarks of the wrong scheme, or an unknown scheme."""
 
 
 class DataError(InputError):
-    """A data set that is absent, short of images, or badly annotated."""
+    """A data set that is missing, incomplete or badly annotated."""
 
 
 class RecipeError(InputError):
@@ -59,7 +59,7 @@ class WorkError(LineamentError, RuntimeError):
 
 
 class ModelError(WorkError):
-    """A model file that is missing, foreign or broken."""
+    """A model file that is missing, unsupported or broken."""
 
 
 class ExportError(WorkError):

@@ -74,9 +74,7 @@ def check_no_memory(memory: NDArray[np.float32] | None, name: str) -> None:
         ShapeError: If one is given.
     """
     if memory is not None:
-        raise ShapeError(
-            f"a memory is given, and the model {name!r} keeps none; leave it out"
-        )
+        raise ShapeError(f"a memory is given, but the model {name!r} has none; omit it")
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ MIRRORED_ATTRIBUTES = {
     "left_profile": "right_profile",
     "right_profile": "left_profile",
 }
-"""Attributes of a face that a mirrored image shows under another name."""
+"""Attributes of a face that have another name in a mirrored image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +49,8 @@ class Face:
     sigma_px: Array
     """(N,): expected error of each landmark, pixels of the image; nan if unknown."""
     box: Array
-    """(4,): box that the first crop was made around, pixels of the image. It may reach
-    outside the image, as a face at its border does; see `box_inside`."""
+    """(4,): box that the first crop was made around, pixels of the image. It may extend
+    beyond the image if the face is at its border; see `box_inside`."""
     score: float
     """Confidence of the detector in [0, 1]; 1 if the box was given."""
     scheme: str
@@ -100,21 +100,21 @@ class Face:
         return len(self.landmarks)
 
     def box_inside(self, image_size: tuple[int, int]) -> Array:
-        """Return the part of the box that lies in the image, from pixel to pixel.
+        """Return the box clipped to the image.
 
         Args:
             image_size: Width and height of the image, as `Faces.image_size`.
 
         Returns:
-            (4,), x from 0 to width - 1 and y from 0 to height - 1. Rounded to integers
-            the pixels are `image[y0 : y1 + 1, x0 : x1 + 1]`.
+            (4,), x from 0 to width - 1 and y from 0 to height - 1. With integers, its
+            pixels are `image[y0 : y1 + 1, x0 : x1 + 1]`.
         """
         last = np.tile(np.asarray(image_size, np.float64) - 1, 2)
         return np.clip(self.box, 0, last)
 
     @property
     def occluded(self) -> NDArray[np.bool_]:
-        """(N,): landmarks that are less likely visible than not; False if unknown."""
+        """(N,): whether each landmark is probably not visible; False if unknown."""
         return np.asarray(self.visible < 0.5)
 
 
@@ -135,7 +135,7 @@ class Faces(Sequence[Face]):
     image_size: tuple[int, int] | None = None
     """Width and height of the image, pixels; None if unknown."""
     _reread: ClassVar[Any] = None
-    """Reads the image once more, for notebooks; no part of the value."""
+    """Reads the image again, for notebooks; not part of the value."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "faces", tuple(self.faces))
@@ -146,7 +146,7 @@ class Faces(Sequence[Face]):
                 )
             if len(face) != self.points:
                 raise ShapeError(
-                    f"face {number} has {len(face)} landmarks; wanted {self.points}, as stated"
+                    f"face {number} has {len(face)} landmarks; wanted {self.points}"
                 )
 
     def __len__(self) -> int:
@@ -207,7 +207,7 @@ class Faces(Sequence[Face]):
         return ["face", "scheme", "track_id", "score", "presence", *box, *of_points]
 
     def rows(self) -> list[list[Any]]:
-        """Return the values of `columns` per face; unknown ones are nan, no track id None."""
+        """Return the values of `columns` per face; unknown ones are nan, or None for track_id."""
         rows: list[list[Any]] = []
         for number, face in enumerate(self):
             parts = [face.landmarks, face.scores, face.sigma_px, face.visible]
@@ -230,7 +230,7 @@ class Faces(Sequence[Face]):
         return table.astype({"track_id": "Int64"})  # integers, some of them absent
 
     def shown_on(self, reread: Callable[[], Any]) -> "Faces":
-        """Return faces that notebooks show on an image.
+        """Return a copy of the faces that notebooks show drawn on their image.
 
         Args:
             reread: Returns the image, RGB (H, W, 3), or None if it is gone.

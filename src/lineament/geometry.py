@@ -285,7 +285,7 @@ def fit_similarity(source: ArrayLike, target: ArrayLike) -> Array:
     spread = np.vdot(z, z).real
     if spread == 0:
         raise ShapeError(
-            "all source points are one point; wanted at least two different ones"
+            "all source points coincide; wanted at least two different points"
         )
     turn = np.vdot(z, w) / spread
     linear = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])

@@ -77,21 +77,21 @@ class Conversion:
         return np.flatnonzero(self.status == status)
 
     def convert_values(self, values: ArrayLike, missing: float = np.nan) -> Array:
-        """Convert one number per landmark, such as scores or sigma.
+        """Convert one value per landmark, such as scores or sigma.
 
-        An exact point keeps its number. An interpolated point takes the mean of its
-        source points' numbers, with the weights of their coordinates. For sigma that is
-        an upper bound, without the error of the rule itself.
+        An exact point keeps its value. An interpolated point takes the mean of its
+        source points' values, with the weights of their coordinates. For sigma this is
+        an upper bound that excludes the error of the rule itself.
 
         Args:
-            values: (N,), one number per source point.
+            values: (N,), one value per source point.
             missing: Value of missing points.
 
         Returns:
-            (M,), one number per target point.
+            (M,), one value per target point.
 
         Raises:
-            ShapeError: If there is not one number per source point.
+            ShapeError: If there is not one value per source point.
         """
         array = np.asarray(values, dtype=np.float64)
         count = self.weights.shape[1]
@@ -141,8 +141,8 @@ def add_scheme(own: Scheme) -> str:
     known = scheme(own.name) if own.name in NAMES else _own.get(own.name, own)
     if not known.has_meaning_of(own):
         raise SchemeError(
-            f"two schemes are called {own.name!r} and differ in their points or mirror; "
-            "rename one, or restart Python after a change of its file"
+            f"two schemes are called {own.name!r} and differ in their points or "
+            "mirror; rename one, or restart Python after changing its file"
         )
     if own.name in NAMES:
         return own.name
@@ -222,7 +222,7 @@ def _load(name: str) -> Scheme:
 
 
 def scheme(name: str) -> Scheme:
-    """Return the scheme called `name`, or that in the .toml file at this path.
+    """Return the scheme called `name`, or the scheme in the .toml file at this path.
 
     Raises:
         SchemeError: If no scheme has this name, or the file is wrong.
@@ -294,8 +294,8 @@ def convert(points: ArrayLike, source: str, target: str) -> Conversion:
         source points is not finite.
 
     Raises:
-        SchemeError: If a scheme is unknown, the number of points is not that of
-            `source`, or no rule converts the pair.
+        SchemeError: If a scheme is unknown, `source` has another number of points, or
+            no rule converts the pair.
         ShapeError: If `points` are not (N, 2).
     """
     given, target = scheme(source), check_scheme(target)
@@ -303,8 +303,8 @@ def convert(points: ArrayLike, source: str, target: str) -> Conversion:
     array = as_points(points)
     if len(array) != len(given):
         raise SchemeError(
-            f"{len(array)} points were given as {source}, which has {len(given)}; "
-            "name the scheme they are of"
+            f"{len(array)} points were given as {source}, which has {len(given)}; give "
+            "their scheme"
         )
     path = _path(source, target)
     if path is None:

@@ -87,7 +87,7 @@ def align(
         face: The face.
         template: One of "arcface112", "ffhq256", "ffhq512", "ffhq1024", a Template, or
             at least two named points with x, y in pixels of a crop of `size`. Names are
-            those of the face's scheme or of a scheme it converts to: ibug68 has the
+            from the face's scheme or a scheme it converts to; ibug68 converts to the
             five points of ArcFace.
         size: Side of the crop, pixels; None: the template's.
 
@@ -122,7 +122,8 @@ def _chosen(
     if isinstance(template, Mapping):
         if size is None:
             raise InputError(
-                "the template is a mapping of points and size is None; give the side of its crop"
+                "a template of points needs the side of the crop, and size is None; "
+                "give size in pixels"
             )
         template = Template(size, points=_as_named_points(template))
     elif not isinstance(template, Template):
@@ -157,7 +158,7 @@ def _affine(face: Face, template: Template, size: int) -> Array:
         return _square_affine(face, template.square, size)
     if template.points is None:
         raise InputError(
-            "the template has neither points nor a square; give it one of them"
+            "the template has neither points nor a square; give one of them"
         )
     given = np.array([named_point(face, name) for name in template.points])
     wanted = np.array(list(template.points.values()))
@@ -203,7 +204,8 @@ def _square_affine(face: Face, rule: Square, size: int) -> Array:
     half = max(rule.eyes * np.hypot(*across), rule.mouth * np.hypot(*down))
     if half == 0 or not axis.any():
         raise ShapeError(
-            "eyes and mouth are one point, or upside down to each other; wanted a face"
+            "the eyes and the mouth coincide or are upside down; wanted landmarks of "
+            "a face"
         )
     middle = np.full(2, (size - 1) / 2)
     roll_deg = np.rad2deg(np.arctan2(axis[1], axis[0]))

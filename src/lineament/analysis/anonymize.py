@@ -79,11 +79,11 @@ def anonymize_faces(
         faces: The faces; find them with a low `min_presence` and a small `min_face`.
         how: "blur" or "pixelate", which keep four cells per side of a face, or "fill",
             which keeps nothing.
-        margin: Distance that the cover reaches beyond the face, in sides of its box.
+        margin: Distance to cover beyond the face, in sides of its box.
 
     Raises:
         ImageError: If the image has another type or shape.
-        InputError: If there is no such method, or the margin is negative.
+        InputError: If the method is unknown, or the margin is negative.
     """
     return cover(image, face_regions(faces, margin), how)
 
@@ -212,7 +212,7 @@ def anonymize_frames(
 
     Raises:
         ImageError: If an image has another type or shape.
-        InputError: If there is no such method, or the margin is negative.
+        InputError: If the method is unknown, or the margin is negative.
     """
     waiting: deque[tuple[float, Image]] = deque()
     known: deque[tuple[float, list[Region]]] = deque()

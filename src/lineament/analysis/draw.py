@@ -71,13 +71,13 @@ def draw_faces(
         image: Image of the faces, RGB uint8 (H, W, 3).
         faces: The faces.
         points: Draw the landmarks, in the colors of their parts.
-        edges: Draw the contours of the scheme between landmarks that are not occluded, smooth
-            ones for schemes of dense points.
+        edges: Draw the contours of the scheme between landmarks that are not occluded, as
+            smooth curves for schemes with dense points.
         boxes: Draw the boxes.
         labels: Write track id and detector score above boxes of at least 40 px.
         sigmas: Draw a circle of 2 sigma around each landmark.
-        occluded: Draw landmarks that are likely turned away or occluded, as rings.
-        size: Factor on lines, dots and letters, which also grow with the face.
+        occluded: Draw landmarks that are probably turned away or occluded, as rings.
+        size: Scale of lines, dots and text, which also grow with the face.
 
     Raises:
         ImageError: If the image has another type or shape.
@@ -296,6 +296,6 @@ def save_image(path: str | os.PathLike[str], image: Image, quality: int = 95) ->
     except (OSError, ValueError) as error:  # either, if a format lacks this size
         reason = getattr(error, "strerror", None) or error
         raise ImageError(
-            f"{target}: cannot be written ({reason}); choose another place or format"
+            f"{target}: cannot be written ({reason}); choose another path or format"
         ) from error
     return target

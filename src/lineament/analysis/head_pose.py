@@ -70,15 +70,15 @@ def head_pose(
     focal_px: float | None = None,
     center_px: ArrayLike | None = None,
 ) -> HeadPose:
-    """Return the head pose, by fitting a mean face to 14 landmarks in perspective.
+    """Estimate the head pose by fitting a mean face to 14 landmarks in perspective.
 
-    No true poses were available, so no absolute accuracy is claimed. Every head is
-    taken for the mean adult one: another plausible mean face moves pitch by about 8
-    degrees, nearly the same for all faces, and yaw by less than 1, so trust differences
-    in pitch more than its zero. Landmark errors of 3 % of the interocular distance move
+    No ground-truth poses were available, so no absolute accuracy is claimed. Every head is
+    assumed to have the mean adult shape: another plausible mean face changes pitch by about
+    8 degrees, nearly the same for all faces, and yaw by less than 1, so trust differences
+    in pitch more than its zero. Landmark errors of 3 % of the interocular distance change
     yaw and pitch by 2 degrees and roll by 1 (RMS); a focal length wrong by a factor of
-    two to five costs 2 degrees, a wide open mouth about 10 degrees of pitch. It was
-    tested up to 45 degrees of yaw; beyond, occluded landmarks are guesses.
+    two to five changes them by 2 degrees, a wide-open mouth changes pitch by about 10.
+    Tested up to 45 degrees of yaw; beyond that, occluded landmarks are guesses.
 
     Args:
         face: The face.
@@ -99,7 +99,7 @@ def head_pose(
     tolerance = 1e-6 * (1 + np.abs(landmarks).max())
     if np.linalg.matrix_rank(landmarks - landmarks.mean(0), tol=tolerance) < 2:
         raise ShapeError(
-            "the landmarks lie on one line or point; wanted those of a face"
+            "the landmarks coincide or are on one line; wanted landmarks of a face"
         )
     try:
         _, turn, shift = cv2.solvePnP(
@@ -110,7 +110,7 @@ def head_pose(
         )
     except cv2.error as error:
         raise ShapeError(
-            "no head pose fits the landmarks; wanted those of a face"
+            "no head pose fits the landmarks; wanted landmarks of a face"
         ) from error
     rotation = np.asarray(cv2.Rodrigues(turn)[0], dtype=np.float64)
     translation = shift.reshape(3).astype(np.float64)
@@ -171,21 +171,19 @@ def _length(a: Array, b: Array) -> float:
 
 def _ratio(length: float, width: float, what: str) -> float:
     if width == 0:
-        raise ShapeError(
-            f"the corners of {what} are one point; wanted two different ones"
-        )
+        raise ShapeError(f"the corners of {what} coincide; wanted two different points")
     return length / width
 
 
 def eye_openness(face: Face) -> Sides:
     """Return the aspect ratio of each eye: mean lid distance over corner distance.
 
-    Closed eyes do not read 0: from the 10th to the 90th percentile 0.13 to 0.22 with
-    the model `accurate` and 0.17 to 0.25 with `fast`, open ones 0.23 to 0.39 and 0.25
-    to 0.38. Below 0.23 with `accurate` are 94 % of the closed and 9 % of the open eyes
-    of validation faces, below 0.26 with `fast` 94 % and 15 %: python -m
-    bench.eye_openness. Yaw raises it, nodding lowers it. To detect a blink, compare
-    with the same person's range over frames.
+    Closed eyes do not give 0. On validation faces, from the 10th to the 90th percentile,
+    closed eyes give 0.13 to 0.22 with the model `accurate` and 0.17 to 0.25 with `fast`,
+    open eyes 0.23 to 0.39 and 0.25 to 0.38. With `accurate`, 94 % of the closed and 9 %
+    of the open eyes are below 0.23; with `fast`, 94 % and 15 % are below 0.26: python -m
+    bench.eye_openness. Yaw raises the ratio, nodding lowers it. To detect a blink,
+    compare with the same person's range over frames.
 
     Raises:
         SchemeError: If the scheme lacks the points.
@@ -204,7 +202,7 @@ def _openness(face: Face, eye: tuple[int, ...], what: str) -> float:
 
 
 def mouth_openness(face: Face) -> float:
-    """Return the mean distance of the inner lips over that of their corners.
+    """Return the mean gap between the inner lips, divided by the distance of their corners.
 
     0 for closed lips, 0.1 to 0.3 while talking, above 0.5 wide open; yaw raises it.
 

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 annotations = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Convert labels of faces: CVAT, Label Studio, COCO, YOLO pose, .pts, dlib, CSV.",
+    help="Convert face labels: CVAT, Label Studio, COCO, YOLO pose, .pts, dlib, CSV.",
 )
 app.add_typer(annotations, name="annotations")
 
 
 class LabelFormat(StrEnum):
-    """Formats that labels are written in: those of io/label_formats.py, and .pts files."""
+    """Formats that labels can be written in: io/label_formats.py, and .pts files."""
 
     cvat = "cvat"
     cvat_points = "cvat-points"
@@ -36,21 +36,24 @@ class LabelFormat(StrEnum):
 
 Source = Annotated[
     Path,
-    typer.Argument(metavar="FILE|DIR", help="A file of labels, or a folder of them."),
+    typer.Argument(
+        metavar="FILE|DIR", help="A label file, or a folder of label files."
+    ),
 ]
 Reader = Annotated[
     str | None,
     typer.Option(
-        help="Format of the labels: coco, cvat, label-studio, yolo, dlib, csv, folder (.pts next "
-        "to images), review, or a data set; default: found out."
+        help="Label format: coco, cvat, label-studio, yolo, dlib, csv, folder (.pts "
+        "next to images), review, or a data set; default: detected from the "
+        "files."
     ),
 ]
 Part = Annotated[str, typer.Option(help="Part of a data set; needs --reader.")]
 FirstPixel = Annotated[
     float | None,
     typer.Option(
-        help="Coordinate of the center of the first pixel in the labels, if it is not that of "
-        "their format."
+        help="Coordinate of the center of the first pixel in the labels, if it "
+        "differs from the convention of their format."
     ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder for the files.")]
@@ -67,10 +70,10 @@ def read(
     pictures: Pictures = None,
     first_pixel: FirstPixel = None,
 ) -> None:
-    """Read labels of any format into a folder of .pts files, one per face.
+    """Convert labels of any format to a folder of .pts files, one per face.
 
-    Next to each is a JSON file with its image, box and occluded points. `lineament review`
-    and the reader "review" take the folder.
+    A JSON file next to each states its image, box and occluded points. The folder works
+    with `lineament review` and with the reader "review".
     """
     samples = read_labels(source, reader, part, scheme, category, pictures, first_pixel)
     _write(samples, "pts", out, pictures)
@@ -82,7 +85,7 @@ def write(
     out: Out,
     format: Annotated[
         LabelFormat,
-        typer.Option(help="Format of the files; docs/review.md has a table."),
+        typer.Option(help="Output format; see the table in docs/review.md."),
     ],
     reader: Reader = None,
     part: Part = "all",
@@ -91,10 +94,10 @@ def write(
     pictures: Pictures = None,
     first_pixel: FirstPixel = None,
 ) -> None:
-    """Write labels of any format, such as a folder of `lineament review`, in another one.
+    """Convert labels of any format, such as a `lineament review` folder, to another one.
 
-    Names of images are relative to --pictures, else to the folder that has all of them; those
-    of dlib are relative to its file.
+    Image names are relative to --pictures or, without it, to the deepest folder that
+    contains all images; in dlib files they are relative to the file.
     """
     samples = read_labels(source, reader, part, scheme, category, pictures, first_pixel)
     _write(samples, str(format), out, pictures)
@@ -109,7 +112,7 @@ def read_labels(
     pictures: Path | None,
     first_pixel: float | None = None,
 ) -> "list[Sample]":
-    """Return the faces of a file or folder, whose format is found out if no reader is named."""
+    """Return the faces in a file or folder; without a reader, the format is detected."""
     from ..data.readers.own_data import OwnData
     from ..data.readers.registry import format_of_labels, read_data
     from ..schemes import check_scheme
@@ -135,4 +138,4 @@ def _write(
     for path in paths:
         show(f"{path}")
     images = len({sample.image for sample in samples})
-    note(f"{len(samples)} faces of {images} images, {samples[0].scheme}")
+    note(f"{len(samples)} faces in {images} images, scheme {samples[0].scheme}")

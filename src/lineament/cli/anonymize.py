@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from .images import Save
 
 MIN_PRESENCE = 0.1
-"""Presence from which a face is covered; see `python -m bench.anonymize`."""
+"""Minimum presence of a face to be covered; see `python -m bench.anonymize`."""
 MIN_FACE = "8px"
-"""Smallest face that is searched for."""
+"""Smallest face to search for."""
 MARGIN, HOLD_S = 0.1, 0.3
 
 
@@ -49,16 +49,26 @@ Out = Annotated[
 ]
 Method = Annotated[
     How,
-    typer.Option(help="blur or pixelate keep four cells per side; fill, nothing."),
+    typer.Option(
+        help=(
+            "blur and pixelate keep four cells per side of the face; fill keeps nothing."
+        )
+    ),
 ]
 Margin = Annotated[
     float,
-    typer.Option(min=0, max=2, help="Distance beyond the face, in sides of it."),
+    typer.Option(
+        min=0,
+        max=2,
+        help=("Distance to cover beyond the face, as a fraction of its side."),
+    ),
 ]
 Presence = Annotated[
     float,
     typer.Option(
-        min=0, max=1, help="Cover what is a face with at least this probability."
+        min=0,
+        max=1,
+        help=("Cover everything that is a face with at least this probability."),
     ),
 ]
 FaceSize = Annotated[
@@ -74,12 +84,12 @@ Hold = Annotated[
     typer.Option(
         min=0,
         max=5,
-        help="Seconds of a video before and after a face is found in which its place is "
-        "covered, too.",
+        help="In a video, also cover the place of a face for this many seconds before "
+        "and after it is found.",
     ),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace videos that exist.")
+    bool, typer.Option("--overwrite", help="Replace existing videos.")
 ]
 
 
@@ -96,11 +106,12 @@ def anonymize(
     detector: DetectorName = "default",
     overwrite: Overwrite = False,
 ) -> None:
-    """Cover the faces in images and videos, from the chin to the hairline.
+    """Cover faces in images and videos, from the chin to the hairline.
 
-    Errs to cover: faces of a low probability count, outlines are wide, and a video also
-    covers a face in the frames around those that it is found in. Metadata, and the sound
-    of a video, are not copied. No method finds every face: look at the results.
+    Covers too much rather than too little: low-probability faces are included, outlines
+    are wide, and in a video the place of a face is also covered shortly before and after
+    it is found. Metadata and sound are not copied. No method finds every face: check the
+    results.
     """
     from ..io.media_files import is_video
 

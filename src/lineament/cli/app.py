@@ -61,8 +61,8 @@ HINTS = {
     "anonymise": "anonymize",
     "blur": "anonymize",
 }
-"""This package's name of commands that other packages have."""
-ABOUT = "Find facial landmarks in images and video; train, evaluate and export the models that do."
+"""Commands of other packages, and their names in this one."""
+ABOUT = "Find facial landmarks in images and video; train, evaluate and export landmark models."
 
 
 class Commands(TyperGroup):
@@ -73,7 +73,7 @@ class Commands(TyperGroup):
         return sorted(super().list_commands(ctx), key=LISTED.index)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the command that `args` begin with; an unknown one is an error with a hint."""
+        """Return the command that `args` begin with; raise an error with a hint if unknown."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             hint = did_you_mean(name, self.list_commands(ctx))
@@ -174,7 +174,7 @@ def report_failures(failures: "Sequence[FailedInput]", total: int) -> None:
         named = failure.path in failure.reason
         complain(failure.reason if named else f"{failure.path}: {failure.reason}")
     if failures and total > 1:
-        complain(f"{len(failures)} of {total} failed; they are listed above")
+        complain(f"{len(failures)} of {total} failed, as listed above")
     if failures:
         raise typer.Exit(1)
 

@@ -14,18 +14,22 @@ if TYPE_CHECKING:
 
 
 PointScheme = Annotated[
-    str, typer.Option(help="Scheme of the points: a name, or the path of a .toml file.")
+    str, typer.Option(help="Landmark scheme: a name, or the path of a .toml file.")
 ]
 Category = Annotated[
     str, typer.Option(help="Category or label of the faces, if there are several.")
 ]
 Pictures = Annotated[
-    Path | None, typer.Option(help="Folder of the images, if they are not found.")
+    Path | None,
+    typer.Option(help=("Folder of the images, if they are not where the labels say.")),
 ]
 Group = Annotated[
     str,
     typer.Option(
-        help="What keeps persons together: a column, the number of a folder, or a pattern."
+        help=(
+            "Rule that identifies the faces of one person: a column, a folder number, "
+            "or a pattern."
+        )
     ),
 ]
 
@@ -36,12 +40,16 @@ def audit(
         Path, typer.Argument(metavar="DIR", help="Root folder of a data set.")
     ],
     out: Annotated[
-        Path, typer.Option(help="HTML file for images of the worst findings.")
+        Path,
+        typer.Option(help="HTML page to write, with images of the worst findings."),
     ] = Path("audit.html"),
     reader: Annotated[
         str | None,
         typer.Option(
-            help="Data set reader: 300w, coco, folder, ...; default: a folder of .pts."
+            help=(
+                "Data set reader: 300w, coco, folder, ...; default: detected from the "
+                "files."
+            )
         ),
     ] = None,
     part: Annotated[
@@ -55,7 +63,10 @@ def audit(
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Also compare with the landmarks of this model, to find outliers and offsets.",
+            help=(
+                "Also compare with the landmarks of this model to find outliers and "
+                "offsets."
+            ),
         ),
     ] = None,
     as_json: Annotated[
@@ -66,7 +77,7 @@ def audit(
 
     Looks for offsets, swapped sides, duplicates, wrong counts and broken files. Prints
     a table and writes an HTML page with images. The exit code is 1 if a finding would
-    distort results measured on the data.
+    distort evaluation results on the data.
     """
     from ..data.audit.audit import audit as find_faults
     from ..data.audit.report_html import write_audit_html

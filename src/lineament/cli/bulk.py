@@ -34,34 +34,38 @@ Inputs = Annotated[
     list[str],
     typer.Argument(
         metavar="INPUT",
-        help="Images, videos, tars, folders of them or patterns; Parquet files; .txt "
-        "files that list addresses. Paths, or s3://, gs:// and file:// addresses.",
+        help="Images, videos, tar files, folders of these, or patterns; Parquet "
+        "files; .txt files that list addresses. Each is a path or an s3://, "
+        "gs:// or file:// address.",
     ),
 ]
 Out = Annotated[
     str,
     typer.Option(
-        metavar="URI", help="Folder for plan and parts: a path, s3:// or gs://."
+        metavar="URI", help="Folder for the plan and the parts: a path, s3:// or gs://."
     ),
 ]
 Every = Annotated[
     int, typer.Option(min=1, metavar="N", help="Take every N-th frame of a video.")
 ]
 Column = Annotated[
-    str, typer.Option(help="Column of Parquet files with images or their addresses.")
+    str,
+    typer.Option(
+        help=("Column of Parquet files that holds the images or their addresses.")
+    ),
 ]
-PartImages = Annotated[int, typer.Option(min=1, help="Images per part, in a new plan.")]
+PartImages = Annotated[int, typer.Option(min=1, help="Images per part of a new plan.")]
 Address = Annotated[
     str | None,
     typer.Option(
         help="Ray cluster, such as auto or HOST:6379; local: Ray on this machine; "
-        "default: processes of this machine."
+        "default: local processes without Ray."
     ),
 ]
 
 
 class BulkCommands(TyperGroup):
-    """Takes `bulk INPUT...` as `bulk run INPUT...`."""
+    """Treat `bulk INPUT...` as `bulk run INPUT...`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Name the command that is left out."""
@@ -93,16 +97,16 @@ def run_bulk(
     column: Column = "image",
     part_images: PartImages = 500,
     workers: Annotated[
-        int, typer.Option(min=0, help="Processes or actors; 0: one per core.")
+        int, typer.Option(min=0, help="Processes or Ray actors; 0: one per core.")
     ] = 0,
     address: Address = None,
 ) -> None:
-    """Find faces in any number of images, and write them as Parquet.
+    """Find faces in any number of images and write them as Parquet.
 
-    The first run writes a plan to --out: the list of images, the model, the options.
-    Each part of the plan becomes one file, and a part that is there is done: after
-    anything, give the same command again. An image that cannot be used is a row with an
-    error. The exit code is 1 if a part is missing at the end.
+    The first run writes a plan to --out: the list of images, the model and the options.
+    Each part of the plan becomes one file. Parts that already exist are skipped, so after
+    any interruption, rerun the same command. An image that cannot be used becomes a row
+    with an error. The exit code is 1 if a part is missing at the end.
     """
     need_package("pyarrow", "bulk")
     if address is not None:
@@ -154,7 +158,7 @@ def _run(worker: "PartWorker", workers: int, address: str | None) -> None:
         f"{OutputFolder(worker.out)}"
     )
     if failed:
-        complain(f"{failed} parts failed; give the same command again to retry them")
+        complain(f"{failed} parts failed; rerun the same command to retry them")
         raise typer.Exit(1)
 
 
@@ -165,9 +169,9 @@ def show_status(
         Printed, typer.Option("--format", help="Print a table or JSON.")
     ] = Printed.table,
 ) -> None:
-    """Print how much of a bulk job is done, and its cost so far.
+    """Print the progress of a bulk job and its cost so far.
 
-    Reads only what is written, so it may run anywhere and at any time.
+    Only reads the files in the folder, so it can run anywhere and at any time.
     """
     need_package("pyarrow", "bulk")
     from ..serving.bulk.job import read_status

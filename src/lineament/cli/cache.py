@@ -15,20 +15,26 @@ if TYPE_CHECKING:
 @app.command()
 def cache(
     remove: Annotated[
-        bool, typer.Option("--remove", help="Remove them; trainings make them again.")
+        bool,
+        typer.Option(
+            "--remove",
+            help=("Delete the cached crops; training creates them again when needed."),
+        ),
     ] = False,
     older_than: Annotated[
         float,
         typer.Option(
-            min=0, metavar="DAYS", help="With --remove: only files made so long ago."
+            min=0,
+            metavar="DAYS",
+            help=("With --remove: only files at least this many days old."),
         ),
     ] = 0.0,
     cache: Cache = None,
 ) -> None:
-    """List the cached crops of trainings, their size and their folder; remove them.
+    """List the cached training crops with their size and folder, or delete them.
 
-    Each training keeps crops of its faces, about 0.3 MB per face, so that the next one
-    starts at once. Files of lineament candidates are kept.
+    Each training run caches crops of its faces, about 0.3 MB per face, so that the next
+    run starts immediately. Files of `lineament candidates` are not deleted.
     """
     from ..data.cache_files import list_cache, remove_cache
     from ..data.sample import cache_root
@@ -38,7 +44,10 @@ def cache(
         _show_sums(remove_cache(folder, older_than), f"removed from {folder}")
         return
     _show_sums(list_cache(folder), f"in {folder}")
-    note("lineament cache --remove deletes them; --cache or XDG_CACHE_HOME moves them")
+    note(
+        "lineament cache --remove deletes them; --cache or XDG_CACHE_HOME chooses "
+        "another folder"
+    )
 
 
 def _show_sums(files: "Sequence[CacheFile]", where: str) -> None:

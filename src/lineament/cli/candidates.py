@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 def candidates(
     out: Annotated[
         Path | None,
-        typer.Option(help="The JSON file; default: candidates.json in the cache."),
+        typer.Option(help="JSON file to write; default: candidates.json in the cache."),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="Keep the boxes that this model takes for faces; it must predict presence.",
+            help=(
+                "Keep only boxes that this model mistakes for faces; it must predict "
+                "presence."
+            ),
             metavar="NAME|FILE",
         ),
     ] = None,
@@ -32,9 +35,9 @@ def candidates(
 ) -> None:
     """Collect false detections in photos without a face, as negatives for training.
 
-    They are the boxes that the face detector proposes at a low threshold, on the photos of
-    objects, pets and background in the data folder. A recipe that names the file as
-    presence.candidates trains on them.
+    These are the boxes that the face detector proposes at a low threshold in the data
+    folder's photos of objects, pets and background. To train on them, name the file as
+    presence.candidates in a recipe.
     """
     from ..data.sample import cache_root, data_root
     from ..inference.face_detector import FaceDetector

@@ -18,7 +18,10 @@ def compare(
     reports: Annotated[
         list[Path],
         typer.Argument(
-            help="Two or more report.json files that evaluate or score wrote, or their folders."
+            help=(
+                "Two or more report.json files written by evaluate or score, or their "
+                "folders."
+            )
         ),
     ],
     out: Annotated[

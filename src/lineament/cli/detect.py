@@ -88,7 +88,8 @@ ResultsOut = Annotated[
 Draw = Annotated[
     bool,
     typer.Option(
-        "--draw", help="Also write each image with its landmarks drawn to --out."
+        "--draw",
+        help=("Also write a copy of each image with its landmarks drawn to --out."),
     ),
 ]
 
@@ -170,13 +171,15 @@ def _check_format(
     if empty_rows and format not in (Format.csv, Format.parquet):
         raise typer.BadParameter("--empty-rows needs --format csv or parquet")
     if not occluded and not draw:
-        raise typer.BadParameter("--no-occluded needs --draw, which it changes")
+        raise typer.BadParameter(
+            "--no-occluded has an effect only with --draw; add --draw"
+        )
     if out is None and (draw or format not in PRINTED):
         option = "--draw" if draw else f"--format {format}"
         raise typer.BadParameter(f"{option} needs --out, the folder for the results")
     if out is not None and format is Format.table:
         raise typer.BadParameter(
-            "--format table is printed only; leave --out out, or choose another format"
+            "--format table can only be printed; omit --out, or choose another format"
         )
     if format is Format.parquet:
         need_package("pyarrow", "report")

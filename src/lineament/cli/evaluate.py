@@ -46,7 +46,7 @@ BoxesFrom = Annotated[
         help="Source of the face boxes: annotations, the detector, or the tracker."
     ),
 ]
-Filter = Annotated[Smooth, typer.Option(help="Filter over time, with --boxes tracked.")]
+Filter = Annotated[Smooth, typer.Option(help="Temporal filter, with --boxes tracked.")]
 Perturb = Annotated[
     bool,
     typer.Option(
@@ -77,10 +77,11 @@ def evaluate(
 
     Prints NME, failure rate and AUC, and the error per part, subset and landmark. Without
     --protocol, --data is a folder of annotated images, or a file of annotations: .pts,
-    COCO, CSV, dlib XML, CVAT XML, Label Studio or YOLO pose. The
-    protocols detection-val and detection-300w-common score the face detector instead,
-    alone and with the model, which drops faces below --min-presence: recall and false
-    positives.
+    COCO, CSV, dlib XML, CVAT XML, Label Studio or YOLO pose.
+
+    The protocols detection-val and detection-300w-common measure recall and false
+    positives of the face detector instead, alone and with the model, which drops faces
+    below --min-presence.
     """
     from ..evaluation.detection import DETECTION_PROTOCOLS
     from ..evaluation.protocol_data import read_protocol
@@ -89,7 +90,7 @@ def evaluate(
     need_plots(report)
     if perturb and boxes is BoxSource.tracked:
         raise typer.BadParameter(
-            "--perturb changes boxes of single images; leave --boxes tracked out"
+            "--perturb changes the boxes of single images; omit --boxes tracked"
         )
     # which also makes the scheme known that a model of a user's points carries
     predict: Any = make_predictor(*chosen)

@@ -21,22 +21,27 @@ class Target(StrEnum):
 Checkpoint = Annotated[
     Path,
     typer.Argument(
-        help="The checkpoint of a run; with --check-data, or a recipe; with --to triton or web, "
-        "an .onnx file (for web int8) or the name of a model of the package."
+        help="The checkpoint of a run; with --check-data, also a recipe; with --to "
+        "web, also an int8 .onnx file or the name of a packaged model; with --to "
+        "triton, only an .onnx file or such a name."
     ),
 ]
 To = Annotated[
     Target,
     typer.Option(
-        help="onnx: a file with its card; web: for browsers, with int8 weights and float "
-        "activations; triton: a model repository of Triton Inference Server."
+        help="onnx: an ONNX file with its card; web: the same for browsers, with int8 "
+        "weights and float activations; triton: a model repository for Triton "
+        "Inference Server."
     ),
 ]
 CheckData = Annotated[
     bool,
     typer.Option(
         "--check-data",
-        help="Check that there are validation faces to calibrate on, and write nothing.",
+        help=(
+            "Only check that there are enough validation faces to calibrate on; write "
+            "nothing."
+        ),
     ),
 ]
 
@@ -45,8 +50,8 @@ CheckWith = Annotated[
     list[str] | None,
     typer.Option(
         metavar="openvino|opencv",
-        help="Also run the file in this runtime, if it is installed, and print how far its "
-        "landmarks move; repeatable.",
+        help="Also run the file in this runtime, if installed, and print how much its "
+        "landmarks differ; repeatable.",
     ),
 ]
 
@@ -68,7 +73,7 @@ def export(
     int8: Int8 = False,
     scheme: Annotated[
         str,
-        typer.Option(help="Export one scheme of a model that predicts two."),
+        typer.Option(help="Scheme to export, for a model that predicts two."),
     ] = "",
     check_data: CheckData = False,
     check_with: CheckWith = None,
@@ -78,13 +83,13 @@ def export(
 ) -> None:
     """Export a trained model as an ONNX file with its card.
 
-    A model without a network becomes a .safetensors file. Writes nothing if the
-    landmarks of the file differ from the trained model's by more than a fixed bound.
+    A model without a network becomes a .safetensors file. Nothing is written if the
+    exported landmarks differ from the trained model's by more than a fixed bound.
     """
     if to is Target.triton:
         if int8 or scheme or name:
             raise typer.BadParameter(
-                "--to triton takes a file as it is; leave --int8, --scheme and --name out"
+                "--to triton copies a file unchanged; omit --int8, --scheme and --name"
             )
         _write_triton(str(checkpoint), out)
         return
@@ -164,7 +169,7 @@ def _show_data(given: Path, data: Path, cache: Path) -> None:
 
     recipe = read_recipe(given) if given.suffix == ".toml" else recipe_of(given)
     for name, count in check_data(recipe, data, cache, note).items():
-        show(f"{name}: {count} validation faces; enough to export")
+        show(f"{name}: {count} validation faces, enough to export")
 
 
 def _write_triton(model: str, out: Path) -> None:

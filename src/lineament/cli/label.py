@@ -37,9 +37,9 @@ def label(
 ) -> None:
     """Label the faces in images and videos with a model, for training.
 
-    Each confident face becomes a crop and a .pts file, which a recipe reads with reader
-    = "folder". Landmarks of low confidence, and those that are likely not visible, are
-    nan and carry no weight. Check on validation faces that training on the labels helps.
+    Each confident face becomes a crop and a .pts file, which a recipe reads with
+    `reader = "folder"`. Landmarks with low confidence, or probably not visible, are nan
+    and get no weight. Check on validation faces that training on the labels helps.
     """
     from ..errors import InputError
     from ..inference.predictor import Predictor
@@ -58,5 +58,5 @@ def label(
             except InputError as error:
                 failures.append(FailedInput(str(path), str(error)))
             step()
-    note(f"{count} faces of {len(files)} files -> {out}")
+    note(f"{count} faces in {len(files)} files -> {out}")
     report_failures(failures, len(files))

@@ -9,10 +9,10 @@ from .app import app, note, show, show_table
 
 HEAD = (
     *("name", "kind", "points", "crop px", "precision", "MB"),
-    *("300W common NME %", "licence"),
+    *("300W common NME %", "license"),
 )
 ERROR = "300w-common, truth boxes"
-"""Figure of a card that the list shows."""
+"""Figure of a card shown in the list."""
 SIZE_HEAD = ("M parameters", "G multiply-adds", "GFLOPs (2 x)")
 
 
@@ -22,7 +22,10 @@ def models(
         bool,
         typer.Option(
             "--profile",
-            help="Print parameters, multiply-adds and measured speed, and the sizes of backbones.",
+            help=(
+                "Print parameters, multiply-adds, measured speed, and the sizes of "
+                "backbones."
+            ),
         ),
     ] = False,
     cards: Annotated[
@@ -40,10 +43,11 @@ def models(
     elif listed:
         show_table(HEAD, [_model_row(card) for card in listed])
         note(
-            "full cards, with data, licence, limits and figures: lineament models --json"
+            "full cards, with data, license, limits and figures: lineament models "
+            "--json"
         )
     else:
-        note("no model is installed with this copy of the package")
+        note("this installation of the package contains no model")
 
 
 def _show_profile(listed: list[dict[str, Any]]) -> None:
@@ -54,7 +58,8 @@ def _show_profile(listed: list[dict[str, Any]]) -> None:
         from ..models.profile import trainable_sizes
     except ImportError:
         note(
-            "to list the sizes of backbones, too, type: pip install 'lineament[train]'"
+            "to list the sizes of backbones as well, type: pip install "
+            "'lineament[train]'"
         )
     else:
         head = ["backbone, 256 x 256, 68 points", *SIZE_HEAD]

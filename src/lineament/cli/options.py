@@ -44,8 +44,8 @@ ModelName = Annotated[
     typer.Option(
         "--model",
         metavar="NAME|FILE",
-        help="A model that `lineament models` lists, an .onnx or .safetensors file, or a .toml "
-        "file that describes an .onnx file of others.",
+        help="A model listed by `lineament models`, an .onnx or .safetensors file, or "
+        "a .toml file that describes a third-party .onnx file.",
     ),
 ]
 SchemeName = Annotated[
@@ -81,8 +81,8 @@ DetectorName = Annotated[
     typer.Option(
         "--detector",
         metavar="NAME|FILE",
-        help="Face detector: default, mediapipe (if installed), or an .onnx file: a detector "
-        "that `lineament export` wrote, or OpenCV's YuNet.",
+        help="Face detector: default, mediapipe (if installed), or an .onnx file: a "
+        "detector written by `lineament export`, or OpenCV's YuNet.",
     ),
 ]
 MinPresence = Annotated[
@@ -90,7 +90,10 @@ MinPresence = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help="Drop faces of a lower presence, if the model predicts it; default: 0.9.",
+        help=(
+            "Drop faces with a lower presence (probability of a face), if the model "
+            "predicts it; default: 0.9."
+        ),
     ),
 ]
 MinFace = Annotated[
@@ -98,9 +101,9 @@ MinFace = Annotated[
     typer.Option(
         "--min-face",
         metavar="40px|0.05",
-        help="Smallest face wanted: its side in pixels, or as a fraction of the image's longer "
-        "side; default: faces from 16 pixels, after the image is resized to at most 1,024 "
-        "pixels. Half the size takes four times the work.",
+        help="Smallest face to find: its side in pixels, or as a fraction of the "
+        "image's longer side; default: 16 pixels, after the image is resized to "
+        "at most 1,024 pixels. Half the size takes four times the work.",
     ),
 ]
 Device = Annotated[
@@ -108,33 +111,39 @@ Device = Annotated[
     typer.Option(
         "--device",
         metavar="auto|cpu|cuda|...",
-        help="Device that models run on: cpu, cuda, directml, coreml or openvino, if the "
-        "installed ONNX Runtime offers it; auto: the first that it offers.",
+        help="Device to run models on: cpu, cuda, directml, coreml or openvino, if "
+        "the installed ONNX Runtime supports it; auto: the first one supported.",
     ),
 ]
 Occluded = Annotated[
     bool,
     typer.Option(
-        help="Draw landmarks that are likely turned away or occluded as rings; --no-occluded "
-        "omits them."
+        help="Draw landmarks that are probably turned away or occluded as rings; "
+        "--no-occluded omits them."
     ),
 ]
 EmptyRows = Annotated[
     bool,
     typer.Option(
         "--empty-rows",
-        help="Write a row for an image or frame without a face, too; for csv and parquet.",
+        help=(
+            "Also write a row for each image or frame without a face; for csv and "
+            "parquet."
+        ),
     ),
 ]
 Workers = Annotated[
     int,
     typer.Option(
         min=0,
-        help="Processes; 0: one per core. Several are faster from some hundred images on.",
+        help=(
+            "Processes; 0: one per core. More than one is faster from a few hundred "
+            "images on."
+        ),
     ),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace results in --out.")
+    bool, typer.Option("--overwrite", help="Replace existing results in --out.")
 ]
 FrameRate = Annotated[
     float, typer.Option(help="Frames per second of a folder of images.")
@@ -196,12 +205,12 @@ def make_predictor(
 
 
 def device_option(device: str) -> dict[str, Any]:
-    """Return --device as Predictor takes it, nothing for its default."""
+    """Return --device as an option of Predictor; empty for the default."""
     return {} if device == "cpu" else {"device": device}
 
 
 def presence_limits(min_presence: float | None) -> dict[str, Any]:
-    """Return the option as Predictor takes it, nothing for its default."""
+    """Return --min-presence as an option of Predictor; empty for the default."""
     return {} if min_presence is None else {"min_presence": min_presence}
 
 
@@ -229,8 +238,8 @@ def named_detector(name: str, min_face: str | None = None) -> Any:
     if name == "mediapipe":
         if min_face is not None:
             raise typer.BadParameter(
-                f"--min-face {min_face} is for the detectors of this package; "
-                "leave it out for mediapipe"
+                f"--min-face {min_face} works only with the detectors of this package; "
+                "omit it for mediapipe"
             )
         from ..inference.detector_adapters import mediapipe
 
@@ -242,12 +251,13 @@ def named_detector(name: str, min_face: str | None = None) -> Any:
     found = plugin_detector(name)
     if found is None:
         raise typer.BadParameter(
-            f"--detector {name!r}; wanted default, mediapipe, or the path of an .onnx file of "
-            "lineament export or of YuNet"
+            f"unknown --detector {name!r}; wanted default, mediapipe, or the path of "
+            "an .onnx file of YuNet or written by lineament export"
         )
     if min_face is not None:
         raise typer.BadParameter(
-            f"--min-face {min_face} is for the detectors of this package; leave it out for {name}"
+            f"--min-face {min_face} works only with the detectors of this package; "
+            f"omit it for {name}"
         )
     return found
 
@@ -268,7 +278,7 @@ def with_digest(name: str) -> str:
 def prediction_settings(
     model: str, scheme: str, detector: str, flip: bool, given_boxes: bool
 ) -> dict[str, Any]:
-    """Return everything but the images that the results depend on."""
+    """Return everything that the results depend on, except the images."""
     settings: dict[str, Any] = {
         "model": with_digest(model),
         "scheme": scheme,
@@ -295,7 +305,8 @@ def known_boxes(
         return read_boxes(Path(boxes[0]))
     if len(images) != 1:
         raise typer.BadParameter(
-            f"--boxes as numbers are for one image, not {len(images)}; give a JSON file of boxes"
+            f"--boxes with numbers is for one image, not {len(images)}; give a JSON "
+            "file of boxes"
         )
     try:
         numbers = [list(map(float, box.split(","))) for box in boxes]

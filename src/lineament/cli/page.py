@@ -12,8 +12,8 @@ Models = Annotated[
     typer.Option(
         "--model",
         metavar="NAME|FILE",
-        help="A model that `lineament models` lists, or an .onnx file; repeat it for several. "
-        "The first one is the page's default. Default: fast.",
+        help="A model listed by `lineament models`, or an .onnx file; repeatable. The "
+        "page starts with the first one; default: fast.",
     ),
 ]
 Runtime = Annotated[
@@ -29,21 +29,27 @@ def page(
     out: Annotated[Path, typer.Argument(help="Folder for the page.", metavar="OUT")],
     model: Models = None,
     detector: Annotated[
-        str, typer.Option(metavar="FILE", help="An .onnx file; default: the package's.")
+        str,
+        typer.Option(
+            metavar="FILE",
+            help=("Face detector, an .onnx file; default: the packaged one."),
+        ),
     ] = "detector",
     runtime: Runtime = None,
 ) -> None:
     """Write a web page that finds faces in the browser, and its module lineament.js.
 
-    The page is static files for any web server. Images stay on the visitor's computer.
+    The page consists of static files for any web server. Images never leave the visitor's
+    computer.
     """
     from ..serving.page import DEFAULT_MODELS, write_page
 
     written = write_page(out, model or DEFAULT_MODELS, detector, runtime)
     if not written.converted:
         note(
-            "onnx is not installed, so int8 models are used unchanged, which browsers run "
-            "more slowly; type: pip install 'lineament[page]', then repeat"
+            "onnx is not installed, so int8 models are used unchanged, which run more "
+            "slowly in browsers; type: pip install 'lineament[page]', then rerun this "
+            "command"
         )
     show(f"{out}  {written.size / 1e6:.1f} MB")
     note(f"to open it: python -m http.server --bind 127.0.0.1 --directory {out}")

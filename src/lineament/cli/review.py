@@ -44,7 +44,7 @@ DEFAULT = "faces"
 
 
 class ReviewCommands(TyperGroup):
-    """Commands of which one is the default: `review PATH` is `review faces PATH`."""
+    """Treat `review PATH` as `review faces PATH`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Insert the default command if the first argument names none."""
@@ -62,14 +62,18 @@ review = typer.Typer(
 app.add_typer(review, name="review")
 
 ReviewFolder = Annotated[
-    Path, typer.Option(help="Folder for the corrected faces; a review in it continues.")
+    Path,
+    typer.Option(
+        help=("Folder for the corrected faces; an existing review in it is continued.")
+    ),
 ]
 Order = Annotated[
     str,
     typer.Option(
         metavar="sigma|spread|disagree:MODEL|audit|random|name",
-        help="Rule by which the most doubtful faces come first: predicted uncertainty, spread "
-        "over moved boxes, distance from another model, faults of the shape.",
+        help="Order of the faces, most doubtful first: by predicted uncertainty, "
+        "spread over shifted boxes, distance from another model or faults of the "
+        "shape; or random, or by name.",
     ),
 ]
 
@@ -78,18 +82,27 @@ Paths = Annotated[
     list[str],
     typer.Argument(
         metavar="PATH",
-        help="Images or folders of them; a folder of `lineament detect --out`; or with --reader a "
-        "file or folder of labels.",
+        help="Images or folders of images; a folder written by `lineament detect "
+        "--out`; or, with --reader, a file or folder of labels.",
     ),
 ]
 Scheme = Annotated[
-    str, typer.Option(help="Scheme of the landmarks: a name, or a .toml file.")
+    str, typer.Option(help="Landmark scheme: a name, or the path of a .toml file.")
 ]
 LabelReader = Annotated[
     str | None,
-    typer.Option(help="Correct labels in this format, such as folder, coco, review."),
+    typer.Option(
+        help=("Correct existing labels in this format, such as folder, coco or review.")
+    ),
 ]
-Who = Annotated[str, typer.Option(help="Name in each decision; default: the user's.")]
+Who = Annotated[
+    str,
+    typer.Option(
+        help=(
+            "Name of the reviewer, stored with each decision; default: your user name."
+        )
+    ),
+]
 Port = Annotated[
     int, typer.Option(min=0, max=65535, help="Port of the page; 0: any free one.")
 ]
@@ -114,12 +127,12 @@ def faces(
     port: Port = 0,
     browser: Browser = True,
 ) -> None:
-    """Correct landmarks on a page that this machine serves to itself.
+    """Correct landmarks on a web page that only this machine can open.
 
-    Faces are predicted, and the most doubtful ones come first. Each decision is written at
-    once: a .pts file with all landmarks, and a JSON file with who, when, for how long, and
-    which landmarks are not visible. The reader "review" trains on the folder. Stop with
-    Ctrl+C; the same command continues.
+    The landmarks are predicted, and the most doubtful faces come first. Each decision is
+    saved immediately: a .pts file with all landmarks, and a JSON file with the reviewer,
+    the time, the time spent and the landmarks that are not visible. To train on the
+    folder, use the reader "review". Stop with Ctrl+C; rerun the same command to continue.
     """
     need_package("fastapi", "serve")
     need_package("uvicorn", "serve")
@@ -135,7 +148,7 @@ def faces(
 
     def started(address: str) -> None:
         show(address)
-        note(f"{len(queue)} faces, {person}, -> {out}; stop with Ctrl+C")
+        note(f"{len(queue)} faces, reviewer {person} -> {out}; stop with Ctrl+C")
         if browser:
             webbrowser.open(address)
 
@@ -195,7 +208,9 @@ def _candidates(
 
     if labels["reader"]:
         if len(paths) != 1:
-            raise typer.BadParameter("--reader takes one file or folder of labels")
+            raise typer.BadParameter(
+                "--reader needs exactly one file or folder of labels"
+            )
         folder = labels["pictures"]
         samples = read_labels(
             Path(paths[0]),
@@ -250,7 +265,7 @@ def _opinions(
     except SchemeError as error:
         if rule in NEEDS_MODEL:
             raise
-        note(f"no second opinion by {model}: {error}")
+        note(f"the labels are not compared with {model}: {error}")
     other = Predictor(second, scheme=wanted) if second else None
     return Opinions(predictor, other, rule == "spread")
 
@@ -259,15 +274,15 @@ def _opinions(
 def stats(
     folders: Annotated[
         list[Path],
-        typer.Argument(metavar="REVIEW", help="Folders of reviews of the same images."),
+        typer.Argument(metavar="REVIEW", help="Review folders of the same images."),
     ],
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the figures as JSON.")
     ] = False,
 ) -> None:
-    """Print the pace of a review, moves against sigma, and how people agree.
+    """Print statistics of a review: pace, corrections against sigma, agreement.
 
-    Moves are errors of the model only if people correct every landmark that is off.
+    Corrections equal the model's errors only if reviewers correct every wrong landmark.
     """
     from ..io.review_files import face_names, read_face
     from ..serving.review import stats as figures
@@ -279,7 +294,7 @@ def stats(
     if not records:
         from ..errors import DataError
 
-        raise DataError(f"{folders[0]}: no reviewed face; run lineament review first")
+        raise DataError(f"{folders[0]}: no reviewed faces; run lineament review first")
     parts: dict[str, Sequence[Any]] = {
         "paces": figures.paces(records),
         "calibration": figures.calibration(records),
@@ -314,7 +329,10 @@ def _show_stats(parts: dict[str, Sequence[Any]], scheme: str) -> None:
         for part in parts["calibration"]:
             means = [f"{part.mean_sigma_px:.2f}", f"{part.mean_move_px:.2f}"]
             rows.append([str(part.points), *means, f"{100 * part.under_two_sigma:.1f}"])
-        show("\nmoves by quarters of sigma; 95 % are under 2 sigma if it is calibrated")
+        show(
+            "\ncorrections by quartile of sigma; if sigma is calibrated, 95 % are "
+            "under 2 sigma"
+        )
         show_table(("points", "mean sigma px", "mean move px", "% under 2 sigma"), rows)
     if parts["agreements"]:
         rows = []
@@ -323,7 +341,10 @@ def _show_stats(parts: dict[str, Sequence[Any]], scheme: str) -> None:
             apart = [f"{100 * both.mean:.2f}", f"{name} {100 * both.worst:.2f}"]
             seen = f"{100 * both.occlusion:.1f}"
             rows.append([" and ".join(both.people), str(both.faces), *apart, seen])
-        show("\nagreement of two people; distances in % of the face's longer side")
+        show(
+            "\nagreement between two reviewers; distances in % of the face's longer "
+            "side"
+        )
         show_table(
             ("people", "faces", "mean", "worst landmark", "% same visibility"), rows
         )

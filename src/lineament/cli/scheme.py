@@ -1,4 +1,4 @@
-"""scheme: writes the scheme of a COCO file's points, for points of one's own."""
+"""scheme: writes a landmark scheme for the points of a COCO file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,31 +19,40 @@ def scheme(
         Path,
         typer.Argument(
             metavar="FILE.json",
-            help="COCO file whose category lists keypoints, and a skeleton if there is one.",
+            help=(
+                "COCO file with a category that lists keypoints and, optionally, a "
+                "skeleton."
+            ),
         ),
     ],
     out: Annotated[
-        Path, typer.Option(help="The .toml file to write; its name is the scheme's.")
+        Path,
+        typer.Option(
+            help=("The .toml file to write; its name becomes the name of the scheme.")
+        ),
     ],
     category: Annotated[
         str, typer.Option(help="Category of the faces, if several list keypoints.")
     ] = "",
     pictures: Annotated[
-        Path | None, typer.Option(help="Folder of the images, if they are not found.")
+        Path | None,
+        typer.Option(
+            help=("Folder of the images, if they are not where the file says.")
+        ),
     ] = None,
     model: Annotated[
         str,
         typer.Option(
             metavar="NAME|FILE",
-            help="Model of 68 points that places the points in the face.",
+            help="68-point model that locates the points in the face.",
         ),
     ] = "accurate",
 ) -> None:
-    """Write a scheme of one's own from the keypoints and skeleton of a COCO category.
+    """Write a landmark scheme from the keypoints and skeleton of a COCO category.
 
-    Prints what it inferred: mirrored pairs, parts, and points that errors are divided by.
-    Next to the file it draws one face, with the number of each point and a line between
-    mirrored pairs. Check both, and correct the file.
+    Prints what it inferred: mirrored pairs, parts, and the points that define the norms.
+    Also draws one face next to the file, with the number of each point and a line between
+    mirrored pairs. Check both, and correct the file where needed.
     """
     from ..scheme_file.table import SUFFIX
 
@@ -71,7 +80,10 @@ def _write(
     if faces:
         made = with_mean_shape(made, faces, model, note)
     else:
-        note("no image is found: no mean shape and no drawing; give --pictures")
+        note(
+            "no image was found, so there is no mean shape and no drawing; give the "
+            "folder of the images with --pictures"
+        )
     with atomic_path(out) as partial:
         partial.write_text(scheme_text(made), encoding="utf-8")
     _show(made)
@@ -109,4 +121,7 @@ def _show(made: "Scheme") -> None:
         ends = [" ".join(made.points[i] for i in group) for group in groups]
         show(f"{rule} norm: from {ends[0]} to {ends[1]}")
     if not made.norm_points:
-        note("no eyes are named: errors are divided by the side of the face's box")
+        note(
+            "no point is named as an eye, so errors are divided by the side of the "
+            "face's box"
+        )

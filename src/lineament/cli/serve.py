@@ -16,12 +16,15 @@ GPU_BATCH = 16
 
 Host = Annotated[
     str,
-    typer.Option(envvar="LINEAMENT_HOST", help="Address to listen at."),
+    typer.Option(envvar="LINEAMENT_HOST", help="Address to listen on."),
 ]
 Port = Annotated[
     int,
     typer.Option(
-        envvar="LINEAMENT_PORT", min=0, max=65535, help="Port; 0: a free one."
+        envvar="LINEAMENT_PORT",
+        min=0,
+        max=65535,
+        help=("Port to listen on; 0: any free one."),
     ),
 ]
 Models = Annotated[
@@ -29,7 +32,10 @@ Models = Annotated[
     typer.Option(
         envvar="LINEAMENT_MODEL",
         metavar="NAME|FILE",
-        help="Model to serve, repeatable; the first is the default: accurate, fast.",
+        help=(
+            "Model to serve, repeatable; requests that name no model use the first "
+            "one. Default: accurate, fast."
+        ),
     ),
 ]
 Workers = Annotated[
@@ -41,24 +47,28 @@ Wait = Annotated[
     typer.Option(
         envvar="LINEAMENT_WAIT_S",
         min=0.01,
-        help="Refuse requests (503) that would wait for longer, seconds.",
+        help="Refuse requests (503) that would wait longer than this, in seconds.",
     ),
 ]
 Token = Annotated[
     str | None,
     typer.Option(
         envvar="LINEAMENT_TOKEN",
-        help="Bearer token that requests have to carry; safer as a variable.",
+        help="Bearer token that requests must send; safer as an environment variable.",
     ),
 ]
 MaxBody = Annotated[
     float,
-    typer.Option(envvar="LINEAMENT_MAX_MB", min=0.001, help="Largest body, megabytes."),
+    typer.Option(
+        envvar="LINEAMENT_MAX_MB",
+        min=0.001,
+        help=("Largest request body, in megabytes."),
+    ),
 ]
 MaxImage = Annotated[
     float,
     typer.Option(
-        envvar="LINEAMENT_MAX_MPX", min=0.001, help="Largest image, megapixels."
+        envvar="LINEAMENT_MAX_MPX", min=0.001, help="Largest image, in megapixels."
     ),
 ]
 ServedOn = Annotated[
@@ -67,15 +77,15 @@ ServedOn = Annotated[
         "--device",
         envvar="LINEAMENT_DEVICE",
         metavar="auto|cpu|cuda|...",
-        help="Device that models run on, as in detect. On a GPU, images of several "
-        "requests share a call.",
+        help="Device to run models on, as in detect. On a GPU, images of several "
+        "requests are batched.",
     ),
 ]
 Page = Annotated[
     Path | None,
     typer.Option(
         envvar="LINEAMENT_PAGE",
-        help="Folder of static files for /, as lineament page writes it.",
+        help="Folder of static files to serve at /, as written by `lineament page`.",
     ),
 ]
 
@@ -93,10 +103,10 @@ def serve(
     device: ServedOn = "cpu",
     page: Page = None,
 ) -> None:
-    """Answer requests for faces and landmarks over HTTP and WebSocket.
+    """Serve faces and landmarks over HTTP and WebSocket.
 
-    Each option can be set by a variable, too: LINEAMENT_PORT and so on. SIGTERM ends
-    the server within 10 seconds, after the requests that have begun.
+    Each option can also be set by an environment variable such as LINEAMENT_PORT. On
+    SIGTERM, the server finishes open requests and exits within 10 seconds.
     """
     need_package("fastapi", "serve")
     need_package("uvicorn", "serve")
@@ -119,7 +129,7 @@ def serve(
     )
     if host in EVERYWHERE and token is None:
         note(
-            f"warning: {host} is open to every computer that reaches this one, and no --token is "
+            f"warning: {host} accepts connections from any machine, and no --token is "
             "set"
         )
     _log_to_stderr()

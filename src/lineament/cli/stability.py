@@ -1,4 +1,4 @@
-"""stability: measures how steady and how late the landmarks of videos are."""
+"""stability: measures the jitter and lag of landmarks in videos."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,7 +34,7 @@ COUNTS_HEAD = ("track", "true faces", "id switches", "misses", "false positives"
 Paths = Annotated[
     list[Path],
     typer.Argument(
-        help="Videos, or .jsonl files that `lineament track` wrote.", metavar="PATH"
+        help="Videos, or .jsonl files written by `lineament track`.", metavar="PATH"
     ),
 ]
 Reference = Annotated[
@@ -47,10 +47,10 @@ Truth = Annotated[
     Path | None,
     typer.Option(
         help="Tracks with the true ids; id switches, misses and false positives are "
-        "counted too."
+        "also counted."
     ),
 ]
-Filter = Annotated[Smooth, typer.Option(help="Filter over time, for videos.")]
+Filter = Annotated[Smooth, typer.Option(help="Temporal filter, for videos.")]
 Plot = Annotated[
     Path | None, typer.Option(help=".png file for motion and jitter over time.")
 ]
@@ -133,17 +133,19 @@ def _check(paths: list[Path], reference: Path | None, truth: Path | None) -> Non
     """Raise BadParameter for files that do not fit together or lack frames."""
     if (reference or truth) and len(paths) != 1:
         raise typer.BadParameter(
-            "--reference and --truth are for one file of tracks or one video"
+            "--reference and --truth need exactly one file of tracks or one video"
         )
     if reference and not _is_tracks(paths[0]):
         raise typer.BadParameter(
-            "--reference is for a file of tracks; a video is measured against its unfiltered tracks"
+            "--reference is only for a file of tracks; a video is compared with its "
+            "own unfiltered tracks"
         )
     for path in paths:
         if path.suffix in (".csv", ".parquet"):
             complete = path.with_suffix(".jsonl")
             raise typer.BadParameter(
-                f"{path} lacks the frames without a face; give {complete}, written with it"
+                f"{path} lacks the frames without a face; give {complete}, which was "
+                "written with it"
             )
 
 

@@ -25,21 +25,27 @@ Only = Annotated[
     list[str] | None,
     typer.Option(
         metavar="ROW",
-        help="Train only the row of this name; repeatable. The page keeps its other rows.",
+        help=(
+            "Train only the row with this name; repeatable. The page keeps its other "
+            "rows."
+        ),
     ),
 ]
 Budget = Annotated[
     float | None,
     typer.Option(
-        min=0, help="Skip the trainings that do not fit in this time, and list them."
+        min=0, help="Skip and list training runs that do not fit in this many minutes."
     ),
 ]
 Final = Annotated[
-    bool, typer.Option("--final", help="Also measure the columns on test data.")
+    bool, typer.Option("--final", help="Also measure the columns that use test data.")
 ]
 Together = Annotated[
     int,
-    typer.Option(min=1, help="Trainings to run at once; more than 1 helps on a GPU."),
+    typer.Option(
+        min=1,
+        help=("Training runs to execute in parallel; more than 1 helps on a GPU."),
+    ),
 ]
 Runs = Annotated[Path, typer.Option(help="Folder of all runs.")]
 Page = Annotated[
@@ -64,8 +70,8 @@ def study(
 ) -> None:
     """Train the rows of a study and print them as a table.
 
-    A study is a recipe, rows of changes to it, seeds and columns. Finished trainings
-    are kept and interrupted ones resumed, so the command can be repeated. The table is
+    A study is a recipe, rows of changes to it, seeds and columns. Finished training runs
+    are kept and interrupted ones resumed, so the command can be rerun. The table is
     Markdown, with the mean and standard deviation over the seeds.
     """
     need_torch()

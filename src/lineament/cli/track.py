@@ -39,8 +39,8 @@ Source = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(
-        help="A video file (.mp4, ...) to draw on, with its tracks next to it; "
-        "or a .jsonl, .csv or .parquet file for the tracks alone."
+        help="A video file (.mp4, ...) with the faces drawn, and the tracks in a file "
+        "next to it; or a .jsonl, .csv or .parquet file for the tracks only."
     ),
 ]
 Format = Annotated[
@@ -62,7 +62,7 @@ DetectEvery = Annotated[
     ),
 ]
 Filter = Annotated[
-    Smooth, typer.Option(help="Filter over time; none: landmarks as measured.")
+    Smooth, typer.Option(help="Temporal filter; none: unfiltered landmarks.")
 ]
 Trails = Annotated[bool, typer.Option("--trails", help="Draw the path of each face.")]
 RerunFile = Annotated[
@@ -77,16 +77,14 @@ Workers = Annotated[
     int,
     typer.Option(
         min=0,
-        help="Faces per frame processed in parallel, one core each; 0: all cores.",
+        help="Faces of a frame to process in parallel, one core each; 0: all cores.",
     ),
 ]
 Resume = Annotated[
     bool,
     typer.Option("--resume", help="Continue an interrupted run with the same options."),
 ]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace files that exist.")
-]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 
 
 @app.command()
@@ -116,7 +114,7 @@ def track(
     """Track the faces in a video, with steady landmarks and ids.
 
     Without --out, prints one line of JSON per frame. With --out, writes tracks frame by
-    frame. An interrupted run continues with --resume and ends with the same files as an
+    frame. An interrupted run continues with --resume and produces the same files as an
     uninterrupted one. A camera or a live stream is tracked until Ctrl-C or SIGTERM. An
     animated GIF, WebP or AVIF is read as a video.
     """
@@ -197,10 +195,14 @@ def _settings(source: str, model: str, detector: str, rate: float) -> dict[str, 
 def _note_missing_frames(reader: "VideoReader", done: int, wanted: int | None) -> None:
     if reader.silent:
         note(
-            f"{reader.name}: no more frames came ({reader.silent}); the files are complete so far"
+            f"{reader.name}: the frames stopped ({reader.silent}); the files are "
+            "complete up to there"
         )
     elif wanted is None and done < 0.9 * (reader.frames or 0):
-        note(f"{reader.name} states {reader.frames} frames; {done} could be read")
+        note(
+            f"{reader.name} claims {reader.frames} frames, but only {done} could be "
+            "read"
+        )
     elif reader.broken:
         note(
             f"{reader.broken} frames of {reader.name} could not be decoded and were skipped"

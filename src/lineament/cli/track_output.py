@@ -65,7 +65,7 @@ class TrackTargets:
         if suffix not in ENCODERS and suffix not in SUFFIXES:
             wanted = ", ".join([*ENCODERS, *SUFFIXES])
             raise typer.BadParameter(
-                f"--out {out}: no file is written with the suffix {suffix!r}; wanted {wanted}"
+                f"--out {out}: unsupported suffix {suffix!r}; wanted {wanted}"
             )
         self.video = out if suffix in ENCODERS else None
         if trails and not self.video:
@@ -74,7 +74,8 @@ class TrackTargets:
             )
         if format and not self.video and format != suffix[1:]:
             raise typer.BadParameter(
-                f"--format {format} and --out {out} name different formats; leave --format out"
+                f"--format {format} and --out {out} name different formats; omit "
+                "--format"
             )
         self.tracks, self.trails, self.rerun = out.with_suffix(".jsonl"), trails, rerun
         self.empty_rows = empty_rows
@@ -120,11 +121,11 @@ class TrackTargets:
         with self.tracks.open(encoding="utf-8") as lines:
             if lines.readline().rstrip("\n") != head_line(settings, scheme):
                 raise typer.BadParameter(
-                    f"{self.tracks} is of another video or other settings; add --overwrite to "
-                    "replace it"
+                    f"{self.tracks} was made from another video or with other "
+                    "settings; add --overwrite to replace it"
                 )
         convert_tracks(self.tracks, self.converted, self.empty_rows)
-        note(f"{self.tracks} was complete already -> {self.converted}")
+        note(f"{self.tracks} was already complete -> {self.converted}")
         return True
 
 
@@ -169,7 +170,7 @@ def write_tracks(
             # not saved here: the tracker may be in the middle of a frame
             hint = ""
             if tracks.frames and not reader.live:
-                hint = f"; --resume continues, at most {SAVE_S:g} s before that"
+                hint = f"; --resume continues from at most {SAVE_S:g} s earlier"
             note(f"stopped after {tracks.frames} frames{hint}")
             raise
         if targets.converted:
@@ -252,8 +253,9 @@ def _track(
         step()
     if read < before:
         raise DataError(
-            f"{reader.name}: {read} frames, but the interrupted run has {before} already; resume "
-            "with the same video and at least as many --frames, or start over with --overwrite"
+            f"{reader.name}: {read} frames, but the interrupted run already has "
+            f"{before}; resume with the same video and at least as many --frames, or "
+            "start over with --overwrite"
         )
 
 

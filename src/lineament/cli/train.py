@@ -24,15 +24,15 @@ RecipePath = Annotated[
     Path,
     typer.Argument(
         metavar="RECIPE.toml",
-        help="A recipe; distill, slim and refine need the table of their name in it.",
+        help="A recipe; distill, slim and refine need a table of the same name in it.",
     ),
 ]
 RecipeOrFolder = Annotated[
     Path,
     typer.Argument(
         metavar="RECIPE.toml|FOLDER",
-        help="A recipe; or a folder of annotated images or a file of annotations, for which a "
-        "recipe is written.",
+        help="A recipe; or a folder of annotated images or an annotation file, for "
+        "which a recipe is generated.",
     ),
 ]
 Changes = Annotated[
@@ -76,13 +76,14 @@ def train(
 ) -> None:
     """Train a landmark model or a face detector from a recipe.
 
-    A recipe that sets init_from starts from a checkpoint, or from weights in teachers/ by
-    name: --set init_from=fast. Checkpoints, the log and the curves go to the run's folder.
+    With init_from, training starts from a checkpoint, or from weights in teachers/ by name,
+    e.g. --set init_from=fast. Checkpoints, log and curves are written to the run's folder.
     An interrupted run continues with --resume and gives the result of an uninterrupted one.
 
-    For annotated images it writes recipe.toml into the run's folder: their format, their
-    points, the steps by the number of faces, and the weights of fast to start from below
-    2,000 faces. It prints the recipe, trains by it, and exports the model as ONNX.
+    Given annotated images, it first writes recipe.toml to the run's folder, with their format
+    and points, a number of steps that depends on the number of faces and, below 2,000 faces,
+    the weights of fast to start from. It then prints the recipe, trains, and exports the
+    model as ONNX.
     """
     if is_recipe(recipe):
         checkpoint, settings = _train(
@@ -108,12 +109,11 @@ def distill(
     data: Data = None,
     cache: Cache = None,
 ) -> None:
-    """Distill a small model from a teacher or from peers.
+    """Distill a small model from a teacher, or from peers trained at the same time.
 
-    Peers are trained at the same time. The teacher is a checkpoint, the name of weights in
-    teachers/, or an .onnx file if its landmarks are enough. A teacher whose outputs cannot
-    be compared with the student's is refused before training starts. Checkpoints, log and
-    --resume work as in train.
+    The teacher is a checkpoint, the name of weights in teachers/ or, if only its landmarks
+    are needed, an .onnx file. A teacher whose outputs cannot be compared with the student's
+    is rejected before training starts. Checkpoints, log and --resume work as in train.
     """
     checkpoint, settings = _train("distill", recipe, changes, out, resume, data, cache)
     _show_next(checkpoint, settings.name)
@@ -130,7 +130,7 @@ def slim(
 ) -> None:
     """Train a network, then prune it to several sizes.
 
-    A supernet is pruned at thresholds of its importance factors, any other network to
+    A supernet is pruned at thresholds of its importance factors, any other network by
     fractions of its channels. Each pruned network has a checkpoint and an ONNX file; the
     table of sizes, times and errors is printed and written to the run's folder with a
     plot. Fine-tune pruned networks with train or distill.
@@ -267,8 +267,8 @@ def _show_changes(
     worse = [each.name for each in found if each.verdict == WORSE]
     if worse:
         note(
-            f"worse on {', '.join(worse)}: keep the weights that it started from, or lower "
-            "train.lr, or raise the repeat of that data"
+            f"worse on {', '.join(worse)}: keep the initial weights, lower train.lr, "
+            "or raise repeat for that data"
         )
 
 

@@ -30,7 +30,9 @@ def write_recipe(place: Path, folder: Path, resume: bool) -> Path:
     made = write_own_recipe(place, folder, run_name(folder), note)
     note(f"recipe -> {made.path}")
     if made.drawing is not None:
-        note(f"points, and lines between mirrored pairs: check them -> {made.drawing}")
+        note(
+            f"drawing of the points and mirrored pairs, to be checked -> {made.drawing}"
+        )
     note(made.text.rstrip())
     return made.path
 

@@ -81,7 +81,8 @@ def clips_from_stills(
             complete.append((cache, face))
     if not complete:
         raise DataError(
-            "no still has all its landmarks, as clips need; add a data set that has"
+            "no face has all its landmarks, which clips need; add a data set with "
+            "complete landmarks"
         )
     spread = np.linspace(0, len(complete) - 1, count).round().astype(int)
     chosen = [complete[k] for k in spread]

@@ -74,11 +74,12 @@ def write_label_files(
 def _check(samples: Sequence[Sample]) -> str:
     """Return the scheme of samples that can be written."""
     if not samples:
-        raise DataError("no face to write; check the folder and --reader")
+        raise DataError("no faces to write; check the folder and --reader")
     schemes = sorted({str(sample.scheme) for sample in samples})
     if len(schemes) > 1:
         raise DataError(
-            f"faces of {', '.join(schemes)}; write one file per scheme: name a part"
+            f"the faces are of several schemes ({', '.join(schemes)}); write one file "
+            "per scheme: choose a part"
         )
     for sample in samples:
         if sample.frame is not None:

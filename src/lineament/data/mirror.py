@@ -38,7 +38,7 @@ def mirror_note(samples: Sequence[Sample], name: str) -> str:
         return ""
     text = describe_better(of.points, of.mirror.tolist(), better)
     return (
-        f"the mirror of the scheme {name} seems wrong: {text}; state mirror in its file"
+        f"the mirror of the scheme {name} seems wrong: {text}; set mirror in its file"
     )
 
 
@@ -68,8 +68,8 @@ def describe_better(
             pairs.append(f"{points[index]} - {points[partner]}")
     first = next(i for i in range(len(points)) if better[i] != mirror[i])
     return (
-        f"by their names {points[first]} and {points[mirror[first]]} are mirror images, by their "
-        f"places on the mean face {', '.join(pairs)} are"
+        f"the names pair {points[first]} with {points[mirror[first]]}, but the "
+        f"positions on the mean face pair {', '.join(pairs)}"
     )
 
 

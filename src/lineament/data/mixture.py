@@ -52,7 +52,7 @@ def read_mixture(
         last = max(part.use_until for part in parts)
         problem = f"every data set ends at use_until = {last}"
         raise RecipeError(
-            f"{problem}; leave one without use_until, to train on to the end"
+            f"{problem}; remove use_until from one that can be used until the end"
         )
     size = cached_size(*crop)
     sources: list[Source] = []
@@ -61,7 +61,8 @@ def read_mixture(
         samples = read_recipe_part(part, root, scheme_name, note)
         if any(is_talking_face(path) for path in {sample.image for sample in samples}):
             raise RecipeError(
-                f"{part.reader} holds frames of {FOLDER}, which is test data; leave it out"
+                f"{part.reader} contains frames of {FOLDER}, which is test data; "
+                "remove it"
             )
         if fault := mirror_note(samples, scheme_name):
             note(f"{part.reader}: {fault}")
@@ -106,7 +107,7 @@ def _split_part(
         note(describe_split(label, training, validation))
     if not training and not part.validation:
         count = f"all {len(samples)} faces are for validation"
-        raise DataError(f"{part.reader}: {count}; wanted some to train on")
+        raise DataError(f"{part.reader}: {count}; wanted some for training")
     return training, validation
 
 
@@ -159,8 +160,8 @@ def exclude_faces(samples: list[Sample], exclude: Sequence[str]) -> list[Sample]
     absent = names.keys() - {bare_name(sample.name) for sample in samples}
     if absent:
         raise RecipeError(
-            f"exclude names {names[min(absent)]!r}, which no face has; "
-            f"give names such as {samples[0].name!r}"
+            f"exclude names {names[min(absent)]!r}, but no face has that name; give "
+            f"names such as {samples[0].name!r}"
         )
     return [sample for sample in samples if bare_name(sample.name) not in names]
 
@@ -190,7 +191,7 @@ def read_part(
         own: Statements about the data.
 
     Raises:
-        DataError: If the reader, part or folder is unknown, or no face exists.
+        DataError: If the reader, part or folder is unknown, or has no faces.
         SchemeError: If the points do not convert to the scheme.
     """
     known = data_set(reader)
@@ -208,8 +209,8 @@ def read_part(
             kept.append(to_scheme(sample, scheme_name, known.own_boxes))
     if not kept:
         raise DataError(
-            f"{missing or f'{reader} {part}: no face exists'}, in {place}; "
-            "put the data set there, name its folder in the recipe or leave it out"
+            f"{missing or f'{reader} {part}: no faces found'}, in {place}; "
+            "put the data set there, set its folder in the recipe or remove it"
         )
     return kept
 
@@ -220,15 +221,15 @@ def _usual_part(reader: str, known: DataSet) -> str:
     if "train" in known.parts:
         return "train"
     raise DataError(
-        f"the data set {reader!r} was named without a part; choose one of {', '.join(known.parts)}"
+        f"the data set {reader!r} needs a part; choose one of {', '.join(known.parts)}"
     )
 
 
 def _find_folder(reader: str, known: DataSet, root: Path, folder: str) -> Path:
     if not folder:
         if not known.folder:
-            problem = f"the data set {reader!r} has no folder of its own"
-            raise DataError(f"{problem}; give one: folder = '/path/to/faces'")
+            problem = f"the data set {reader!r} has no default folder"
+            raise DataError(f"{problem}; set one: folder = '/path/to/faces'")
         usual = root / known.folder
         return usual if usual.is_dir() or not root.is_dir() else root
     return _first_existing(folder, root)
@@ -241,7 +242,7 @@ def _first_existing(folder: str, root: Path) -> Path:
     for path in candidates:
         if path.exists():
             return path
-    tried = " nor at ".join(dict.fromkeys(str(path) for path in candidates))
+    tried = " or ".join(dict.fromkeys(str(path) for path in candidates))
     raise DataError(
-        f"no folder {folder!r}, neither at {tried}; give the path of your data in the recipe"
+        f"no folder {folder!r} at {tried}; give the path of your data in the recipe"
     )

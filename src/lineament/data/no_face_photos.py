@@ -105,8 +105,8 @@ def read_negatives(
     validation = [photo for photo in photos if photo.is_validation()]
     if settings.photos and not training:
         raise RecipeError(
-            f"presence.photos is {list(settings.photos)}, of which no photo is here; "
-            "leave those out"
+            f"no training photos for presence.photos = {list(settings.photos)}; add "
+            "photos or remove these kinds"
         )
     negatives = _negatives(training, candidates, settings, points, root, cache)
     if not validation:
@@ -214,8 +214,8 @@ def read_boxed_faces(
                 boxes.append(box)
     if not faces[False][0]:
         raise DataError(
-            f"no face of {', '.join(settings.boxed)} has a side of {settings.boxed_min_px:g} px "
-            f"below {root}; leave presence.boxed empty"
+            f"no face of {', '.join(settings.boxed)} below {root} has a side of at "
+            f"least {settings.boxed_min_px:g} px; leave presence.boxed empty"
         )
     training = cache_crops(faces[False][0], cache, BOXED_PX, faces[False][1])
     if not faces[True][0]:
@@ -235,7 +235,7 @@ def read_candidates(path: Path) -> Candidates:
             np.array(boxes, np.float64).reshape(-1, 5)
     except (OSError, ValueError, AttributeError) as error:
         raise DataError(
-            f"{path}: cannot be read as candidates ({type(error).__name__}); "
-            "write it by `lineament candidates`"
+            f"{path}: cannot be read as candidates ({type(error).__name__}); write it "
+            "with `lineament candidates`"
         ) from error
     return found

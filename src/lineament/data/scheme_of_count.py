@@ -27,6 +27,6 @@ def scheme_of_count(count: int, source: object) -> str:
     """
     if count not in SCHEME_OF_COUNT:
         known = ", ".join(f"{n} ({name})" for n, name in SCHEME_OF_COUNT.items())
-        found = f"{source}: {count} points, of no known scheme"
-        raise DataError(f"{found}; wanted {known}: name the scheme")
+        found = f"{source}: {count} points fit no known scheme"
+        raise DataError(f"{found}; wanted {known}: give the scheme")
     return SCHEME_OF_COUNT[count]

@@ -105,7 +105,8 @@ def make_clip(
     count = len(scheme(scheme_name))
     if len(points) != count or not np.isfinite(points).all():
         raise ShapeError(
-            f"{len(points)} landmarks, some perhaps not finite; wanted all {count} of {scheme_name}"
+            f"{len(points)} landmarks, perhaps not all finite; wanted the {count} of "
+            f"{scheme_name}, all finite"
         )
     if chosen.frames < 1 or chosen.size < 32:
         raise InputError(

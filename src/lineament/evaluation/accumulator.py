@@ -127,16 +127,17 @@ class ErrorAccumulator:
         wanted = len(scheme(self.protocol.scheme))
         if len(points) != wanted:
             raise ProtocolError(
-                f"{name}: the truth has {len(points)} points, {self.protocol.scheme} has {wanted}; "
-                f"protocol {self.protocol.id!r} wants data of that scheme"
+                f"{name}: the truth has {len(points)} points, but "
+                f"{self.protocol.scheme} has {wanted}; protocol {self.protocol.id!r} "
+                "needs data of that scheme"
             )
         if self.protocol.visibility == "visible" and visible is not None:
             points[~np.asarray(visible, dtype=bool)] = np.nan
         points = points[self._points]
         if not np.isfinite(points).all(1).any():
             raise ProtocolError(
-                f"{name}: none of the points that count is annotated; "
-                "leave this face out of the data"
+                f"{name}: none of the points that count is annotated; remove this face "
+                "from the data"
             )
         return points
 
@@ -151,9 +152,9 @@ class ErrorAccumulator:
         wanted = len(scheme(self.protocol.scheme))
         if len(points) != wanted:
             raise ProtocolError(
-                f"{name}: {len(points)} landmarks were predicted, protocol {self.protocol.id!r} "
-                f"has {wanted} ({self.protocol.scheme}); name the scheme they are in, "
-                "or predict those"
+                f"{name}: {len(points)} landmarks were predicted, but protocol "
+                f"{self.protocol.id!r} has {wanted} ({self.protocol.scheme}); give the "
+                f"scheme they are in, or predict those {wanted}"
             )
         return points
 
@@ -194,7 +195,8 @@ class ErrorAccumulator:
         fixed = self.protocol
         if not self._errors:
             raise ProtocolError(
-                f"protocol {fixed.id!r} has no face to score; give its data with --data"
+                f"protocol {fixed.id!r} has no faces to score; give its data with "
+                "--data"
             )
         per_landmark = np.full(len(self._points), np.nan)
         np.divide(self._sum, self._count, out=per_landmark, where=self._count > 0)

@@ -112,11 +112,11 @@ def _checked(
             f"{len(truth)} labels and {len(numbers)} {name}; wanted one for each label"
         )
     if not len(truth):
-        raise InputError("there are no labels; wanted those of at least one item")
+        raise InputError("there are no labels; wanted at least one")
     unlike = np.flatnonzero((truth != 0) & (truth != 1))
     if len(unlike):
         raise InputError(f"label {unlike[0]} is {truth[unlike[0]]}; wanted 0 or 1")
     if not np.isfinite(numbers).all():
         count = int((~np.isfinite(numbers)).sum())
-        raise ShapeError(f"{count} {name} are not finite; wanted numbers")
+        raise ShapeError(f"{count} {name} are not finite; wanted finite numbers")
     return truth == 1, numbers

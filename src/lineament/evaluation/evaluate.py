@@ -133,7 +133,8 @@ class _TrackedFrames:
         """Raise ProtocolError for another predictor, or frames out of order."""
         if not hasattr(tracker, "reset"):
             raise ProtocolError(
-                "tracked boxes want a Tracker, not a Predictor; give one, or choose 'detected'"
+                "tracked boxes need a Tracker, not a Predictor; give one, or choose "
+                "'detected'"
             )
         for before, after in pairwise(samples):
             order = (before.frame or 0) <= (
@@ -141,12 +142,12 @@ class _TrackedFrames:
             ) and before.frame is not None
             if before.image == after.image and not order:
                 raise ProtocolError(
-                    f"{after.name} does not come after {before.name}; "
-                    "tracked boxes want frames in order"
+                    f"{after.name} does not come after {before.name}; tracked boxes "
+                    "need frames in order"
                 )
         if any(sample.frame is None for sample in samples):
             raise ProtocolError(
-                "tracked boxes are for videos, these faces are of images; "
+                "tracked boxes are for videos, but these faces are from images; "
                 "choose 'truth' or 'detected'"
             )
         self.tracker = tracker

@@ -33,8 +33,8 @@ def check_norm(norm: float, what: str = "the norm") -> float:
     value = float(norm)
     if not np.isfinite(value) or value < MIN_NORM_PX:
         raise InputError(
-            f"{what} is {value:g} px; wanted a finite length above 0: "
-            "mend the annotation or leave it out"
+            f"{what} is {value:g} px; wanted a finite length above 0: correct the "
+            "annotation or remove it"
         )
     return value
 
@@ -66,15 +66,15 @@ def norm_length(
     if rule in POINT_NORMS:
         if points is None:
             raise InputError(
-                f"{norm_name} needs the points it is measured between; "
-                "this scheme states none for it"
+                f"{norm_name} is measured between two groups of points, which this "
+                "scheme does not define; choose another norm"
             )
         first, second = (landmarks[list(group)].mean(0) for group in points)
         return check_norm(float(np.hypot(*(first - second))), norm_name)
     if rule == "given-box":
         if box is None:
             raise InputError(
-                f"{norm_name} needs the box that the data set gives; this face has none"
+                f"{norm_name} needs a box from the data set, but this face has none"
             )
         return check_norm(_root_area(as_boxes(box)[0]), norm_name)
     tight = landmark_box(landmarks)
@@ -105,14 +105,14 @@ def point_errors(pred: ArrayLike, truth: ArrayLike) -> Array:
     wanted = as_points(truth, "true landmarks")
     if len(found) != len(wanted):
         raise ShapeError(
-            f"{len(found)} landmarks were predicted, the truth has {len(wanted)}; "
+            f"{len(found)} landmarks were predicted, but the truth has {len(wanted)}; "
             "wanted the same number"
         )
     if not np.isfinite(found).all():
         rows = np.flatnonzero(~np.isfinite(found).all(1))
         raise ShapeError(
-            f"predicted landmark {rows[0]} is not finite ({len(rows)} are not); "
-            "wanted two numbers each"
+            f"{len(rows)} predicted landmarks are not finite, e.g. {rows[0]}; wanted "
+            "finite x and y"
         )
     gap = found - wanted
     return np.asarray(np.hypot(gap[:, 0], gap[:, 1]))
@@ -145,7 +145,7 @@ def _errors(errors: ArrayLike) -> Array:
     array = np.asarray(errors, dtype=np.float64).reshape(-1)
     if array.size == 0:
         raise InputError(
-            "there are no errors to summarize; wanted those of at least one face"
+            "there are no errors to summarize; wanted errors of at least one face"
         )
     bad = np.flatnonzero(np.isnan(array) | (array < 0))
     if len(bad):
@@ -325,6 +325,6 @@ def calibration(errors: ArrayLike, sigmas: ArrayLike) -> Calibration:
     result = gathered.result()
     if result is None:
         raise InputError(
-            "there are no errors to calibrate; wanted those of at least one point"
+            "there are no errors to calibrate; wanted errors of at least one point"
         )
     return result

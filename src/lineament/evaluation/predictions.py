@@ -89,8 +89,8 @@ def _check_unique(names: Iterable[str], path: PathLike) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise ProtocolError(
-            f"{path}: {_list(repeated)} named more than once; wanted one row for each face, "
-            "the second of an image called NAME#2, in the order of the data's list"
+            f"{path}: {_list(repeated)} named more than once; wanted one row per face: "
+            "call the second face of an image NAME#2, in the order of the data's list"
         )
 
 
@@ -103,7 +103,8 @@ def _row(row: Any, where: str, protocol: Protocol) -> Prediction:
     where = f"{where} ({image})"
     if "pred" not in row:
         raise ProtocolError(
-            f'{where} has no "pred"; wanted its points, or null for a missed face'
+            f'{where} has no "pred"; wanted the predicted points, or null for a missed '
+            "face"
         )
     count = len(scheme(protocol.scheme))
     try:
@@ -329,13 +330,14 @@ def _check_complete(
     missing = [sample.name for sample in known or () if sample.name not in given]
     if missing and not partial:
         raise ProtocolError(
-            f"{path}: {_list(missing)} missing of the {len(known or ())} faces of protocol "
-            f"{protocol.id!r}; predict every face (null for a missed one), or give --partial"
+            f"{path}: {_list(missing)} missing from the {len(known or ())} faces of "
+            f"protocol {protocol.id!r}; predict every face (null for a missed one), or "
+            "give --partial"
         )
     if known is None and protocol.videos is not None:
         return (
-            f"whether these are the {protocol.videos} videos of the protocol was not checked, "
-            "for want of the data"
+            f"not checked, without the data: whether these are the {protocol.videos} "
+            "videos of the protocol"
         )
     if protocol.faces is None or len(paired) == protocol.faces:
         return (
@@ -343,7 +345,8 @@ def _check_complete(
         )
     if len(paired) > protocol.faces or (known is None and not partial):
         raise ProtocolError(
-            f"{path}: {len(paired)} faces, protocol {protocol.id!r} has {protocol.faces}; "
-            "predict each of them once (null for a missed one), or give --partial for fewer"
+            f"{path}: {len(paired)} faces, but protocol {protocol.id!r} has "
+            f"{protocol.faces}; predict each of them once (null for a missed one), or "
+            "give --partial for fewer"
         )
     return f"{len(paired)} of the official {protocol.faces} faces are in the file"

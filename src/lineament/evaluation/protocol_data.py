@@ -75,8 +75,8 @@ def read_protocol(
     if not samples:
         looked = " or ".join(str(own_folder / place) for place in places or [""])
         raise ProtocolError(
-            f"protocol {fixed.id!r} finds no face of the data set {fixed.data!r} in {looked}; "
-            "give the folder that holds it with --data"
+            f"protocol {fixed.id!r} found no faces of the data set {fixed.data!r} in "
+            f"{looked}; give its folder with --data"
         )
     if fixed.any_scheme:
         fixed = fixed.for_scheme(scheme_name or samples[0].scheme)
@@ -115,7 +115,8 @@ def _find_data(
     if len(tested) > 1:
         listed = ", ".join(str(each.path) for each in tested)
         raise ProtocolError(
-            f"{place}: {len(tested)} files of annotations ({listed}); give one of them with --data"
+            f"{place}: {len(tested)} annotation files ({listed}); give one of them "
+            "with --data"
         )
     return data_set(tested[0].reader), tested[0].path
 

@@ -176,7 +176,7 @@ class Protocol(_Frozen):
             if not contour_chains(scheme(self.scheme), [part]):
                 known = ", ".join(scheme(self.scheme).parts)
                 raise ValueError(
-                    f"{part!r} is no contour of {self.scheme}; its parts are {known}"
+                    f"{part!r} is not a contour of {self.scheme}; its parts are {known}"
                 )
         if min(self.thresholds) <= 0:
             raise ValueError(
@@ -321,7 +321,7 @@ def make_protocol(table: dict[str, Any], source: str) -> Protocol:
             hint = did_you_mean(str(first["loc"][-1]), known)
             raise ProtocolError(f"{source}: unknown key {key!r}; {hint}") from error
         raise ProtocolError(
-            f"{source}: {key + ': ' if key else ''}{first['msg']}; mend the protocol"
+            f"{source}: {key + ': ' if key else ''}{first['msg']}; correct the protocol"
         ) from error
 
 

@@ -312,9 +312,7 @@ def compare(
     if len({report.boxes for report in reports}) > 1:
         notes.append("the boxes differ: truth boxes flatter a model")
     if len({report.fingerprint for report in reports}) > 1:
-        notes.append(
-            "the true points are not the same numbers (other copies of the images?)"
-        )
+        notes.append("the true points differ (other copies of the images?)")
     return Comparison(tuple(names), tuple(reports), tuple(notes))
 
 
@@ -323,21 +321,23 @@ def _check_alike(first_name: str, first: Report, name: str, report: Report) -> N
     both = f"{first_name!r} is of protocol {first.protocol!r}, {name!r} of {report.protocol!r}"
     if report.protocol != first.protocol:
         raise ProtocolError(
-            f"{both}; figures of unlike protocols do not compare: evaluate both on one"
+            f"{both}; results of different protocols cannot be compared: evaluate both "
+            "under the same one"
         )
     if report.settings != first.settings:
         a, b = first.settings.model_dump(), report.settings.model_dump()
         differ = [key for key in a if a[key] != b[key]]
         raise ProtocolError(
-            f"{both}, but their {', '.join(differ)} differ; "
-            "evaluate both again with one version of it"
+            f"{both}, but their {', '.join(differ)} differ; evaluate both again with "
+            "one version of the protocol"
         )
     if report.images != first.images:
         counts = (
             f"{first_name!r} has {first.images} faces, {name!r} has {report.images}"
         )
         raise ProtocolError(
-            f"{counts}; figures of unlike faces do not compare: evaluate both on the same data"
+            f"{counts}; results on different faces cannot be compared: evaluate both "
+            "on the same data"
         )
     if report.fingerprint != first.fingerprint and not _same_faces(first, report):
         raise ProtocolError(

@@ -61,14 +61,16 @@ def interocular(track: Array, scheme_name: str) -> float:
     points = scheme(scheme_name)
     if "interocular" not in points.norm_points:
         raise InputError(
-            f"{scheme_name} has no eye corners to measure by; track with a scheme that has, "
-            "as ibug68"
+            f"{scheme_name} has no eye corners to measure by; track with a scheme that "
+            "has them, such as ibug68"
         )
     groups = points.norm_points["interocular"]
     right, left = (track[:, list(group)].mean(1) for group in groups)
     lengths = np.linalg.norm(right - left, axis=-1)
     if not np.isfinite(lengths).any():
-        raise InputError("the face is in no frame; wanted a track of at least one")
+        raise InputError(
+            "the face is in no frame; wanted a track of at least one frame"
+        )
     return float(np.nanmedian(lengths))
 
 
@@ -219,7 +221,8 @@ def count_id_errors(found: Sequence[Faces], truth: Sequence[Faces]) -> IdErrors:
     """
     if len(found) != len(truth):
         raise ProtocolError(
-            f"{len(found)} frames of tracks, {len(truth)} of truth; wanted the same video"
+            f"the tracks have {len(found)} frames, the truth {len(truth)}; wanted the "
+            "same video"
         )
     last: dict[int, int | None] = {}
     frames = switches = misses = false_positives = 0

@@ -52,8 +52,8 @@ def as_detector(
     """
     if not callable(function):
         raise ModelError(
-            f"the detector is {function!r}; wanted 'default' or a callable image -> boxes, "
-            "such as those of lineament.inference.detector_adapters"
+            f"the detector is {function!r}; wanted 'default' or a callable image -> "
+            "boxes, such as one from lineament.inference.detector_adapters"
         )
     return CallableDetector(function, scheme or getattr(function, "scheme", None))
 
@@ -68,8 +68,8 @@ def own_detector(
     """
     if min_face is not None:
         raise ModelError(
-            f"min_face is {min_face!r}, which only the default detector takes; leave it out, "
-            "or make FaceDetector(path, min_face=...) and give that as the detector"
+            f"min_face is {min_face!r}, which only the default detector takes; omit "
+            "it, or pass FaceDetector(path, min_face=...) as the detector"
         )
     return as_detector(function)
 
@@ -83,12 +83,13 @@ def scheme_of_detector(detector: Callable[..., Any], flip: bool) -> str:
     name: str | None = getattr(detector, "scheme", None)
     if name is None:
         raise ModelError(
-            "without a model the landmarks are the detector's, and this detector finds none; "
-            "choose a model, or a detector with landmarks such as detector_adapters.yunet"
+            "without a model, the landmarks come from the detector, but this one "
+            "finds none; choose a model, or a detector with landmarks such as "
+            "detector_adapters.yunet"
         )
     if flip:
         raise ModelError(
-            "flip averages two crops of a model, and there is none; leave flip out"
+            "flip averages two predictions of a model, but there is no model; omit flip"
         )
     return name
 
@@ -133,7 +134,7 @@ def _checked_landmarks(found: Detections, count: int) -> Array | None:
         return None
     if found.scheme is None or found.landmarks is None:
         raise ShapeError(
-            "detections have a scheme or landmarks alone; wanted both, or neither"
+            "detections have only a scheme or only landmarks; wanted both or neither"
         )
     landmarks = np.asarray(found.landmarks, dtype=np.float64)
     wanted = (count, len(load_scheme(found.scheme)), 2)

@@ -28,8 +28,9 @@ def warn_of_bgr(source: Any, faces: Faces) -> Faces:
     excess = [_blue_excess(source, box) for box in faces.boxes]
     if float(np.median(excess)) > MIN_BLUE_EXCESS:
         warnings.warn(
-            "the faces in an array are blue: channels seem to be BGR, as OpenCV reads them; "
-            "give read_image(array, order='bgr'), or silence this if the light is blue",
+            "the faces in an array are blue: channels seem to be BGR, as OpenCV reads "
+            "them; pass read_image(array, order='bgr'), or silence this warning if "
+            "the light is blue",
             stacklevel=3,
         )
     return faces

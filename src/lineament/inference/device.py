@@ -90,8 +90,9 @@ def check_provider(name: str, used: Sequence[str]) -> None:
     """
     if DEVICES[name].provider not in used:
         raise ModelError(
-            f"device {name!r}: {DEVICES[name].package} is installed, and its provider does not "
-            "start; check the driver and libraries that it needs, or choose cpu"
+            f"device {name!r}: {DEVICES[name].package} is installed, but its provider "
+            "does not start; check the driver and libraries that it needs, or choose "
+            "cpu"
         )
 
 

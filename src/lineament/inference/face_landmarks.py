@@ -141,6 +141,7 @@ def check_conversion(origin: str, points: int, source: str, target: str) -> None
     missing = len(made.having("missing"))
     if missing:
         raise SchemeError(
-            f"{origin} predicts {source}; {missing} of the {len(made.points)} points of {target} "
-            f"cannot be made of those: choose a model trained on {target}"
+            f"{origin} predicts {source}, from which {missing} of the "
+            f"{len(made.points)} points of {target} cannot be made; choose a model "
+            f"trained on {target}"
         )

@@ -22,7 +22,8 @@ def flipped(model: LandmarkModel) -> PredictCallable:
     """
     if getattr(model, "memory", None):
         raise ModelError(
-            f"model {model.name!r} is recurrent, and flip would drop its state; leave flip out"
+            f"model {model.name!r} is recurrent, and flip would drop its state; omit "
+            "flip"
         )
     return predict_with_flip(model.predict, scheme(model.scheme).mirror)
 
@@ -55,8 +56,8 @@ def _predict_both(
     points = found.landmarks_crop.shape[1]
     if points != len(swap):
         raise ShapeError(
-            f"the model predicts {points} points, mirror has {len(swap)}; "
-            "give its own scheme's mirror"
+            f"the model predicts {points} points, but mirror has {len(swap)}; give the "
+            "mirror of its own scheme"
         )
     # x' = width - 1 - x, and point i of a mirror image is point mirror[i]
     back = found.landmarks_crop[count:, swap].copy()

@@ -111,7 +111,8 @@ def content_of(path: Path) -> bytes:
         )
     except OSError as error:
         raise ModelError(
-            f"{path}: it or the file that it describes cannot be read ({error}); check both"
+            f"{path}: this file, or the one it describes, cannot be read ({error}); "
+            "check both"
         ) from error
 
 
@@ -149,7 +150,8 @@ class ForeignModel:
         if len(inputs) != 1 or inputs[0].type not in TYPES:
             listed = ", ".join(f"{each.name} {each.type}" for each in inputs)
             raise ModelError(
-                f"{file}: its inputs are {listed}; wanted one of crops, as {', '.join(TYPES)}"
+                f"{file}: its inputs are {listed}; wanted one input of crops, of type "
+                f"{', '.join(TYPES)}"
             )
         self._input, self._type = inputs[0].name, TYPES[inputs[0].type]
         # most files of others are for one crop at a time
@@ -180,9 +182,9 @@ class ForeignModel:
         if len(fitting) != 1:
             listed = ", ".join(f"{name} of {count}" for name, count in numbers.items())
             raise ModelError(
-                f"{file}: its outputs have numbers per crop: {listed}; wanted one of "
-                f"{2 * self.points}, two per landmark of {self.scheme}: correct scheme or output "
-                f"in {self.path}"
+                f"{file}: its outputs have these numbers per crop: {listed}; wanted "
+                f"one output of {2 * self.points}, two per landmark of {self.scheme}: "
+                f"correct scheme or output in {self.path}"
             )
         return str(fitting[0])
 

@@ -12,7 +12,7 @@ from ..plugins.entry_points import MODELS, plugin_file, plugin_names
 DETECTOR = "detector"
 """Name of the package's face detector, which no landmark model has."""
 SUFFIXES = (".onnx", ".safetensors", ".toml")
-"""Of the files of models; a .toml file describes an .onnx file of others."""
+"""Suffixes of model files; a .toml file describes a third-party .onnx file."""
 
 
 def find_model(name: str) -> Path:
@@ -33,14 +33,15 @@ def find_model(name: str) -> Path:
         return _with_suffix(added, name)
     if not known:
         raise ModelError(
-            f"the models of the package are absent: no .onnx file in {weights_folder()}; "
+            f"the packaged models are missing: no .onnx file in {weights_folder()}; "
             f"{missing_data_remedy()}"
         )
     landmark_models = [other for other in known if other != DETECTOR]
     landmark_models += plugin_names(MODELS)
     raise ModelError(
-        f"no model is called {name!r}; {did_you_mean(name, landmark_models)}, or give the path of "
-        "an .onnx file, or of a .toml file that describes one of others"
+        f"no model is called {name!r}; {did_you_mean(name, landmark_models)}, or give "
+        "the path of an .onnx file, or of a .toml file that describes a third-party "
+        "one"
     )
 
 
@@ -62,7 +63,7 @@ def _with_suffix(path: Path, name: str) -> Path:
 
 
 def list_models() -> list[dict[str, Any]]:
-    """Return the cards of the models that come with this and other packages, by name."""
+    """Return the cards of the models of this package and of installed plug-ins."""
     cards = [read_card(path) for path in sorted(weights_folder().glob("*.onnx"))]
     for name in plugin_names(MODELS):
         cards.append(read_card(find_model(name)) | {"name": name})

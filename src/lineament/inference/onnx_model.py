@@ -128,7 +128,7 @@ def _runtime_session(path: Path, threads: int, device: str) -> Any:
             f"no model file at {path}; wanted an ONNX file: see `lineament models`"
         )
     if not path.stat().st_size:
-        raise ModelError(f"{path}: an empty file, no model; {_remedy(path)}")
+        raise ModelError(f"{path}: an empty file, not a model; {_remedy(path)}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -168,7 +168,7 @@ def read_metadata(session: Any, path: Path, kind: str) -> dict[str, Any]:
     """
     if [output.name for output in session.get_outputs()] in DETECTOR_OUTPUTS:
         raise ModelError(
-            f"{path}: a face detector, not a model of landmarks in crops; give it to FaceDetector "
+            f"{path}: a face detector, not a landmark model; give it to FaceDetector "
             "or --detector, and choose a landmark model here"
         )
     metadata = stated_metadata(session)

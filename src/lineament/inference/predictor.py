@@ -41,7 +41,7 @@ from .run_crops import run_crops
 
 
 class Predictor:
-    """Predict the faces of images and their landmarks. Thread-safe and deterministic.
+    """Find faces in images and predict their landmarks. Thread-safe and deterministic.
 
     Args:
         model: Name of a packaged model ("fast", "accurate", "best"), an .onnx file, or
@@ -50,21 +50,21 @@ class Predictor:
         detector: "default", or any callable from an RGB image to boxes (F, 4), boxes with
             scores (F, 5), or Detections.
         scheme: Landmark scheme wanted; None: the model's own.
-        threads: Threads of ONNX Runtime; 0 leaves it the choice.
+        threads: Threads of ONNX Runtime; 0: its default.
         recrop: When to re-crop faces, around their landmarks or at other angles; None:
             never.
-        min_presence: Detections with a lower presence are dropped, if the model
-            predicts it; given boxes never are.
-        min_landmark_score: Minimum mean landmark score instead, if the model predicts no
-            presence.
+        min_presence: Drop detections with a lower presence, if the model predicts it;
+            faces in given boxes are always kept.
+        min_landmark_score: Minimum mean landmark score, used instead if the model does
+            not predict presence.
         flip: Average each crop with its mirror image, for twice the work.
-        workers: Parts of a batch that a model by name or file runs in parallel, with
-            `threads` each; 0: one per core.
+        workers: Parts of a batch to run in parallel, with `threads` each, for a model given
+            by name or file; 0: one per core.
         min_face: Smallest face that the default detector searches for, see
             `FaceDetector`; None: its default.
-        device: Device of a model by name or file and of the default detector: "cpu",
-            "cuda", "coreml", "openvino", "directml", or "auto", the first of them that
-            the installed ONNX Runtime offers.
+        device: Device of the default detector and of a model given by name or file: "cpu",
+            "cuda", "coreml", "openvino", "directml", or "auto", the first one that the
+            installed ONNX Runtime supports.
 
     Raises:
         InputError: If `min_face` is not a size.
@@ -128,13 +128,13 @@ class Predictor:
     def from_pretrained(
         cls, source: str | Path, revision: str | None = None, **options: Any
     ) -> "Predictor":
-        """Make the predictor that `save_pretrained` saved.
+        """Load a predictor that `save_pretrained` saved.
 
         Args:
             source: Its folder, or OWNER/NAME of the Hugging Face Hub (extra `hub`).
             revision: Branch, tag or commit, on the Hub.
-            options: Options of Predictor that replace those of the folder, or that no
-                folder states: detector, threads, workers.
+            options: Options of Predictor that replace the saved ones, or that are not
+                saved: detector, threads, workers.
 
         Raises:
             ExtraError: If it is on the Hub and the extra `hub` is not installed.
@@ -149,15 +149,15 @@ class Predictor:
         README.md, which is the model card. Threads and workers are not saved.
 
         Args:
-            folder: Made if absent; an earlier predictor in it is replaced.
+            folder: Created if missing; an earlier predictor in it is replaced.
 
         Raises:
             ModelError: If the detector is not the default one, or the model has no file.
         """
         if self._has_own_detector:
             raise ModelError(
-                "the detector is not the default one, and only that is saved; save a predictor "
-                "without it, and give it again: from_pretrained(folder, detector=...)"
+                "only the default detector can be saved; save a predictor without yours, and "
+                "pass it when loading: from_pretrained(folder, detector=...)"
             )
         file = file_of_model(self._model, self._file)
         options = {
@@ -177,13 +177,13 @@ class Predictor:
         """
         if self._model is None:
             raise ModelError(
-                "this predictor has no landmark model; make it with one, e.g. 'fast'"
+                "this predictor has no landmark model; give it one, e.g. 'fast'"
             )
         return self._model
 
     @property
     def predicts_presence(self) -> bool:
-        """True if the model tells crops with a face from others."""
+        """True if the model predicts whether a crop shows a face."""
         return bool(getattr(self._model, "predicts_presence", False))
 
     def _default_detector(self, image: Image) -> Detections:
@@ -202,10 +202,10 @@ class Predictor:
         boxes: Sequence[ArrayLike] | None = None,
     ) -> list[Faces]: ...
     def __call__(self, images: Any, boxes: Any = None) -> Faces | list[Faces]:
-        """Predict the faces of one image, or of each image of a list.
+        """Find the faces in one image, or in each image of a list, and their landmarks.
 
         Args:
-            images: Anything that `read_image` takes, or a list or tuple of it.
+            images: Anything that `read_image` takes, or a list or tuple of such images.
             boxes: Boxes (F, 4) of one image, or one such array per image of a list,
                 image pixels; then no detector runs.
 
@@ -256,7 +256,7 @@ class Predictor:
         return results
 
     def keep(self, found: FaceLandmarks) -> list[int]:
-        """Return the rows that are faces by the rules of the predictor; one image."""
+        """Return the rows of one image that are faces by the rules of the predictor."""
         return keep_faces(found, self.min_presence, self.min_landmark_score)
 
     def _detect(self, image: Image, boxes: ArrayLike | None) -> Detections:
@@ -380,7 +380,7 @@ def detect(
     scheme: str | None = None,
     boxes: ArrayLike | None = None,
 ) -> Faces:
-    """Predict the faces of one image and their landmarks; models are loaded once.
+    """Find the faces in one image and predict their landmarks; models are loaded once.
 
     Args:
         image: A path, bytes, a file object, a PIL image or an RGB array.

@@ -25,7 +25,7 @@ CONFIG = "config.json"
 """File of the settings, which the Hub counts downloads by."""
 HUB_NAME = r"[\w.-]+/[\w.-]+"
 """OWNER/NAME of a repository on the Hub."""
-UNKNOWN_LICENCE = "The licence is not stated."
+UNKNOWN_LICENCE = "The license is not stated."
 README = """---
 library_name: lineament
 pipeline_tag: keypoint-detection
@@ -81,7 +81,7 @@ def file_of_model(model: LandmarkModel | None, given: str | Path | None) -> Path
     if given is None:
         raise ModelError(
             f"the model {model.name!r} has no file; write one with lineament export, "
-            "and make the predictor with that"
+            "and create the predictor from it"
         )
     return find_model(str(given))
 
@@ -156,8 +156,8 @@ def read_folder(folder: Path) -> dict[str, Any]:
         recrop = None if settings.recrop is None else RecropPolicy(**settings.recrop)
     except (OSError, ValidationError, TypeError) as error:
         raise ModelError(
-            f"{path}: cannot be used ({short_reason(error)}); wanted a folder of "
-            "Predictor.save_pretrained"
+            f"{path}: cannot be used ({short_reason(error)}); wanted a folder written "
+            "by Predictor.save_pretrained"
         ) from error
     options = settings.model_dump(
         include={"min_presence", "min_landmark_score", "min_face", "flip"}
@@ -196,8 +196,8 @@ def find_folder(source: str | Path, revision: str | None = None) -> Path:
         return folder
     if not re.fullmatch(HUB_NAME, str(source)):
         raise ModelError(
-            f"no folder {str(source)!r}; wanted one of Predictor.save_pretrained, or OWNER/NAME "
-            "of the Hugging Face Hub"
+            f"no folder {str(source)!r}; wanted one written by "
+            "Predictor.save_pretrained, or OWNER/NAME of the Hugging Face Hub"
         )
     try:
         from huggingface_hub import snapshot_download
@@ -210,6 +210,6 @@ def find_folder(source: str | Path, revision: str | None = None) -> Path:
         )
     except Exception as error:  # of any library that it uses
         raise ModelError(
-            f"{source}: no such folder, and not to be had from the Hub ({short_reason(error)}); "
-            "check the name and the connection"
+            f"{source}: no such folder, and no download from the Hub "
+            f"({short_reason(error)}); check the name and the connection"
         ) from error

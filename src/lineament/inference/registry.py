@@ -53,7 +53,7 @@ def load_onnx_model(
     """Load an .onnx file.
 
     Raises:
-        ModelError: If the file is missing, foreign or no landmark model.
+        ModelError: If the file is missing, unsupported or not a landmark model.
     """
     session = open_session(path, threads, device)
     kind = str(stated_metadata(session).get("kind"))
@@ -72,15 +72,15 @@ LOADERS: dict[str, Loader] = {
 def load_model(
     name: str | Path, threads: int = 0, workers: int = 1, device: str = CPU
 ) -> LandmarkModel:
-    """Load a landmark model; the same object for the same file and options.
+    """Load a landmark model; equal files and options return the same object.
 
     Args:
-        name: Of a model that comes with the package, or the path of an .onnx or
-            .safetensors file, or of a .toml file that describes an .onnx file of others.
-        threads: Of ONNX Runtime; 0 leaves it the choice.
-        workers: Shares of a call's crops that run in parallel; 0: one per core.
-        device: Of ONNX Runtime, a key of DEVICES or "auto"; models without a network run
-            on the CPU.
+        name: Name of a packaged model, or the path of an .onnx or .safetensors file, or
+            of a .toml file that describes a third-party .onnx file.
+        threads: Threads of ONNX Runtime; 0: its default.
+        workers: Parts of a batch to run in parallel; 0: one per core.
+        device: Device of ONNX Runtime, a key of DEVICES or "auto"; models without a
+            network run on the CPU.
 
     Raises:
         ModelError: If there is no such model or device.

@@ -14,10 +14,10 @@ from .labels import Drawn, DrawnFace, Labels, annotated_points, of_scheme
 def faces_to_coco(results: Iterable[tuple[str, Faces]], scheme: str) -> dict[str, Any]:
     """Return (image, faces) pairs as a COCO keypoints data set, ready for json.dumps.
 
-    Ids count from 1, as do the points in "skeleton"; bbox is x, y, width, height. A
-    keypoint has v = 1 if it is more likely not visible, else v = 2, and its score in
-    "keypoint_scores". "presence" is there if it is known. An image without a face is
-    listed without annotations.
+    Ids and the points in "skeleton" count from 1; bbox is x, y, width, height. A keypoint
+    has v = 1 if it is probably not visible, else v = 2; "keypoint_scores" has its score.
+    "presence" is included if known. An image without a face is listed without
+    annotations.
 
     Raises:
         SchemeError: If faces are of another scheme.

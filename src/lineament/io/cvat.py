@@ -17,13 +17,13 @@ def faces_to_cvat(
     """Return (image, faces) pairs as the text of an XML file that CVAT imports.
 
     The task in CVAT needs a skeleton label `face` with the names of the scheme's points. Points
-    that are likely not visible are marked occluded, those that nobody annotated outside.
+    that are probably not visible are marked occluded, unannotated points are marked outside.
     Coordinates count from the corner of the first pixel. Images without a face are listed.
 
     Args:
-        skeletons: As CVAT itself takes them. False: one shape of points per face, for other readers
-            of this XML; it has no names and no occlusion, and (0, 0) for points that nobody
-            annotated.
+        skeletons: Write skeletons, as CVAT imports them. False: write one `points` shape per face,
+            for other readers of this XML; it has no names and no occlusion, and (0, 0) for
+            unannotated points.
 
     Raises:
         SchemeError: If faces are of another scheme.

@@ -120,7 +120,7 @@ def faces_to_dict(
 
 
 def faces_to_json(faces: Faces, image: str = "", decimals: int | None = None) -> str:
-    """Return faces_to_dict(...) as one line of strict JSON, without NaN; ASCII only."""
+    """Return faces as one line of strict JSON, without NaN and in ASCII only."""
     return json.dumps(faces_to_dict(faces, image, decimals), allow_nan=False)
 
 
@@ -178,10 +178,10 @@ def faces_from_dict(given: Mapping[str, Any]) -> Faces:
 
 
 def faces_from_json(text: str) -> tuple[str, Faces]:
-    """Return the image's name and its Faces from the text of faces_to_json.
+    """Return the name of an image and its Faces from text written by faces_to_json.
 
     Raises:
-        DataError: If the text is not that.
+        DataError: If the text is anything else.
     """
     try:
         given = json.loads(text)
@@ -194,9 +194,9 @@ def faces_from_json(text: str) -> tuple[str, Faces]:
 
 
 def faces_to_supervision(faces: Faces) -> Any:
-    """Return faces as supervision.KeyPoints; `data` holds all that is not a point's.
+    """Return faces as supervision.KeyPoints.
 
-    Its keys are xyxy, score, presence and visible.
+    The keys of its `data` are xyxy, score, presence and visible.
 
     Raises:
         ExtraError: If supervision is not installed.

@@ -83,21 +83,21 @@ def read_image(
     """Read an image as RGB uint8 (H, W, 3), upright by its EXIF orientation.
 
     Transparent parts are composited over white. 16-bit values v become round(v / 257);
-    32-bit integer images count as 16-bit. Values of 8 to 14 bits in uint16 look nearly
-    black so, which is warned of: state their bits.
+    32-bit integer images count as 16-bit. Values of 8 to 14 bits in uint16 then look
+    nearly black, which causes a warning: pass their number of `bits`.
 
     Args:
         source: A path, the bytes of a file, a file open for reading bytes (read from
             its position), a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H,
-            W, 4) of bool, uint8, uint16 or float in [0, 1]. An array that is RGB uint8
-            already is returned itself. Tensors are read like arrays, also with the
-            channels first, and so are frames of PyAV.
+            W, 4) of bool, uint8, uint16 or float in [0, 1]. An RGB uint8 array is
+            returned as it is. Tensors, also with the channels first, and frames of
+            PyAV are read like arrays.
         order: "rgb" or "bgr": the channels of an array (with alpha: RGBA or BGRA).
             OpenCV reads BGR.
         bits: Bits of the values of uint16, 8 to 16; None: 16.
 
     Raises:
-        ImageError: If the source is not an image or is broken; always one line.
+        ImageError: If the source is not an image or is broken; the message is one line.
     """
     if order not in ("rgb", "bgr"):
         raise ImageError(
@@ -165,7 +165,7 @@ def _from_path(path: str | os.PathLike[str], bits: int | None) -> RGB:
         hint = "this is a URL: download it first" if is_url else "check the path"
         raise ImageError(f"{name}: no such file; {hint}") from error
     except PermissionError as error:
-        raise ImageError(f"{name}: may not be read; check its permissions") from error
+        raise ImageError(f"{name}: permission denied; check its permissions") from error
     except (OSError, ValueError) as error:
         if isinstance(error, ImageError):
             raise
@@ -188,7 +188,8 @@ def _from_file(file: IO[bytes], bits: int | None) -> RGB:
         )
     if not data and file.seekable() and file.tell():
         raise ImageError(
-            f"{name}: at its end, after {file.tell()} bytes; call its seek(0) first"
+            f"{name}: already at its end, after {file.tell()} bytes; call its seek(0) "
+            "first"
         )
     return _decode(io.BytesIO(data), name, bits)
 

@@ -47,7 +47,7 @@ Predicted = tuple[InputImage, RGB | None, Faces | InputError]
 
 
 def read_images(sources: Iterable[Source]) -> Iterator[tuple[Any, RGB | ImageError]]:
-    """Yield each source with its image or the ImageError that it raised; a batch continues.
+    """Yield each source with its image, or with the ImageError that it raised.
 
     Args:
         sources: As for `read_image`; folders and patterns are expanded as by
@@ -237,7 +237,8 @@ def boxes_of(image: InputImage, boxes: Mapping[str, ArrayLike]) -> ArrayLike:
         if key in boxes:
             return boxes[key]
     raise DataError(
-        f"{image.path}: no boxes given for it; name it in the file of boxes, or leave --boxes out"
+        f"{image.path}: no boxes given for this image; add it to the file of boxes, or "
+        "omit --boxes"
     )
 
 

@@ -20,12 +20,12 @@ def faces_to_label_studio(
     """Return (image, faces) pairs as tasks, ready for json.dumps.
 
     The labeling interface is that of `label_studio_config`. Key points are children of the face's
-    box; those that are likely not visible have the meta text "occluded", those that nobody
-    annotated are left out. Percent count from the corner of the first pixel.
+    box. Points that are probably not visible have the meta text "occluded"; unannotated points
+    are left out. Coordinates are percentages, measured from the corner of the first pixel.
 
     Raises:
         SchemeError: If faces are of another scheme.
-        DataError: If the size of an image is unknown, of which coordinates are percent.
+        DataError: If the size of an image is unknown.
     """
     points = scheme_called(scheme).points
     tasks = []
@@ -33,8 +33,8 @@ def faces_to_label_studio(
         found: list[dict[str, Any]] = []
         if faces.image_size is None and len(faces):
             raise DataError(
-                f"the size of {image!r} is unknown, and Label Studio wants percent of it; give "
-                "faces with their image_size"
+                f"the size of {image!r} is unknown, but Label Studio needs percentages "
+                "of it; give faces with their image_size"
             )
         for index, face in enumerate(faces):
             assert faces.image_size is not None

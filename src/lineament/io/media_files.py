@@ -97,11 +97,11 @@ def images_by_stem(
 def find_images(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
 ) -> list[Path]:
-    """Find the images that `paths` name, each once, in the order given and sorted within a folder.
+    """Find the images that `paths` name, each once, in the given order, sorted within a folder.
 
     Args:
-        paths: Files, taken whatever their suffix; folders, searched recursively for
-            image suffixes without names that begin with a dot; patterns with *, ?, []
+        paths: Files with any suffix; folders, searched recursively for files with an
+            image suffix, ignoring names that begin with a dot; patterns with *, ?, []
             and **.
 
     Raises:

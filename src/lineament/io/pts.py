@@ -53,7 +53,7 @@ def parse_pts(text: str, name: str = "this text") -> Array:
 
 
 def faces_to_pts(faces: Faces, stem: str) -> dict[str, str]:
-    """Return file name -> .pts text: `stem`.pts of one face; `stem`_1.pts, ... of several."""
+    """Return .pts texts by file name: `stem`.pts for one face, `stem`_1.pts, ... for several."""
     if len(faces) == 1:
         return {f"{stem}.pts": format_pts(faces[0].landmarks)}
     texts = {}

@@ -86,15 +86,16 @@ class ResultFolder:
         if not self.overwrite:
             held = _listed(before) if isinstance(before, dict) else "unknown settings"
             raise DataError(
-                f"{self.folder} holds results of {held}; this run is {_listed(self.settings)}: "
-                "choose another --out, or add --overwrite"
+                f"{self.folder} contains results of {held}, but this run is "
+                f"{_listed(self.settings)}; choose another --out, or add --overwrite"
             )
         own = {self.folder / SETTINGS, self.folder / "faces.coco.json"}
         others = set(self.folder.rglob("*.json")) - own - set(map(self.path, images))
         if others:
             raise DataError(
-                f"{self.folder} holds {min(others).name}, a result of other settings whose image "
-                "is not named now; name every image with --overwrite, or choose another --out"
+                f"{self.folder} contains {min(others).name}, a result of other "
+                "settings for an image that is not among the inputs; name every image "
+                "with --overwrite, or choose another --out"
             )
 
     def path(self, image: InputImage) -> Path:
@@ -220,7 +221,8 @@ class ResultFolder:
         for path in existing:
             if not self.overwrite and path.name not in own:
                 raise DataError(
-                    f"{path} is no result of this folder; choose another --out, or add --overwrite"
+                    f"{path} is not a result of this folder; choose another --out, or "
+                    "add --overwrite"
                 )
         names = [Path(name).name for name in texts]
         if own != names:

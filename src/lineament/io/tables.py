@@ -61,8 +61,8 @@ def write_csv(
     Args:
         lead: Names of the first columns; with frame and time, results are ((frame,
             time), faces) pairs.
-        empty_rows: Whether an image or frame without a face has a row, too, with its
-            name and the scheme alone.
+        empty_rows: Also write a row for an image or frame without a face, with only its
+            name and the scheme.
 
     Raises:
         SchemeError: If faces are of another scheme.

@@ -92,8 +92,8 @@ class TrackWriter(AtomicWriter):
             raise DataError(f"{path} exists; choose another --out, or add --overwrite")
         if is_partial(path) and not resume and not overwrite:
             raise DataError(
-                f"{self.part} is left of an interrupted run; add --resume to continue it, or "
-                "--overwrite to start over"
+                f"{self.part} is left over from an interrupted run; add --resume to "
+                "continue it, or --overwrite to start over"
             )
         if resume:
             self._file = self._reopened()
@@ -118,8 +118,8 @@ class TrackWriter(AtomicWriter):
         if head != self.head or self.part.stat().st_size < length:
             file.close()
             raise DataError(
-                f"{self.part} is of another video or other settings; resume with those, or start "
-                "without --resume"
+                f"{self.part} is from another video or other settings; resume with "
+                "those, or start without --resume"
             )
         file.truncate(length)
         file.seek(length)
@@ -167,7 +167,7 @@ class Tracks:
 
     scheme: str
     settings: Mapping[str, Any]
-    """Everything that the tracks depend on, as stated when they were made."""
+    """Everything that the tracks depend on, recorded when they were made."""
     times: Array
     """(T,): seconds."""
     faces: tuple[Faces, ...]
@@ -194,7 +194,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, float, Faces]]:
     """Yield number, time and faces of each frame of a .jsonl file of tracks.
 
     Raises:
-        DataError: If the file is not one, or a line is broken.
+        DataError: If the file holds no tracks, or a line is broken.
     """
     with _opened(path) as file:
         head = _head(path, file.readline())
@@ -203,7 +203,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, float, Faces]]:
                 yield _frame(json.loads(line), head["scheme"])
             except (ValueError, KeyError, TypeError, InputError) as error:
                 raise DataError(
-                    f"{path}:{row}: a broken line ({error}); make the file again"
+                    f"{path}:{row}: a broken line ({error}); track the video again"
                 ) from error
 
 
@@ -211,7 +211,7 @@ def read_tracks(path: str | os.PathLike[str]) -> Tracks:
     """Read the tracks in a .jsonl file of `lineament track`, complete or partial.
 
     Raises:
-        DataError: If the file is not one, or a line is broken.
+        DataError: If the file holds no tracks, or a line is broken.
     """
     file = Path(path)
     with _opened(file) as lines:

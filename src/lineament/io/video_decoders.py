@@ -121,7 +121,9 @@ class AVDecoder(Decoder):
             ) from error
         if not self._container.streams.video:
             self._container.close()
-            raise ImageError(f"{name}: holds no moving images; wanted a video")
+            raise ImageError(
+                f"{name}: contains no video; wanted a file with moving images"
+            )
         self.live = kind is not None or (remote and self._container.duration is None)
         self._stream = max(self._container.streams.video, key=_video_rank)
         self._stream.thread_type = "AUTO"
@@ -151,7 +153,8 @@ class AVDecoder(Decoder):
             self.silent = silent
         elif silent and self._remote:
             raise ImageError(
-                f"{self._name}: no more frames came ({silent}); resume when it is available again"
+                f"{self._name}: the frames stopped ({silent}); resume when it is "
+                "available again"
             )
         elif silent:
             self.broken += 1
@@ -243,7 +246,7 @@ def open_camera(number: int, threads: int) -> AVDecoder:
             if "video" in found.media_types:
                 devices.append(found.description)
         if number >= len(devices):
-            raise ImageError(f"{number}: no such camera; there are {len(devices)}")
+            raise ImageError(f"{number}: no such camera; {len(devices)} found")
         device = devices[number]
     options = CAMERA_OPTIONS.get(sys.platform, {})
     return AVDecoder(

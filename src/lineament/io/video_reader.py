@@ -115,25 +115,25 @@ class AnimationDecoder(Decoder):
 class VideoReader:
     """Read the frames of a video: iterate once for all in order, or `read` single ones by number.
 
-    Of several video streams in a file, cover images and thumbnails are passed over.
+    If a file has several video streams, cover images and thumbnails are ignored.
 
     Frames that cannot be decoded are skipped and counted in `broken`. `live` sources
-    cannot be read again; one that falls silent ends, and `silent` gives the reason.
-    `frames` and `rate` (frames per second) are what the source states, or None.
-    `pixel_aspect` is the width of a pixel as displayed, in heights, known with the
-    first frame; landmarks count pixels.
+    cannot be read again; if one stops sending, the frames end, and `silent` gives the
+    reason. `frames` and `rate` (frames per second) are as the source states them, or None.
+    `pixel_aspect` is the displayed width of a pixel divided by its height, known from the
+    first frame on; landmarks are in pixels.
 
     Args:
         source: A file, a URL, the number of a camera, or a folder of
             images, in the order of the numbers in their names.
         rate: Frames per second of a folder of images.
-        threads: Threads of the decoder; 0 lets it choose.
-        exact_times: Whether times matter. If not, a file is read without PyAV, too, by
-            OpenCV.
+        threads: Threads of the decoder; 0: its default.
+        exact_times: Whether frame times matter. If not, OpenCV reads files when PyAV is not
+            installed.
 
     Raises:
-        ImageError: If the source is not a video, or a URL that is not live falls
-            silent.
+        ImageError: If the source is not a video, or a URL that is not live stops
+            sending.
         ExtraError: If PyAV is needed and not installed.
     """
 
@@ -190,12 +190,12 @@ class VideoReader:
 
     @property
     def silent(self) -> str:
-        """Why a live source ended; empty if it did not fall silent."""
+        """Reason why a live source stopped sending; empty if it did not."""
         return self._decoder.silent
 
     @property
     def pixel_aspect(self) -> Fraction:
-        """Width of a pixel as displayed, in heights."""
+        """Displayed width of a pixel divided by its height."""
         return self._decoder.pixel_aspect
 
     def __iter__(self) -> Iterator[Frame]:
@@ -217,13 +217,13 @@ class VideoReader:
             self.close()
             if self.live:
                 why = f" ({self.silent})" if self.silent else ""
-                raise ImageError(f"{self.name}: no frame came{why}")
+                raise ImageError(f"{self.name}: no frames received{why}")
             raise ImageError(
-                f"{self.name}: no frame can be decoded; get the file again"
+                f"{self.name}: no frames can be decoded; get the file again"
             )
 
     def read(self, number: int) -> RGB:
-        """Return frame `number` as RGB (H, W, 3); rising numbers decode each frame once.
+        """Return frame `number` as RGB (H, W, 3); increasing numbers decode each frame once.
 
         Frames are counted by decoding, since seeking is inexact in many codecs.
 
@@ -240,11 +240,12 @@ class VideoReader:
             if self._next > number:
                 return convert()
         raise ImageError(
-            f"{self.name}: ends before frame {number} (frames count from 0); check the annotations"
+            f"{self.name}: ends before frame {number} (counted from 0); check the "
+            "annotations"
         )
 
     def end(self) -> None:
-        """End after the frame that is awaited now; may be called from a signal handler."""
+        """End after the frame in progress; may be called from a signal handler."""
         self._decoder.ended = True
 
     def close(self) -> None:

@@ -33,15 +33,15 @@ class VideoWriter(AtomicWriter):
     The file appears under its name when it is closed; until then it is `path` with
     ".part" added, readable even if the program is killed. The same frames and times
     give the same bytes, with the same version of PyAV on the same machine. Set
-    `pixel_aspect`, the width of a pixel as displayed in heights, before the first
-    frame; .webm cannot store it.
+    `pixel_aspect`, the displayed width of a pixel divided by its height, before the
+    first frame; .webm cannot store it.
 
     Args:
-        path: File to write; its suffix, of ENCODERS, chooses the encoding.
+        path: File to write; its suffix, a key of ENCODERS, selects the encoding.
         quality: 0 (best) to 51, x264's scale.
 
     Raises:
-        ImageError: If the suffix is another or the place cannot be written.
+        ImageError: If the suffix is unsupported or the file cannot be written.
         ExtraError: If PyAV is not installed.
     """
 
@@ -51,7 +51,7 @@ class VideoWriter(AtomicWriter):
         suffix = self.path.suffix.lower()
         if suffix not in ENCODERS:
             raise ImageError(
-                f"{path}: no video is written with the suffix {suffix!r}; wanted "
+                f"{path}: unsupported video suffix {suffix!r}; wanted "
                 f"{', '.join(ENCODERS)}"
             )
         self._encoder = ENCODERS[suffix]
@@ -69,7 +69,8 @@ class VideoWriter(AtomicWriter):
             self._container = av.open(place, "w", container, options=options)
         except (av.error.FFmpegError, OSError) as error:
             raise ImageError(
-                f"{path}: cannot be written ({short_reason(error)}); choose another place"
+                f"{path}: cannot be written ({short_reason(error)}); choose another "
+                "path"
             ) from error
         self._quality = quality
         self.pixel_aspect = Fraction(1)
@@ -78,7 +79,7 @@ class VideoWriter(AtomicWriter):
         self._last = -1
 
     def write(self, image: NDArray[np.uint8], timestamp: float) -> None:
-        """Add a frame; one of another size than the first is fitted into that, over black.
+        """Add a frame; if its size differs from the first one, it is fitted into that, on black.
 
         Args:
             image: RGB (H, W, 3).
@@ -118,7 +119,7 @@ class VideoWriter(AtomicWriter):
         return stream
 
     def close(self) -> None:
-        """Write what the encoder still holds and name the file; without a frame there is none."""
+        """Flush the encoder and rename the file; without a frame, no file is written."""
         if self._stream is not None:
             self._container.mux(self._stream.encode(None))
         self._container.close()

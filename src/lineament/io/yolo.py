@@ -29,15 +29,15 @@ def faces_to_yolo(results: Iterable[tuple[str, Drawn]], scheme: str) -> dict[str
     for image, faces in of_scheme(results, scheme):
         if faces.image_size is None and len(faces):
             raise DataError(
-                f"the size of {image!r} is unknown, and YOLO wants fractions of it; give faces "
-                "with their image_size"
+                f"the size of {image!r} is unknown, but YOLO needs fractions of it; "
+                "give faces with their image_size"
             )
         size = faces.image_size or (1, 1)
         lines = [_line(face, size) for face in faces]
         name = f"labels/{PurePosixPath(image).with_suffix('.txt')}"
         if name in files:
             raise DataError(
-                f"two images would have the labels {name}; rename one of them"
+                f"two images would share the label file {name}; rename one of them"
             )
         files[name] = "".join(f"{line}\n" for line in lines)
     files["data.yaml"] = _data_yaml(scheme)

@@ -39,8 +39,8 @@ def faces_by_presence(predict: Predictor) -> Callable[[Image], Detections]:
     """
     if not predict.predicts_presence:
         raise ModelError(
-            f"the model {predict.model.name!r} predicts no presence; choose one that was trained "
-            "with model.presence, or none"
+            f"the model {predict.model.name!r} does not predict presence; choose one "
+            "trained with model.presence, or omit it"
         )
 
     def detect(image: Image) -> Detections:

@@ -63,7 +63,10 @@ def read_own_faces(
         fault = _fault_of_known(samples)
         if not fault:
             return samples, None
-        note(f"{found.path}: {fault}; a scheme is made of the places instead")
+        note(
+            f"{found.path}: {fault}; a scheme is made from the positions of the points "
+            "instead"
+        )
         points = [""] * len(samples[0].landmarks)
     made = _make_scheme(found, points, name, note)
     add_scheme(made)
@@ -88,8 +91,8 @@ def _fault_of_known(samples: Sequence[Sample]) -> str:
     if mirror_fits(shapes, of.mirror.tolist()):
         return ""
     return (
-        f"{len(of)} points, as many as {of.name} has, but mirrored faces are not faces by its "
-        "left and right: they are other points"
+        f"as many points ({len(of)}) as {of.name}, but swapping its left and right "
+        "does not mirror the faces, so they are other points"
     )
 
 
@@ -110,8 +113,9 @@ def _make_scheme(
     named = mirror_of_names(names)
     if unnamed or named == list(range(len(names))):
         note(
-            f"{place}: {len(names)} points whose names do not tell left from right; the mirror is "
-            "inferred from the mean of the annotated faces: check it"
+            f"{place}: the names of the {len(names)} points do not tell left from "
+            "right, so the mirror is inferred from the mean of the annotated faces: "
+            "check it"
         )
         table["mirror"] = mirror_of_shapes(shapes, place)
         return scheme_of_table(complete_table(table, place), name, place)
@@ -119,7 +123,7 @@ def _make_scheme(
     better = better_mirror(shapes, named)
     if better is not None:
         text = describe_better(names, named, better)
-        note(f"{place}: {text}; these pairs are written: check them")
+        note(f"{place}: {text}; the latter are written: check them")
         table["mirror"] = better
     return scheme_of_table(table, name, place)
 

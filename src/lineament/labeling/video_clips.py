@@ -69,7 +69,7 @@ def clips_from_videos(
                 yield clip
         if not found:
             raise DataError(
-                "no face is followed long enough in the videos; give other videos"
+                "no face is tracked long enough in the videos; give other videos"
             )
 
     return cache_clips(clips, scheme_name, folder, weights, settings, files)

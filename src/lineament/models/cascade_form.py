@@ -26,6 +26,6 @@ def cascade_form(net: nn.Module, int8: bool) -> ExportForm:
     """
     if int8:
         raise RecipeError(
-            "a cascade samples crops of its own, which have no int8 form; leave --int8 out"
+            "a cascade samples its own crops and has no int8 form; omit --int8"
         )
     return _CascadeForm(copy.deepcopy(net).eval())

@@ -44,7 +44,9 @@ class Refinement(nn.Module):
         """
         super().__init__()
         if not 0 <= fade < 1:
-            raise RecipeError(f"the fade of the past is {fade}; wanted 0 to below 1")
+            raise RecipeError(
+                f"the decay of earlier frames is {fade}; wanted at least 0 and below 1"
+            )
         self.decay = fade
         apart = max(1, round(REACH_PX / stride))
         self.encode_x = _axis_layers(points, WIDTH, apart)
@@ -80,8 +82,8 @@ class RefinedNet(nn.Module):
         super().__init__()
         if not isinstance(net.head, Attentive1D):
             raise RecipeError(
-                "only heatmaps along axes are refined; set model.head = 'attentive1d' or its "
-                "gaussian"
+                "only 1D heatmaps can be refined; set model.head = 'attentive1d' or "
+                "'attentive1d-gaussian'"
             )
         self.net = net.requires_grad_(False)
         self.refine = Refinement(points, fade, net.head.stride)
@@ -134,7 +136,7 @@ class RefinedNet(nn.Module):
         """Return the form to export. Raises: ExportError for int8."""
         if int8:
             raise ExportError(
-                "a model that remembers frames is exported in fp32 alone; leave --int8 out"
+                "a recurrent model can only be exported in fp32; omit --int8"
             )
         return _RefinedForm(copy.deepcopy(self).eval())
 

@@ -189,8 +189,8 @@ def mean_shape_in_crop(recipe: Recipe) -> Tensor:
         mean = convert(of_68, "ibug68", recipe.scheme).points
     if not np.isfinite(mean).all():
         raise RecipeError(
-            f"the scheme {recipe.scheme} has no mean shape, from which a {recipe.kind} starts; "
-            "choose one that has"
+            f"the scheme {recipe.scheme} has no mean shape, which a {recipe.kind} "
+            "needs; choose one that has"
         )
     m = recipe.model
     # crops are made around the 68 points, whatever the scheme

@@ -132,7 +132,8 @@ class SharedFeatureNet(nn.Module):
         """
         if int8:
             raise RecipeError(
-                "a network of shared features is too small to gain from int8; leave --int8 out"
+                "a network of shared features is too small to gain from int8; omit "
+                "--int8"
             )
         return _SharedForm(copy.deepcopy(self).eval())
 

@@ -11,73 +11,85 @@ class DataPart(Settings):
     """One data set of the mixture."""
 
     reader: str = Field(
-        description="a reader by name, e.g. 300w; folder: images, each with a .pts file"
+        description=(
+            "name of the reader, e.g. 300w; folder: images, each with a .pts file"
+        )
     )
-    part: str = Field(
-        "", description="the part of the data set; empty: the one to train on"
-    )
+    part: str = Field("", description="part of the data set; empty: the training part")
     folder: str = Field(
         "",
-        description="folder of the data set: absolute, or relative to the recipe, the current "
-        "directory or the data root; empty: the reader's usual one",
+        description="folder of the data set: absolute, or relative to the recipe, the "
+        "current directory or the data root; empty: the reader's default "
+        "folder",
     )
     scheme: str = Field(
         "",
-        description="scheme of the points if the files do not state it: a name, or the path of a "
-        ".toml file; empty: the recipe's scheme if it has that number of points",
+        description="scheme of the points, if the files do not state it: a name, or "
+        "the path of a .toml file; empty: the recipe's scheme, if it has "
+        "that number of points",
     )
     category: str = Field(
-        "", description="the category or label of the faces; empty: the one that fits"
+        "",
+        description=("category or label of the faces; empty: the one whose points fit"),
     )
     pictures: str = Field(
         "",
-        description="folder of the images, if they are not where the files say; paths as for "
-        "folder",
+        description="folder of the images, if they are not where the files say; "
+        "resolved like folder",
     )
     first_pixel: float | None = Field(
         None,
-        description="coordinate of the center of the first pixel in the files; absent: that of "
-        "their format",
+        description="coordinate of the center of the first pixel in the files; unset: "
+        "the convention of their format",
     )
     group: str = Field(
         "",
-        description="what keeps the faces of one person in one split: the name of a column, the "
-        "number of a folder below the set's (1: the first), or a pattern such as "
-        "'(person[0-9]+)_'; empty: one photo, one group",
+        description="rule that identifies the faces of one person, which are kept in "
+        "one split: the name of a column, the number of a folder below "
+        "the data set's (1: the first), or a pattern such as "
+        "'(person[0-9]+)_'; empty: one group per photo",
     )
     validation: bool | None = Field(
         None,
-        description="true: all faces are for validation; false: none; absent: one in ten",
+        description="true: use all faces for validation; false: none; unset: one in ten",
     )
-    repeat: int = Field(1, ge=1, description="times that each face occurs in an epoch")
+    repeat: int = Field(
+        1, ge=1, description=("number of times each face occurs in an epoch")
+    )
     exclude: tuple[str, ...] = Field(
         (),
-        description="faces to leave out, by name below the set's folder; suffixes do not count",
+        description=(
+            "faces to leave out, by name relative to the data set's folder; suffixes "
+            "are ignored"
+        ),
     )
     use_until: float = Field(
         1.0,
         gt=0,
         le=1,
-        description="fraction of the training during which the set is used",
+        description="fraction of the training during which the data set is used",
     )
     annotated: bool = Field(
         True,
-        description="false: use only the boxes of its points; a teacher predicts the points",
+        description=(
+            "false: use the points only to compute boxes; a teacher predicts the "
+            "landmarks"
+        ),
     )
 
 
 class Augmentation(Settings):
-    """Random changes of a training crop. Probabilities are per sample."""
+    """Random changes to a training crop. Probabilities are per sample."""
 
     flip: Probability = Field(0.5, description="probability of mirroring")
     rotation_deg: NonNegative = Field(
-        18.0, description="standard deviation of the small rotations"
+        18.0, description="standard deviation of the small rotations, degrees"
     )
     wild_rotation: Probability = Field(
-        0.2, description="probability of a uniformly drawn rotation instead"
+        0.2, description="probability of drawing the rotation uniformly instead"
     )
     wild_rotation_deg: float = Field(
-        60.0, ge=0, le=180, description="largest of the uniformly drawn rotations"
+        60.0, ge=0, le=180, description="largest uniformly drawn rotation, degrees"
     )
     scale: NonNegative = Field(
         0.09,
@@ -97,7 +109,7 @@ class Augmentation(Settings):
     low_resolution: Probability = Field(
         0.15, description="probability of a lower resolution"
     )
-    jpeg: Probability = Field(0.1, description="probability of strong JPEG artefacts")
+    jpeg: Probability = Field(0.1, description="probability of strong JPEG artifacts")
     noise: Probability = Field(0.12, description="probability of sensor noise")
     dark: Probability = Field(
         0.08, description="probability of a very dark image or a hard shadow"
@@ -106,41 +118,56 @@ class Augmentation(Settings):
         0.35, description="probability of one to three occluders"
     )
     border: Probability = Field(
-        0.0, description="probability of a black side, as at the border of an image"
+        0.0, description="probability of a black margin, as at the border of an image"
     )
 
 
 class PresenceSettings(Settings):
-    """Crops without a face, and faces without landmarks, to learn presence from."""
+    """Crops without a face and faces without landmarks, for training presence."""
 
     share: float = Field(
-        0.15, gt=0, lt=1, description="crops without a face among those of an epoch"
+        0.15,
+        gt=0,
+        lt=1,
+        description=("fraction of the crops of an epoch that show no face"),
     )
     photos: tuple[Literal["objects", "pets", "background"], ...] = Field(
         ("objects", "pets", "background"),
-        description="photos without a face: folders of detection/",
+        description="kinds of photos without a face: folders in detection/",
     )
     candidates: str = Field(
         "",
-        description="file of lineament candidates, in the cache folder: boxes in these photos that "
-        "the face detector takes for faces; empty: none",
+        description="file written by `lineament candidates`, in the cache folder: "
+        "boxes in these photos that the face detector mistakes for faces; "
+        "empty: none",
     )
     candidate_prob: Probability = Field(
         0.5,
-        description="probability of a candidate, not any place, in a photo that has some",
+        description=(
+            "probability of using a candidate rather than a random place, in a photo "
+            "that has candidates"
+        ),
     )
     region_share: Probability = Field(
         0.35,
-        description="hair, ears, single eyes and the like among the crops without a face",
+        description=(
+            "fraction of the crops without a face that show hair, ears, single eyes "
+            "and the like"
+        ),
     )
     boxed: tuple[Literal["wider", "masks", "mtfl"], ...] = Field(
-        (), description="photos whose faces are trained on by their box alone"
+        (), description="kinds of photos whose faces are used with their boxes only"
     )
     boxed_share: float = Field(
-        0.05, gt=0, lt=1, description="these faces among the crops of an epoch"
+        0.05,
+        gt=0,
+        lt=1,
+        description=("fraction of the crops of an epoch that show such faces"),
     )
     boxed_min_px: float = Field(
-        20.0, gt=0, description="smallest side of their boxes, pixels of the photo"
+        20.0,
+        gt=0,
+        description=("smallest box side of such faces, in pixels of the photo"),
     )
 
     @model_validator(mode="after")
@@ -163,21 +190,28 @@ class TaskSettings(Settings):
             "glasses": ("glasses",),
             "pose": ("left_profile", "left", "frontal", "right", "right_profile"),
         },
-        description="attributes of each task: one that is true or false, or several of which one "
-        "is",
+        description="attributes of each task: one that is true or false, or several "
+        "that are mutually exclusive",
     )
     weights: dict[str, NonNegative] = Field(
         default_factory=dict,
-        description="weight of each task's loss next to that of the landmarks; absent: 0.1",
+        description=(
+            "weight of each task's loss relative to the landmark loss; unset: 0.1"
+        ),
     )
     stop_threshold: NonNegative = Field(
         0.0,
-        description="a task stops when its criterion of early stopping is above this; 0: never",
+        description=(
+            "stop a task when its early-stopping criterion exceeds this; 0: never"
+        ),
     )
     strip: int = Field(
         5,
         ge=2,
-        description="validations over which the fall of the training error is judged",
+        description=(
+            "number of validations over which the decrease of the training error is "
+            "measured"
+        ),
     )
 
     @model_validator(mode="after")

@@ -14,11 +14,11 @@ class DetectorSettings(Settings):
         (16, 32, 64, 128, 192), description="channels at strides 2, 4, 8, 16, 32"
     )
     depths: tuple[int, int, int, int] = Field(
-        (0, 2, 4, 2), description="further blocks at strides 4, 8, 16, 32"
+        (0, 2, 4, 2), description="additional blocks at strides 4, 8, 16, 32"
     )
     pyramid: int = Field(48, ge=8, description="channels of the feature pyramid")
     size: int = Field(
-        256, ge=64, multiple_of=64, description="side of a training scene in pixels"
+        256, ge=64, multiple_of=64, description="side of a training scene, pixels"
     )
     shares: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=lambda: {
@@ -35,25 +35,27 @@ class DetectorSettings(Settings):
             "pets": 0.08,
             "background": 0.06,
         },
-        description="relative frequencies of the kinds of photos in scenes: folders of detection/, "
-        "clips, unlabelled, mtfl, landmarks (300w), infants (infanface), profiles (cfp30)",
+        description="relative frequencies of the kinds of photos in scenes: folders "
+        "in detection/, clips, unlabelled, mtfl, landmarks (300w), "
+        "infants (infanface), profiles (cfp30)",
     )
     teacher: str = Field(
         "",
-        description="the ONNX file of YuNet, which labels faces that nobody annotated, by a path "
-        "relative to the current directory; empty: none",
+        description="ONNX file of YuNet, relative to the current directory, which "
+        "labels the unannotated faces; empty: none",
     )
     mimic: str = Field(
         "",
-        description="a backbone with ImageNet weights whose features the trunk imitates while it "
-        "is trained; empty: none",
+        description="backbone with ImageNet weights whose features the trunk learns "
+        "to imitate; empty: none",
     )
-    mimic_weight: NonNegative = Field(1.0, description="weight of that loss")
+    mimic_weight: NonNegative = Field(1.0, description=("weight of the mimic loss"))
     mine_from: str = Field(
         "",
-        description="a checkpoint of a detector, or the name of one in teachers/, whose false "
-        "positives in photos without faces are shown more often; empty: none",
+        description="checkpoint of a detector, or the name of one in teachers/, whose "
+        "false positives in photos without faces are shown more often; "
+        "empty: none",
     )
     validation_scenes: int = Field(
-        400, ge=1, description="scenes made of validation photos"
+        400, ge=1, description="number of scenes made from validation photos"
     )

@@ -191,7 +191,7 @@ def _change(values: Values, key: str, value: Any) -> None:
         place[int(last) if isinstance(place, list) else last] = value
     except (ValueError, IndexError, TypeError, AttributeError) as error:
         raise RecipeError(
-            f"{key}={value!r}: no such place in the recipe; wanted a key as in "
+            f"{key}={value!r}: no such key in the recipe; wanted one such as "
             "train.steps=100 or data.0.repeat=2"
         ) from error
 

@@ -63,7 +63,7 @@ def find_weights(name: str, recipe: Path) -> str:
         looked = (
             f"no {FOLDER}/{name}{SUFFIX} in {home}, in a folder above it or in {here}"
         )
-        remedy = f"keep weights in {FOLDER}/, or give the path of a file"
+        remedy = f"put weights in {FOLDER}/, or give the path of a file"
         if known:
             remedy = f"{did_you_mean(name, known)} {_listed(known)}"
         raise RecipeError(f"{recipe}: {looked}; {remedy}")

@@ -15,38 +15,45 @@ from .settings import ModelSettings, NonNegative, Probability
 
 
 class LandmarkNetSettings(ModelSettings):
-    """A network of a backbone, a feature pyramid and a head."""
+    """A network with a backbone, a feature pyramid and a head."""
 
     kind: Literal["landmark-net", "refined-net"] = Field(
         "landmark-net",
-        description="refined-net: its heatmaps are refined by earlier frames, see [refine]; of",
+        description=(
+            "kind of model; refined-net refines its heatmaps with earlier frames, see "
+            "[refine]"
+        ),
     )
-    backbone: str = Field("mobilenetv2", description="a backbone by name")
+    backbone: str = Field("mobilenetv2", description="name of the backbone")
     architecture: str = Field(
         "",
-        description="the blocks of a slimmed hr-supernet, as lineament slim writes them; empty: "
-        "all",
+        description="blocks of a slimmed hr-supernet, as written by lineament slim; "
+        "empty: all",
     )
     head: Literal[
         "heatmap2d", "gaussian2d", "coordinates", "attentive1d", "attentive1d-gaussian"
-    ] = Field("heatmap2d", description="the kind of head")
+    ] = Field("heatmap2d", description="kind of head")
     length: float | None = Field(
         None,
-        description="cells of a heatmap per pixel of the crop: 0.25, 0.5, 1, 2 or, in one "
-        "dimension, 3; unset: 0.25 in two dimensions, 1 in one",
+        description="heatmap cells per crop pixel: 0.25, 0.5, 1, 2 or, for 1D "
+        "heatmaps, 3; unset: 0.25 for 2D heatmaps, 1 for 1D",
     )
     attention: NonNegative = Field(
-        0.3, description="what an axis takes from the other, in attentive1d heads"
+        0.3,
+        description=(
+            "weight of the features that each axis takes from the other, in "
+            "attentive1d heads"
+        ),
     )
     decoder: Literal["expectation", "argmax", "quarter", "dark"] = Field(
         "expectation",
-        description="how landmarks are read from heatmaps, except in training",
+        description="decoding of landmarks from heatmaps, except in training",
     )
     channels: int = Field(96, ge=8, description="width of the feature pyramid")
     presence: bool = Field(
         False,
-        description="predict also whether the crop shows a face, and which points are visible; "
-        "see [presence]",
+        description="also predict whether the crop shows a face and which points are "
+        "visible; see [presence]",
     )
 
 
@@ -56,35 +63,48 @@ class SharedFeatureSettings(ModelSettings):
     Clusters are found when a run starts from the checkpoint of a network without them (init_from).
     """
 
-    kind: Literal["shared-features"] = Field("shared-features", description="of")
+    kind: Literal["shared-features"] = Field(
+        "shared-features", description="kind of model"
+    )
     imagenet: bool = Field(False, description="not used")
     size: int = Field(40, ge=36, description="side of the crop")
     width: float = Field(
-        1.0, gt=0, description="maps and shared units, as a multiple of the papers'"
+        1.0,
+        gt=0,
+        description=(
+            "number of feature maps and shared units, as a multiple of the papers'"
+        ),
     )
     clusters: int = Field(
-        1, ge=1, description="of the shared features, each with its own output layer"
+        1,
+        ge=1,
+        description=("clusters of the shared features, each with its own output layer"),
     )
     mixture: bool = Field(
         True,
-        description="cluster by a Gaussian mixture after k-means, not by k-means alone",
+        description=(
+            "cluster with a Gaussian mixture after k-means, not with k-means alone"
+        ),
     )
     partner_prob: Probability = Field(
         0.0,
-        description="probability that a training crop shows its face where another face of its "
-        "cluster lies, instead of the flip, rotation, scale and shift of [augment]",
+        description="probability that a training crop shows its face in the place of "
+        "another face of its cluster, instead of applying the flip, "
+        "rotation, scale and shift of [augment]",
     )
 
 
 class DeepAlignmentSettings(ModelSettings):
-    """A deep alignment network: stages that see the whole face, turned by the stage before.
+    """A deep alignment network: each stage sees the whole face, aligned by the previous stage.
 
     Stages are trained one after the other: a recipe with one more stage starts from the checkpoint
-    of the one before (init_from) and freezes its stages (train.freeze). With [tasks], such as
+    of the previous one (init_from) and freezes its stages (train.freeze). With [tasks], such as
     emotions, the last stage also classifies the face.
     """
 
-    kind: Literal["deep-alignment"] = Field("deep-alignment", description="of")
+    kind: Literal["deep-alignment"] = Field(
+        "deep-alignment", description="kind of model"
+    )
     imagenet: bool = Field(False, description="not used")
     size: int = Field(112, ge=32, description="side of the crop, a multiple of 16")
     stages: int = Field(2, ge=1, description="number of stages")
@@ -92,7 +112,7 @@ class DeepAlignmentSettings(ModelSettings):
         1.0,
         gt=0,
         le=1,
-        description="channels of the convolutions, as a part of the paper's",
+        description="channels of the convolutions, as a fraction of the paper's",
     )
 
 
@@ -100,40 +120,42 @@ class ConvCascadeSettings(ModelSettings):
     """Sun's cascade of convolutional networks for five points.
 
     Levels are trained one after the other: a recipe with one more level starts from the checkpoint
-    of the one before (init_from) and freezes what that had.
+    of the previous one (init_from) and freezes its levels.
     """
 
-    kind: Literal["conv-cascade"] = Field("conv-cascade", description="of")
+    kind: Literal["conv-cascade"] = Field("conv-cascade", description="kind of model")
     imagenet: bool = Field(False, description="not used")
     size: int = Field(160, ge=32, description="side of the crop")
     levels: int = Field(3, ge=1, le=3, description="number of levels")
 
 
 class CoarseToFineSettings(ModelSettings):
-    """Face++'s cascade for 68 points: boxes, points, parts, turned parts.
+    """Face++'s cascade for 68 points: boxes, points, parts, rotated parts.
 
-    Levels are trained one after the other, as those of a conv-cascade.
+    Levels are trained one after the other, as in a conv-cascade.
     """
 
-    kind: Literal["coarse-to-fine"] = Field("coarse-to-fine", description="of")
+    kind: Literal["coarse-to-fine"] = Field(
+        "coarse-to-fine", description="kind of model"
+    )
     imagenet: bool = Field(False, description="not used")
     size: int = Field(160, ge=32, description="side of the crop")
     levels: int = Field(4, ge=1, le=4, description="number of levels")
 
 
 class MtcnnSettings(ModelSettings):
-    """MTCNN: networks that propose, refine and output faces with five points.
+    """MTCNN: proposal, refine and output networks for faces with five points.
 
     They are trained one after the other: a recipe with one more stage starts from the checkpoint of
-    the one before (init_from). They learn from `photos`; the faces of [[data]] validate and
-    calibrate. Of [augment], scale and shift are not used, nor are losses and train.bf16.
+    the previous one (init_from). They are trained on `photos`; the faces of [[data]] are for
+    validation and calibration. augment.scale, augment.shift, losses and train.bf16 are not used.
     """
 
-    kind: Literal["mtcnn"] = Field("mtcnn", description="of")
+    kind: Literal["mtcnn"] = Field("mtcnn", description="kind of model")
     imagenet: bool = Field(False, description="not used")
     size: Literal[48] = Field(48, description="side of the crop")
     padding: float = Field(
-        1.1, gt=1, description="side of the crop in longer sides of the landmark box"
+        1.1, gt=1, description="side of the crop, in longer sides of the landmark box"
     )
     stages: int = Field(
         3, ge=1, le=3, description="networks: proposal, refine and output"
@@ -147,48 +169,54 @@ class MtcnnSettings(ModelSettings):
         0.7,
         gt=0,
         le=1,
-        description="windows of a batch, those with the largest losses, that train the score",
+        description=(
+            "fraction of the windows of a batch, those with the largest losses, that "
+            "train the score"
+        ),
     )
     min_scores: tuple[Probability, Probability] = Field(
         (0.6, 0.7),
-        description="lowest scores that proposal and refine pass on to the next network",
+        description=(
+            "lowest scores that the proposal and refine networks pass on to the next "
+            "one"
+        ),
     )
 
 
 class ClassifierSettings(ModelSettings):
-    """A classifier of the small images of CIFAR-10, to compare networks by.
+    """A classifier of the small images of CIFAR-10, for comparing networks.
 
-    It is trained without [[data]], augmentation and `losses`: by cross-entropy.
+    It is trained with cross-entropy, without [[data]], augmentation and `losses`.
     """
 
     reads_faces: ClassVar[bool] = False
 
-    kind: Literal["classifier"] = Field("classifier", description="of")
+    kind: Literal["classifier"] = Field("classifier", description="kind of model")
     imagenet: bool = Field(False, description="not used")
     size: Literal[32] = Field(32, description="side of the images")
     network: Literal["vgg16", "light-vggnet"] = Field(
         "light-vggnet", description="the network"
     )
     width: float = Field(
-        1.0, gt=0, le=1, description="channels and units, as a part of the paper's"
+        1.0, gt=0, le=1, description="channels and units, as a fraction of the paper's"
     )
     images: int = Field(
-        0, ge=0, description="training images, equally many per class; 0: all"
+        0, ge=0, description="training images, the same number per class; 0: all"
     )
 
 
 class PartCascadeSettings(ModelSettings):
     """A cascade with parts: DPM-CNN, then an outer and an inner branch, from coarse to fine.
 
-    Levels are trained one after the other, as those of a conv-cascade. Distances of corners and
-    points count in widths of the face (equation 2); `losses` are added.
+    Levels are trained one after the other, as in a conv-cascade. Distances of corners and points
+    are in face widths (equation 2); `losses` are added.
     """
 
-    kind: Literal["part-cascade"] = Field("part-cascade", description="of")
+    kind: Literal["part-cascade"] = Field("part-cascade", description="kind of model")
     imagenet: bool = Field(False, description="not used")
     size: int = Field(160, ge=32, description="side of the crop")
     padding: float = Field(
-        1.6, gt=1, description="side of the crop in longer sides of the landmark box"
+        1.6, gt=1, description="side of the crop, in longer sides of the landmark box"
     )
     levels: int = Field(
         3, ge=1, le=3, description="number of levels: face, branches, points"
@@ -200,7 +228,10 @@ class PartCascadeSettings(ModelSettings):
         1.0,
         gt=0,
         le=1,
-        description="channels of Light-VGGNet, which finds the contour, as a part of the paper's",
+        description=(
+            "channels of Light-VGGNet, which finds the contour, as a fraction of the "
+            "paper's"
+        ),
     )
     part_weight: NonNegative = Field(
         1.0, description="weight lambda of the 12 points of parts in equation 2"
@@ -210,11 +241,11 @@ class PartCascadeSettings(ModelSettings):
 class DpmCnnSettings(ModelSettings):
     """DPM-CNN as a face detector: box, 12 points of parts, and a score with their deformation cost.
 
-    [presence] gives the crops without a face, augment.scale and augment.shift the windows that
-    a face is found from. Equation 2 is as in a part-cascade.
+    [presence] supplies the crops without a face; augment.scale and augment.shift define the
+    windows from which a face is found. Equation 2 is as in a part-cascade.
     """
 
-    kind: Literal["dpm-cnn"] = Field("dpm-cnn", description="of")
+    kind: Literal["dpm-cnn"] = Field("dpm-cnn", description="kind of model")
     imagenet: bool = Field(False, description="not used")
     size: Literal[112] = Field(112, description="side of the window")
     padding: float = Field(
@@ -244,11 +275,11 @@ MODEL_KINDS: dict[str, type[ModelSettings]] = {
     "part-cascade": PartCascadeSettings,
     "dpm-cnn": DpmCnnSettings,
 }
-"""The [model] part of a recipe by its kind; models/registry.py builds them."""
+"""Settings of the [model] part of a recipe by kind; models/registry.py builds the models."""
 
 
 def settings_of_kind(values: object) -> object:
-    """Read the [model] part by the settings of its kind, landmark-net if it names none."""
+    """Read the [model] part with the settings of its kind; landmark-net if none is named."""
     if not isinstance(values, dict):
         return values
     kind = values.get("kind", "landmark-net")

@@ -1,4 +1,4 @@
-"""Recipe: every setting of a training."""
+"""Recipe: all settings of a training run."""
 
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ from .training import DistillSettings, RefineSettings, SlimSettings, TrainSettin
 
 
 class Recipe(Settings):
-    """A training."""
+    """All settings of a training run."""
 
     name: str = Field(pattern=NAME, description="name of the run and its files")
     scheme: str = Field(
@@ -28,13 +28,13 @@ class Recipe(Settings):
     )
     own_schemes: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
-        description="tables of the schemes of users by name, filled from the files that scheme "
-        "names, so that a checkpoint needs no other file",
+        description="user-defined schemes by name, copied from the files named by "
+        "scheme, so that a checkpoint needs no other file",
     )
     init_from: str = Field(
         "",
-        description="a checkpoint or .safetensors file to start from, or the name of one in "
-        "teachers/; empty: none",
+        description="checkpoint or .safetensors file to start from, or the name of "
+        "one in teachers/; empty: none",
     )
     init_parts: dict[str, str] = Field(
         default_factory=dict,
@@ -43,7 +43,9 @@ class Recipe(Settings):
     )
     detector: DetectorSettings | None = Field(
         None,
-        description="a face detector in place of landmarks: its network and scenes",
+        description=(
+            "a face detector to train instead of landmarks: its network and scenes"
+        ),
     )
     model: Annotated[
         SerializeAsAny[ModelSettings], BeforeValidator(settings_of_kind)
@@ -51,7 +53,7 @@ class Recipe(Settings):
     data: tuple[DataPart, ...] = Field(
         (),
         validate_default=True,
-        description="the mixture; not for a face detector or a classifier",
+        description="the data mixture; not used by a face detector or a classifier",
     )
     augment: Augmentation = Field(
         default=Augmentation.model_validate({}), description="the augmentation"
@@ -60,11 +62,11 @@ class Recipe(Settings):
         None, description="for model.presence: the crops without a face"
     )
     tasks: TaskSettings | None = Field(
-        None, description="attributes that are learned together with the landmarks"
+        None, description="attributes learned together with the landmarks"
     )
     losses: dict[str, float] = Field(
         default_factory=lambda: {"cross_entropy": 1.0, "smooth_l1": 1.0},
-        description="weights of the losses by name",
+        description="weight of each loss by name",
     )
     distill: DistillSettings | None = Field(
         None, description="for lineament distill: what the students learn from"
@@ -78,7 +80,7 @@ class Recipe(Settings):
     sigma: float = Field(
         1.2,
         gt=0,
-        description="width of the target Gaussian, cells of a map of stride 4",
+        description="width of the target Gaussian, in cells of a heatmap with stride 4",
     )
     train: TrainSettings = Field(description="the schedule")
 

@@ -16,7 +16,7 @@ class Settings(BaseModel):
 
 
 NAME = r"^\w[\w.+-]*$"
-"""Names of runs, which files and folders are called by; checkpoints bring names of others."""
+"""Names of runs, also used for files and folders; checkpoints may bring untrusted names."""
 
 
 class ModelSettings(Settings):
@@ -25,15 +25,18 @@ class ModelSettings(Settings):
     reads_faces: ClassVar[bool] = True
     """False for a model that is not trained on faces, whose recipe has no [[data]]."""
 
-    kind: str = Field(description="the kind of model")
+    kind: str = Field(description="kind of model")
     size: int = Field(
         128, ge=32, description="side of the crop in pixels, a multiple of 32"
     )
     padding: float = Field(
-        1.3, gt=1, description="side of the crop in longer sides of the landmark box"
+        1.3, gt=1, description="side of the crop, in longer sides of the landmark box"
     )
     imagenet: bool = Field(True, description="start the backbone from ImageNet weights")
     pruned_from: str = Field(
         "",
-        description="a checkpoint of lineament slim whose numbers of channels the network has",
+        description=(
+            "checkpoint written by lineament slim from which the network takes its "
+            "channel counts"
+        ),
     )

@@ -10,7 +10,7 @@ from .settings import NonNegative, Probability, Settings, Side
 class TrainSettings(Settings):
     """The schedule."""
 
-    steps: int = Field(ge=1, description="optimizer steps in all")
+    steps: int = Field(ge=1, description="total number of optimizer steps")
     batch: int = Field(
         32,
         ge=1,
@@ -18,29 +18,34 @@ class TrainSettings(Settings):
     )
     accumulate: int = Field(1, ge=1, description="backward passes per step")
     optimizer: Literal["adamw", "adam"] = Field("adamw", description="the optimizer")
-    lr: float = Field(1.5e-3, gt=0, description="highest learning rate")
+    lr: float = Field(1.5e-3, gt=0, description="peak learning rate")
     backbone_lr: float = Field(
-        1.0, gt=0, description="the backbone's learning rate as a factor of lr"
+        1.0, gt=0, description="learning rate of the backbone, as a factor of lr"
     )
     weight_decay: NonNegative = Field(
-        0.01, description="weight decay, not on norms and biases"
+        0.01, description="weight decay; not applied to norms and biases"
     )
     schedule: Literal["cosine", "steps"] = Field(
         "cosine", description="decay of the learning rate"
     )
     milestones: tuple[float, ...] = Field(
         (0.625, 0.875),
-        description="fractions of the training at which steps divides the rate by 10",
+        description=(
+            "fractions of the training at which the steps schedule divides the "
+            "learning rate by 10"
+        ),
     )
     warmup: int = Field(
         200, ge=0, description="steps over which the learning rate rises"
     )
-    clip: float = Field(5.0, gt=0, description="largest norm of the gradient")
+    clip: float = Field(5.0, gt=0, description="maximum gradient norm")
     ema: float = Field(
         0.999,
         ge=0,
         lt=1,
-        description="decay of the averaged weights, which are validated and exported",
+        description=(
+            "decay of the averaged weights, which are used for validation and export"
+        ),
     )
     freeze: tuple[str, ...] = Field(
         (),
@@ -51,28 +56,33 @@ class TrainSettings(Settings):
         "auto", description="auto: a GPU if torch finds one"
     )
     bf16: bool = Field(True, description="bfloat16 autocast")
-    threads: int = Field(0, ge=0, description="torch threads; 0: torch's own choice")
+    threads: int = Field(0, ge=0, description="torch threads; 0: torch's default")
     num_workers: int = Field(
-        1, ge=0, description="processes that make crops; 0: in the training process"
+        1,
+        ge=0,
+        description=("processes that make crops; 0: the training process makes them"),
     )
     checkpoint_minutes: NonNegative = Field(
         3.0, description="minutes between checkpoints"
     )
     validate_every: int = Field(1000, ge=1, description="steps between validations")
-    seed: int = Field(1, ge=0, description="seed of order, augmentation and new layers")
+    seed: int = Field(
+        1, ge=0, description=("seed of sample order, augmentation and new layers")
+    )
 
 
 class DistillSettings(Settings):
-    """Losses of the students in addition to `losses`; a weight of 0 leaves a loss out."""
+    """Losses of the students in addition to `losses`; a weight of 0 disables a loss."""
 
     teacher: str = Field(
         "",
-        description="a checkpoint, the name of weights in teachers/, or an .onnx file or a .toml "
-        "file that describes one of others, which give landmarks only; empty: none",
+        description="checkpoint, or the name of weights in teachers/; for landmarks "
+        "only, also an .onnx file or a .toml file that describes a "
+        "third-party one; empty: none",
     )
     cached: bool = Field(
         False,
-        description="run the teacher once per face and keep its landmarks on disk",
+        description="run the teacher once per face and cache its landmarks on disk",
     )
     pixel_wise: NonNegative = Field(
         0.0,
@@ -94,36 +104,46 @@ class DistillSettings(Settings):
     )
     peer_kl: NonNegative = Field(
         0.0,
-        description="weight of the divergence from the mean of the students (SD-HRNet, eq. 4)",
+        description=(
+            "weight of the divergence from the mean of all students (SD-HRNet, eq. 4)"
+        ),
     )
     temperature: float = Field(
-        1.0, gt=0, description="divides the logits of both sides of a divergence"
+        1.0,
+        gt=0,
+        description=(
+            "temperature that divides the logits on both sides of a divergence"
+        ),
     )
     students: int = Field(
-        1, ge=1, description="students that learn together; the first one is exported"
+        1, ge=1, description="students trained together; the first one is exported"
     )
     random_init_peers: bool = Field(
         False,
-        description="students after the first start from random weights, not from `init_from`",
+        description=(
+            "initialize the students after the first randomly, not from `init_from`"
+        ),
     )
     mask_prob: Probability = Field(
-        0.0, description="share of crops that are partly masked for a student"
+        0.0, description="fraction of crops that are partly masked for a student"
     )
     mask_size: tuple[Side, Side] = Field(
         (0.15, 0.6),
-        description="shortest and longest side of a mask, as fractions of the crop's",
+        description="shortest and longest side of a mask, as fractions of the crop side",
     )
 
     @field_validator("mask_size")
     @classmethod
     def _rising(cls, sides: tuple[float, float]) -> tuple[float, float]:
         if sides[0] > sides[1]:
-            raise ValueError(f"the sides are {list(sides)}; wanted the shorter first")
+            raise ValueError(
+                f"the sides are {list(sides)}; wanted the shorter one first"
+            )
         return sides
 
 
 class SlimSettings(Settings):
-    """Training of a network to be slimmed, and how much of it is removed."""
+    """Training of a network to be slimmed, and the amounts to remove."""
 
     sparsity: float = Field(
         5e-5,
@@ -131,39 +151,54 @@ class SlimSettings(Settings):
         description="weight of the sum of the importance factors (SD-HRNet, eq. 2)",
     )
     factor_lr: float = Field(
-        1.8e-4, gt=0, description="highest learning rate of the importance factors"
+        1.8e-4, gt=0, description="peak learning rate of the importance factors"
     )
     every: int = Field(
-        2, ge=2, description="every N-th step moves the factors, the others the weights"
+        2,
+        ge=2,
+        description=(
+            "every N-th step updates the importance factors, all others the weights"
+        ),
     )
     thresholds: tuple[float, ...] = Field(
         (0.1, 0.2, 0.3, 0.4, 0.5),
-        description="for a supernet: factors below are removed; one slimmed network each",
+        description=(
+            "for a supernet: thresholds below which factors are removed, one slimmed "
+            "network each"
+        ),
     )
     relative: bool = Field(
         False,
-        description="for a supernet: compare each factor with the largest of its block",
+        description=(
+            "for a supernet: compare each factor with the largest one of its block"
+        ),
     )
     shares: tuple[float, ...] = Field(
         (0.2, 0.4, 0.6),
-        description="for other networks: shares of channels to remove; one slimmed network each",
+        description=(
+            "for other networks: fractions of channels to remove, one slimmed network "
+            "each"
+        ),
     )
 
 
 class RefineSettings(Settings):
-    """Refinement of a frame's heatmaps by those of earlier frames, and the clips to learn from."""
+    """Refinement of a frame's heatmaps with earlier frames, and the clips to train on."""
 
     decay: float = Field(
         0.3,
         gt=0,
         lt=1,
-        description="weight of a frame one frame later (Yin et al., eq. 13)",
+        description=(
+            "factor by which the weight of a frame decays with each later frame (Yin "
+            "et al., eq. 13)"
+        ),
     )
     window: int = Field(
         8, ge=2, description="consecutive frames per sample; train.batch counts windows"
     )
     clips: int = Field(
-        160, ge=0, description="synthetic clips made of the data's images"
+        160, ge=0, description="synthetic clips made from the data's images"
     )
     frames: int = Field(40, ge=2, description="frames of a synthetic clip")
     occluders: int = Field(
@@ -173,11 +208,13 @@ class RefineSettings(Settings):
     )
     videos: tuple[str, ...] = Field(
         (),
-        description="unlabeled videos, or folders of them: paths, or below the data root",
+        description=(
+            "unlabeled videos or folders of videos: paths, or relative to the data root"
+        ),
     )
     labels: str = Field(
-        "accurate", description="the model with which a tracker labels the videos"
+        "accurate", description="model used by the tracker that labels the videos"
     )
     video_frames: int = Field(
-        240, ge=2, description="first frames of each video that are used"
+        240, ge=2, description="number of frames to use from the start of each video"
     )

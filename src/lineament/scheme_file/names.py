@@ -115,8 +115,8 @@ def _checked_mirror(points: list[str], place: str) -> list[int]:
     alone = unpaired(points, mirror)
     if alone:
         raise SchemeError(
-            f"{place}: {alone[0]!r} has no partner of the other side; correct the name, or list "
-            "the pairs: mirror = [[...], ...]"
+            f"{place}: {alone[0]!r} has no partner on the other side; correct the "
+            "name, or list the pairs: mirror = [[...], ...]"
         )
     if len(points) > 1 and mirror == list(range(len(mirror))):
         raise SchemeError(

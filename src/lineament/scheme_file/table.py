@@ -43,16 +43,16 @@ class Scheme:
     parts: dict[str, tuple[int, ...]]
     """Point indices by part of the face."""
     norm_points: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
-    """Two groups of points per normalizer, whose centers span the norm."""
+    """Two groups of points per norm, which is the distance between their centers."""
     mean_shape: Array | None = None
-    """(N, 2) about the center of the tight box of the face's 68 points, in longer sides
-    of it, or None."""
+    """(N, 2) relative to the center of the tight box of the face's 68 points, in longer
+    sides of that box, or None."""
     smooth: bool = False
-    """True if the points lie so densely that curves through them draw the contours."""
+    """True if the points are dense enough to draw contours as curves through them."""
     heads: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Point indices of each scheme joined in this one; mostly empty."""
     rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Rules to make the points from those of other schemes, by their names."""
+    """Rules that compute the points from other schemes, by the names of these."""
 
     def __len__(self) -> int:
         return len(self.points)
@@ -106,7 +106,8 @@ def scheme_of_table(table: Mapping[str, Any], name: str, place: str) -> Scheme:
     name = str(table.get("name", name))
     if not re.fullmatch(NAME, name):
         raise SchemeError(
-            f"{place}: the name {name!r}; wanted letters, digits, dots, + and -: my21"
+            f"{place}: the name is {name!r}; wanted letters, digits, dots, + and -, "
+            "such as my21"
         )
     return Scheme(
         name=name,

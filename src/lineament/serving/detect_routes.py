@@ -141,7 +141,7 @@ async def _line(service: Service, name: str, job: Job) -> bytes:
         refusal = refusal_of(error)
         if refusal is None:
             log_failure(error)
-            refusal = Refusal(500, "the server failed at this image")
+            refusal = Refusal(500, "the server failed on this image")
         return json.dumps({"image": name} | refusal.answer()).encode() + b"\n"
     service.metrics.faces.inc(result.faces)
     return result.content + b"\n"

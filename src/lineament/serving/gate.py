@@ -30,7 +30,7 @@ SLOW = 408
 """Status of a body that was waited for long enough."""
 CLIENT_GONE = 499
 """Status in log and metrics of a request whose client left."""
-INTERNAL = "the server failed at this request; it is logged without the image"
+INTERNAL = "the server failed on this request; it is logged without the image"
 
 
 class Gate:

@@ -71,7 +71,8 @@ def write_page(
     names = [model.name for model in opened]
     if len(set(names)) < len(names):
         raise InputError(
-            f"models of one name: {', '.join(names)}; give models of different names"
+            f"two models have the same name: {', '.join(names)}; give models with "
+            "different names"
         )
     found = open_detector(find_model(detector))
     out.mkdir(parents=True, exist_ok=True)
@@ -110,7 +111,7 @@ def open_model(name: str) -> Model:
     """
     path = find_model(name)
     if path.suffix != ".onnx":
-        raise ModelError(f"{path}: not an ONNX file; a page runs ONNX models alone")
+        raise ModelError(f"{path}: not an ONNX file; a page runs only ONNX models")
     model = Model(path, 1)
     if model.memory is not None:
         raise ModelError(
@@ -128,8 +129,8 @@ def open_detector(path: Path) -> DetectorFile:
     found = DetectorFile(path, 1)
     if found.kind.scheme is None:
         raise ModelError(
-            f"{path}: a detector without five points, which a page cannot run; train one "
-            "of this version"
+            f"{path}: a detector without five points, which a page cannot run; train "
+            "one with this version"
         )
     return found
 

@@ -43,7 +43,7 @@ class LimitedProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request of HTTP."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            refusal = Refusal(400, "not a request of HTTP, or its head is too large")
+            refusal = Refusal(400, "not an HTTP request, or its head is too large")
             self.transport.write(_response(refusal))
         self._stop_timer()
         self.transport.close()

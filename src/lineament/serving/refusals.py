@@ -66,7 +66,7 @@ def busy(wait_s: float) -> Refusal:
 def draining() -> Refusal:
     """Return the refusal of new work before the server ends."""
     headers = {"Retry-After": "1", "Connection": "close"}
-    return Refusal(503, "the server is ending; try again", "draining", headers)
+    return Refusal(503, "the server is shutting down; try again", "draining", headers)
 
 
 def refusal_of(error: BaseException) -> Refusal | None:
@@ -80,7 +80,7 @@ def refusal_of(error: BaseException) -> Refusal | None:
     if isinstance(error, MemoryError):
         return busy(1)
     if isinstance(error, LineamentError):
-        return Refusal(500, "the server failed at this request")
+        return Refusal(500, "the server failed on this request")
     return None
 
 

@@ -77,8 +77,8 @@ def _fetch(target: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise InputError(
-            f"npm is not installed, which fetches {PACKAGE} {VERSION}; install it, or give "
-            "--runtime the folder of that package"
+            f"npm is not installed, but is needed to fetch {PACKAGE} {VERSION}; "
+            "install it, or give --runtime the folder of that package"
         )
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--silent"]

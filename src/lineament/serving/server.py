@@ -96,5 +96,5 @@ def serve(
         server.run()
     except SystemExit as error:
         raise WorkError(
-            f"cannot listen at {host}:{port}; choose another --port or --host"
+            f"cannot listen on {host}:{port}; choose another --port or --host"
         ) from error

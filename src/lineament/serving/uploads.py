@@ -89,7 +89,7 @@ class BodyReader:
         if kind not in RAW_TYPES and not kind.startswith("image/"):
             raise Refusal(
                 415,
-                f"the body is of a type that is not accepted; wanted an image ({WANTED}) or "
+                f"the body has an unsupported type; wanted an image ({WANTED}) or "
                 f"{MULTIPART}",
             )
         return Form([Upload("", await self._body(request))])
@@ -175,7 +175,7 @@ def check_image(data: bytes, max_pixels: int) -> None:
     if not data:
         raise Refusal(400, f"the image is empty; wanted {WANTED}")
     if not ACCEPTED.match(data):
-        raise Refusal(415, f"not an image that is accepted; wanted {WANTED}")
+        raise Refusal(415, f"not a supported image; wanted {WANTED}")
     try:
         width, height = image_size(data)
     except ImageError as error:

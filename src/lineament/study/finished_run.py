@@ -44,8 +44,8 @@ class FinishedRun:
         """Averaged network and recipe.    Raises: RecipeError: If the model has no network."""
         if not self.has_network:
             raise RecipeError(
-                f"{self.checkpoint} is a model without a network, which this column measures; "
-                "leave the column out of the study"
+                f"{self.checkpoint} is a model without a network, but this column "
+                "measures one; remove the column from the study"
             )
         return load_trained(self.checkpoint)
 

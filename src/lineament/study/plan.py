@@ -185,8 +185,8 @@ def is_done(run: PlannedRun) -> bool:
     changed = changed_keys(stored, recipe)
     if changed:
         raise TrainError(
-            f"{run.checkpoint} was trained by another recipe ({', '.join(changed)} differ); "
-            "move it away, or give another --runs"
+            f"{run.checkpoint} was trained with another recipe ({', '.join(changed)} "
+            "differ); move it away, or give another --runs"
         )
     pruned = recipe.slim is None or (run.folder / "pareto.csv").exists()
     return step >= recipe.train.steps and pruned

@@ -109,7 +109,7 @@ def train_all(
         rest = [run for run in rest if run not in batch]
         blocked = [run for run in rest if set(run.needs) & set(failed)]
         for run in blocked:
-            note(f"left out: {run.name}, which needs {', '.join(run.needs)}")
+            note(f"skipped: {run.name}, which needs {', '.join(run.needs)}")
         rest = [run for run in rest if run not in blocked]
         batch = [run for run in batch if not set(run.needs) & set(failed)]
         started = time.monotonic()

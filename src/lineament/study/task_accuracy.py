@@ -43,7 +43,8 @@ def task_accuracy(
     tasks, m = recipe.tasks, recipe.model
     if tasks is None or task not in tasks.groups:
         raise RecipeError(
-            f"the recipe {recipe.name!r} has not learned {task!r}; give one whose [tasks] has it"
+            f"the recipe {recipe.name!r} does not train {task!r}; give one with it in "
+            "[tasks]"
         )
     right, count = 0.0, 0
     for part in faces:

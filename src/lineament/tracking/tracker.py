@@ -48,16 +48,16 @@ Seen = dict[TrackedFace, FaceObservation]
 
 
 class Tracker:
-    """Track the faces of one video, frame by frame. Its memory does not grow with time.
+    """Track the faces of one video, frame by frame, with constant memory use.
 
-    Each video needs a tracker of its own; trackers share models. By default a face runs
-    on one thread, as more are slower for single faces, and several faces run in
-    parallel on all cores.
+    Each video needs its own tracker; trackers share models. By default a single face runs
+    on one thread, since more would be slower, and several faces run in parallel on all
+    cores.
 
     Args:
         model: Model as in Predictor, or a Predictor, whose rules the tracker follows.
-        faces: Maximum number of faces to follow; None: all.
-        smooth: Filter over time, "one-euro" or "kalman"; None: landmarks as measured.
+        faces: Maximum number of faces to track; None: all.
+        smooth: Temporal filter, "one-euro" or "kalman"; None: unfiltered landmarks.
         rules: When faces are lost, confirmed and reacquired.
         options: Other options of Predictor: detector, scheme, threads, workers, recrop,
             min_presence, min_landmark_score, flip, min_face, device.
@@ -88,8 +88,8 @@ class Tracker:
             self.predictor = Predictor(model, **{**one_thread, **options})
         elif options:
             raise InputError(
-                f"the options {', '.join(options)} are a Predictor's, and one was given; "
-                "make it with them"
+                f"the options {', '.join(options)} belong to the Predictor, and one "
+                "was given; create it with them"
             )
         else:
             self.predictor = model
@@ -103,7 +103,7 @@ class Tracker:
         self.reset()
 
     def reset(self) -> None:
-        """Forget every face: the next frame is the first of a video."""
+        """Forget all faces; the next frame is the first one of a video."""
         self._tracks: list[TrackedFace] = []
         self._next_id = 1
         self._since_detection = 0
@@ -114,7 +114,7 @@ class Tracker:
         self._scene = SceneChange()
 
     def __call__(self, frame: Any, timestamp: float | None = None) -> Faces:
-        """Track the faces into the next frame.
+        """Track the faces in the next frame.
 
         Args:
             frame: Anything that `read_image` takes. A frame of another size starts a
@@ -122,7 +122,7 @@ class Tracker:
             timestamp: Seconds, after the last one; None: 1/30 s after it.
 
         Returns:
-            The faces, by track id; in the first frame those of the Predictor.
+            The faces, sorted by track id; in the first frame, all that the Predictor finds.
 
         Raises:
             InputError: If the timestamp is not after the last one.
@@ -152,7 +152,7 @@ class Tracker:
         return warn_of_bgr(frame, found).shown_on(reread(frame))
 
     def state(self) -> dict[str, Any]:
-        """Return all that the next frame depends on, as JSON values."""
+        """Return everything that the next frame depends on, as JSON values."""
         return {
             "tracks": [face.state() for face in self._tracks],
             "next_id": self._next_id,

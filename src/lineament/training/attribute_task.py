@@ -168,7 +168,8 @@ class AttributeTask(LandmarkTask):
                 logits.append(found.class_logits.cpu())
         if not caches:
             raise RecipeError(
-                "no validation face states an attribute of [tasks]; add mtfl, or leave it out"
+                "no validation face has an attribute of [tasks]; add mtfl, or remove "
+                "[tasks]"
             )
         for name in {name for cache in caches for name in cache.attributes}:
             parts = []
@@ -213,14 +214,16 @@ def _repeat_output(model: SharedFeatureNet, recipe: Recipe) -> None:
     """
     if not recipe.init_from:
         raise RecipeError(
-            f"model.clusters is {model.clusters} without init_from; clusters are those of a "
-            "trained network: train one with clusters = 1, and start from its checkpoint"
+            f"model.clusters is {model.clusters} without init_from; clusters need a "
+            "trained network: train one with clusters = 1, and start from its "
+            "checkpoint"
         )
     weights, own = read_start(Path(recipe.init_from))[0], model.state_dict()
     for name in ("landmarks.weight", "landmarks.bias"):
         if len(own[name]) != model.clusters * len(weights[name]):
             raise RecipeError(
-                f"{recipe.init_from} has clusters of its own; start from a network with one"
+                f"{recipe.init_from} already has clusters; start from a network with "
+                "one"
             )
         own[name] = weights[name].repeat(
             model.clusters, *[1] * (weights[name].dim() - 1)

@@ -38,8 +38,8 @@ def task_losses(
         absent = [each for each in names if each not in attributes]
         if absent:
             raise RecipeError(
-                f"the task {name!r} wants the attribute {absent[0]!r}, which no data set of the "
-                "recipe states; add mtfl, or leave the task out"
+                f"the task {name!r} needs the attribute {absent[0]!r}, which no data "
+                "set of the recipe has; add mtfl, or remove the task"
             )
         wanted = torch.stack([attributes[each] for each in names], dim=1)
         known = torch.isfinite(wanted).all(1)

@@ -44,8 +44,8 @@ def build_model(recipe: Recipe, resume_from: Path | None = None) -> nn.Module:
     m = recipe.model
     if m.pruned_from and not recipe.init_from:
         raise RecipeError(
-            f"model.pruned_from is {m.pruned_from!r} without init_from: layers of other sizes have "
-            "no weights; set init_from too"
+            f"model.pruned_from is {m.pruned_from!r} without init_from, so the resized "
+            "layers have no weights; set init_from as well"
         )
     other_weights = recipe.init_from or "backbone" in recipe.init_parts
     model: nn.Module = build_network(
@@ -193,7 +193,8 @@ def read_trained(checkpoint: Path) -> tuple[dict[str, Any], Recipe]:
         values, average = json.loads(state["recipe"]), state["average"]
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
-            f"{checkpoint}: no checkpoint of `lineament train` ({error}); give one that it wrote"
+            f"{checkpoint}: not a checkpoint of `lineament train` ({error}); give one "
+            "that it wrote"
         ) from error
     if not isinstance(average, dict):
         raise ModelError(
@@ -271,5 +272,7 @@ def load_detector(checkpoint: Path) -> tuple[FaceDetectorNet, Recipe]:
     """
     model, recipe = load_any(checkpoint)
     if not isinstance(model, FaceDetectorNet):
-        raise ModelError(f"{checkpoint} is no checkpoint of a face detector; give one")
+        raise ModelError(
+            f"{checkpoint} is not a checkpoint of a face detector; give one"
+        )
     return model, recipe

@@ -54,7 +54,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(state, dict) or "recipe" not in state:
         raise ModelError(
-            f"{path}: a torch file, but no checkpoint of `lineament train`; give one that it wrote"
+            f"{path}: a torch file, but not a checkpoint of `lineament train`; give "
+            "one that it wrote"
         )
     return state
 
@@ -97,7 +98,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             metadata = dict(file.metadata() or {})
     except Exception as error:
         raise ModelError(
-            f"{path}: no safetensors file ({type(error).__name__}); give one with weights"
+            f"{path}: not a safetensors file ({type(error).__name__}); give one with "
+            "weights"
         ) from error
     for key, value in weights.items():
         weights[key] = value.float() if value.is_floating_point() else value

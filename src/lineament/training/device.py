@@ -22,7 +22,7 @@ def find_device(wanted: str) -> torch.device:
     has_gpu = torch.cuda.is_available()
     if wanted == "cuda" and not has_gpu:
         raise RecipeError(
-            "train.device is 'cuda', and torch finds no GPU; set it to 'auto' or 'cpu'"
+            "train.device is 'cuda', but torch finds no GPU; set it to 'auto' or 'cpu'"
         )
     return torch.device("cuda" if has_gpu and wanted != "cpu" else "cpu")
 
@@ -105,7 +105,8 @@ class Captured:
                 output = self.step(own_count, own_batch)
         except RuntimeError as error:  # an operation that a graph cannot hold
             warnings.warn(
-                f"the steps of this training do not run as a CUDA graph, which is slower: {error}",
+                "training steps cannot run as a CUDA graph, so training is slower: "
+                f"{error}",
                 stacklevel=2,
             )
             return None

@@ -32,7 +32,8 @@ def check_parts(parts: Iterable[str], names: Iterable[str], key: str) -> None:
                 ".".join(words[:depth]) for depth in range(1, len(words) + 1)
             )
         raise RecipeError(
-            f"{key} names {part!r}, which the network has not; {did_you_mean(part, known)}"
+            f"{key} names {part!r}, which the network does not have; "
+            f"{did_you_mean(part, known)}"
         )
 
 

@@ -57,9 +57,9 @@ class LandmarkTask(Task):
         """Raises: RecipeError: If the recipe has [tasks] that are not learned."""
         if self.recipe.tasks is not None and not self.learns_attributes:
             raise RecipeError(
-                f"the recipe {self.recipe.name!r} has [tasks], and its training of a "
-                f"{self.recipe.kind} learns none; leave them out, or train a shared-features or a "
-                "deep-alignment by lineament train"
+                f"the recipe {self.recipe.name!r} has [tasks], but training a "
+                f"{self.recipe.kind} this way learns none; remove them, or train a "
+                "shared-features or deep-alignment model with lineament train"
             )
 
     def check_annotated(self) -> None:
@@ -67,9 +67,9 @@ class LandmarkTask(Task):
         for number, part in enumerate(self.recipe.data):
             if not part.annotated:
                 raise RecipeError(
-                    f"data.{number} ({part.reader}) is not annotated, and there is no teacher to "
-                    "learn from; name one in [distill] and use lineament distill, or leave "
-                    "annotated out"
+                    f"data.{number} ({part.reader}) is not annotated, but there is no "
+                    "teacher to learn from; name one in [distill] and use lineament "
+                    "distill, or remove annotated"
                 )
 
     def input_files(self) -> tuple[str, ...]:
@@ -157,8 +157,8 @@ class LandmarkTask(Task):
         names = [f"{i} ({points[i]})" for i in self.never_learned]
         if names:
             context.note(
-                f"no training face has point {', '.join(names)}: the model cannot learn it, and "
-                "will give it a score of 0 and state that it is not visible"
+                f"no training face has point {', '.join(names)}: the model cannot "
+                "learn it, and will predict a score of 0 and not visible"
             )
 
     def state(self) -> dict[str, Any]:

@@ -241,7 +241,7 @@ def _state_loss(
 ) -> Tensor:
     if target is None:
         raise RecipeError(
-            f"the loss {name!r} wants crops with and without a face; add [presence]"
+            f"the loss {name!r} needs crops with and without a face; add [presence]"
         )
     known = torch.isfinite(target)
     values = STATE_LOSSES[name](raw, torch.where(known, target, 0.0))
@@ -273,30 +273,33 @@ def check_presence(recipe: Recipe) -> None:
     predicts = bool(getattr(recipe.model, "presence", False))
     if trained and not predicts:
         raise RecipeError(
-            f"the loss {trained[0]!r} wants a network that predicts it; set model.presence = true"
+            f"the loss {trained[0]!r} needs a network that predicts it; set "
+            "model.presence = true"
         )
     if trained and recipe.presence is None:
         raise RecipeError(
-            f"the loss {trained[0]!r} wants crops with and without a face; add [presence]"
+            f"the loss {trained[0]!r} needs crops with and without a face; add "
+            "[presence]"
         )
     if recipe.presence is not None and not trained:
         raise RecipeError(
-            "[presence] gives crops without a face, and no loss learns from them; add presence and "
-            "visible to losses"
+            "[presence] adds crops without a face, but no loss uses them; add "
+            "presence and visible to losses"
         )
     frozen = any(in_part("presence", part) for part in recipe.train.freeze)
     if predicts and not frozen:
         for name in STATE_LOSSES:
             if name not in trained:
                 raise RecipeError(
-                    f"model.presence is true, and no loss trains {name!r}; add it to losses, or "
-                    "freeze 'presence'"
+                    f"model.presence is true, but no loss trains {name!r}; add it to "
+                    "losses, or freeze 'presence'"
                 )
 
 
 def _need(part: Tensor | None, loss: str, head: str) -> Tensor:
     if part is None:
         raise RecipeError(
-            f"the loss {loss!r} wants the head {head!r}; choose that head or another loss"
+            f"the loss {loss!r} needs the head {head!r}; choose that head or another "
+            "loss"
         )
     return part

@@ -82,7 +82,9 @@ def write_own_recipe(
         samples += faces
         training += len(split_faces(faces, _validation(other, found), fill=True)[0])
     if not training:
-        raise DataError(f"{place}: {len(samples)} faces, none to train on; add some")
+        raise DataError(
+            f"{place}: {len(samples)} faces, but none for training; add some"
+        )
     # before anything is written, as it may refuse
     start = _start(folder / RECIPE, training, note)
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +106,7 @@ def _used(found: list[Annotations], note: Note) -> list[Annotations]:
     used = [each for each in found if each.split != "test" or len(found) == 1]
     for each in found:
         if each not in used:
-            note(f"{each.path}: left out, as its name says that it is a test set")
+            note(f"{each.path}: skipped, since its name marks it as a test set")
     return sorted(used, key=lambda each: each.split == "validation")
 
 
@@ -142,16 +144,18 @@ def _start(recipe: Path, training: int, note: Note) -> str:
     wants_weights = training < FINE_TUNED_BELOW
     if not has_weights and remedy:
         raise RecipeError(
-            f"no weights to start from: no teachers/{WEIGHTS}.safetensors, which the repository "
-            f"has, in {recipe.parent}, in a folder above it or in {Path.cwd()}, and {remedy}"
+            f"no weights to start from: no teachers/{WEIGHTS}.safetensors (part of the "
+            f"repository) in {recipe.parent}, in a folder above it or in {Path.cwd()}, "
+            f"and {remedy}"
         )
     if wants_weights and not has_weights:
         note(
-            f"no teachers/{WEIGHTS}.safetensors, which the repository has: the training starts "
-            "from ImageNet weights, and few faces will give a larger error"
+            f"no teachers/{WEIGHTS}.safetensors (part of the repository), so the "
+            "training starts from ImageNet weights; with few faces, the error will be "
+            "larger"
         )
     elif not wants_weights and remedy:
-        note(f"the training starts from the weights of {WEIGHTS}, as {remedy}")
+        note(f"the training starts from the weights of {WEIGHTS}, because {remedy}")
     return WEIGHTS if has_weights and (wants_weights or remedy) else ""
 
 

@@ -78,7 +78,7 @@ def make_trainer(
         return Trainer(task_for(recipe, kind), *places)
     if kind not in ("", "train"):
         raise RecipeError(
-            f"the recipe {recipe.name!r} has a {recipe.kind} model, without a network to {kind}; "
-            "use lineament train"
+            f"the recipe {recipe.name!r} has a {recipe.kind} model, which has no "
+            f"network to {kind}; use lineament train"
         )
     return ClassicTrainer(FITS[recipe.kind], recipe, *places)

@@ -277,14 +277,14 @@ class Trainer:
         state = load_checkpoint(self.path)
         if "optimizer" not in state:
             raise TrainError(
-                f"{self.path} holds weights alone, which cannot be resumed; "
-                "start over with another --out"
+                f"{self.path} contains only weights, which cannot be resumed; start "
+                "over with another --out"
             )
         changed = changed_keys(json.loads(state["recipe"]), self.recipe)
         if changed:
             raise TrainError(
-                f"{self.path} was written by another recipe ({', '.join(changed)} differ); "
-                "resume with that recipe, or start over with another --out"
+                f"{self.path} was written with another recipe ({', '.join(changed)} "
+                "differ); resume with that recipe, or start over with another --out"
             )
         before = state.get("input_digests", self.input_digests)
         check_digests(before, self.input_digests, self.folder)

@@ -220,8 +220,8 @@ def check_exif(faces: Sequence[Sample], size: tuple[int, int]) -> Iterator[Findi
         fits_upright = bool((points <= np.array(size) - 0.5).all())
         fits_stored = bool((points <= np.array(stored_size) - 0.5).all())
         if fits_stored and not fits_upright:
-            text = "and the points fit the image as stored, not upright; rotate them"
+            text = "but the points fit the image as stored, not upright; rotate them"
             yield finding_of("error", "exif", face, f"{header}, {text}", 2.0)
         else:
-            text = "applied here, other tools may not; store the image upright"
+            text = "applied here, but maybe not by other tools; store the image upright"
             yield finding_of("warning", "exif", face, f"{header}: {text}", 1.0)

@@ -119,9 +119,7 @@ def check_points(sample: Sample, own_mean: Array | None = None) -> Iterator[Find
         return
     known = known_rows(landmarks)
     if known.sum() < 2 or np.ptp(landmarks[known], axis=0).max() == 0:
-        text = (
-            f"{int(known.sum())} points at one place; wanted a face: annotate it again"
-        )
+        text = f"{int(known.sum())} points coincide; wanted a face: annotate it again"
         yield finding_of("error", "shape", sample, text, 9.0)
         return
     mean = mean_face(sample.scheme)
@@ -169,7 +167,7 @@ def _check_against_mean(sample: Sample, mean: Array) -> Iterator[Finding]:
         return
     own, other = float(np.nanmean(plain)), float(np.nanmean(mirrored))
     if own > SWAPPED * other:
-        text = "the points fit a mirrored face; they are the subject's own sides"
+        text = "the points fit a mirrored face; use the subject's left and right"
         text = f"left and right are swapped: {text}"
         yield finding_of("error", "swapped", sample, text, own / max(other, 1e-9))
         return
@@ -178,7 +176,7 @@ def _check_against_mean(sample: Sample, mean: Array) -> Iterator[Finding]:
     yield from swapped
     if own > UNLIKE and not swapped:
         text = (
-            f"{own:.2f} box sides from the mean face, usual is under {UNLIKE}; check it"
+            f"{own:.2f} box sides from the mean face, usually under {UNLIKE}; check it"
         )
         yield finding_of("warning", "shape", sample, f"unlike a face: {text}", own)
 
@@ -196,9 +194,7 @@ def _check_parts(sample: Sample, mean: Array, plain: Array) -> Iterator[Finding]
         before = float(np.nanmean(plain[both]))
         after = float(np.nanmean(_distances(changed, mean)[both]))
         if before > 0.1 and before > SWAPPED * after:
-            text = (
-                f"the {called} are swapped: exchange left and right, the subject's own"
-            )
+            text = f"the {called} are swapped: exchange the subject's left and right"
             yield finding_of(
                 "error", "swapped", sample, text, before / max(after, 1e-9)
             )
@@ -216,7 +212,7 @@ def _check_pairs(sample: Sample, mean: Array, plain: Array) -> Iterator[Finding]
         after = _distances(changed, mean)[[a, b]]
         if after.max() < EXCHANGED[1]:
             text = (
-                f"points {a} ({names[a]}) and {b} ({names[b]}) are in each other's place; exchange "
+                f"points {a} ({names[a]}) and {b} ({names[b]}) are swapped; exchange "
                 "them"
             )
             yield finding_of("error", "swapped", sample, text, float(plain[a]))
@@ -272,8 +268,8 @@ def check_offset(one: Sample, two: Sample) -> Iterator[Finding]:
     by_one, by_none = np.abs(np.abs(shift) - 1) < 0.1, np.abs(shift) < 0.1
     if by_one.any() and (by_one | by_none).all():
         text = (
-            f"the points are those of {one.name} moved by ({shift[0]:+.0f}, {shift[1]:+.0f}) px: "
-            "one of the two counts from 0, the other from 1"
+            f"the points equal those of {one.name} shifted by ({shift[0]:+.0f}, "
+            f"{shift[1]:+.0f}) px: one of the two counts from 0, the other from 1"
         )
         yield Finding("error", "offset", two.name, text, (two, one), 2.0)
 
@@ -376,7 +372,8 @@ def check_far(sample: Sample, apart: Array) -> Iterator[Finding]:
     )
     if distance > FAR:
         text = (
-            f"its points are {100 * distance:.0f} % of the box's side from the model's"
+            f"its points are {100 * distance:.0f} % of the box side away from the "
+            "model's"
         )
         yield finding_of(
             "warning", "far", sample, f"{text} on average: check it", distance

@@ -94,7 +94,7 @@ def read_any(
         samples, findings = _read_tables(root, own)
     if not samples and not findings:
         wanted = ".pts files next to images, a known layout, XML, JSON or CSV"
-        raise DataError(f"{root}: no annotation; wanted {wanted}")
+        raise DataError(f"{root}: no annotations; wanted {wanted}")
     return name, samples, findings
 
 
@@ -141,7 +141,7 @@ def _short_part(
     missing = READERS[name].missing(faces, part)
     if not missing:
         return []
-    text = f"{missing}; get the rest, or state it with your results"
+    text = f"{missing}; get the rest, or report this with your results"
     return [Finding(severity, "count", part, text)]
 
 
@@ -204,11 +204,14 @@ def _read_pts_files(root: Path, own: OwnData) -> Read:
     samples = leave_out_marks(samples, own, str(root), first_pixel=1.0)
     findings += _unusual_counts(samples)
     for folder, names in headerless.items():
-        text = f"have no header, e.g. {names[0]}; they are read all the same"
+        text = f"have no header, e.g. {names[0]}; they are read anyway"
         text = f"{len(names)} of {files[folder]} .pts files {text}"
         findings.append(Finding("note", "header", folder, text))
     for folder, names in alone.items():
-        text = f"have no image next to them, e.g. {names[0]}; add or remove"
+        text = (
+            f"have no image next to them, e.g. {names[0]}; add the images or remove "
+            "the files"
+        )
         text = f"{len(names)} of {files[folder]} .pts files {text}"
         findings.append(Finding("warning", "file", folder, text))
     return samples, findings + _images_without_points(root, list(files))
@@ -239,7 +242,9 @@ def _unusual_counts(samples: list[Sample]) -> list[Finding]:
     for sample in samples:
         usual, faces = counts.most_common(1)[0]
         if len(sample.landmarks) != usual:
-            text = f"{len(sample.landmarks)} points, {faces} other files have {usual}"
+            text = (
+                f"{len(sample.landmarks)} points, but {faces} other files have {usual}"
+            )
             findings.append(
                 finding_of("error", "count", sample, f"{text}; correct the file", 1.0)
             )

@@ -49,8 +49,9 @@ def _check_marks(sample: Sample) -> Iterator[Finding]:
     halves = np.flatnonzero(marked.any(1) & ~marked.all(1))
     if len(halves):
         text = (
-            f"{len(halves)} points have one coordinate of -1, e.g. point {halves[0]}; both are -1 "
-            "for a point that is not annotated: correct the other one, or annotate the point"
+            f"{len(halves)} points have only one coordinate of -1, e.g. point "
+            f"{halves[0]}, but an unannotated point has two: set the other to -1 as "
+            "well, or annotate the point"
         )
         yield finding_of("error", "mark", sample, text, float(len(halves)))
 
@@ -71,9 +72,10 @@ def _check_scale(samples: Sequence[Sample]) -> Iterator[Finding]:
         far = abs(float(difference))
         if far > np.log(SCALE) and far > SPREAD * spread:
             text = (
-                f"the face is {np.exp(log_side):.3g} pixels large, {np.exp(far):.0f} times as "
-                f"{'large' if difference > 0 else 'small'} as usual in the set; its points may be "
-                "in another unit or of another image: correct or remove it"
+                f"the face is {np.exp(log_side):.3g} pixels large, {np.exp(far):.0f} "
+                f"times {'larger' if difference > 0 else 'smaller'} than usual in the "
+                "set; its points may be in another unit or from another image: "
+                "correct or remove it"
             )
             yield finding_of("error", "scale", sample, text, far)
 
@@ -107,8 +109,8 @@ def check_resized(sample: Sample, size: tuple[int, int]) -> Iterator[Finding]:
         return
     factors = size[0] / stated[0], size[1] / stated[1]
     text = (
-        f"the annotation is of an image of {stated[0]} x {stated[1]} pixels, this one has "
-        f"{size[0]} x {size[1]}"
+        f"the annotation is for an image of {stated[0]} x {stated[1]} pixels, but this "
+        f"one has {size[0]} x {size[1]}"
     )
     if stated == size[::-1]:
         text += (
@@ -132,8 +134,9 @@ def check_all_outside(outside: Sequence[Finding], faces: int) -> Iterator[Findin
     if faces >= 2 and len(outside) > faces / 2:
         factor = 1 + float(np.median([finding.weight for finding in outside]))
         text = (
-            f"{len(outside)} of {faces} faces have points outside their images, up to {factor:.1f} "
-            "times their size: the points seem to be of a larger copy; scale them, or use that copy"
+            f"{len(outside)} of {faces} faces have points outside their images, up to "
+            f"{factor:.1f} times their size: the points seem to be from a larger copy; "
+            "scale them, or use that copy"
         )
         samples = outside[0].samples
         yield Finding("error", "resized", ".", text, samples, factor)

@@ -152,7 +152,7 @@ def read_detection(root: Path) -> list[Photo]:
         if kind not in INSETS:
             kinds = ", ".join(INSETS)
             raise DataError(
-                f"{path}: {file} is of no known kind; wanted a folder of {kinds}"
+                f"{path}: {file} is not in a known folder; wanted one of {kinds}"
             )
         boxes = as_boxes([box for box in given if box[2] > box[0] and box[3] > box[1]])
         photos.append(
@@ -286,7 +286,8 @@ def _read_unlabelled(root: Path) -> list[Photo]:
             photos.append(Photo(file, "unlabelled", box, file.stem, all_labeled=False))
     if not photos:
         raise DataError(
-            f"{folder}: no .csv file with boxes; wanted file, x0, y0, x1, y1"
+            f"{folder}: no .csv file with boxes; wanted the columns file, x0, y0, x1, "
+            "y1"
         )
     return photos
 

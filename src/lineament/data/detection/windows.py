@@ -95,8 +95,8 @@ class WindowMaker:
         """Kinds of windows that the photos can show."""
         if not self.kinds:
             raise DataError(
-                f"{len(self.photos)} photos without a labeled face, of which none is known to "
-                "show no face; wanted photos of faces, or without any"
+                f"none of the {len(self.photos)} photos has labeled faces or is known "
+                "to show none; wanted photos with labeled faces, or without faces"
             )
         shares = np.array([SHARES[kind] for kind in self.kinds], float)
         self.shares = shares / shares.sum()

@@ -41,7 +41,7 @@ def _image_folder(root: Path, name: str) -> Path:
 def _read_19(root: Path, part: str) -> list[Sample]:
     path = root / "AFLWinfo_release.mat"
     if not path.is_file():
-        raise DataError(f"{path}: absent; wanted the annotations of Zhu et al. 2016")
+        raise DataError(f"{path}: not found; wanted the annotations of Zhu et al. 2016")
     table = read_mat(path)
     absent = [key for key in VARIABLES if key not in table]
     if absent:

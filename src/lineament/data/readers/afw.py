@@ -34,7 +34,9 @@ def read_afw(root: Path, part: str) -> list[Sample]:
     folder = root if (root / LIST).is_file() else root / "testimages"
     path = folder / LIST
     if not path.is_file():
-        raise DataError(f"{path}: absent; wanted the official AFW.zip, unpacked here")
+        raise DataError(
+            f"{path}: not found; wanted the official AFW.zip, unpacked here"
+        )
     faces: Counter[str] = Counter()
     samples = []
     for number, row in enumerate(read_cells(path, "anno"), 1):

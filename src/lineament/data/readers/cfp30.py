@@ -62,7 +62,7 @@ def _to_ibug68(sample: Sample, sides: dict[str, str], table: Path) -> Sample:
     side = sides.get(name, "")
     if side not in SHOWN:
         raise DataError(
-            f"{table}: the side shown of {name} is {side!r}; wanted right or left"
+            f"{table}: the visible side of {name} is {side!r}; wanted right or left"
         )
     indices = list(SHOWN[side])
     if len(sample.landmarks) != len(indices):

@@ -94,7 +94,7 @@ def _read_table(
             f"{path}: no annotation has keypoints; wanted x, y, v for each landmark"
         )
     if crowds:
-        own.note(f"{path}: {crowds} annotations of crowds are left out")
+        own.note(f"{path}: {crowds} crowd annotations are skipped")
     by_category = {}
     for name, annotations in found.items():
         count = len(annotations[0]["keypoints"]) // 3

@@ -35,7 +35,10 @@ def scheme_of_coco(
     points = [str(point) for point in chosen["keypoints"]]
     edges = [[int(a), int(b)] for a, b in chosen.get("skeleton") or ()]
     if edges and min(map(min, edges)) == 0:
-        note(f"{path}: the skeleton counts points from 0, where COCO counts from 1")
+        note(
+            f"{path}: the skeleton counts points from 0, although COCO counts from 1; "
+            "read as from 0"
+        )
     else:
         edges = [[a - 1, b - 1] for a, b in edges]
     stated: dict[str, Any] = {
@@ -49,8 +52,8 @@ def scheme_of_coco(
     if is_unnamed(points) or named == list(range(len(points))):
         stated["mirror"] = mirror_of_shapes(shapes, str(path))
         note(
-            f"{path}: the names do not tell left from right; the mirror is inferred from the mean "
-            "of the annotated faces: check it"
+            f"{path}: the names do not tell left from right, so the mirror is inferred "
+            "from the mean of the annotated faces: check it"
         )
         return scheme_of_table(complete_table(stated, place), name, place)
     stated = complete_table(stated, place)
@@ -59,7 +62,8 @@ def scheme_of_coco(
     if better is None:
         return made
     note(
-        f"{path}: {describe_better(points, named, better)}; these pairs are written: check them"
+        f"{path}: {describe_better(points, named, better)}; the latter are written: "
+        "check them"
     )
     return scheme_of_table(stated | {"mirror": better}, name, place)
 
@@ -84,8 +88,8 @@ def _category(table: Mapping[str, Any], path: Path, wanted: str) -> dict[str, An
         )
     if not wanted and len(known) != 1:
         raise DataError(
-            f"{path}: {len(known)} categories list key points ({', '.join(known)}); wanted one, or "
-            "its name with --category"
+            f"{path}: {len(known)} categories list key points ({', '.join(known)}); "
+            "choose one with --category"
         )
     return {"name": "", **(known[wanted] if wanted else next(iter(known.values())))}
 

@@ -204,9 +204,7 @@ def read_pixels(path: Path, row: int) -> NDArray[np.uint8]:
     gray = _gray_rows(path, path.stat().st_mtime_ns)[row]
     side = round(len(gray) ** 0.5)
     if side * side != len(gray):
-        raise DataError(
-            f"{path}:{row + 2}: {len(gray)} pixels; wanted those of a square image"
-        )
+        raise DataError(f"{path}:{row + 2}: {len(gray)} pixels; wanted a square image")
     square = np.asarray(gray.reshape(side, side))
     return np.repeat(square[:, :, None], 3, axis=2)
 

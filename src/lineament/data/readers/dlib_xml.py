@@ -36,7 +36,7 @@ def read_dlib_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
                 names |= parts
                 boxes.append((image.get("file", "").replace("\\", "/"), number, box))
     if ignored:
-        own.note(f"{path}: {ignored} boxes that are marked to be ignored are left out")
+        own.note(f"{path}: {ignored} boxes marked as ignored are skipped")
     if not names:
         raise DataError(
             f"{path}: no box with parts; wanted <part name= x= y=> for each landmark"
@@ -84,7 +84,7 @@ def parse_xml(path: Path, kind: str) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
-        raise DataError(f"{path}: broken XML ({error}); write it again") from error
+        raise DataError(f"{path}: broken XML ({error}); export it again") from error
 
 
 def _face(

@@ -51,14 +51,14 @@ def find_annotations(place: Path) -> list[Annotations]:
     if place.is_file():
         if place.suffix not in MARKS:
             raise DataError(
-                f"{place}: not a file of annotations; wanted {', '.join(MARKS)}, a folder, or a "
-                "recipe that ends in .toml"
+                f"{place}: not an annotation file; wanted {', '.join(MARKS)}, a "
+                "folder, or a recipe that ends in .toml"
             )
         return [Annotations(format_of_table(place), place)]
     if not place.is_dir():
         raise DataError(
-            f"{place}: no such folder or file; wanted a folder of annotated images, a file of "
-            "annotations, or a recipe that ends in .toml"
+            f"{place}: no such folder or file; wanted a folder of annotated images, an "
+            "annotation file, or a recipe that ends in .toml"
         )
     if next(place.rglob("*.pts"), None) is not None:
         return [Annotations("folder", place)]
@@ -67,16 +67,16 @@ def find_annotations(place: Path) -> list[Annotations]:
         return [Annotations("yolo", place)]
     if not found:
         raise DataError(
-            f"{place}: no annotations; wanted .pts files next to images, a table as "
-            f"{', '.join(MARKS)} with landmarks, or labels of YOLO pose as .txt"
+            f"{place}: no annotations; wanted .pts files next to images, a table of "
+            f"landmarks ({', '.join(MARKS)}), or YOLO pose labels (.txt)"
         )
     formats = sorted({each.reader for each in found})
     splits = [each.split for each in found]
     if len(formats) > 1 or len(set(splits)) < len(splits):
         listed = ", ".join(str(each.path) for each in found[:6])
         raise DataError(
-            f"{place}: {len(found)} files of annotations ({listed}); give one of them, or list "
-            "them as [[data]] in a recipe"
+            f"{place}: {len(found)} annotation files ({listed}); give one of them, or "
+            "list them as [[data]] in a recipe"
         )
     return found
 

@@ -23,7 +23,7 @@ def read_helen194(root: Path, part: str) -> list[Sample]:
     path = root / "helen194.npz"
     if not path.is_file():
         raise DataError(
-            f"{path}: absent; wanted Helen's 194 points, next to 300W's folder helen"
+            f"{path}: not found; wanted Helen's 194 points, next to 300W's folder helen"
         )
     samples = []
     for name, points in _read_points(path).items():
@@ -58,6 +58,6 @@ def _read_points(path: Path) -> dict[str, Array]:
         ) from error
     if points.shape != (len(names), 194, 2):
         raise DataError(
-            f"{path}: points {points.shape} of {len(names)} names; wanted (F, 194, 2)"
+            f"{path}: points {points.shape} for {len(names)} names; wanted (F, 194, 2)"
         )
     return {str(name): points[i] / UNIT - 1.0 for i, name in enumerate(names)}

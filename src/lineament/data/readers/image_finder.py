@@ -95,8 +95,8 @@ class ImageFinder:
         count = f"{len(self.missing)} of {len(self.missing) + self.found} images"
         places = ", ".join(str(base) for base in self.bases)
         raise DataError(
-            f"{self.table}: {count} are not found, e.g. {self.missing[0]!r}; looked in {places}, "
-            f"and for the name anywhere below {self.pictures or self.home}; state the folder "
+            f"{self.table}: {count} were not found, e.g. {self.missing[0]!r}; looked in {places}, "
+            f"and for the name anywhere below {self.pictures or self.home}; give the folder "
             'of the images: pictures = "..."'
         )
 

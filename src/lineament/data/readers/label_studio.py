@@ -103,7 +103,8 @@ def _read_tasks(
         raise DataError(f"{path}: no key points; wanted results of type {KIND}")
     if predicted:
         own.note(
-            f"{path}: predictions of {predicted} tasks that nobody annotated are read"
+            f"{path}: for {predicted} tasks without annotations, the predictions are "
+            "read"
         )
     return faces, boxes
 

@@ -42,7 +42,8 @@ def read_lfpw(root: Path, part: str) -> list[Sample]:
     path = root / LIST.format(split)
     if not path.is_file():
         raise DataError(
-            f"{path}: absent; wanted the official list, and the images in {root / split}"
+            f"{path}: not found; wanted the official list, and the images in "
+            f"{root / split}"
         )
     folder = root / split if (root / split).is_dir() else root
     images = images_by_stem(folder)

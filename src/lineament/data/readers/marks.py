@@ -33,7 +33,7 @@ def leave_out_marks(
                 kept[number] = replace(sample, landmarks=landmarks)
         if points:
             own.note(
-                f"{place}: {points} points of {faces} faces are at ({mark:g}, {mark:g}), which "
-                "marks points that are not annotated; they carry no weight"
+                f"{place}: {points} points of {faces} faces are at ({mark:g}, "
+                f"{mark:g}), which marks unannotated points; they get no weight"
             )
     return kept

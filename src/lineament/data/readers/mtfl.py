@@ -17,7 +17,7 @@ def read_mtfl(root: Path, part: str) -> list[Sample]:
     path = root / LISTS[part]
     if not path.is_file():
         raise DataError(
-            f"{path}: absent; wanted training.txt, testing.txt and their images"
+            f"{path}: not found; wanted training.txt, testing.txt and their images"
         )
     samples = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):

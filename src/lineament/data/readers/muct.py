@@ -44,7 +44,8 @@ def read_muct(root: Path, part: str) -> list[Sample]:
         name = NAME.fullmatch(row["name"])
         if name is None:
             raise DataError(
-                f"{place}: {row['name']!r} is not a name of MUCT; wanted one like i000qa-fn"
+                f"{place}: {row['name']!r} is not a MUCT name; wanted one like "
+                "i000qa-fn"
             )
         mirrored, person, camera, sex, glasses = name.groups()
         image = images.get(row["name"].lower())

@@ -68,15 +68,17 @@ class OwnData:
             level = int(self.group)
             if not 1 <= level <= len(folders):
                 raise DataError(
-                    f"{name}: in {len(folders)} folders, and group is folder {level}; give the "
-                    "number of a folder that each image has, 1 for the first"
+                    f"{name}: in {len(folders)} folders, but group is folder {level}; "
+                    "give the number of a folder that every image has, 1 for the "
+                    "first"
                 )
             return "/".join(folders[:level])
         if "(" in self.group:
             match = re.search(self.group, name)
             if match is None or not match.groups():
                 raise DataError(
-                    f"{name}: the pattern {self.group!r} of group does not match; correct it"
+                    f"{name}: the group pattern {self.group!r} does not match; correct "
+                    "it"
                 )
             return str(match[1])
         if self.group not in columns:
@@ -123,12 +125,12 @@ def choose_points(
     if own.scheme:
         foreign = [point for point in points if plain_name(point) not in rows]
         raise DataError(
-            f"{place}: the points {', '.join(foreign[:4])} are none of {own.scheme}; state the "
+            f"{place}: {own.scheme} has no points {', '.join(foreign[:4])}; give the "
             "scheme of these points, or write it with lineament scheme"
         )
     raise UnknownPointsError(
-        f"{place}: {len(points)} points with names of no known scheme ({some}, ...); write their "
-        "scheme with `lineament scheme FILE.json --out my.toml` or by hand, and state it: "
+        f"{place}: the names of the {len(points)} points fit no known scheme ({some}, ...); write "
+        "a scheme with `lineament scheme FILE.json --out my.toml` or by hand, and set "
         'scheme = "my.toml"',
         points,
     )
@@ -139,7 +141,8 @@ def _scheme_by_count(count: int, own: OwnData, place: str) -> str:
         wanted = len(scheme(own.scheme))
         if wanted != count:
             raise DataError(
-                f"{place}: {count} points; {own.scheme} has {wanted}: state their scheme"
+                f"{place}: {count} points, but {own.scheme} has {wanted}; give their "
+                "scheme"
             )
         return own.scheme
     fits = own.wanted and len(scheme(own.wanted)) == count
@@ -152,10 +155,10 @@ def _scheme_by_count(count: int, own: OwnData, place: str) -> str:
 
 
 def by_count_note(place: str, count: int, name: str) -> str:
-    """Return the line on a scheme that is taken from a number of points alone."""
+    """Return the line on a scheme that is guessed from a number of points alone."""
     return (
-        f"{place}: {count} points without names, taken as {name} by their number alone; if they "
-        'are others, state their scheme: scheme = "my.toml"'
+        f"{place}: {count} points without names, read as {name} because of their number; if "
+        'they are others, set their scheme: scheme = "my.toml"'
     )
 
 
@@ -190,10 +193,10 @@ def choose_category(
     )
     if len(fitting) != 1:
         raise DataError(
-            f"{place}: categories {listed}; state which one is of faces: category = "
+            f"{place}: categories {listed}; choose the one for faces: category = "
             f'"{next(iter(found))}"'
         )
-    own.note(f"{place}: of the categories {listed}, {fitting[0]!r} is read")
+    own.note(f"{place}: categories {listed}; reading {fitting[0]!r}")
     return fitting[0]
 
 

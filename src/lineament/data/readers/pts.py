@@ -130,7 +130,8 @@ def read_pts_of_images(
         if len(landmarks) != wanted:
             count = f"{len(landmarks)} points"
             raise DataError(
-                f"{path}: {count}; wanted the {wanted} of {scheme}: check the file"
+                f"{path}: {count}; wanted the {wanted} points of {scheme}: check the "
+                "file"
             )
         samples.append(
             Sample(

@@ -106,7 +106,7 @@ class DataSet:
             return self._from_zero(reader(folder, part, own), own)
         for key in ("scheme", "category", "pictures", "first_pixel"):
             if getattr(own, key):
-                raise DataError(f"{self.title} states its own {key}; leave {key} out")
+                raise DataError(f"{self.title} defines its own {key}; remove {key}")
         samples: list[Sample] = []
         for face in reader(folder, part):
             group = own.group_of(face.name, face.attributes, face.group)
@@ -207,7 +207,8 @@ def format_of_labels(path: Path) -> str:
     if len(kinds) != 1:
         found = ", ".join(sorted(kinds)) or "none"
         raise DataError(
-            f"{path}: labels in one known format are wanted, found {found}; name it with --reader"
+            f"{path}: wanted labels in one known format, found {found}; choose one "
+            "with --reader"
         )
     return kinds.pop()
 

@@ -31,7 +31,7 @@ def read_review(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[
     names = face_names(folder)
     if not names:
         raise DataError(
-            f"{folder}: no face that was reviewed; wanted *{SUFFIX} files of lineament review"
+            f"{folder}: no reviewed faces; wanted *{SUFFIX} files of lineament review"
         )
     finder = ImageFinder(root, own.pictures, own.needs_images)
     samples = []
@@ -41,8 +41,8 @@ def read_review(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[
             continue
         if own.scheme and own.scheme != record.scheme:
             raise DataError(
-                f"{folder / name}{SUFFIX}: points of {record.scheme}, not of {own.scheme}; leave "
-                "scheme out"
+                f"{folder / name}{SUFFIX}: points of {record.scheme}, not of "
+                f"{own.scheme}; remove scheme"
             )
         image = record.image
         if not image.is_file() or own.pictures is not None:

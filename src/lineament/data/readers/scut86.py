@@ -20,7 +20,7 @@ def read_scut86(root: Path, part: str) -> list[Sample]:
     points = root / "facial landmark"
     if not points.is_dir():
         raise DataError(
-            f"{points}: absent; wanted the official 'Images' and 'facial landmark'"
+            f"{points}: not found; wanted the official 'Images' and 'facial landmark'"
         )
     names = None if part == "all" else _read_list(root / LISTS.format(part))
     samples = []
@@ -54,6 +54,8 @@ def read_scut_pts(path: Path) -> Array:
 
 def _read_list(path: Path) -> set[str]:
     if not path.is_file():
-        raise DataError(f"{path}: absent; wanted the official lists, or the part 'all'")
+        raise DataError(
+            f"{path}: not found; wanted the official lists, or the part 'all'"
+        )
     lines = path.read_text(encoding="utf-8").splitlines()
     return {line.split()[0] for line in lines if line.strip()}

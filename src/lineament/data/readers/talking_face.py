@@ -32,7 +32,9 @@ def read_talking_face(root: Path, part: str) -> list[Sample]:
     """
     video = root / VIDEO
     if not video.is_file():
-        raise DataError(f"{video}: absent; wanted the video next to its folder points")
+        raise DataError(
+            f"{video}: not found; wanted the video next to its folder points"
+        )
     samples = []
     for path in sorted((root / "points").glob("franck_*.pts")):
         frame = int(path.stem.rpartition("_")[2])

@@ -35,7 +35,8 @@ def annotated_wflw(root: Path, part: str) -> list[Sample]:
     path = root / LISTS.format(split)
     if not path.is_file():
         raise DataError(
-            f"{path}: absent; wanted the official WFLW_annotations and WFLW_images in {root}"
+            f"{path}: not found; wanted the official WFLW_annotations and WFLW_images "
+            f"in {root}"
         )
     faces: Counter[str] = Counter()
     samples = []

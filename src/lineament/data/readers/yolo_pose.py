@@ -36,7 +36,8 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
     rows = [(path, n, values) for path, n, line in lines if (values := _numbers(line))]
     if not rows:
         raise DataError(
-            f"{folder}: no label; wanted .txt files of class, box and points as fractions"
+            f"{folder}: no labels; wanted .txt files of class, box and points as "
+            "fractions"
         )
     count, per_point = _shape(root, rows, own)
     scheme, places = choose_points([""] * count, own, str(root))

@@ -86,8 +86,8 @@ def make_backbone(name: str, imagenet: bool, layout: str = "") -> nn.Module:
         )
     if layout and name != "hr-supernet":
         raise RecipeError(
-            f"model.architecture is that of a slimmed hr-supernet, the backbone is {name!r}; "
-            "leave it out"
+            "model.architecture is for a slimmed hr-supernet, but the backbone is "
+            f"{name!r}; remove it"
         )
     backbone = HRSuperNet(parse_layout(layout)) if layout else BACKBONES[name]()
     if imagenet:

@@ -105,7 +105,7 @@ def read_bytes(address: str) -> bytes:
     except FileNotFoundError as error:
         raise InputError(f"{name}: no such file; check the address") from error
     except PermissionError as error:
-        raise InputError(f"{name}: may not be read; check its permissions") from error
+        raise InputError(f"{name}: permission denied; check its permissions") from error
 
 
 def expand(address: str, wanted: Callable[[Path], bool]) -> list[str]:

@@ -42,7 +42,8 @@ def run_missing(
         left = set(worker.plan.missing(folder)) - failed
         if len(left) == len(missing):
             raise WorkError(
-                f"{len(left)} parts were given to the engine and not done; see its log"
+                f"{len(left)} parts were submitted but not finished; see the log of "
+                "the engine"
             )
         missing = sorted(left)
     if not failed:
@@ -57,7 +58,10 @@ def _engine(
         return
     for number, counts in process_tasks(worker, missing, workers or usable_cores()):
         if counts is None:
-            why = f"{MAX_TRIES} processes died on it, such as for want of memory"
+            why = (
+                f"{MAX_TRIES} processes died while working on it, perhaps for lack of "
+                "memory"
+            )
             counts = PartCounts(failure=why)
         yield number, counts
 
@@ -96,7 +100,8 @@ def read_status(out: str | os.PathLike[str]) -> JobStatus:
     plan = read_plan(folder)
     if plan is None:
         raise DataError(
-            f"{folder}: holds no plan of a bulk job; give the --out of `lineament bulk`"
+            f"{folder}: contains no plan of a bulk job; give the --out of `lineament "
+            "bulk`"
         )
     missing = set(plan.missing(folder))
     names = []

@@ -53,5 +53,8 @@ def predict_in_processes(
 
 
 def _died(images: tuple[InputImage, ...]) -> list[Faces | InputError]:
-    why = f"{MAX_TRIES} processes died on it or its neighbors; check the free memory"
+    why = (
+        f"{MAX_TRIES} processes died while working on it or its neighbors; check the "
+        "free memory"
+    )
     return [InputError(f"{image.path}: {why}") for image in images]

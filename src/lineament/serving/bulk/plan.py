@@ -99,8 +99,8 @@ def open_plan(
             differing.append(f"{name} {known.settings.get(name)}")
     if differing:
         raise DataError(
-            f"{folder}: holds a plan of {'; '.join(differing)}; choose another --out, or give "
-            "the same inputs and options to resume it"
+            f"{folder}: contains a plan of {'; '.join(differing)}; choose another "
+            "--out, or give the same inputs and options to resume it"
         )
     return known
 
@@ -122,7 +122,8 @@ def read_plan(folder: OutputFolder) -> Plan | None:
         return Plan(**json.loads(data))
     except (ValueError, TypeError) as error:
         raise DataError(
-            f"{folder}: its {PLAN} is no plan of this version ({error}); choose another --out"
+            f"{folder}: its {PLAN} is not a plan of this version ({error}); choose "
+            "another --out"
         ) from error
 
 

@@ -64,8 +64,8 @@ def find_sources(inputs: Sequence[str]) -> list[Source]:
         addresses = expand(given, _is_in_folders)
         if not addresses:
             raise DataError(
-                f"{shown_address(given)}: no image, video or tar in it; give a folder that "
-                "has some, or name Parquet files and lists themselves"
+                f"{shown_address(given)}: no image, video or tar in it; give a folder "
+                "that has some, or name Parquet files and lists directly"
             )
         for address in addresses:
             found.update(dict.fromkeys(_sources_of(address)))

@@ -121,8 +121,8 @@ def candidates_of_results(
             continue
         if not image.is_file():
             raise DataError(
-                f"{path}: its image {image} is not there; start the review in the folder where "
-                "lineament detect ran"
+                f"{path}: its image {image} is missing; start the review in the folder "
+                "where lineament detect ran"
             )
         pixels = read_image(image)
         size = (pixels.shape[1], pixels.shape[0])
@@ -130,7 +130,7 @@ def candidates_of_results(
             candidate = _of_face(image, size, face)
             found.append(opinions.on(candidate, pixels, face.box))
     if not found:
-        raise DataError(f"{folder}: no result with a face; run lineament detect first")
+        raise DataError(f"{folder}: no results with a face; run lineament detect first")
     return found
 
 

@@ -92,8 +92,8 @@ def parse_order(text: str) -> tuple[str, str]:
         raise DataError(f"no order is called {name!r}; {did_you_mean(name, ORDERS)}")
     if (name == "disagree") != bool(model):
         raise DataError(
-            f"--order {text}: a second model goes with disagree, and only with it; write "
-            "--order disagree:MODEL, a name or a file"
+            f"--order {text}: disagree needs a second model, and other orders take "
+            "none; write --order disagree:MODEL with a name or a file"
         )
     return name, model
 

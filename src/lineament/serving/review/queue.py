@@ -53,7 +53,7 @@ def make_queue(faces: Sequence[Candidate], order: str) -> list[QueuedFace]:
         DataError: If there is no face.
     """
     if not faces:
-        raise DataError("no face to review; check the images, or --min-presence")
+        raise DataError("no faces to review; check the images, or --min-presence")
     images = [face.image for face in faces]
     names = names_of_faces(images, common_folder(images))
     queue = []

@@ -17,7 +17,8 @@ def stored_progress(checkpoint: Path) -> tuple[int, dict[str, Any]]:
     settings = load_numpy_model(checkpoint).settings
     if "recipe" not in settings:
         raise ModelError(
-            f"{checkpoint}: states no recipe; give the checkpoint of a run of `lineament train`"
+            f"{checkpoint}: has no recipe; give the checkpoint of a run of `lineament "
+            "train`"
         )
     return int(settings["step"]), dict(settings["recipe"])
 

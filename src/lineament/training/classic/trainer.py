@@ -139,7 +139,7 @@ class ClassicTrainer:
         changed = changed_keys(model.settings["recipe"], self.recipe)
         if changed:
             raise TrainError(
-                f"{self.path} was written by another recipe ({', '.join(changed)} differ); "
-                "resume with that recipe, or start over with another --out"
+                f"{self.path} was written with another recipe ({', '.join(changed)} "
+                "differ); resume with that recipe, or start over with another --out"
             )
         return model

@@ -100,19 +100,19 @@ class Comparison:
         where = f"the teacher {teacher.path}"
         if teacher.scheme != self.recipe.scheme:
             raise RecipeError(
-                f"{where} predicts {teacher.scheme}, the student {self.recipe.scheme}; "
-                "choose one scheme"
+                f"{where} predicts {teacher.scheme}, but the student predicts "
+                f"{self.recipe.scheme}; choose one scheme"
             )
         if teacher.padding != m.padding:
             raise RecipeError(
-                f"{where} takes crops of padding {teacher.padding}, the student of {m.padding}; "
-                f"set model.padding = {teacher.padding}"
+                f"{where} takes crops with padding {teacher.padding}, but the student "
+                f"takes {m.padding}; set model.padding = {teacher.padding}"
             )
         more = [name for name in wanted if name != "landmarks"]
         if teacher.net is None and more:
             raise RecipeError(
-                f"{where} is an ONNX file, which gives landmarks alone and not {more[0]}; "
-                "give its checkpoint"
+                f"{where} is an ONNX file, which provides only landmarks and not "
+                f"{more[0]}; give its checkpoint"
             )
         if teacher.net is not None:
             self._check_outputs(
@@ -126,18 +126,18 @@ class Comparison:
         if any(name in NEEDS_MAPS for name in wanted):
             if taught.raw.heatmap_logits is None:
                 raise RecipeError(
-                    f"{where} has no heatmaps; leave {' and '.join(NEEDS_MAPS)} out"
+                    f"{where} has no heatmaps; remove {' and '.join(NEEDS_MAPS)}"
                 )
             two_kinds = (own.raw.heatmaps is None) != (taught.raw.heatmaps is None)
             if two_kinds and not self.makes_peaks:
                 raise RecipeError(
-                    f"the maps of {where} have height 1, the student's are distributions; "
-                    "set model.head = 'gaussian2d'"
+                    f"the heatmaps of {where} have peaks of 1, but the student's are "
+                    "distributions; set model.head = 'gaussian2d'"
                 )
         needs_levels = any(name in NEEDS_LEVELS for name in wanted)
         if needs_levels and not taught.levels.keys() & own.levels.keys():
             raise RecipeError(
-                f"{where} and the student have no stride in common; leave out pair_wise"
+                f"{where} and the student have no stride in common; remove pair_wise"
             )
 
     def channels(self, student: LandmarkNet) -> tuple[int, int] | None:
@@ -156,16 +156,18 @@ def check_settings(recipe: Recipe, settings: DistillSettings) -> None:
     wanted, head = wanted_losses(settings), recipe.landmark_net.head
     if bool(wanted) != bool(settings.teacher):
         raise RecipeError(
-            f"[distill] has the losses {wanted} towards a teacher and the teacher "
+            f"[distill] has the teacher losses {wanted} and the teacher "
             f"{settings.teacher!r}; give both or neither"
         )
     if settings.cached and wanted != ["landmarks"]:
         raise RecipeError(
-            f"[distill] is cached, which keeps landmarks only, and has {wanted}; leave cached out"
+            "[distill] sets cached, which keeps only landmarks, but has the losses "
+            f"{wanted}; remove cached"
         )
     if settings.peer_kl and settings.students < 2:
         raise RecipeError(
-            "[distill] has peer_kl and one student; set students = 2 or more, or leave peer_kl out"
+            "[distill] has peer_kl, but only one student; set students = 2 or more, "
+            "or remove peer_kl"
         )
     needs_maps = settings.peer_kl or any(name in NEEDS_MAPS for name in wanted)
     if needs_maps and head not in TWO_D:

@@ -86,9 +86,9 @@ class MtcnnTask(LandmarkTask):
         stages = getattr(self.recipe.model, "stages", 1)
         if stages > 1 and not self.recipe.init_from:
             raise RecipeError(
-                f"model.stages is {stages} without init_from; the last network learns from the "
-                f"mistakes of those before it: train one with stages = {stages - 1}, and start "
-                "from its checkpoint"
+                f"model.stages is {stages} without init_from, but the last network "
+                "learns from the mistakes of the earlier ones; train those with "
+                f"stages = {stages - 1}, and start from their checkpoint"
             )
 
     def new_network(self, context: Context) -> nn.Module:
@@ -103,9 +103,9 @@ class MtcnnTask(LandmarkTask):
             part = f"networks.{name}"
             if not any(in_part(key, part) for key in given):
                 raise RecipeError(
-                    f"{self.recipe.init_from} has no network {name!r}, and model.stages is "
-                    f"{self.settings.stages}; start from the checkpoint of a recipe with "
-                    f"stages = {self.settings.stages - 1}"
+                    f"{self.recipe.init_from} has no network {name!r}, but "
+                    f"model.stages is {self.settings.stages}; start from the "
+                    f"checkpoint of a recipe with stages = {self.settings.stages - 1}"
                 )
 
     def samples(self, context: Context) -> Samples:
@@ -124,8 +124,9 @@ class MtcnnTask(LandmarkTask):
         for kind, wanted in NEEDED.items():
             if kind not in windows.maker.kinds:
                 raise DataError(
-                    f"{len(training)} training photos of {', '.join(self.settings.photos)}, and no "
-                    f"{wanted}; add such a kind to model.photos"
+                    f"{len(training)} training photos of "
+                    f"{', '.join(self.settings.photos)}, but no {wanted}; add such a "
+                    "kind to model.photos"
                 )
         return windows
 

@@ -81,8 +81,8 @@ class DpmTask(PartTask):
         check_losses(self.recipe.losses)
         if self.recipe.presence is None or "presence" not in self.recipe.losses:
             raise RecipeError(
-                f"the recipe {self.recipe.name!r} has no windows without a face; a dpm-cnn wants "
-                "[presence], and presence in losses"
+                f"the recipe {self.recipe.name!r} has no windows without a face; a "
+                "dpm-cnn needs [presence], and presence in losses"
             )
 
     def before_run(self, model: nn.Module, note: Callable[[str], None]) -> None:

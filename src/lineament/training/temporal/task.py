@@ -66,8 +66,8 @@ class TemporalTask(LandmarkTask):
         trained = [name for name in STATE_LOSSES if name in self.recipe.losses]
         if trained or self.recipe.presence is not None:
             raise RecipeError(
-                "a refinement keeps the presence of its detector; leave [presence] and the losses "
-                f"{' and '.join(STATE_LOSSES)} out"
+                "a refinement keeps the presence of its detector; remove [presence] "
+                f"and the losses {' and '.join(STATE_LOSSES)}"
             )
 
     def new_network(self, context: Context) -> nn.Module:
@@ -92,8 +92,8 @@ class TemporalTask(LandmarkTask):
             for key, (own, theirs) in pairs.items():
                 if own != theirs:
                     raise RecipeError(
-                        f"{key} is {own!r}, of init_from {path} {theirs!r}; "
-                        "give the recipe the detector's model"
+                        f"{key} is {own!r}, but {theirs!r} in init_from {path}; give "
+                        "the recipe the detector's model"
                     )
         try:
             net.load_state_dict(load_weights(path))
@@ -190,17 +190,18 @@ def find_videos(name: str, data_root: Path) -> list[Path]:
     paths = [path for path in (data_root / name, Path(name)) if path.exists()]
     if not paths:
         raise RecipeError(
-            f"refine.videos names {name!r}, which is neither below {data_root} nor a path"
+            f"refine.videos names {name!r}, which is neither a path nor in {data_root}"
         )
     place = paths[0]
     videos = [place] if place.is_file() and is_video(place) else find_video_files(place)
     if any(map(is_talking_face, videos)):
         raise RecipeError(
-            f"refine.videos names {name!r}, and {FOLDER} is to test on; leave it out"
+            f"refine.videos names {name!r}, but {FOLDER} is test data; remove it"
         )
     if not videos:
         raise RecipeError(
-            f"refine.videos names {name!r}, which holds no video; give a video or a folder of them"
+            f"refine.videos names {name!r}, which contains no video; give a video or a "
+            "folder of videos"
         )
     return videos
 
