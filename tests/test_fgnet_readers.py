@@ -38,7 +38,7 @@ def test_a_wrong_number_of_points_or_no_file_is_one_line(tmp_path: Path) -> None
     picture(tmp_path / "bioid_0000.pgm")
     path = text(tmp_path / "bioid_0000.pts", fgnet(22))
     with pytest.raises(
-        DataError, match=r"0000\.pts: 22 points; wanted the 20 of fgnet20: check"
+        DataError, match=r"0000\.pts: 22 points; wanted the 20 points of fgnet20: check"
     ):
         read_data("bioid", tmp_path, "all")
     path.write_text("version: 1\nn_points: 20\n{\n1 2 3\n}\n")

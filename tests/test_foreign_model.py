@@ -150,10 +150,10 @@ def test_a_file_for_a_fixed_number_of_crops_takes_any(batch, tmp_path):
     ("changes", "message"),
     [
         ({"paddings": 1.2}, "unknown key 'paddings'; did you mean 'padding'"),
-        ({"scheme": "ibug68"}, "wanted one of 136"),
+        ({"scheme": "ibug68"}, "wanted one output of 136"),
         ({"size": 0}, "size: Input should be greater than 0"),
         ({"layout": "nhwc"}, "does not run on crops of 12 pixels, nhwc, rgb"),
-        ({"output": "angle"}, "wanted one of 10"),
+        ({"output": "angle"}, "wanted one output of 10"),
         ({"file": "absent.onnx"}, "no model file at"),
         ({"scheme": "nonsense"}, "no scheme is called 'nonsense'"),
     ],

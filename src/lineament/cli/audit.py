@@ -32,6 +32,19 @@ Group = Annotated[
         )
     ),
 ]
+DataReader = Annotated[
+    str | None,
+    typer.Option(
+        help="Data set reader: 300w, coco, folder, ...; default: detected from the files."
+    ),
+]
+ComparedModel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Also compare with the landmarks of this model to find outliers and offsets.",
+    ),
+]
 
 
 @app.command()
@@ -43,15 +56,7 @@ def audit(
         Path,
         typer.Option(help="HTML page to write, with images of the worst findings."),
     ] = Path("audit.html"),
-    reader: Annotated[
-        str | None,
-        typer.Option(
-            help=(
-                "Data set reader: 300w, coco, folder, ...; default: detected from the "
-                "files."
-            )
-        ),
-    ] = None,
+    reader: DataReader = None,
     part: Annotated[
         str, typer.Option(help="Part of the data set; needs --reader.")
     ] = "all",
@@ -59,16 +64,7 @@ def audit(
     category: Category = "",
     pictures: Pictures = None,
     group: Group = "",
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE",
-            help=(
-                "Also compare with the landmarks of this model to find outliers and "
-                "offsets."
-            ),
-        ),
-    ] = None,
+    model: ComparedModel = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the findings as JSON.")
     ] = False,
