@@ -1,6 +1,6 @@
-"""Facial landmarks in images and video, and the training of their models.
+"""Facial landmarks in images and video, and training of landmark models.
 
-The public names are listed by hand; each is loaded when it is first used.
+The public names are listed explicitly; each is imported when it is first used.
 """
 
 from importlib import import_module

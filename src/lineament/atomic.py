@@ -13,10 +13,10 @@ from typing import Self
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path that replaces `path` on success and is deleted on error.
 
-    Processes may write the same file at once; the last one to finish replaces it.
+    Several processes may write the same file at once; the last one to finish wins.
     """
     target = Path(path)
-    # hashed, as the name with a suffix may be longer than the file system allows
+    # hashed, because the name plus a suffix may exceed the maximum length of the file system
     short = sha256(os.fsencode(target.name)).hexdigest()[:16]
     temporary = target.with_name(f".{short}.{os.getpid()}.part")
     try:
@@ -27,19 +27,19 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def partial_path(path: Path) -> Path:
-    """Return the name of the file at `path` while it is being written."""
+    """Return the temporary name of the file at `path` while it is being written."""
     return path.with_name(path.name + ".part")
 
 
 class AtomicWriter:
-    """Base of incremental writers: closed by a with block, or discarded on error."""
+    """Base of incremental writers: a with block closes them, or discards them on error."""
 
     def close(self) -> None:
-        """Finish the file and give it its final name."""
+        """Finish the file and rename it to its final name."""
         raise NotImplementedError
 
     def discard(self) -> None:
-        """Stop writing, without giving the file its final name."""
+        """Stop writing without renaming the file."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:

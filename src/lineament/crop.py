@@ -1,4 +1,4 @@
-"""Crops of images: one similarity each, at any rotation, sub-pixel both ways."""
+"""Cropping of images: one similarity per crop, with any rotation and sub-pixel accuracy."""
 
 import os
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from .geometry import (
 )
 from .opencv import cv2
 
-LONGEST_SIDE = 32_000  # OpenCV warps no image with a side of 32,767 pixels or more
-MIN_THREADED_CROPS = 8  # for fewer, starting threads costs more than it saves
+LONGEST_SIDE = 32_000  # OpenCV cannot warp images with a side of 32,767 pixels or more
+MIN_THREADED_CROPS = 8  # for fewer crops, starting threads costs more than it saves
 
 
 def warp(image: Image, image_to_crop: ArrayLike, size: int) -> Image:
     """Return the crop (size, size, 3) of `image` (H, W, 3), black outside the image.
 
-    At half size and below, the image is first shrunk by area, to avoid aliasing.
+    If it is reduced to half size or less, the image is first shrunk by area to avoid aliasing.
 
     Args:
         image: RGB, (H, W, 3).
@@ -51,7 +51,7 @@ def warp(image: Image, image_to_crop: ArrayLike, size: int) -> Image:
 
 
 def _visible_part(image: Image, affine: Array, size: int) -> tuple[Image, Array]:
-    """Return the part of `image` that the crop shows, and the affine from that part."""
+    """Return the part of `image` visible in the crop, and the affine from that part to the crop."""
     far = size - 1.0
     far_corners = np.array([[0, 0], [far, 0], [0, far], [far, far]])
     corners = apply_affine(invert_affine(affine), far_corners)
@@ -65,7 +65,7 @@ def _visible_part(image: Image, affine: Array, size: int) -> tuple[Image, Array]
 
 
 def _shrink_by_area(image: Image, affine: Array, factor: int) -> tuple[Image, Array]:
-    """Return `image` shrunk by an integer factor, which is fast, and its affine."""
+    """Return `image` shrunk by an integer factor, which is fast, and the matching affine."""
     width, height = image.shape[1] // factor, image.shape[0] // factor
     if width == 0 or height == 0:
         return image[:0], affine
@@ -79,7 +79,7 @@ def _shrink_by_area(image: Image, affine: Array, factor: int) -> tuple[Image, Ar
 def warp_all(
     images: Sequence[Image], affines: Sequence[ArrayLike], size: int, threads: int = 1
 ) -> NDArray[np.uint8]:
-    """Return one crop per affine, of the image at its index: (F, size, size, 3).
+    """Return one crop per affine, from the image at the same index: (F, size, size, 3).
 
     Args:
         images: F images, RGB, (H, W, 3) each.
@@ -109,14 +109,14 @@ def crop_boxes(
     padding: float,
     rolls_deg: ArrayLike = 0.0,
 ) -> tuple[NDArray[np.uint8], Array]:
-    """Return crops (F, size, size, 3) around boxes, and their affines (F, 2, 3).
+    """Return crops (F, size, size, 3) around boxes, and their image_to_crop affines (F, 2, 3).
 
     Args:
         image: RGB, (H, W, 3).
         boxes: (F, 4), image pixels.
         size: Side of the crops, pixels.
-        padding: Side of the crop in the image, in longer box sides.
-        rolls_deg: Rolls that the crops undo, degrees, (F,), or one for all.
+        padding: Side of the crop in the image as a multiple of the longer box side.
+        rolls_deg: Rolls that the crops compensate, degrees, (F,), or a single one for all.
 
     Raises:
         ShapeError: If a box has no area or is not finite.
@@ -134,7 +134,7 @@ def crop_boxes(
 def scale_and_shift(before: Array, now: Array, size: int) -> tuple[float, Array]:
     """Return the scale and shift (2,) from one crop to another: x' = scale x + shift.
 
-    A rotation between the crops is ignored; it is taken about the middle of the crop.
+    Rotation between the crops is ignored, taken about the center of the crop.
 
     Args:
         before: image_to_crop affine of the first crop, (2, 3).
@@ -150,18 +150,18 @@ def scale_and_shift(before: Array, now: Array, size: int) -> tuple[float, Array]
 def old_cells(
     cells: Any, length: int, size: int, scale: Any, shift: Any
 ) -> tuple[Any, Any, Any]:
-    """Return where `cells` were before the crop moved, between two cells of the earlier crop.
+    """Return the positions of `cells` before the crop moved, for interpolation between two cells.
 
     Args:
-        cells: Indices along one axis; an array or tensor, as are scale and shift.
+        cells: Indices along one axis; array or tensor, like `scale` and `shift`.
         length: Number of cells along the axis.
         size: Side of the crop, pixels.
-        scale: Scale from the earlier to the present crop.
-        shift: Shift from the earlier to the present crop, pixels.
+        scale: Scale from the earlier to the current crop.
+        shift: Shift from the earlier to the current crop, pixels.
 
     Returns:
-        The cell below, the cell above, and the weight of the latter, all floats; cells
-        outside the earlier crop count as its outermost ones.
+        The cell below, the cell above, and the weight of the latter, all floats; positions
+        outside the earlier crop are clamped to its outermost cells.
     """
     pixels = size / length
     old = (((cells + 0.5) * pixels - 0.5 - shift) / scale + 0.5) / pixels - 0.5

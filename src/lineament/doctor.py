@@ -26,9 +26,9 @@ from .opencv import installed_versions, load, remedy
 PACKAGE = "lineament"
 OLDEST_PYTHON = (3, 11)
 MODULES = {"pillow": "PIL"}
-"""Module of a package, if its name differs."""
+"""Module name of a package, if it differs from the package name."""
 RUNTIME = "onnxruntime"
-"""Package that others replace to run on other devices."""
+"""Package that is replaced by others for running on other devices."""
 REINSTALL = missing_data_remedy()
 SPEED_SECONDS = 1.0
 IMAGE_SHAPE = (480, 640, 3)
@@ -41,19 +41,19 @@ class Check:
     group: str
     """"system", "packages", "extras", "weights" or "speed"."""
     name: str
-    """What was checked, e.g. "numpy"."""
+    """Item that was checked, e.g. "numpy"."""
     status: str
-    """"ok"; "absent" of an optional package; or "failed"."""
+    """"ok", "absent" for an optional package, or "failed"."""
     found: str
-    """What was found, e.g. "2.4.1"."""
+    """Result of the check, e.g. "2.4.1"."""
     advice: str = ""
-    """What to do next; empty if nothing."""
+    """Suggested action; empty if none is needed."""
     milliseconds: float | None = None
-    """Median time per call, of a speed check."""
+    """Median time per call, for a speed check."""
 
 
 def diagnose(speed: bool = True) -> list[Check]:
-    """Return every check of this installation, in a fixed order of groups; never raises.
+    """Run all checks of this installation, in a fixed order of groups; never raises.
 
     Args:
         speed: Also time each shipped model, about one second in all.
@@ -63,7 +63,7 @@ def diagnose(speed: bool = True) -> list[Check]:
 
 
 def healthy(checks: list[Check]) -> bool:
-    """Return whether no check failed; an absent extra is no failure."""
+    """Return True if no check failed; a missing extra is not a failure."""
     return all(check.status != "failed" for check in checks)
 
 
@@ -71,9 +71,9 @@ def _system() -> Iterator[Check]:
     kind = f"{platform.python_version()} ({platform.python_implementation()})"
     status, advice = "ok", ""
     if sys.version_info < OLDEST_PYTHON:
-        wanted = ".".join(map(str, OLDEST_PYTHON))
+        oldest = ".".join(map(str, OLDEST_PYTHON))
         status = "failed"
-        advice = f"wanted Python {wanted} or newer; make an environment with it"
+        advice = f"wanted Python {oldest} or newer; make an environment with it"
     yield Check("system", "python", status, f"{kind}, {sys.executable}", advice)
     kind = f"{platform.system()} {platform.release()}, {platform.machine()}"
     yield Check("system", "platform", "ok", kind)
@@ -86,23 +86,23 @@ def _system() -> Iterator[Check]:
 
 def _providers() -> Check:
     try:
-        listed = load_runtime().get_available_providers()
-    except Exception as error:  # a broken binary fails in many ways
+        providers = load_runtime().get_available_providers()
+    except Exception as error:  # broken binaries raise many kinds of exceptions
         advice = "type: pip install --force-reinstall onnxruntime"
         return Check("system", "providers", "failed", _first_line(error), advice)
-    found = f"{', '.join(listed)}; devices: {', '.join(offered_devices())}"
+    found = f"{', '.join(providers)}; devices: {', '.join(offered_devices())}"
     return Check("system", "providers", "ok", found)
 
 
 def _packages() -> Iterator[Check]:
-    here = Path(__file__).parent
+    location = Path(__file__).parent
     try:
-        found = f"{metadata.version(PACKAGE)}, {here}"
+        found = f"{metadata.version(PACKAGE)}, {location}"
         yield Check("packages", PACKAGE, "ok", found)
         required = metadata.requires(PACKAGE) or []
     except metadata.PackageNotFoundError:
         found, advice = (
-            f"not installed, run from {here}",
+            f"not installed, run from {location}",
             f"type: pip install {PACKAGE}",
         )
         yield Check("packages", PACKAGE, "failed", found, advice)
@@ -117,7 +117,7 @@ def _packages() -> Iterator[Check]:
 
 
 def _package(requirement: str, extra: str | None) -> Check:
-    """Check one line of the package's requirements, e.g. "numpy<3,>=1.26"."""
+    """Check one requirement of the package, e.g. "numpy<3,>=1.26"."""
     text = requirement.split(";")[0].strip()
     name, limits = _parsed(requirement)
     version = _version(name)
@@ -127,30 +127,30 @@ def _package(requirement: str, extra: str | None) -> Check:
     if version is None:
         status = "absent" if extra else "failed"
         return Check(group, label, status, "not installed", advice)
-    if not _importable(name):  # pip believes that it is there
+    if not _importable(name):  # installed according to pip only
         found = f"{version}, but its files are missing"
         advice = f"type: pip install --force-reinstall --no-deps '{text}'"
         return Check(group, label, "failed", found, advice)
-    if not all(_holds(version, sign, limit) for sign, limit in limits):
+    if not all(_satisfies(version, sign, limit) for sign, limit in limits):
         found = f"{version}; wanted {text.removeprefix(name).strip()}"
         return Check(group, label, "failed", found, advice)
     return Check(group, label, "ok", version)
 
 
 def _opencv(requirement: str, extra: str | None) -> Check:
-    """Check that one of OpenCV's packages is there, of a right version, and intact."""
+    """Check that exactly one OpenCV package with a suitable version is installed and intact."""
     name, limits = _parsed(requirement)
     found = installed_versions()
     if len(found) > 1:
         listed = f"{len(found)} packages that overwrite each other: {', '.join(found)}"
         return Check("packages", "opencv", "failed", listed, remedy())
     try:
-        here = str(load().__version__)  # also if it was built here, without a package
+        here = str(load().__version__)  # may be built from source
     except ExtraError as error:
         reason = str(error).removesuffix(f"; {remedy()}")
         return Check("packages", name, "failed", reason, remedy())
     version = next(iter(found.values()), here)
-    if not all(_holds(version, *limit) for limit in limits):
+    if not all(_satisfies(version, *limit) for limit in limits):
         wanted = requirement.removeprefix(name).strip()
         listed = f"{version}; wanted {wanted}"
         return Check("packages", name, "failed", listed, remedy())
@@ -158,14 +158,14 @@ def _opencv(requirement: str, extra: str | None) -> Check:
 
 
 def _parsed(requirement: str) -> tuple[str, list[tuple[str, str]]]:
-    """Return name and limits of a requirement, e.g. of "numpy<3,>=1.26"."""
+    """Return the name and version limits of a requirement such as "numpy<3,>=1.26"."""
     text = requirement.split(";")[0].strip()
     name = re.split(r"[\s<>=!~\[(]", text, maxsplit=1)[0]
     return name, re.findall(r"(<=|>=|==|<|>)\s*([\w.]+)", text)
 
 
 def _version(name: str) -> str | None:
-    """Return the version of a package, or of one that replaces it for other devices."""
+    """Return the version of a package, or of a replacement for it that supports other devices."""
     replacing = [device.package for device in DEVICES.values() if name == RUNTIME]
     for package in (name, *replacing):
         try:
@@ -176,7 +176,7 @@ def _version(name: str) -> str | None:
 
 
 def _importable(name: str) -> bool:
-    """Return whether a package's module is there; if its name is unknown, trust the metadata."""
+    """Return True if a package's module exists; if its name is unknown, trust the metadata."""
     module = MODULES.get(name, name.replace("-", "_"))
     if name not in MODULES and not module.isalpha():
         return True
@@ -185,12 +185,12 @@ def _importable(name: str) -> bool:
 
 
 def _release(version: str) -> list[int]:
-    """Return the first three numbers of a version, 0 for absent ones."""
+    """Return the first three numbers of a version, with 0 for missing ones."""
     numbers = re.findall(r"\d+", version.split("+")[0])
     return [int(number) for number in [*numbers, 0, 0, 0][:3]]
 
 
-def _holds(version: str, sign: str, limit: str) -> bool:
+def _satisfies(version: str, sign: str, limit: str) -> bool:
     a, b = _release(version), _release(limit)
     return {"<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b, "==": a == b}[sign]
 
@@ -205,31 +205,29 @@ def _weights() -> Iterator[Check]:
 
 
 def _weight(path: Path) -> Check:
-    """Check that a weights file exists and has the digest that its card states."""
+    """Check that a weights file exists and matches the digest on its card."""
     failed = ("weights", path.stem, "failed")
     if not path.is_file():
         return Check(*failed, f"its card exists, but {path.name} is missing", REINSTALL)
     try:
         card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        wanted = card["sha256"]
+        expected = card["sha256"]
         content = path.read_bytes()
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"no readable card with its sha256 ({_first_line(error)})"
         return Check(*failed, reason, REINSTALL)
-    given = hashlib.sha256(content).hexdigest()
-    if given != wanted:
-        found = (
-            f"its sha256 is {given[:12]}..., but its card states {str(wanted)[:12]}..."
-        )
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != expected:
+        found = f"its sha256 is {actual[:12]}..., but its card states {str(expected)[:12]}..."
         return Check(*failed, found, REINSTALL)
-    found = f"{len(content) / 1e6:.2f} MB, sha256 {given[:12]}... as on its card"
+    found = f"{len(content) / 1e6:.2f} MB, sha256 {actual[:12]}... as on its card"
     return Check("weights", path.stem, "ok", found)
 
 
 def _speed(checks: list[Check]) -> Iterator[Check]:
-    """Time one call of each model whose file is intact, on one thread."""
+    """Measure one call of each model with an intact file, on one thread."""
     if any(c.status == "failed" and c.name.startswith("opencv") for c in checks):
-        return  # nothing runs without it, and its advice comes first
+        return  # no model can run without it, and its own check reports the problem
     intact = [c for c in checks if c.group == "weights" and c.status == "ok"]
     names = [check.name for check in intact]
     for name in names:
@@ -237,7 +235,7 @@ def _speed(checks: list[Check]) -> Iterator[Check]:
             is_detector = name == "detector"
             call, what = _detector_call() if is_detector else _landmark_call(name)
             took = _median_ms(call, SPEED_SECONDS / len(names))
-        except Exception as error:  # reported as a failed check, whatever it is
+        except Exception as error:  # any exception is reported as a failed check
             yield Check("speed", name, "failed", _first_line(error), REINSTALL)
             continue
         yield Check("speed", name, "ok", f"{took:.1f} ms for {what}", milliseconds=took)
@@ -248,8 +246,8 @@ def _detector_call() -> tuple[Callable[[], object], str]:
 
     detector = FaceDetector(threads=1)
     image = np.random.default_rng(0).integers(0, 256, IMAGE_SHAPE, dtype=np.uint8)
-    what = f"an image of {IMAGE_SHAPE[1]} x {IMAGE_SHAPE[0]}, one thread"
-    return lambda: detector(image), what
+    description = f"an image of {IMAGE_SHAPE[1]} x {IMAGE_SHAPE[0]}, one thread"
+    return lambda: detector(image), description
 
 
 def _landmark_call(name: str) -> tuple[Callable[[], object], str]:
@@ -262,7 +260,7 @@ def _landmark_call(name: str) -> tuple[Callable[[], object], str]:
 
 
 def _median_ms(call: Callable[[], object], seconds: float) -> float:
-    call()  # the first call also lays out memory
+    call()  # warm-up: the first call also allocates memory
     times: list[float] = []
     end = time.perf_counter() + seconds
     while not times or time.perf_counter() < end:

@@ -1,4 +1,4 @@
-"""The contract between crops and landmarks: the models that `Predictor` runs."""
+"""Interface of the models that `Predictor` runs: crops in, landmarks out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,62 +16,62 @@ class CropLandmarks:
     """The landmarks of F crops."""
 
     landmarks_crop: NDArray[np.float32]
-    """(F, N, 2), pixels of the crop."""
+    """Landmarks, (F, N, 2), pixels of the crop."""
     scores: NDArray[np.float32]
-    """(F, N) in [0, 1]."""
+    """Landmark scores, (F, N), in [0, 1]."""
     sigma_px: NDArray[np.float32]
-    """(F, N), pixels of the crop."""
+    """Uncertainty of each landmark, (F, N), pixels of the crop."""
     memory: NDArray[np.float32] | None = None
-    """(F, 2, W, L): to be given with the faces' next frames; None: the model keeps
-    none."""
+    """Recurrent state, (F, 2, W, L), to be passed with the faces' next frames; None: the model
+    is not recurrent."""
     presence: NDArray[np.float32] | None = None
-    """(F,) in [0, 1]: probability that the crop shows a face; None: not predicted."""
+    """Probability that each crop shows a face, (F,), in [0, 1]; None: not predicted."""
     visible: NDArray[np.float32] | None = None
-    """(F, N) in [0, 1]: probability that a landmark can be seen; None: not predicted."""
+    """Probability that each landmark is visible, (F, N), in [0, 1]; None: not predicted."""
     attributes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    """(F,) in [0, 1] by name: probability that an attribute such as "smiling" is true."""
+    """Probability that an attribute such as "smiling" is true, (F,), in [0, 1], by name."""
 
 
 class LandmarkModel(Protocol):
-    """A model that Predictor runs: ONNX, NumPy or torch."""
+    """A model that Predictor can run: ONNX, NumPy or torch."""
 
     name: str
     scheme: str
     size: int
     """Side of the crop, pixels."""
     padding: float
-    """Side of the crop in longer sides of the landmark box."""
+    """Side of the crop as a multiple of the longer side of the landmark box."""
     points: int
 
     def predict(
         self, crops: NDArray[np.uint8], memory: NDArray[np.float32] | None = None, /
     ) -> CropLandmarks:
-        """Predict uint8 RGB crops (F, S, S, 3).
+        """Predict the landmarks of uint8 RGB crops (F, S, S, 3).
 
         Args:
-            memory: Given only to a model whose CropLandmarks hold one.
+            memory: Recurrent state from the previous frames; only for models that return one.
         """
 
 
 def check_crops(crops: NDArray[np.uint8], size: int) -> None:
-    """Refuse what are not uint8 RGB crops (F, S, S, 3) of side `size`.
+    """Check that `crops` are uint8 RGB (F, S, S, 3) with side `size`.
 
     Raises:
-        ShapeError: If a shape or type differs.
+        ShapeError: If the shape or type differs.
     """
-    wanted = (size, size, 3)
-    if crops.ndim != 4 or crops.shape[1:] != wanted or crops.dtype != np.uint8:
+    expected = (size, size, 3)
+    if crops.ndim != 4 or crops.shape[1:] != expected or crops.dtype != np.uint8:
         raise ShapeError(
             f"crops are {crops.dtype} {crops.shape}; "
-            f"wanted uint8 (F, {', '.join(map(str, wanted))})"
+            f"wanted uint8 (F, {', '.join(map(str, expected))})"
         )
 
 
 def check_no_memory(memory: NDArray[np.float32] | None, name: str) -> None:
-    """Refuse a memory that is given to the model `name`, which keeps none.
+    """Check that no recurrent state is passed to the model `name`, which does not use one.
 
     Raises:
-        ShapeError: If one is given.
+        ShapeError: If one is passed.
     """
     if memory is not None:
         raise ShapeError(f"a memory is given, but the model {name!r} has none; omit it")
@@ -85,4 +85,4 @@ class CropRequest:
     box: Array
     roll_deg: float
     is_roll_known: bool = False
-    """True if a detector found the roll, False if the face may be turned otherwise."""
+    """True if a detector determined the roll; False if the face may have another roll."""

@@ -1,4 +1,4 @@
-"""Face: the checked, frozen result for one face. Faces: the faces of one image."""
+"""Face: the validated, immutable result for one face. Faces: all faces in one image."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,9 +21,9 @@ TABLE_HEAD = (
     "mean sigma_px",
     "box",
 )
-"""Columns of the table in notebooks."""
+"""Columns of the table shown in notebooks."""
 POINT_COLUMNS = ("x", "y", "score", "sigma_px", "visible")
-"""Columns per landmark of a table of faces."""
+"""Columns per landmark in a table of faces."""
 
 MIRRORED_ATTRIBUTES = {
     "left": "right",
@@ -31,7 +31,7 @@ MIRRORED_ATTRIBUTES = {
     "left_profile": "right_profile",
     "right_profile": "left_profile",
 }
-"""Attributes of a face that have another name in a mirrored image."""
+"""Attributes that swap names in a mirrored image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +43,13 @@ class Face:
     """
 
     landmarks: Array
-    """(N, 2), x then y, pixels of the image, sub-pixel."""
+    """Landmarks, (N, 2), x then y, pixels of the image, sub-pixel."""
     scores: Array
-    """(N,) in [0, 1]: confidence of the model in each landmark."""
+    """Confidence of the model in each landmark, (N,), in [0, 1]."""
     sigma_px: Array
-    """(N,): expected error of each landmark, pixels of the image; nan if unknown."""
+    """Expected error of each landmark, (N,), pixels of the image; nan if unknown."""
     box: Array
-    """(4,): box that the first crop was made around, pixels of the image. It may extend
+    """Box around which the first crop was made, (4,), pixels of the image. It may extend
     beyond the image if the face is at its border; see `box_inside`."""
     score: float
     """Confidence of the detector in [0, 1]; 1 if the box was given."""
@@ -58,13 +58,13 @@ class Face:
     track_id: int | None = None
     """Id of the face in a video, or None."""
     presence: float = math.nan
-    """Probability in [0, 1] that this is a face; nan if the model predicts none."""
+    """Probability in [0, 1] that this is a face; nan if the model does not predict it."""
     visible: Array = field(default_factory=lambda: np.array(math.nan))
-    """(N,) in [0, 1]: probability that each landmark can be seen, neither turned away
-    nor occluded; nan if unknown."""
+    """Probability that each landmark is visible, neither turned away nor occluded, (N,), in
+    [0, 1]; nan if unknown."""
     attributes: Mapping[str, float] = field(default_factory=dict)
     """Probability in [0, 1] that an attribute such as "smiling" is true, by name; empty
-    if the model predicts none."""
+    if the model predicts no attributes."""
 
     def __post_init__(self) -> None:
         landmarks = as_points(self.landmarks)
@@ -88,13 +88,13 @@ class Face:
             object.__setattr__(self, name, array)
         object.__setattr__(self, "score", float(self.score))
         object.__setattr__(self, "presence", float(self.presence))
-        stated = {name: float(value) for name, value in self.attributes.items()}
-        object.__setattr__(self, "attributes", stated)
+        values = {name: float(value) for name, value in self.attributes.items()}
+        object.__setattr__(self, "attributes", values)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # made from its fields, so that the arrays of a copy are read-only, too
-        given = tuple(getattr(self, field.name) for field in fields(self))
-        return type(self), given
+        # constructed from its fields, so that the arrays of a copy are read-only as well
+        values = tuple(getattr(self, field.name) for field in fields(self))
+        return type(self), values
 
     def __len__(self) -> int:
         return len(self.landmarks)
@@ -103,24 +103,24 @@ class Face:
         """Return the box clipped to the image.
 
         Args:
-            image_size: Width and height of the image, as `Faces.image_size`.
+            image_size: Width and height of the image, as in `Faces.image_size`.
 
         Returns:
-            (4,), x from 0 to width - 1 and y from 0 to height - 1. With integers, its
-            pixels are `image[y0 : y1 + 1, x0 : x1 + 1]`.
+            (4,), x from 0 to width - 1 and y from 0 to height - 1. Rounded to integers, it
+            covers the pixels `image[y0 : y1 + 1, x0 : x1 + 1]`.
         """
         last = np.tile(np.asarray(image_size, np.float64) - 1, 2)
         return np.clip(self.box, 0, last)
 
     @property
     def occluded(self) -> NDArray[np.bool_]:
-        """(N,): whether each landmark is probably not visible; False if unknown."""
+        """Mask (N,): True for landmarks that are probably not visible; False if unknown."""
         return np.asarray(self.visible < 0.5)
 
 
 @dataclass(frozen=True, eq=False)
 class Faces(Sequence[Face]):
-    """The faces of one image, best first; a sequence, empty if there is no face.
+    """The faces in one image, best first: a sequence, empty if there are no faces.
 
     Raises:
         SchemeError: If a face has another scheme.
@@ -129,13 +129,13 @@ class Faces(Sequence[Face]):
 
     faces: tuple[Face, ...]
     scheme: str
-    """Scheme of every face, also stated if there is no face."""
+    """Scheme of all faces, also set if there are no faces."""
     points: int
-    """N, the number of landmarks per face."""
+    """Number of landmarks per face, N."""
     image_size: tuple[int, int] | None = None
     """Width and height of the image, pixels; None if unknown."""
     _reread: ClassVar[Any] = None
-    """Reads the image again, for notebooks; not part of the value."""
+    """Function that reads the image again, for notebooks; ignored in comparisons."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "faces", tuple(self.faces))
@@ -164,42 +164,42 @@ class Faces(Sequence[Face]):
 
     @property
     def landmarks(self) -> Array:
-        """(F, N, 2), pixels of the image."""
+        """Landmarks of all faces, (F, N, 2), pixels of the image."""
         return np.reshape([face.landmarks for face in self.faces], (-1, self.points, 2))
 
     @property
     def scores(self) -> Array:
-        """(F, N) in [0, 1]."""
+        """Landmark scores, (F, N), in [0, 1]."""
         return np.reshape([face.scores for face in self.faces], (-1, self.points))
 
     @property
     def sigma_px(self) -> Array:
-        """(F, N), pixels of the image."""
+        """Uncertainty of each landmark, (F, N), pixels of the image."""
         return np.reshape([face.sigma_px for face in self.faces], (-1, self.points))
 
     @property
     def presence(self) -> NDArray[np.float64]:
-        """(F,) in [0, 1]; nan if unknown."""
+        """Presence of each face, (F,), in [0, 1]; nan if unknown."""
         return np.array([face.presence for face in self.faces], dtype=np.float64)
 
     @property
     def visible(self) -> Array:
-        """(F, N) in [0, 1]; nan if unknown."""
+        """Visibility of each landmark, (F, N), in [0, 1]; nan if unknown."""
         return np.reshape([face.visible for face in self.faces], (-1, self.points))
 
     @property
     def boxes(self) -> Array:
-        """(F, 4), pixels of the image, but not always inside it."""
+        """Boxes, (F, 4), pixels of the image, possibly extending beyond it."""
         return np.reshape([face.box for face in self.faces], (-1, 4))
 
     @property
     def box_scores(self) -> NDArray[np.float64]:
-        """(F,) in [0, 1]: the detector's score of each face."""
+        """Detector score of each face, (F,), in [0, 1]."""
         return np.array([face.score for face in self.faces], dtype=np.float64)
 
     @staticmethod
     def columns(points: int) -> list[str]:
-        """Return the names of the values in `rows` of faces with N points."""
+        """Return the names of the values in `rows` for faces with N points."""
         of_points = []
         for i in range(points):
             of_points += [f"{name}_{i}" for name in POINT_COLUMNS]
@@ -207,17 +207,17 @@ class Faces(Sequence[Face]):
         return ["face", "scheme", "track_id", "score", "presence", *box, *of_points]
 
     def rows(self) -> list[list[Any]]:
-        """Return the values of `columns` per face; unknown ones are nan, or None for track_id."""
+        """Return the values of `columns` per face; unknown values are nan, or None for track_id."""
         rows: list[list[Any]] = []
         for number, face in enumerate(self):
             parts = [face.landmarks, face.scores, face.sigma_px, face.visible]
             of_points = np.column_stack(parts).ravel().tolist()
-            stated = [number, face.scheme, face.track_id, face.score, face.presence]
-            rows.append([*stated, *face.box.tolist(), *of_points])
+            values = [number, face.scheme, face.track_id, face.score, face.presence]
+            rows.append([*values, *face.box.tolist(), *of_points])
         return rows
 
     def to_dataframe(self) -> Any:
-        """Return a pandas.DataFrame with a row per face and the columns of CSV files.
+        """Return a pandas.DataFrame with one row per face and the same columns as CSV files.
 
         Raises:
             ExtraError: If pandas is not installed.
@@ -227,23 +227,23 @@ class Faces(Sequence[Face]):
         except ImportError as error:
             raise missing_extra("pandas", "notebook") from error
         table = pandas.DataFrame(self.rows(), columns=self.columns(self.points))
-        return table.astype({"track_id": "Int64"})  # integers, some of them absent
+        return table.astype({"track_id": "Int64"})  # nullable integers
 
     def shown_on(self, reread: Callable[[], Any]) -> "Faces":
-        """Return a copy of the faces that notebooks show drawn on their image.
+        """Return a copy that notebooks display drawn on its image.
 
         Args:
-            reread: Returns the image, RGB (H, W, 3), or None if it is gone.
+            reread: Returns the image, RGB (H, W, 3), or None if it is no longer available.
         """
         faces = replace(self)
         object.__setattr__(faces, "_reread", reread)
         return faces
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_reread": None}  # a copy holds no image
+        return self.__dict__ | {"_reread": None}  # copies and pickles keep no image
 
     def _repr_html_(self) -> str:
-        """Return the faces drawn on their image, if it can be read again, and a table."""
+        """Return HTML with the faces drawn on their image, if it can be read again, and a table."""
         from .notebook import faces_svg, table_html
 
         try:

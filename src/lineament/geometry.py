@@ -1,14 +1,14 @@
 """Boxes, affines and flips, and the pixel conventions of the package.
 
-- The center of the top-left pixel is (0, 0); x runs right, y runs down. An image of W x
+- The center of the top-left pixel is (0, 0); x points right, y points down. An image of W x
   H pixels covers [-0.5, W - 0.5] x [-0.5, H - 0.5].
-- A box is (x0, y0, x1, y1) in the same coordinates, with real numbers on its outline:
-  width = x1 - x0, without + 1. A face has the tight box of its 68 landmarks.
+- A box is (x0, y0, x1, y1) in the same continuous coordinates: width = x1 - x0, without
+  adding 1. The box of a face is the tight box of its 68 landmarks.
 - Resizing by s maps pixel areas: x' = (x + 0.5) s - 0.5. A heatmap of stride s maps to
   its crop by the same rule.
 - A horizontal flip maps x' = W - 1 - x.
-- An affine is 2x3 float64 and maps column vectors (x, y, 1). Angles are in degrees,
-  clockwise as seen: a face of roll +30 has its chin turned to the left edge.
+- An affine is a 2x3 float64 matrix and maps column vectors (x, y, 1). Angles are in degrees,
+  clockwise as displayed: a face with roll +30 has its chin turned to the left edge.
 """
 
 import math
@@ -20,7 +20,7 @@ from .errors import ShapeError
 
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
-"""RGB, (H, W, 3)."""
+"""RGB image, (H, W, 3)."""
 
 
 def as_points(points: ArrayLike, name: str = "landmarks") -> Array:
@@ -38,10 +38,10 @@ def as_points(points: ArrayLike, name: str = "landmarks") -> Array:
 
 
 def as_boxes(boxes: ArrayLike) -> Array:
-    """Return `boxes` as float64 (F, 4); a box (4,) becomes (1, 4), no box (0, 4).
+    """Return `boxes` as float64 (F, 4); a single box (4,) becomes (1, 4), no boxes (0, 4).
 
     Raises:
-        ShapeError: If the shape differs, a number is not finite, or a box has no area.
+        ShapeError: If the shape is wrong, a number is not finite, or a box has no area.
     """
     try:
         array = np.asarray(boxes, dtype=np.float64)
@@ -68,15 +68,15 @@ def as_boxes(boxes: ArrayLike) -> Array:
 
 
 def landmark_box(landmarks: ArrayLike) -> Array:
-    """Return the tight box (4,) of the finite ones of `landmarks` (N, 2).
+    """Return the tight box (4,) around the finite rows of `landmarks` (N, 2).
 
     Raises:
-        ShapeError: If the shape differs, or no landmark is finite.
+        ShapeError: If the shape is wrong, or no landmark is finite.
     """
     points = as_points(landmarks)
     if len(points):
         box = np.concatenate([points.min(0), points.max(0)])
-        if np.isfinite(box).all():  # a nan or inf in any point would be in it
+        if np.isfinite(box).all():  # any nan or inf among the points would show up here
             return box
     points = points[np.isfinite(points).all(1)]
     if len(points) == 0:
@@ -93,7 +93,7 @@ def box_center(box: ArrayLike) -> Array:
 
 
 def inset_boxes(boxes: Array, insets: tuple[float, float, float, float]) -> Array:
-    """Return `boxes` (F, 4) with each side moved inwards.
+    """Return `boxes` (F, 4) with each side moved inward.
 
     Args:
         boxes: (F, 4), pixels.
@@ -107,7 +107,7 @@ def inset_boxes(boxes: Array, insets: tuple[float, float, float, float]) -> Arra
 
 
 def box_side(box: ArrayLike) -> float:
-    """Return the longer side of `box`, in its pixels: the unit of crop sizes."""
+    """Return the longer side of `box`, in pixels; crop sizes are relative to it."""
     x0, y0, x1, y1 = np.asarray(box, dtype=np.float64)
     return float(max(x1 - x0, y1 - y0))
 
@@ -115,7 +115,7 @@ def box_side(box: ArrayLike) -> float:
 def relative_to_box(landmarks: ArrayLike, box: ArrayLike) -> Array:
     """Return landmarks (N, 2) relative to a box (4,), from 0 to 1 inside it.
 
-    The upper left corner is (0, 0), the lower right one (1, 1).
+    The upper left corner is (0, 0), the lower right corner (1, 1).
 
     Raises:
         ShapeError: If the box has no area.
@@ -156,7 +156,7 @@ def iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
 def similarity(
     scale: float, angle_deg: float, source: ArrayLike, target: ArrayLike
 ) -> Array:
-    """Return the affine that scales, rotates and takes point `source` to `target`."""
+    """Return the affine that scales, rotates and maps the point `source` to `target`."""
     angle = math.radians(angle_deg)
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     x, y = np.asarray(source, dtype=np.float64).tolist()
@@ -174,8 +174,8 @@ def crop_affine(
     Args:
         box: (4,), image pixels.
         size: Side of the crop, pixels.
-        padding: Side of the square in the image, in longer box sides.
-        roll_deg: Roll of the face in the image, degrees; the crop shows it upright.
+        padding: Side of the square in the image as a multiple of the longer box side.
+        roll_deg: Roll of the face in the image, degrees; the face is upright in the crop.
     """
     center_crop = np.array([(size - 1) / 2, (size - 1) / 2])
     scale = size / (padding * box_side(box))
@@ -192,7 +192,7 @@ def invert_affine(affine: ArrayLike) -> Array:
     """Return the inverse (2, 3) of `affine`.
 
     Raises:
-        ShapeError: If `affine` maps the plane to a line or point.
+        ShapeError: If `affine` is singular.
     """
     (a, b, x), (c, d, y) = np.asarray(affine, dtype=np.float64).tolist()
     area = a * d - b * c
@@ -211,18 +211,18 @@ def compose(second: ArrayLike, first: ArrayLike) -> Array:
 
 
 def affine_scale(affine: ArrayLike) -> float:
-    """Return target pixels per source pixel: the square root of the area factor."""
+    """Return target pixels per source pixel: the square root of the determinant's magnitude."""
     (a, b, _), (c, d, _) = np.asarray(affine, dtype=np.float64).tolist()
     return math.sqrt(abs(a * d - b * c))
 
 
 def resize_affine(scale_x: float, scale_y: float) -> Array:
-    """Return the affine (2, 3) of resizing an image: pixel areas map to pixel areas."""
+    """Return the affine (2, 3) for resizing an image, mapping pixel areas to pixel areas."""
     return np.array([[scale_x, 0, (scale_x - 1) / 2], [0, scale_y, (scale_y - 1) / 2]])
 
 
 def flip_affine(width: int) -> Array:
-    """Return the affine (2, 3) of mirroring an image: x' = width - 1 - x."""
+    """Return the affine (2, 3) for mirroring an image: x' = width - 1 - x."""
     return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
 
 
@@ -230,13 +230,13 @@ def fit_roll_deg(source: ArrayLike | None, target: ArrayLike) -> float:
     """Return the roll of `fit_similarity(source, target)`, degrees; 0 without a source.
 
     Args:
-        source: (N, 2), N >= 2, not checked; the mean face of a scheme, if it has one.
-        target: (N, 2), not checked.
+        source: (N, 2), N >= 2, unchecked; the mean face of a scheme, or None.
+        target: (N, 2), unchecked.
     """
     if source is None:
         return 0.0
-    # in complex numbers rotation and scale are the product of the centered sets; to
-    # center one of them is enough
+    # in complex numbers, rotation and scale are the product of the centered point sets; it is
+    # enough to center one of them
     start = np.ascontiguousarray(source, np.float64).view(np.complex128)[:, 0]
     end = np.ascontiguousarray(target, np.float64).view(np.complex128)[:, 0]
     product = np.vdot(start - start.sum() / len(start), end)
@@ -248,11 +248,11 @@ def upright_box(landmarks: ArrayLike, mean: ArrayLike | None) -> tuple[Array, fl
 
     Args:
         landmarks: (N, 2), image pixels.
-        mean: Upright mean face, (N, 2), in any unit; None: landmarks are upright.
+        mean: Upright mean face, (N, 2), in any unit; None: the landmarks count as upright.
 
     Returns:
-        A square (4,) in image pixels with the center and longer side of the tight box
-        at that roll, and the roll.
+        A square (4,) in image pixels with the center and longer side of the tight box at that
+        roll, and the roll.
     """
     roll_deg = fit_roll_deg(mean, landmarks)
     turned = similarity(1.0, -roll_deg, (0, 0), (0, 0))
@@ -263,7 +263,7 @@ def upright_box(landmarks: ArrayLike, mean: ArrayLike | None) -> tuple[Array, fl
 
 
 def fit_similarity(source: ArrayLike, target: ArrayLike) -> Array:
-    """Return the least-squares similarity (2, 3), without mirroring.
+    """Return the least-squares similarity (2, 3) from `source` to `target`, without mirroring.
 
     Args:
         source: (N, 2), N >= 2.
@@ -271,9 +271,9 @@ def fit_similarity(source: ArrayLike, target: ArrayLike) -> Array:
 
     Raises:
         ShapeError: If the numbers of points differ or are below 2, or all source points
-            are one.
+            coincide.
 
-    Source: Umeyama 1991, eq. 40-43; in the plane a division of complex numbers.
+    Source: Umeyama 1991, eq. 40-43; in 2D a division of complex numbers.
     """
     a, b = as_points(source, "source points"), as_points(target, "target points")
     if len(a) != len(b) or len(a) < 2:

@@ -1,4 +1,4 @@
-"""Faces as HTML for notebooks: landmarks drawn on the image as SVG, and a table."""
+"""Faces as HTML for notebooks: an SVG drawing of landmarks on the image, and a table."""
 
 import base64
 import io
@@ -12,9 +12,9 @@ from PIL import Image
 from .geometry import Array, box_side, landmark_box
 
 SHOWN_PX = 640
-"""Longer side of the image as shown; twice that is embedded, for fine screens."""
+"""Longer displayed side of the image; it is embedded at twice this size for high-DPI screens."""
 COLORS = ("#00e5ff", "#ffd500", "#ff4fd8", "#7cff4f", "#ff8a3c")
-"""Colors of faces, in turn."""
+"""Colors of faces, used in rotation."""
 
 
 def faces_svg(
@@ -26,17 +26,17 @@ def faces_svg(
     """Return an SVG drawing of faces on their image.
 
     Args:
-        image: RGB (H, W, 3); None: on gray.
+        image: RGB (H, W, 3); None: gray background.
         size: Width and height of the image.
         faces: Landmarks (N, 2) of each face, pixels of the image.
-        edges: Pairs of landmarks to join by lines.
+        edges: Pairs of landmarks to connect by lines.
     """
     width, height = size
-    shown = min(1.0, SHOWN_PX / max(size))
+    scale = min(1.0, SHOWN_PX / max(size))
     place = f'x="-0.5" y="-0.5" width="{width}" height="{height}"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-0.5 -0.5 {width} {height}" '
-        f'width="{width * shown:.0f}" height="{height * shown:.0f}">',
+        f'width="{width * scale:.0f}" height="{height * scale:.0f}">',
         f'<rect {place} fill="#888"/>',
     ]
     if image is not None:
@@ -65,7 +65,7 @@ def _face(
 
 
 def _jpeg(image: NDArray[np.uint8]) -> str:
-    """Return an image as a data URL."""
+    """Return a JPEG of the image as a data URL."""
     small = Image.fromarray(image)
     small.thumbnail((2 * SHOWN_PX, 2 * SHOWN_PX))
     data = io.BytesIO()

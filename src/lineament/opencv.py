@@ -1,6 +1,6 @@
-"""OpenCV for all other files: `from .opencv import cv2`.
+"""Import of OpenCV for all other modules: `from .opencv import cv2`.
 
-An installation that is absent or broken is one error that says what to type.
+A missing or broken installation raises one error that explains what to install.
 """
 
 import re
@@ -18,11 +18,11 @@ PACKAGES = (
     "opencv-contrib-python",
     "opencv-contrib-python-headless",
 )
-"""Packages that bring the same module cv2; two of them overwrite each other's files."""
+"""Packages that provide the module cv2; if several are installed, they overwrite each other."""
 REQUIRED = "opencv-python-headless"
-"""The one that this package requires."""
+"""The package required by Lineament."""
 USED = ("warpAffine", "resize", "cvtColor", "polylines")
-"""Functions that a sound installation has; an empty folder called cv2 can be imported, too."""
+"""Functions whose presence proves a working installation; even an empty folder imports as cv2."""
 
 
 def __getattr__(name: str) -> Any:
@@ -36,7 +36,7 @@ def load() -> Any:
     """Import OpenCV.
 
     Raises:
-        ExtraError: If it is absent or broken.
+        ExtraError: If it is missing or broken.
     """
     try:
         import cv2
@@ -53,7 +53,7 @@ def _unusable(reason: str) -> ExtraError:
 
 
 def installed_versions() -> dict[str, str]:
-    """Return the versions of the packages of OpenCV that are installed."""
+    """Return the versions of the installed OpenCV packages."""
     found = {}
     for name in PACKAGES:
         try:
@@ -64,22 +64,22 @@ def installed_versions() -> dict[str, str]:
 
 
 def remedy() -> str:
-    """Return what to type so that one package of OpenCV is installed and intact.
+    """Return the commands that leave exactly one intact OpenCV package installed.
 
-    Pip does not know that files of one package were overwritten or deleted with another, so
-    all are removed first. The one without windows is imported on servers, too.
+    pip does not notice that files of one package were overwritten or deleted with another, so all
+    are removed first. The headless package also works on servers.
     """
     installed = installed_versions()
     has_contrib = any("contrib" in name for name in installed)
-    kept = "opencv-contrib-python-headless" if has_contrib else REQUIRED
-    install = f"pip install --no-deps '{kept}{required_versions()}'"
+    package = "opencv-contrib-python-headless" if has_contrib else REQUIRED
+    install = f"pip install --no-deps '{package}{required_versions()}'"
     if not installed:
         return f"type: {install}"
     return f"type: pip uninstall -y {' '.join(installed)} && {install}"
 
 
 def required_versions() -> str:
-    """Return the versions that this package requires, e.g. "<5,>=4.10"; empty if unknown."""
+    """Return the version limits of the required package, e.g. "<5,>=4.10"; empty if unknown."""
     try:
         lines = metadata.requires("lineament") or []
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Landmark schemes by name, those of the package and of users, and conversions between them.
+"""Landmark schemes by name, packaged and user-defined, and conversions between them.
 
 Read from tables/schemes/<name>.toml or a user's file. Left and right are the subject's own.
 """
@@ -49,11 +49,11 @@ NAMES = (
     "muct76",
 )
 HUBS = ("ibug68", "wflw98")
-"""Schemes to convert through when a pair has no rule of its own."""
+"""Intermediate schemes for pairs without a conversion rule of their own."""
 CARRIED = "own_scheme"
-"""Key of models and files of faces for the table of a user's scheme."""
+"""Key for the table of a user-defined scheme in model files and face files."""
 STATUSES = ("missing", "interpolated", "exact")
-"""Worst first: a chain of rules is as good as its worst link."""
+"""Statuses from worst to best: a chain of rules has the status of its worst link."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,16 +61,16 @@ class Conversion:
     """Landmarks converted from one scheme to another."""
 
     points: Array
-    """(M, 2), in the frame of the source landmarks; nan if missing."""
+    """Converted landmarks, (M, 2), in the frame of the source landmarks; nan if missing."""
     status: NDArray[np.str_]
-    """(M,): "exact", the same point by definition; "interpolated", from neighbors;
-    "missing"."""
+    """Status of each point, (M,): "exact", the same point by definition; "interpolated", from
+    neighbors; "missing"."""
     source: str
     """Scheme of the given landmarks."""
     target: str
     """Scheme of `points`."""
     weights: Array
-    """(M, N): weight of each source point in each target point, at least 0."""
+    """Weight of each source point in each target point, (M, N), nonnegative."""
 
     def having(self, status: str) -> NDArray[np.intp]:
         """Return the indices of the target points with this `status`."""
@@ -79,9 +79,9 @@ class Conversion:
     def convert_values(self, values: ArrayLike, missing: float = np.nan) -> Array:
         """Convert one value per landmark, such as scores or sigma.
 
-        An exact point keeps its value. An interpolated point takes the mean of its
-        source points' values, with the weights of their coordinates. For sigma this is
-        an upper bound that excludes the error of the rule itself.
+        An exact point keeps its value. An interpolated point gets the mean of its source
+        points' values, with the same weights as its coordinates. For sigma this is an upper
+        bound that does not include the error of the rule itself.
 
         Args:
             values: (N,), one value per source point.
@@ -100,7 +100,7 @@ class Conversion:
                 f"values have shape {array.shape}; wanted ({count},), one per {self.source} point"
             )
         unknown = np.isnan(array)
-        # a nan must reach only the points it is a source of, and 0 * nan is nan
+        # a nan must only affect points derived from it, but 0 * nan is nan
         result = self.weights @ np.where(unknown, 0.0, array)
         result[(self.weights != 0) @ unknown] = np.nan
         result[self.status == "missing"] = missing
@@ -113,7 +113,7 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
 
 
 class OwnName(str):
-    """The name of a user's scheme; a pickle of it carries the scheme to other processes."""
+    """Name of a user-defined scheme; pickling it transfers the scheme to other processes."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return add_scheme_table, (table_of_scheme(scheme(self)),)
@@ -123,20 +123,20 @@ _own: dict[str, Scheme] = {}
 
 
 def read_scheme(path: Path) -> Scheme:
-    """Read a user's scheme from a TOML file; what it does not state comes from the names.
+    """Read a user-defined scheme from a TOML file; missing properties are inferred from names.
 
     Raises:
-        SchemeError: If the file cannot be read, or a key is wrong.
+        SchemeError: If the file cannot be read, or a key is invalid.
     """
     table = complete_table(read_table(path), str(path))
     return scheme_of_table(table, path.stem, str(path))
 
 
 def add_scheme(own: Scheme) -> str:
-    """Make a user's scheme known by its name in this process, and return the name.
+    """Register a user-defined scheme by name in this process, and return the name.
 
     Raises:
-        SchemeError: If another scheme has that name.
+        SchemeError: If a different scheme has that name.
     """
     known = scheme(own.name) if own.name in NAMES else _own.get(own.name, own)
     if not known.has_meaning_of(own):
@@ -153,20 +153,20 @@ def add_scheme(own: Scheme) -> str:
 
 
 def add_scheme_table(table: Mapping[str, Any]) -> str:
-    """Make the scheme in a table known, as models and files carry it; return its name.
+    """Register the scheme in a table from a model or face file; return its name.
 
     Raises:
-        SchemeError: If the table is wrong, or another scheme has that name.
+        SchemeError: If the table is invalid, or a different scheme has that name.
     """
     place = "the scheme in the file"
     return add_scheme(scheme_of_table(complete_table(table, place), "", place))
 
 
 def stated_scheme(settings: Mapping[str, Any]) -> str:
-    """Return the scheme that a file states; one that the file carries is made known.
+    """Return the scheme named in a file, registering it first if the file contains its table.
 
     Raises:
-        SchemeError: If it is unknown, or another scheme has its name.
+        SchemeError: If it is unknown, or a different scheme has its name.
     """
     table = settings.get(CARRIED)
     return (
@@ -175,28 +175,28 @@ def stated_scheme(settings: Mapping[str, Any]) -> str:
 
 
 def scheme_entries(name: str) -> dict[str, Any]:
-    """Return the entries by which a file states its scheme, and carries it if a user made it."""
+    """Return the entries that store a scheme in a file: its name and, if user-defined, table."""
     table = carried_table(name)
     entries: dict[str, Any] = {"scheme": str(name)}
     return entries if table is None else entries | {CARRIED: table}
 
 
 def carried_table(name: str) -> dict[str, Any] | None:
-    """Return the table that files carry for users of the scheme `name`; None: it is known."""
+    """Return the table to store for the scheme `name`; None for a packaged scheme."""
     return None if name in NAMES else table_of_scheme(scheme(name))
 
 
 def scheme_names() -> tuple[str, ...]:
-    """Return the names of all schemes that are known in this process."""
+    """Return the names of all schemes registered in this process."""
     return (*NAMES, *_own)
 
 
 def check_scheme(name: str) -> str:
-    """Return the name of the scheme `name`, which may be the path of a .toml file.
+    """Return the name of a scheme, given its name or the path of a .toml file.
 
     Raises:
-        SchemeError: If no scheme has this name; the message offers the nearest one.
-        ExtraError: If the scheme of another package cannot be used.
+        SchemeError: If there is no such scheme; the message suggests the nearest name.
+        ExtraError: If the plug-in that provides the scheme cannot be used.
     """
     if str(name).endswith(SUFFIX):
         return add_scheme(read_scheme(Path(name)))
@@ -222,10 +222,10 @@ def _load(name: str) -> Scheme:
 
 
 def scheme(name: str) -> Scheme:
-    """Return the scheme called `name`, or the scheme in the .toml file at this path.
+    """Return the scheme with this name, or the scheme in the .toml file at this path.
 
     Raises:
-        SchemeError: If no scheme has this name, or the file is wrong.
+        SchemeError: If there is no such scheme, or the file is invalid.
     """
     known = check_scheme(name)
     return _load(known) if known in NAMES else _own[known]
@@ -233,7 +233,7 @@ def scheme(name: str) -> Scheme:
 
 @cache
 def _rule(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
-    """Return weights (M, N) of source in target points, and ranks (M,) in STATUSES."""
+    """Return weights (M, N) of source points per target point, and ranks (M,) in STATUSES."""
     count = len(scheme(target))
     if source == target:
         return _frozen(np.eye(count)), np.full(count, 2)
@@ -252,7 +252,7 @@ def _rule(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
 
 
 def _inverse_rule(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
-    """Return the exact points of a user's scheme as points of `target`, else None."""
+    """Return the exact points of a user-defined scheme as points of `target`; None if no rule."""
     table = _own[source].rules.get(target) if source in _own else None
     if table is None:
         return None
@@ -265,7 +265,7 @@ def _inverse_rule(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | 
 
 @cache
 def _path(source: str, target: str) -> tuple[Array, NDArray[np.intp]] | None:
-    """Return the rule of the pair, else the best one through a hub, else None."""
+    """Return the rule for the pair, the best rule through a hub, or None."""
     direct = _rule(source, target)
     if direct is not None:
         return direct
@@ -287,7 +287,7 @@ def convert(points: ArrayLike, source: str, target: str) -> Conversion:
     Args:
         points: Landmarks in `source`, (N, 2), in any frame. Rows may be nan.
         source: Scheme of `points`.
-        target: Scheme wanted.
+        target: Target scheme.
 
     Returns:
         The landmarks in `target`, in the same frame. A point is missing if one of its
@@ -308,9 +308,9 @@ def convert(points: ArrayLike, source: str, target: str) -> Conversion:
         )
     path = _path(source, target)
     if path is None:
-        known = sorted(n for n in scheme_names() if _path(source, n) is not None)
+        targets = sorted(n for n in scheme_names() if _path(source, n) is not None)
         raise SchemeError(
-            f"cannot convert {source} to {target}; {source} converts to {', '.join(known)}"
+            f"cannot convert {source} to {target}; {source} converts to {', '.join(targets)}"
         )
     weights, rank = path
     finite = np.isfinite(array[:, 0]) & np.isfinite(array[:, 1])

@@ -1,4 +1,4 @@
-"""Alignment of faces: a canonical crop by a similarity from landmarks to a template.
+"""Alignment of faces: a canonical crop, by a similarity from landmarks to a template.
 
 Templates are read from tables/templates/<name>.toml or given as named points.
 """
@@ -32,7 +32,7 @@ MAX_SIZE = 8192
 
 @dataclass(frozen=True)
 class Square:
-    """Rule of FFHQ: a square around eyes and mouth, upright with them."""
+    """FFHQ's crop rule: a square around eyes and mouth, upright relative to them."""
 
     eyes: float
     """Minimum of half the side, in distances between the eyes."""
@@ -160,10 +160,10 @@ def _affine(face: Face, template: Template, size: int) -> Array:
         raise InputError(
             "the template has neither points nor a square; give one of them"
         )
-    given = np.array([named_point(face, name) for name in template.points])
-    wanted = np.array(list(template.points.values()))
+    source = np.array([named_point(face, name) for name in template.points])
+    target = np.array(list(template.points.values()))
     scale = size / template.size
-    return fit_similarity(given, apply_affine(resize_affine(scale, scale), wanted))
+    return fit_similarity(source, apply_affine(resize_affine(scale, scale), target))
 
 
 def named_point(face: Face, name: str) -> Array:

@@ -1,6 +1,7 @@
-"""Anonymous faces: outlines with the forehead, blurred, pixelated or filled.
+"""Anonymization: blur, pixelate or fill face outlines that include the forehead.
 
-Errs to cover: outlines are wide, and a video also covers what its neighboring frames show.
+Covers too much rather than too little: outlines are wide, and in a video each region is also
+covered in neighboring frames.
 """
 
 from collections import deque
@@ -18,19 +19,19 @@ from ..schemes import convert
 from .draw import FAR_PX, SHIFT, check_rgb
 
 MARGIN = 0.1
-"""Distance that a region reaches beyond the outline, in sides of the face's box."""
+"""Distance by which a region extends beyond the outline, in sides of the face's box."""
 SIGMAS, MAX_SIGMA = 2.0, 0.25
-"""Uncertainty of the landmarks added to that, in sigma, and its limit in sides of the box."""
+"""Landmark uncertainty added to the margin, in sigma, and its maximum in sides of the box."""
 FOREHEAD = 0.5
-"""Height of the forehead over that from brows to chin: hairline, brows, nose and chin divide a
-face into thirds."""
+"""Height of the forehead relative to that from brows to chin: hairline, brows, nose and chin
+divide a face into thirds."""
 CELLS = 4
-"""Cells per side of the box that are left of a blurred or pixelated face."""
+"""Number of cells per box side that remain of a blurred or pixelated face."""
 GRAY = 128
 HOLD_S = 0.3
-"""Seconds before and after its frame for which a region of a video is covered."""
+"""Time in seconds before and after its frame during which a region of a video is covered."""
 EYES, MOUTH = slice(0, 2), slice(3, 5)
-"""Of the scheme `five`."""
+"""Indices in the scheme `five`."""
 
 
 class Region(NamedTuple):
@@ -39,9 +40,9 @@ class Region(NamedTuple):
     outline: Array
     """(K, 2): convex polygon, pixels of the image."""
     margin_px: float
-    """Distance that the region reaches beyond the outline."""
+    """Distance by which the region extends beyond the outline, pixels."""
     side_px: float
-    """Side of the face's box."""
+    """Side of the face's box, pixels."""
 
 
 Method = Callable[[Image, tuple[int, int]], Image]
@@ -66,7 +67,7 @@ def _fill(pixels: Image, cells: tuple[int, int]) -> Image:
 
 
 METHODS: dict[str, Method] = {"blur": _blur, "pixelate": _pixelate, "fill": _fill}
-"""Makes of the pixels around a region, and their number of cells in x and y, what covers it."""
+"""Method name -> function of the pixels around a region and the number of cells in x and y."""
 
 
 def anonymize_faces(
@@ -89,7 +90,7 @@ def anonymize_faces(
 
 
 def face_regions(faces: Iterable[Face], margin: float = MARGIN) -> list[Region]:
-    """Return the region of each face; it is wider if its landmarks are uncertain.
+    """Return the region of each face; uncertain landmarks make it wider.
 
     Raises:
         InputError: If the margin is negative.
@@ -108,9 +109,9 @@ def face_regions(faces: Iterable[Face], margin: float = MARGIN) -> list[Region]:
 
 
 def face_outline(face: Face) -> Array:
-    """Return the convex outline (K, 2) of a face with its forehead, image pixels.
+    """Return the convex outline (K, 2) of a face including the forehead, image pixels.
 
-    It holds the landmarks and the ellipse of the box, as either may be wrong.
+    It encloses both the landmarks and the ellipse in the box, as either may be wrong.
     """
     angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     sides = (face.box[2:] - face.box[:2]) / 2
@@ -127,7 +128,7 @@ def face_outline(face: Face) -> Array:
 
 
 def _up(face: Face) -> Array:
-    """Return the unit vector (2,) from mouth to eyes; up in the image if these are unknown."""
+    """Return the unit vector (2,) from mouth to eyes; image up if they are unknown."""
     upright = np.array([0.0, -1.0])
     try:
         five = convert(face.landmarks, face.scheme, "five").points
@@ -135,11 +136,11 @@ def _up(face: Face) -> Array:
         return upright
     up = five[EYES].mean(0) - five[MOUTH].mean(0)
     length = float(np.hypot(*up))
-    return up / length if length > 0 else upright  # nan is not above 0
+    return up / length if length > 0 else upright  # also covers nan
 
 
 def cover(image: Image, regions: Iterable[Region], how: str = "blur") -> Image:
-    """Return a copy of `image` with regions covered; how: one of METHODS.
+    """Return a copy of `image` with the regions covered; `how` is one of METHODS.
 
     Raises:
         ImageError: If the image has another type or shape.
@@ -166,7 +167,7 @@ def _cells(length: int, cell_px: float) -> int:
 def covered_pixels(
     regions: Iterable[Region], shape: Sequence[int]
 ) -> NDArray[np.bool_]:
-    """Return the pixels (H, W) that `cover` replaces in an image of this `shape`."""
+    """Return a mask (H, W) of the pixels `cover` replaces in an image of the given shape."""
     covered = np.zeros(tuple(shape[:2]), np.bool_)
     for region in regions:
         rows, columns, inside = _window(region, shape)
@@ -177,7 +178,7 @@ def covered_pixels(
 def _window(
     region: Region, shape: Sequence[int]
 ) -> tuple[slice, slice, NDArray[np.bool_]]:
-    """Return rows and columns around a region, and which pixels of them it covers."""
+    """Return rows and columns around a region, and a mask of the covered pixels in them."""
     reach = region.margin_px + 1
     first = np.floor(region.outline.min(0) - reach).astype(int)
     last = np.ceil(region.outline.max(0) + reach).astype(int) + 1
@@ -201,14 +202,14 @@ def anonymize_frames(
 ) -> Iterator[tuple[float, Image]]:
     """Yield the frames of a video with their faces covered.
 
-    A face that is missed in some frames is covered where its neighbors show it.
+    A face missed in some frames is covered where it is found in neighboring frames.
 
     Args:
-        frames: Seconds, rising, and RGB images.
+        frames: Time in seconds, ascending, and RGB image of each frame.
         find: Finds the faces of an image, e.g. a Predictor.
-        how: See `anonymize_faces`, as margin.
-        margin: See above.
-        hold_s: Seconds before and after its frame for which a region is covered.
+        how: Method, as in `anonymize_faces`.
+        margin: Distance to cover beyond the face, in sides of its box.
+        hold_s: Time in seconds before and after its frame during which a region is covered.
 
     Raises:
         ImageError: If an image has another type or shape.

@@ -1,4 +1,4 @@
-"""Drawing of faces on images, anti-aliased and sub-pixel; writing of images."""
+"""Drawing of faces on images, anti-aliased with sub-pixel accuracy; writing of image files."""
 
 import os
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ FORMATS: dict[str, str] = {
 }
 
 SHIFT = 6  # fractional bits of OpenCV's drawing: 1/64 px
-FAR_PX = 2.0**20  # farther out OpenCV's fixed-point coordinates could overflow
+FAR_PX = 2.0**20  # OpenCV's fixed-point coordinates could overflow beyond this
 RIM_FROM_PX = 2.0  # below this radius the dark rims of dots would cover the face
 CURVE_STEPS = 4  # lines per segment of a smooth contour
 RING = 0.6  # inner over outer radius of an occluded landmark
@@ -97,7 +97,7 @@ def draw_faces(
             _draw_edges(canvas, face, shown & ~face.occluded, _thickness(unit))
         if points:
             _draw_points(canvas, face, shown, max(1.6 * unit, 0.75))
-    for face in faces:  # after every face, so that no neighbor covers a label
+    for face in faces:  # labels last, so that no other face covers them
         if labels and box_side(face.box) >= LABEL_FROM_PX:
             _draw_label(canvas, face, size)
     return canvas
@@ -106,11 +106,11 @@ def draw_faces(
 def draw_trails(
     canvas: Image, trails: Sequence[Sequence[Array]], color: Color = TRAIL_COLOR
 ) -> None:
-    """Draw trails on `canvas`, in place.
+    """Draw motion trails on `canvas`, in place.
 
     Args:
         canvas: RGB uint8 (H, W, 3).
-        trails: Past positions (2,) of each face, the latest last.
+        trails: Past positions (2,) of each face, most recent last.
         color: RGB.
     """
     for trail in trails:
@@ -126,9 +126,9 @@ def check_rgb(image: Image) -> None:
     is_array = isinstance(image, np.ndarray)
     if is_array and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
         return
-    given = f"{image.dtype} {image.shape}" if is_array else type(image).__name__
+    actual = f"{image.dtype} {image.shape}" if is_array else type(image).__name__
     raise ImageError(
-        f"the image is {given}; wanted RGB uint8 (H, W, 3): read it with read_image"
+        f"the image is {actual}; wanted RGB uint8 (H, W, 3): read it with read_image"
     )
 
 
@@ -137,7 +137,7 @@ def _thickness(unit: float) -> int:
 
 
 def _fixed(point: Array) -> tuple[int, int]:
-    """Return `point` (2,) in OpenCV's fixed-point pixels."""
+    """Return `point` (2,) as OpenCV fixed-point coordinates."""
     x, y = np.rint(point * (1 << SHIFT)).astype(int).tolist()
     return x, y
 
@@ -147,7 +147,7 @@ def _near(points: Array) -> NDArray[np.bool_]:
 
 
 def part_colors(of: Scheme) -> list[Color]:
-    """Return the color of each landmark: that of the last part that lists it."""
+    """Return the color of each landmark: that of the last part that contains it."""
     colors = [OTHER_COLOR] * len(of)
     for part, indices in of.parts.items():
         for index in indices:
@@ -158,9 +158,9 @@ def part_colors(of: Scheme) -> list[Color]:
 def _paint(
     canvas: Image, center: Array, outer: float, inner: float, color: Color
 ) -> None:
-    """Fill the ring between two radii, each pixel by its covered fraction.
+    """Fill the ring between two radii, weighting each pixel by its covered fraction.
 
-    OpenCV draws circles of few pixels as diamonds.
+    OpenCV would draw small circles as diamonds.
     """
     height, width = canvas.shape[:2]
     x0, y0 = np.floor(center - outer - 1).astype(int).clip(0, (width, height)).tolist()
@@ -193,10 +193,10 @@ def smooth_contour(points: Array, steps: int = CURVE_STEPS) -> Array:
 
     Args:
         points: (K, 2) with K >= 3, in order; a closed chain ends with its first point.
-        steps: Parts that each segment is divided into.
+        steps: Number of line segments between two points.
 
     Returns:
-        (M, 2) with M = (K - 1) * steps + 1; every `steps`-th point is given.
+        (M, 2) with M = (K - 1) * steps + 1; every `steps`-th point is an input point.
 
     Source: Catmull, Rom 1974, with their tension of one half.
     """
@@ -213,11 +213,11 @@ def smooth_contour(points: Array, steps: int = CURVE_STEPS) -> Array:
 
 
 def _draw_edges(canvas: Image, face: Face, shown: Shown, thickness: int) -> None:
-    of = scheme(face.scheme)
-    colors = part_colors(of)
-    for chain in of.chains:
+    landmark_scheme = scheme(face.scheme)
+    colors = part_colors(landmark_scheme)
+    for chain in landmark_scheme.chains:
         curve, steps = face.landmarks[list(chain)], 1
-        if of.smooth and len(chain) > 2 and _near(curve).all():
+        if landmark_scheme.smooth and len(chain) > 2 and _near(curve).all():
             curve, steps = smooth_contour(curve), CURVE_STEPS
         for number, (a, b) in enumerate(pairwise(chain)):
             if shown[a] and shown[b]:
@@ -257,7 +257,7 @@ def _draw_label(canvas: Image, face: Face, size: float) -> None:
     thickness = max(1, round(height / 12))
     width = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)[0][0]
     pad = 0.35 * height
-    # within the image
+    # keep the label inside the image
     bottom = float(
         np.clip(face.box[1] - 0.5 * height, height + 2 * pad, canvas.shape[0])
     )
@@ -274,7 +274,7 @@ def save_image(path: str | os.PathLike[str], image: Image, quality: int = 95) ->
     """Write an image file atomically and return its path.
 
     Args:
-        path: The file; its suffix decides the format.
+        path: Output file; its suffix determines the format.
         image: RGB uint8 (H, W, 3).
         quality: Quality of JPEG and WebP, 1 to 100.
 
@@ -293,7 +293,7 @@ def save_image(path: str | os.PathLike[str], image: Image, quality: int = 95) ->
     try:
         with atomic_path(target) as temporary:
             PILImage.fromarray(image).save(temporary, format=name, **options)
-    except (OSError, ValueError) as error:  # either, if a format lacks this size
+    except (OSError, ValueError) as error:  # e.g. a size the format lacks
         reason = getattr(error, "strerror", None) or error
         raise ImageError(
             f"{target}: cannot be written ({reason}); choose another path or format"

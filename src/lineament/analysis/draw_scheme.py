@@ -1,4 +1,4 @@
-"""Drawing of a scheme on one face: numbers of the points, and lines between mirrored pairs."""
+"""Drawing of a scheme on a face: numbered points, and lines between mirrored pairs."""
 
 import numpy as np
 
@@ -10,17 +10,17 @@ from .draw import OTHER_COLOR, RIM_COLOR, check_rgb, part_colors
 SIDE = 1000
 """Longer side of the drawing, pixels."""
 MARGIN = 0.25
-"""Image shown around the points, in sides of their box."""
+"""Margin shown around the points, in sides of their box."""
 PAIR_COLOR = (255, 80, 80)
 
 
 def draw_scheme(image: Image, landmarks: Array, of: Scheme) -> Image:
-    """Return an enlarged part of `image` with numbered points, chains and mirrored pairs.
+    """Return an enlarged part of `image` with numbered points, contours and mirrored pairs.
 
     Args:
         image: RGB uint8 (H, W, 3).
-        landmarks: (N, 2) in the scheme, pixels; nan if not annotated.
-        of: The scheme.
+        landmarks: (N, 2), pixels; nan if not annotated.
+        of: Scheme of the landmarks.
 
     Raises:
         ImageError: If the image has another type or shape.

@@ -18,12 +18,12 @@ from ..geometry import Array
 from ..opencv import cv2
 from ..schemes import convert, scheme
 
-# of ibug68: outer corner, upper lid, inner corner, lower lid
+# ibug68 indices: outer corner, upper lid, inner corner, lower lid
 RIGHT_EYE = (36, 37, 38, 39, 40, 41)
 LEFT_EYE = (45, 44, 43, 42, 47, 46)
 INNER_LIPS = (60, 61, 62, 63, 64, 65, 66, 67)
 OUTER_CORNERS = (36, 45)
-NO_DISTORTION = np.zeros(4)  # lens coefficients of OpenCV
+NO_DISTORTION = np.zeros(4)  # lens distortion coefficients for OpenCV
 
 
 class Sides(NamedTuple):
@@ -114,8 +114,10 @@ def head_pose(
         ) from error
     rotation = np.asarray(cv2.Rodrigues(turn)[0], dtype=np.float64)
     translation = shift.reshape(3).astype(np.float64)
-    shown = (places @ rotation.T + translation) @ camera.T
-    distance = np.sqrt((((shown[:, :2] / shown[:, 2:]) - landmarks) ** 2).sum(1).mean())
+    projected = (places @ rotation.T + translation) @ camera.T
+    distance = np.sqrt(
+        (((projected[:, :2] / projected[:, 2:]) - landmarks) ** 2).sum(1).mean()
+    )
     misfit = _ratio(float(distance), interocular_px(face), "the eyes")
     return HeadPose(*rotation_angles(rotation), rotation, translation, misfit)
 
@@ -152,7 +154,7 @@ def _camera(
 
 
 def _landmarks(face: Face, wanted: list[int] | tuple[int, ...]) -> Array:
-    """Return the landmarks of `face` at the indices `wanted` of ibug68."""
+    """Return the landmarks of `face` at the ibug68 indices `wanted`."""
     points = convert(face.landmarks, face.scheme, "ibug68").points[list(wanted)]
     absent = np.flatnonzero(~np.isfinite(points).all(axis=1))
     if len(absent):

@@ -14,11 +14,11 @@ from .draw import part_colors
 
 JPEG_QUALITY = 75
 DARK = 0.4
-"""Factor on the color of a landmark that is likely not visible."""
+"""Brightness factor for landmarks that are probably not visible."""
 
 
 def import_rerun(path: Path) -> Any:
-    """Return the module rerun, to write a recording to `path`.
+    """Import rerun for writing a recording to `path`.
 
     Raises:
         ImageError: If the suffix is not .rrd.
@@ -38,11 +38,11 @@ def import_rerun(path: Path) -> Any:
 class RerunWriter(AtomicWriter):
     """Write an .rrd file: frames, landmarks by track id, and values over time.
 
-    The values are the mean uncertainty and, if it is known, the presence. Landmarks that
-    are likely not visible are dark.
+    The values are the mean uncertainty and, if known, the presence. Landmarks that are probably
+    not visible are drawn darker.
 
     Args:
-        path: The file to write.
+        path: Output file.
 
     Raises:
         ImageError: If the suffix is not .rrd.
@@ -73,7 +73,7 @@ class RerunWriter(AtomicWriter):
             if face.track_id is None:
                 continue
             name = f"video/face_{face.track_id}"
-            # rerun's pixel centers are at ours plus a half
+            # rerun's pixel centers are offset by half a pixel from ours
             radii = np.maximum(face.sigma_px, 0.5)
             shades = np.where(face.occluded, DARK, 1.0)[:, None] * colors
             shades = shades.astype(np.uint8)
@@ -85,13 +85,13 @@ class RerunWriter(AtomicWriter):
         self._shown = present
 
     def close(self) -> None:
-        """Finish the file and give it its final name."""
+        """Finish the file and rename it to its final name."""
         self._stream.flush()
         self._stream.disconnect()
         self._partial.replace(self.path)
 
     def discard(self) -> None:
-        """Stop writing; the partial file is kept if it holds a frame."""
+        """Stop writing; the partial file is kept if it has at least one frame."""
         self._stream.disconnect()
         if not self._frames:
             self._partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""align: writes each face of an image as a crop aligned to a template."""
+"""Command `align`: write each face in an image as a crop aligned to a template."""
 
 import json
 from functools import partial

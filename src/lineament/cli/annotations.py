@@ -1,4 +1,4 @@
-"""annotations read, annotations write: labels of faces from one format to another."""
+"""Commands `annotations read` and `annotations write`: convert face labels between formats."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +21,7 @@ app.add_typer(annotations, name="annotations")
 
 
 class LabelFormat(StrEnum):
-    """Formats that labels can be written in: io/label_formats.py, and .pts files."""
+    """Label formats that can be written, see io/label_formats.py, and .pts files."""
 
     cvat = "cvat"
     cvat_points = "cvat-points"

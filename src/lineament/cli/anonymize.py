@@ -1,4 +1,4 @@
-"""anonymize: covers the faces in images and videos."""
+"""Command `anonymize`: cover the faces in images and videos."""
 
 from enum import StrEnum
 from functools import partial
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from .images import Save
 
 MIN_PRESENCE = 0.1
-"""Minimum presence of a face to be covered; see `python -m bench.anonymize`."""
+"""Minimum presence of a face to cover; see `python -m bench.anonymize`."""
 MIN_FACE = "8px"
 """Smallest face to search for."""
 MARGIN, HOLD_S = 0.1, 0.3
 
 
 class How(StrEnum):
-    """Ways to cover a face."""
+    """Methods of covering a face."""
 
     blur = "blur"
     pixelate = "pixelate"

@@ -1,4 +1,4 @@
-"""The application that every command registers with: errors become one line and an exit code."""
+"""The application that all commands register with; errors become one line and an exit code."""
 
 import os
 import sys
@@ -51,7 +51,7 @@ LISTED = (
         "version",
     ),
 )
-"""The commands in the order of --help."""
+"""Commands in the order of --help."""
 HINTS = {
     "predict": "detect",
     "infer": "detect",
@@ -61,7 +61,7 @@ HINTS = {
     "anonymise": "anonymize",
     "blur": "anonymize",
 }
-"""Commands of other packages, and their names in this one."""
+"""Commands of other tools, and their names in this one."""
 ABOUT = "Find facial landmarks in images and video; train, evaluate and export landmark models."
 
 
@@ -69,11 +69,11 @@ class Commands(TyperGroup):
     """Exit codes: 1 for an error or failed inputs, 2 for wrong usage, 130 when interrupted."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Return the names of the commands, the most used first."""
+        """Return the names of the commands, most used first."""
         return sorted(super().list_commands(ctx), key=LISTED.index)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the command that `args` begin with; raise an error with a hint if unknown."""
+        """Return the command at the start of `args`; raise an error with a hint if unknown."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             hint = did_you_mean(name, self.list_commands(ctx))
@@ -83,7 +83,7 @@ class Commands(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that `ctx` names."""
+        """Run the command selected by `ctx`."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -93,7 +93,7 @@ class Commands(TyperGroup):
         except KeyboardInterrupt as stop:
             raise typer.Exit(130) from stop
         except BrokenPipeError as closed:
-            # the reader has all it wanted; the rest of the buffer must not fail at exit
+            # the reader of the pipe has stopped reading; flushing the buffer at exit must not fail
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from closed
         except OSError as error:
@@ -154,7 +154,7 @@ def show(text: str) -> None:
 
 
 def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print left-aligned columns under `head`; no head line if all its cells are empty."""
+    """Print left-aligned columns under `head`; the header is omitted if all its cells are empty."""
     lines = [head, *rows] if any(head) else rows
     padded = [[*row, *[""] * (len(head) - len(row))] for row in lines]
     widths = [max(map(len, column)) for column in zip(*padded, strict=True)]
@@ -164,12 +164,12 @@ def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def note(text: str) -> None:
-    """Print `text` to standard error, apart from the results."""
+    """Print `text` to standard error, separate from the results."""
     typer.echo(text, err=True)
 
 
 def report_failures(failures: "Sequence[FailedInput]", total: int) -> None:
-    """Print each of the failures among `total` inputs; exit with code 1 if there is any."""
+    """Print the failures among `total` inputs; exit with code 1 if there are any."""
     for failure in failures:
         named = failure.path in failure.reason
         complain(failure.reason if named else f"{failure.path}: {failure.reason}")
@@ -180,13 +180,13 @@ def report_failures(failures: "Sequence[FailedInput]", total: int) -> None:
 
 
 def need_package(package: str, extra: str) -> None:
-    """Raise ExtraError, before any work, if `package` of `lineament[extra]` is not installed."""
+    """Raise ExtraError early if `package` from `lineament[extra]` is not installed."""
     if find_spec(package) is None:
         raise missing_extra(package, extra)
 
 
 def need_torch() -> None:
-    """Raise ExtraError, before any work, if torch is not installed."""
+    """Raise ExtraError early if torch is not installed."""
     need_package("torch", "train")
 
 
@@ -194,13 +194,13 @@ def need_torch() -> None:
 def progress_bar(
     label: str, total: int | None, done: int = 0, speed: bool = False
 ) -> Iterator[Callable[..., None]]:
-    """Yield a function that moves a bar: step() counts one, step(done, total) sets the state.
+    """Yield a function that advances a bar: step() counts one, step(done, total) sets the state.
 
-    The bar is drawn on standard error, on a terminal only, and not for a single item.
+    The bar is shown on standard error, only on a terminal, and not for a single item.
 
     Args:
-        total: Number of items; None if not known yet.
-        done: Number of items done before.
+        total: Number of items; None if unknown.
+        done: Number of items already done.
         speed: Whether to show items per second.
     """
     from rich.console import Console
@@ -238,7 +238,7 @@ def progress_bar(
 
 
 def _speed_column() -> Any:
-    """Return a column of items per second."""
+    """Return a progress column with items per second."""
     from rich.progress import ProgressColumn, Task
     from rich.text import Text
 
@@ -253,8 +253,8 @@ def main() -> None:
     """Run the `lineament` command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # a name may hold what the stream cannot encode; lines end alike on every system
+            # a file name may not be encodable; line endings must be the same on every system
             stream.reconfigure(errors="backslashreplace", newline="\n")
-    # commands read images themselves, as RGB
+    # commands always read images as RGB, so this warning would be wrong
     warnings.filterwarnings("ignore", message="the faces in an array are blue")
     app()

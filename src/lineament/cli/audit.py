@@ -1,4 +1,4 @@
-"""audit: finds the faults of a data set."""
+"""Command `audit`: find errors in a data set."""
 
 import json
 from pathlib import Path
@@ -83,7 +83,7 @@ def audit(
 
     named = check_scheme(scheme) if scheme else ""
     own = OwnData(named, "", category, pictures, group, note=note)
-    # a folder of .pts files is read file by file, so that one broken file does not hide the rest
+    # .pts files are read one at a time, so that a broken file does not hide the others
     by_file = reader is None or (reader == "folder" and part == "all")
     source: Path | list[Sample] = (
         folder if by_file else read_data(str(reader), folder, part, own)

@@ -1,4 +1,4 @@
-"""bulk: faces of millions of images, by processes or a cluster; its status."""
+"""Commands `bulk run` and `bulk status`: find faces in millions of images."""
 
 import json
 from dataclasses import asdict
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..serving.bulk.parts import PartWorker
 
 CROPS_AT_ONCE = 2
-"""Crops per call of a model: on one thread more are not faster, and take memory."""
+"""Crops per model call: on one thread, more are not faster and need more memory."""
 
 
 Inputs = Annotated[
@@ -68,7 +68,7 @@ class BulkCommands(TyperGroup):
     """Treat `bulk INPUT...` as `bulk run INPUT...`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Name the command that is left out."""
+        """Insert the default command if none is named."""
         if args and args[0] not in {*self.commands, "--help"}:
             args = ["run", *args]
         return list(super().parse_args(ctx, args))
@@ -130,7 +130,7 @@ def run_bulk(
 
 
 def _limit_memory(predictor: "Predictor") -> None:
-    """Let an ONNX model run on few crops at once."""
+    """Make an ONNX model run on only a few crops at once."""
     from ..inference.onnx_model import Model
 
     if isinstance(predictor.model, Model):
@@ -138,7 +138,7 @@ def _limit_memory(predictor: "Predictor") -> None:
 
 
 def _run(worker: "PartWorker", workers: int, address: str | None) -> None:
-    """Do the missing parts, and report; exit with code 1 if one failed."""
+    """Process the missing parts and report; exit with code 1 if one failed."""
     from ..serving.bulk.folder import OutputFolder
     from ..serving.bulk.job import read_status, run_missing
 

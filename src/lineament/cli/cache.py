@@ -1,4 +1,4 @@
-"""cache: lists and removes the crops that trainings keep on disk."""
+"""Command `cache`: list and remove the crops that training keeps on disk."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -51,12 +51,12 @@ def cache(
 
 
 def _show_sums(files: "Sequence[CacheFile]", where: str) -> None:
-    """Print number, size and age of the files of each kind."""
+    """Print number, size and age of the files, by kind."""
     rows = []
     for kind in dict.fromkeys(file.kind for file in files):
-        own = [file for file in files if file.kind == kind]
-        oldest = max(file.age_days for file in own)
-        rows.append([kind, str(len(own)), _megabytes(own), f"{oldest:.0f}"])
+        same_kind = [file for file in files if file.kind == kind]
+        oldest = max(file.age_days for file in same_kind)
+        rows.append([kind, str(len(same_kind)), _megabytes(same_kind), f"{oldest:.0f}"])
     if rows:
         show_table(["kind", "files", "MB", "days old"], rows)
     show(f"{len(files)} files, {_megabytes(files)} MB, {where}")

@@ -1,4 +1,4 @@
-"""candidates: collects false detections in photos without a face, to train on."""
+"""Command `candidates`: collect false positives in photos without a face, to train on."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""compare: shows reports of one protocol side by side."""
+"""Command `compare`: show reports under one protocol side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,7 +47,7 @@ def compare(
 
 
 def _names(paths: Sequence[Path], reports: "Sequence[Report]") -> list[str]:
-    """Return the models' names if they differ, else the paths of the reports."""
+    """Return the names of the models if they differ, otherwise the paths of the reports."""
     models = [report.model for report in reports]
     if all(models) and len(set(models)) == len(models):
         return models

@@ -1,4 +1,4 @@
-"""detect: finds faces and their landmarks in images; prints them or writes a folder."""
+"""Command `detect`: find faces and landmarks in images; print them or write a folder."""
 
 import csv
 import io
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """Formats in which faces are printed or written."""
+    """Formats for printing or writing faces."""
 
     json = "json"
     csv = "csv"
@@ -128,12 +128,12 @@ def detect(
     images, failures = find_inputs(paths, out)
     total = len(images) + len(failures)
     if images:
-        known = known_boxes(boxes, images)
+        image_boxes = known_boxes(boxes, images)
         threads = 0 if workers == 1 else 1
         predictor = make_predictor(
             model, scheme, detector, flip, min_face, min_presence, device, threads
         )
-        predict = _image_predictor(predictor, known, workers)
+        predict = _image_predictor(predictor, image_boxes, workers)
         if out is None:
             printed = (images, predictor.scheme, format, empty_rows)
             failures += _print_results(predict, *printed)
@@ -143,7 +143,7 @@ def detect(
             )
             settings |= face_limits(min_face, min_presence) | device_option(device)
             settings |= {} if occluded else {"occluded": False}
-            folder = ResultFolder(out, settings, overwrite, images, known)
+            folder = ResultFolder(out, settings, overwrite, images, image_boxes)
             chosen = (folder, format, draw, empty_rows)
             scheme = predictor.scheme
             failures += _write_results(predict, images, scheme, *chosen)
@@ -153,7 +153,7 @@ def detect(
 def _image_predictor(
     predictor: "Predictor", boxes: Any, workers: int
 ) -> "PredictImages":
-    """Return a function that yields the faces of images, by a number of processes."""
+    """Return a function that yields the faces in images, using one or more processes."""
     from ..inference.onnx_model import usable_cores
     from ..io.input_images import predict_images
     from ..serving.bulk.ordered import predict_in_processes
@@ -167,7 +167,7 @@ def _image_predictor(
 def _check_format(
     out: Path | None, format: Format, draw: bool, occluded: bool, empty_rows: bool
 ) -> None:
-    """Raise BadParameter if options do not fit together, ExtraError if a package is absent."""
+    """Raise BadParameter if options conflict, ExtraError if a required package is missing."""
     if empty_rows and format not in (Format.csv, Format.parquet):
         raise typer.BadParameter("--empty-rows needs --format csv or parquet")
     if not occluded and not draw:
@@ -199,7 +199,7 @@ def _print_results(
     failures, rows = [], []
     if format is Format.csv:
         show(_csv_line(csv_columns(scheme)))
-    # on one terminal a bar would run through the results
+    # on the same terminal, a progress bar would mix with the results
     with progress_bar("images", 0 if sys.stdout.isatty() else len(images)) as step:
         for image, _, faces in predict(images):
             step()
@@ -217,7 +217,7 @@ def _print_results(
 def _print_faces(
     image: "InputImage", faces: "Faces", format: Format, empty_rows: bool
 ) -> None:
-    """Print the faces of one image as a line of JSON, or a line of CSV per face."""
+    """Print the faces in an image as a line of JSON, or as a line of CSV per face."""
     from ..io.result_folder import DECIMALS, to_record
     from ..io.tables import csv_rows
 
@@ -280,7 +280,7 @@ def _write_results(
             try:
                 if isinstance(faces, InputError):
                     raise faces
-                if draw and pixels is None:  # other processes read it
+                if draw and pixels is None:  # the image was read in another process
                     pixels = read_image(image.path)
                 _write_result(folder, image, pixels if draw else None, faces)
             except (InputError, OSError) as error:
@@ -298,7 +298,7 @@ def _write_results(
 def _write_result(
     folder: "ResultFolder", image: "InputImage", pixels: Any, faces: "Faces"
 ) -> None:
-    """Write the record of one image and, if `pixels` are given, their drawing before it."""
+    """Write the drawing if `pixels` are given, then the record of the image."""
     from ..analysis.draw import draw_faces, save_image
 
     if pixels is not None:

@@ -1,4 +1,4 @@
-"""doctor: checks this installation."""
+"""Command `doctor`: check this installation."""
 
 import json
 from dataclasses import asdict
@@ -38,7 +38,7 @@ def doctor(
         for (
             advice,
             names,
-        ) in advised.items():  # one line per extra, however many packages it lacks
+        ) in advised.items():  # one line per extra, not per package
             note(
                 f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {advice}"
             )

@@ -1,4 +1,4 @@
-"""draw: draws faces and their landmarks on copies of images."""
+"""Command `draw`: draw faces and landmarks on copies of images."""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""evaluate: measures a model under a fixed protocol."""
+"""Command `evaluate`: evaluate a model under a fixed protocol."""
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class BoxSource(StrEnum):
-    """Sources of the boxes that a model is given."""
+    """Sources of the boxes given to the model."""
 
     truth = "truth"
     detected = "detected"
@@ -92,7 +92,7 @@ def evaluate(
         raise typer.BadParameter(
             "--perturb changes the boxes of single images; omit --boxes tracked"
         )
-    # which also makes the scheme known that a model of a user's points carries
+    # loading a model also registers the user's scheme stored in it
     predict: Any = make_predictor(*chosen)
     if protocol in DETECTION_PROTOCOLS:
         evaluate_detection(protocol, predict, model, data, format is Printed.json)
@@ -148,7 +148,7 @@ def _described(
     smooth: Smooth,
     limits: dict[str, Any],
 ) -> str:
-    """Return what the report calls the model, with the options that change its results."""
+    """Return the model's name in the report, with the options that affect its results."""
     text = f"{model} with flip" if flip else model
     if boxes is BoxSource.tracked:
         text += f", smooth {smooth.value}"

@@ -1,4 +1,4 @@
-"""`lineament evaluate` under a protocol of face detection: recall, false positives and roll."""
+"""Evaluation of face detection in `lineament evaluate`: recall, false positives and roll."""
 
 import json
 from functools import partial
@@ -28,10 +28,10 @@ HEAD = (
 def evaluate_detection(
     protocol: str, predictor: "Predictor", model: str, data: Path | None, as_json: bool
 ) -> None:
-    """Print the results of the predictor's detector, alone and with its landmark model.
+    """Print the results of the predictor's detector, with and without its landmark model.
 
-    The model drops detections of low presence, or else of low landmark scores, as
-    `lineament detect` does.
+    The model rejects detections with low presence or, if unknown, low landmark scores, as in
+    `lineament detect`.
     """
     from ..data.sample import data_root
     from ..evaluation.detection import (

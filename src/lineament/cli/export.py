@@ -1,4 +1,4 @@
-"""export: writes a trained model as a file for use, with its card."""
+"""Command `export`: write a trained model as a deployable file with a model card."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +11,7 @@ from .options import Cache, Data
 
 
 class Target(StrEnum):
-    """Formats in which a model is written."""
+    """Formats for exporting a model."""
 
     onnx = "onnx"
     web = "web"
@@ -134,7 +134,7 @@ def _export_web(
     cache: Path | None,
     scheme: str,
 ) -> None:
-    """Write a checkpoint or an int8 file for browsers."""
+    """Export a checkpoint or an int8 file for browsers."""
     if given.suffix in ("", ".onnx"):
         from ..export.web import export_web_file
         from ..inference.model_files import find_model
@@ -155,14 +155,14 @@ def _export_web(
 
 
 def _show_written(path: Path, card: dict[str, Any]) -> None:
-    """Print the size of a written file and how far it is from the trained model."""
+    """Print the size of the exported file and its deviation from the trained model."""
     gate = [f"{key} {value}" for key, value in card.get("gate", {}).items()]
-    stated = [str(path), f"{card['bytes'] / 1e6:.1f} MB", card["precision"], *gate]
-    show("  ".join(stated))
+    cells = [str(path), f"{card['bytes'] / 1e6:.1f} MB", card["precision"], *gate]
+    show("  ".join(cells))
 
 
 def _show_data(given: Path, data: Path, cache: Path) -> None:
-    """Print how many validation faces a checkpoint or recipe has."""
+    """Print the number of validation faces for a checkpoint or recipe."""
     from ..export.check_data import check_data
     from ..recipe.file import read_recipe
     from ..training.run_files import recipe_of

@@ -1,4 +1,4 @@
-"""Run a command's work on each image and its faces; shared by draw and align."""
+"""Loop over images and their faces, shared by the commands `draw` and `align`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,11 +29,11 @@ def each_image(
     out: Path,
     single_file: bool,
 ) -> None:
-    """Call `each` with every image, its faces and a saving function; report failures.
+    """Call `each` with every image, its faces and a function to save with; report failures.
 
     Args:
-        predictor: Makes the predictor; called if there is an image.
-        single_file: Whether `out` names one file, not a folder.
+        predictor: Creates the predictor; called if there is at least one image.
+        single_file: Whether `out` is a file instead of a folder.
     """
     from ..errors import InputError
     from ..io.input_images import FailedInput, find_inputs, predict_images
@@ -44,17 +44,17 @@ def each_image(
         raise typer.BadParameter(
             f"--out {out} is one file for {total} images; give a folder"
         )
-    known = known_boxes(boxes, images)
+    image_boxes = known_boxes(boxes, images)
     predict = predictor() if images else None
     save = _saver({image.path.resolve() for image in images})
     with progress_bar("images", len(images)) as step:
         for image, pixels, faces in (
-            predict_images(predict, images, known) if predict else ()
+            predict_images(predict, images, image_boxes) if predict else ()
         ):
             try:
                 if isinstance(faces, InputError):
                     raise faces
-                assert pixels is not None  # only an error comes without them
+                assert pixels is not None  # missing only with an error
                 each(image, pixels, faces, save)
             except (InputError, OSError) as error:
                 failures.append(FailedInput(str(image.path), str(error)))
@@ -63,7 +63,7 @@ def each_image(
 
 
 def _saver(inputs: set[Path]) -> "Save":
-    """Return a function that saves an image and refuses to overwrite one of `inputs`."""
+    """Return a function that saves an image but refuses to overwrite any of `inputs`."""
     from ..analysis.draw import save_image
     from ..errors import DataError
 

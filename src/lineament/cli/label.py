@@ -1,4 +1,4 @@
-"""label: writes pseudo-labels of unlabeled images and videos, to train on."""
+"""Command `label`: write pseudo-labels for unlabeled images and videos, to train on."""
 
 from pathlib import Path
 from typing import Annotated

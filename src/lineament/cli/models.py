@@ -1,4 +1,4 @@
-"""models: lists the models that come with the package, and measures their size and speed."""
+"""Command `models`: list the packaged models, with their size and speed."""
 
 import json
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ HEAD = (
     *("300W common NME %", "license"),
 )
 ERROR = "300w-common, truth boxes"
-"""Figure of a card shown in the list."""
+"""Result on the model card that is shown in the list."""
 SIZE_HEAD = ("M parameters", "G multiply-adds", "GFLOPs (2 x)")
 
 
@@ -35,13 +35,13 @@ def models(
     """List the models that come with the package."""
     from ..inference.model_files import list_models
 
-    listed = list_models()
+    cards_found = list_models()
     if profile:
-        _show_profile(listed)
+        _show_profile(cards_found)
     elif cards:
-        show(json.dumps(listed, indent=1, allow_nan=False))
-    elif listed:
-        show_table(HEAD, [_model_row(card) for card in listed])
+        show(json.dumps(cards_found, indent=1, allow_nan=False))
+    elif cards_found:
+        show_table(HEAD, [_model_row(card) for card in cards_found])
         note(
             "full cards, with data, license, limits and figures: lineament models "
             "--json"
@@ -89,7 +89,7 @@ def _model_row(card: dict[str, Any]) -> list[str]:
     error = card.get("figures", {}).get(ERROR)
     percent = f"{100 * error['nme']:.2f}" if error else "-"
     licence = str(card.get("licence", "-")).partition(":")[0]
-    stated = [card.get(key) for key in ("size", "precision")]
-    row = [card.get("name"), card.get("kind"), points, *stated]
+    values = [card.get(key) for key in ("size", "precision")]
+    row = [card.get("name"), card.get("kind"), points, *values]
     cells = ["-" if cell is None else str(cell) for cell in row]
     return [*cells, size, percent, licence]

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the objects that their values choose."""
+"""Options shared by several commands, and the objects created from them."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Smooth(StrEnum):
-    """Filters over time."""
+    """Temporal filters."""
 
     one_euro = "one-euro"
     kalman = "kalman"
@@ -22,12 +22,12 @@ class Smooth(StrEnum):
 
     @property
     def filter(self) -> str | None:
-        """The value that Tracker takes."""
+        """Return the value for Tracker."""
         return None if self is Smooth.none else self.value
 
 
 class Printed(StrEnum):
-    """Formats in which a report is printed."""
+    """Formats for printing a report."""
 
     table = "table"
     json = "json"
@@ -196,7 +196,7 @@ def make_predictor(
     device: str = "cpu",
     threads: int = 0,
 ) -> "Predictor":
-    """Return the predictor that the options choose."""
+    """Create the predictor selected by the options."""
     from ..inference.predictor import Predictor
 
     chosen = detector_options(detector, min_face) | presence_limits(min_presence)
@@ -205,33 +205,33 @@ def make_predictor(
 
 
 def device_option(device: str) -> dict[str, Any]:
-    """Return --device as an option of Predictor; empty for the default."""
+    """Return --device as keyword argument for Predictor; empty for the default."""
     return {} if device == "cpu" else {"device": device}
 
 
 def presence_limits(min_presence: float | None) -> dict[str, Any]:
-    """Return --min-presence as an option of Predictor; empty for the default."""
+    """Return --min-presence as keyword argument for Predictor; empty for the default."""
     return {} if min_presence is None else {"min_presence": min_presence}
 
 
 def face_limits(min_face: str | None, min_presence: float | None) -> dict[str, Any]:
-    """Return the options that decide which faces are found, without defaults."""
+    """Return the options that determine which faces are found, without default values."""
     limits = presence_limits(min_presence)
     return limits if min_face is None else limits | {"min_face": min_face}
 
 
 def detector_options(detector: str, min_face: str | None) -> dict[str, Any]:
-    """Return the options of Predictor for --detector and --min-face."""
+    """Return the keyword arguments of Predictor for --detector and --min-face."""
     if detector == "default":
         return {"detector": "default", "min_face": min_face}
     return {"detector": named_detector(detector, min_face)}
 
 
 def named_detector(name: str, min_face: str | None = None) -> Any:
-    """Return what Predictor takes for the detector called `name`.
+    """Return the `detector` argument of Predictor for a detector name.
 
     Raises:
-        BadParameter: If no detector has that name, or it takes no `min_face`.
+        BadParameter: If there is no such detector, or it does not support `min_face`.
     """
     if name == "default":
         return "default"
@@ -263,7 +263,7 @@ def named_detector(name: str, min_face: str | None = None) -> Any:
 
 
 def with_digest(name: str) -> str:
-    """Return a model's name or path with the digest of its file, which may change."""
+    """Return a model's name or path with the digest of its file, because files can change."""
     from ..inference.foreign_model import content_of
     from ..inference.model_files import weights_folder
     from ..plugins.entry_points import MODELS, plugin_file
@@ -278,7 +278,7 @@ def with_digest(name: str) -> str:
 def prediction_settings(
     model: str, scheme: str, detector: str, flip: bool, given_boxes: bool
 ) -> dict[str, Any]:
-    """Return everything that the results depend on, except the images."""
+    """Return everything that results depend on, except the images."""
     settings: dict[str, Any] = {
         "model": with_digest(model),
         "scheme": scheme,
@@ -296,7 +296,7 @@ def prediction_settings(
 def known_boxes(
     boxes: list[str] | None, images: "Sequence[InputImage]"
 ) -> dict[str, Any] | None:
-    """Return the boxes of --boxes per image, or None without that option."""
+    """Return the boxes per image from --boxes, or None without this option."""
     from ..io.input_images import read_boxes
 
     if not boxes:

@@ -1,4 +1,4 @@
-"""page: writes a web page that finds faces in the browser."""
+"""Command `page`: write a web page that finds faces in the browser."""
 
 from pathlib import Path
 from typing import Annotated

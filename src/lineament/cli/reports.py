@@ -1,4 +1,4 @@
-"""Printing and writing of evaluation reports; shared by evaluate, score and compare."""
+"""Print and write evaluation reports; shared by evaluate, score and compare."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 
 def need_plots(wanted: Path | None) -> None:
-    """Raise ExtraError, before any work, if a plot is wanted and matplotlib is not installed."""
+    """Raise ExtraError early if a plot is requested and matplotlib is not installed."""
     if wanted is not None:
         need_package("matplotlib", "report")
 
 
 def missing_list(folder: Path | None) -> Path | None:
-    """Return the file that lists missing faces, in the folder of the report."""
+    """Return the path of the list of missing faces, in the report folder."""
     return folder and folder / "missing.txt"
 
 
 def show_report(report: "Report", format: Printed, folder: Path | None) -> None:
-    """Print `report`, and write it with its plots to `folder` if one is given."""
+    """Print `report`, and write it with plots to `folder` unless it is None."""
     from ..evaluation.report import format_report, write_report
 
     if folder is not None:

@@ -1,4 +1,4 @@
-"""review: a page on which people correct landmarks; review stats: figures of their work."""
+"""Commands `review faces` (web page for correcting landmarks) and `review stats`."""
 
 import getpass
 import json
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
     from ..serving.review.queue import QueuedFace
 
 DEFAULT = "faces"
-"""The command that `lineament review` runs if none is named."""
+"""Command that `lineament review` runs by default."""
 
 
 class ReviewCommands(TyperGroup):
     """Treat `review PATH` as `review faces PATH`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Insert the default command if the first argument names none."""
+        """Insert the default command if the first argument is not a command."""
         if args and args[0] not in (*self.commands, "--help"):
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
@@ -164,7 +164,7 @@ def _queue(
     labels: dict[str, Any],
     search: dict[str, Any],
 ) -> "list[QueuedFace]":
-    """Return the faces in their order: those kept in `out` if all settings are equal, else new."""
+    """Return the queue stored in `out` if its settings match, otherwise create a new one."""
     from ..schemes import check_scheme
     from ..serving.review.order import parse_order
     from ..serving.review.queue import make_queue, read_queue, write_queue
@@ -220,8 +220,8 @@ def _candidates(
             labels["category"],
             Path(folder) if folder else None,
         )
-        of = samples[0].scheme if samples else ""
-        opinions = _opinions(rule, second, model, of, annotated=True)
+        scheme_name = samples[0].scheme if samples else ""
+        opinions = _opinions(rule, second, model, scheme_name, annotated=True)
         with progress_bar("faces", len(samples)) as step:
             return list(candidates_of_samples(samples, opinions, step))
     if len(paths) == 1 and is_result_folder(Path(paths[0])):
@@ -251,7 +251,7 @@ def _candidates(
 def _opinions(
     rule: str, second: str, model: str, scheme: str, annotated: bool = False
 ) -> "Opinions":
-    """Return the models that an order needs, and for labels one to compare them with, if it can."""
+    """Return the models for an order and, for labels, a model to compare them with if possible."""
     from ..errors import SchemeError
     from ..inference.predictor import Predictor
     from ..serving.review.collect import Opinions
@@ -310,7 +310,7 @@ def stats(
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    """Return values whose nan are None, as JSON has none."""
+    """Return the values with nan replaced by None, because JSON has no nan."""
     return {key: None if value != value else value for key, value in values.items()}
 
 

@@ -1,4 +1,4 @@
-"""scheme: writes a landmark scheme for the points of a COCO file."""
+"""Command `scheme`: write a landmark scheme from the keypoints of a COCO file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,7 +66,7 @@ def scheme(
 def _write(
     file: Path, out: Path, category: str, pictures: Path | None, model: str
 ) -> None:
-    """Write and print the scheme of `file`, and draw it if there are images."""
+    """Write and print the scheme of `file`, and draw it if its images are available."""
     from ..atomic import atomic_path
     from ..data.readers.coco_scheme import scheme_of_coco
     from ..data.readers.own_data import OwnData
@@ -94,20 +94,20 @@ def _write(
 
 
 def _read_faces(file: Path, own: "OwnData") -> "list[Sample]":
-    """Return the faces of a COCO file whose image is there."""
+    """Return the faces in a COCO file whose image exists."""
     from ..data.readers.coco import read_coco
     from ..errors import DataError
 
     try:
         return [face for face in read_coco(file, own) if face.image.is_file()]
     except DataError as error:
-        # a file of categories alone states a scheme, too
+        # a file with only categories is enough for a scheme
         note(str(error))
         return []
 
 
 def _show(made: "Scheme") -> None:
-    """Print each point with its partner and part, and the norms."""
+    """Print each point with its mirror partner and part, and the norms."""
     parts: dict[int, str] = {}
     for part, points in made.parts.items():
         parts |= dict.fromkeys(points, part)

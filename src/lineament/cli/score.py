@@ -1,4 +1,4 @@
-"""score: measures the predictions of another system under a fixed protocol."""
+"""Command `score`: score another system's predictions under a fixed protocol."""
 
 from pathlib import Path
 from typing import Annotated

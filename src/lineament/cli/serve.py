@@ -1,4 +1,4 @@
-"""serve: answers requests over HTTP and WebSocket."""
+"""Command `serve`: serve requests over HTTP and WebSocket."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ from .app import app, need_package, note
 
 EVERYWHERE = ("0.0.0.0", "::")
 GPU_BATCH = 16
-"""Images that share a call of the model on a GPU."""
+"""Maximum number of images per model call on a GPU."""
 
 
 Host = Annotated[
@@ -137,7 +137,7 @@ def serve(
 
 
 def _log_to_stderr() -> None:
-    """Print a line per request, without image, name or address."""
+    """Log one line per request, without image, name or address."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log = logging.getLogger("lineament.serve")

@@ -1,4 +1,4 @@
-"""stability: measures the jitter and lag of landmarks in videos."""
+"""Command `stability`: measure the jitter and lag of landmarks in videos."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..tracking.tracker import Tracker
 
     Measured = tuple[str, Tracks, Tracks | None]
-    """Name, tracks, and the unfiltered tracks if there are any."""
+    """Name, tracks, and the unfiltered tracks or None."""
 
 HEAD = ("track", "face", "frames", "gaps", "still frames", "jitter %", "lag frames")
 COUNTS_HEAD = ("track", "true faces", "id switches", "misses", "false positives")
@@ -130,7 +130,7 @@ def _show_id_errors(measured: "list[Measured]", truth: Path) -> None:
 
 
 def _check(paths: list[Path], reference: Path | None, truth: Path | None) -> None:
-    """Raise BadParameter for files that do not fit together or lack frames."""
+    """Raise BadParameter if files do not match or contain too few frames."""
     if (reference or truth) and len(paths) != 1:
         raise typer.BadParameter(
             "--reference and --truth need exactly one file of tracks or one video"
@@ -150,7 +150,7 @@ def _check(paths: list[Path], reference: Path | None, truth: Path | None) -> Non
 
 
 def _is_tracks(path: Path) -> bool:
-    """Return whether `path` holds tracks, complete or partial."""
+    """Return True if `path` is a track file, complete or partial."""
     return path.name.endswith((".jsonl", ".jsonl.part"))
 
 
@@ -161,7 +161,7 @@ def _number(value: float, digits: int) -> str:
 def _track(
     path: Path, tracker: "Tracker", rate: float, filter_name: str | None
 ) -> "list[Measured]":
-    """Return the tracks of a video as measured, and filtered if a filter is given."""
+    """Return the tracks of a video, unfiltered and, if a filter is given, filtered."""
     from ..io.video_reader import VideoReader
     from ..tracking.offline import smoothed, track_all
 

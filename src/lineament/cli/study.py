@@ -1,4 +1,4 @@
-"""`lineament study`: train the rows of a table and print it."""
+"""Command `study`: train the rows of a study and print them as a table."""
 
 import json
 import shlex
@@ -94,7 +94,7 @@ def study(
 
 
 def _run(file: Path, options: "StudyOptions", out: Path | None) -> None:
-    """Run the study in `file`, print its table, and write its page to `out`."""
+    """Run the study in `file`, print its table, and write its results page to `out`."""
     from ..study.curves import draw_study_curves
     from ..study.page_rows import PageRows, merge, read_origins, read_page_rows
     from ..study.plan import plan_runs
@@ -107,7 +107,7 @@ def _run(file: Path, options: "StudyOptions", out: Path | None) -> None:
     if out is not None:
         plan = plan_runs(study, file, options.runs, options.seeds, (), options.changes)
         origins = read_origins(plan)
-        read_page_rows(out, command, origins)  # a broken page is refused now
+        read_page_rows(out, command, origins)  # fail early if the page is broken
     with training_report(0) as report:
         values = run_study(
             study, file, options, note, lambda name, progress: report(progress)
@@ -115,10 +115,10 @@ def _run(file: Path, options: "StudyOptions", out: Path | None) -> None:
     columns = study.measured_columns(options.final)
     show(Table(study, columns, values).markdown())
     if out is not None:
-        # what other calls have written in the meantime stays, too
-        kept = read_page_rows(out, command, origins)
+        # keep rows written by other runs in the meantime
+        saved_rows = read_page_rows(out, command, origins)
         names = [row.name for row in study.rows]
-        rows = merge(kept, PageRows(values, origins), names)
+        rows = merge(saved_rows, PageRows(values, origins), names)
         seeds = ", ".join(str(seed) for seed in options.seeds or study.seeds)
         facts = [f"Seeds {seeds}.", rows.machines()]
         missing = [name for name in names if name not in rows.values]
@@ -131,7 +131,7 @@ def _run(file: Path, options: "StudyOptions", out: Path | None) -> None:
 
 
 def _command(file: Path, options: "StudyOptions") -> str:
-    """Return the command with the options that change its figures; rows may be chosen in turn."""
+    """Return the command with the options that affect its results, without the choice of rows."""
     words = ["lineament", "study", str(file)]
     if options.seeds:
         words += ["--seeds", ",".join(map(str, options.seeds))]
@@ -143,7 +143,7 @@ def _command(file: Path, options: "StudyOptions") -> str:
 
 
 def _numbers(text: str) -> list[int]:
-    """Return the seeds in text such as "1,2,3"."""
+    """Parse seeds from text such as "1,2,3"."""
     try:
         return [int(part) for part in text.replace(",", " ").split()]
     except ValueError as error:

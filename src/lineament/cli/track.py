@@ -1,4 +1,4 @@
-"""track: follows the faces of a video, printed or written to files."""
+"""Command `track`: track the faces in a video, and print or write the tracks."""
 
 import sys
 from pathlib import Path
@@ -151,7 +151,7 @@ def track(
 
 
 def _need_out(out: Path | None, options: tuple[Any, ...], empty_rows: bool) -> None:
-    """Raise BadParameter if tracks are printed and options of files are given."""
+    """Raise BadParameter if tracks are printed although options for files are given."""
     if out is None and any(options):
         raise typer.BadParameter(
             "--resume, --overwrite, --trails, --rerun and --format need --out, the file to write"
@@ -167,7 +167,7 @@ def _tracker(
     smooth: Smooth,
     options: dict[str, Any],
 ) -> "Tracker":
-    """Return the tracker; `options` are those of its Predictor."""
+    """Create the tracker; `options` are keyword arguments of its Predictor."""
     from ..tracking.rules import RULES, TrackRules
     from ..tracking.tracker import Tracker
 
@@ -181,7 +181,7 @@ def _tracker(
 
 
 def _settings(source: str, model: str, detector: str, rate: float) -> dict[str, Any]:
-    """Return the inputs that tracks depend on; files may change, so with size or digest."""
+    """Return everything that tracks depend on; files are identified with size or digest."""
     path = Path(source)
     settings = {
         "source": source,
@@ -210,7 +210,7 @@ def _note_missing_frames(reader: "VideoReader", done: int, wanted: int | None) -
 
 
 def _print_tracks(reader: "VideoReader", tracker: "Tracker", frames: int | None) -> int:
-    """Print a line of JSON per frame; return the number of frames."""
+    """Print one line of JSON per frame; return the number of frames."""
     from ..io.track_files import frame_line
 
     done = 0

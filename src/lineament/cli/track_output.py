@@ -1,4 +1,4 @@
-"""The files of track: tracks, drawn video and rerun file, written frame by frame and resumable."""
+"""Output files of `track`: tracks, drawn video and rerun recording, resumable frame by frame."""
 
 import signal
 import time
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..tracking.tracker import Tracker
 
 SAVE_S = 2.0
-"""Seconds between two times at which all is flushed to disk with the tracker's state."""
+"""Interval in seconds at which files are flushed and the tracker's state is saved."""
 TRAIL_FRAMES = 45
 NOT_RESUMABLE = (
     "--resume is for videos that can be read again; a camera or a live stream cannot "
@@ -32,7 +32,7 @@ NOT_RESUMABLE = (
 
 
 class TracksFormat(StrEnum):
-    """Formats of files of tracks."""
+    """Formats of track files."""
 
     jsonl = "jsonl"
     csv = "csv"
@@ -40,11 +40,11 @@ class TracksFormat(StrEnum):
 
 
 class TrackTargets:
-    """The files that --out, --format and --rerun ask for.
+    """The output files requested by --out, --format and --rerun.
 
     Raises:
-        BadParameter: If the options do not fit together or a target is the source.
-        ExtraError: If a package that writes a target is not installed.
+        BadParameter: If the options conflict or a target is the source.
+        ExtraError: If a package needed for a target is not installed.
     """
 
     def __init__(
@@ -63,9 +63,9 @@ class TrackTargets:
 
         suffix = out.suffix.lower()
         if suffix not in ENCODERS and suffix not in SUFFIXES:
-            wanted = ", ".join([*ENCODERS, *SUFFIXES])
+            suffixes = ", ".join([*ENCODERS, *SUFFIXES])
             raise typer.BadParameter(
-                f"--out {out}: unsupported suffix {suffix!r}; wanted {wanted}"
+                f"--out {out}: unsupported suffix {suffix!r}; wanted {suffixes}"
             )
         self.video = out if suffix in ENCODERS else None
         if trails and not self.video:
@@ -98,18 +98,18 @@ class TrackTargets:
                 )
 
     def all(self) -> list[Path]:
-        """Return every file, the one asked for first."""
+        """Return all output files, the requested one first."""
         paths = (self.video, self.converted, self.tracks, self.rerun)
         return [path for path in paths if path]
 
     def finish_conversion(self, settings: dict[str, Any], scheme: str) -> bool:
-        """Convert the tracks if an interrupted run of these settings left only that to do.
+        """Convert the tracks if only this step is missing from an interrupted run.
 
         Returns:
-            Whether that was the case and everything is done.
+            True if that was the case, so everything is done.
 
         Raises:
-            BadParameter: If the tracks are of another video or other settings.
+            BadParameter: If the tracks are of another video or have other settings.
         """
         from ..io.track_files import convert_tracks, head_line, is_partial
 
@@ -130,7 +130,7 @@ class TrackTargets:
 
 
 def until(reader: "VideoReader", frames: int | None) -> "Iterator[Frame]":
-    """Yield the first `frames` frames of a reader; None: all."""
+    """Yield the first `frames` frames of a reader; None: all frames."""
     for frame in reader:
         if frames is not None and frame.number >= frames:
             return
@@ -146,7 +146,7 @@ def write_tracks(
     resume: bool,
     overwrite: bool,
 ) -> int:
-    """Track the faces of a video, write every target, and return the number of frames."""
+    """Track the faces in a video, write all targets, and return the number of frames."""
     from ..analysis.rerun_file import RerunWriter
     from ..io.track_files import TrackWriter, convert_tracks
 
@@ -167,7 +167,7 @@ def write_tracks(
         try:
             _track(reader, tracker, tracks, drawings, frames, step)
         except KeyboardInterrupt:
-            # not saved here: the tracker may be in the middle of a frame
+            # the state is not saved here, because the tracker may be in the middle of a frame
             hint = ""
             if tracks.frames and not reader.live:
                 hint = f"; --resume continues from at most {SAVE_S:g} s earlier"
@@ -176,14 +176,14 @@ def write_tracks(
         if targets.converted:
             targets.converted.unlink(
                 missing_ok=True
-            )  # of the tracks that are replaced now
+            )  # of the old tracks, to be replaced
     if targets.converted:
         convert_tracks(targets.tracks, targets.converted, targets.empty_rows)
     return tracks.frames
 
 
 def _refuse_existing(targets: TrackTargets, resume: bool, overwrite: bool) -> None:
-    """Raise BadParameter if a target exists and may not be replaced."""
+    """Raise BadParameter if a target exists and must not be replaced."""
     from ..io.track_files import is_partial
 
     if overwrite or (resume and is_partial(targets.tracks)):
@@ -197,14 +197,14 @@ def _refuse_existing(targets: TrackTargets, resume: bool, overwrite: bool) -> No
 
 @contextmanager
 def _ended_by_signals(reader: "VideoReader") -> Iterator[None]:
-    """End a live reader on Ctrl-C and SIGTERM; a second Ctrl-C interrupts."""
-    asked = False
+    """End a live reader on Ctrl-C or SIGTERM; a second Ctrl-C interrupts."""
+    is_interrupted = False
 
     def end(number: int, frame: Any) -> None:
-        nonlocal asked
-        if asked and number == signal.SIGINT:
+        nonlocal is_interrupted
+        if is_interrupted and number == signal.SIGINT:
             raise KeyboardInterrupt
-        asked = True
+        is_interrupted = True
         reader.end()
 
     before = {}
@@ -226,7 +226,7 @@ def _track(
     frames: int | None,
     step: Any,
 ) -> None:
-    """Track each frame and write it; frames that an interrupted run has written are only drawn."""
+    """Track and write each frame; frames written by an interrupted run are only drawn."""
     from ..errors import DataError
     from ..io.track_files import rounded
 
@@ -238,11 +238,11 @@ def _track(
         tracks.save(tracker.state())
     for frame in until(reader, frames):
         read += 1
-        done = frame.number < before  # by the interrupted run
+        done = frame.number < before  # written by the interrupted run
         faces = next(written) if done else tracker(frame.image, frame.timestamp)
         shown = (
             rounded(faces) if drawings and not done else faces
-        )  # as they will be read back
+        )  # with the precision of the file, as after a resume
         for drawing in drawings:
             drawing.add(frame.image, frame.timestamp, shown)
         if not done:
@@ -260,7 +260,7 @@ def _track(
 
 
 class _DrawnVideo:
-    """The video of a reader with the faces drawn on it."""
+    """Copy of a reader's video with the faces drawn on it."""
 
     def __init__(self, path: Path, trails: bool, reader: "VideoReader") -> None:
         from ..io.video_writer import VideoWriter
@@ -270,7 +270,7 @@ class _DrawnVideo:
         self.start: float | None = None
 
     def add(self, image: "NDArray[np.uint8]", timestamp: float, faces: "Faces") -> None:
-        """Draw one more frame."""
+        """Draw and write the next frame."""
         from ..analysis.draw import draw_faces, draw_trails
 
         if self.start is None:
@@ -290,7 +290,7 @@ class _DrawnVideo:
 
 
 def _extended(trails: dict[int, deque[Any]], faces: "Faces") -> dict[int, deque[Any]]:
-    """Return the trails of the faces that are present, each with the center of its box added."""
+    """Return the trails of the present faces, with their current box centers appended."""
     from ..geometry import box_center
 
     present: dict[int, deque[Any]] = {}

@@ -1,4 +1,4 @@
-"""train, distill, slim, refine: train a model from a recipe, up to its checkpoint."""
+"""Commands `train`, `distill`, `slim` and `refine`: train a model from a recipe."""
 
 import json
 import os
@@ -52,7 +52,7 @@ Resume = Annotated[
 ]
 REPORT_EVERY_S = 60.0
 BEFORE = "before.json"
-"""File of a run: errors of validation faces with the initial weights."""
+"""File in a run folder with the errors on validation faces for the initial weights."""
 PRUNED_HEAD = (
     "amount",
     "kept",
@@ -94,7 +94,7 @@ def train(
     need_torch()
     folder = out or Path("runs") / run_name(recipe)
     written = write_recipe(recipe, folder, resume)
-    # the recipe has absolute paths, so any folder that exists is a root
+    # paths in the recipe are absolute, so any existing folder can be the data root
     root = data or folder
     checkpoint, _ = _train("train", written, changes, folder, resume, root, cache)
     export_own(checkpoint, root, cache)
@@ -142,7 +142,7 @@ def slim(
     checkpoint, settings = _train("slim", recipe, changes, out, resume, data, cache)
     if not _is_main_process():
         return
-    assert settings.slim is not None  # or its task had refused the recipe
+    assert settings.slim is not None  # checked by its task
     pruned = sweep(
         checkpoint,
         checkpoint.parent,
@@ -155,7 +155,7 @@ def slim(
 
 
 def _show_pruned(pruned: "Sequence[PrunedNetwork]") -> None:
-    """Print the pruned networks, and how to fine-tune the first of them."""
+    """Print the pruned networks, and how to fine-tune the first one."""
     rows = []
     for network in pruned:
         rows.append(
@@ -205,7 +205,7 @@ def _train(
     data: Path | None,
     cache: Path | None,
 ) -> "tuple[Path, Recipe]":
-    """Run the task called `kind`; return the checkpoint of the run and its recipe."""
+    """Run the task called `kind`; return the final checkpoint and the recipe."""
     need_torch()
     from ..data.sample import cache_root, data_root
     from ..models.registry import KINDS
@@ -232,22 +232,22 @@ def _train(
 def _errors_before(
     trainer: "Trainer", folder: Path, resume: bool
 ) -> dict[str, list[float]]:
-    """Return the errors of validation faces with the initial weights, if these are trained.
+    """Return the errors on validation faces with the initial weights, if they are pretrained.
 
-    They are kept in the run's folder, for a run that is resumed.
+    They are stored in the run folder, for resumed runs.
     """
     from ..atomic import atomic_path
 
-    kept = folder / BEFORE
+    path = folder / BEFORE
     errors: dict[str, list[float]] = {}
     if not _is_main_process():
         return errors
-    if resume and kept.is_file():
-        errors = json.loads(kept.read_text(encoding="utf-8"))
+    if resume and path.is_file():
+        errors = json.loads(path.read_text(encoding="utf-8"))
     elif not resume and trainer.task.starts_trained():
         errors = trainer.face_errors()
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(kept) as temporary:
+        with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(errors), encoding="utf-8")
     return errors
 
@@ -273,7 +273,7 @@ def _show_changes(
 
 
 def _is_main_process() -> bool:
-    """Return whether this is the one process, of a torch launch, that prints and writes."""
+    """Return True for the process of a torch launch that prints and writes files."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -285,7 +285,7 @@ def _show_next(checkpoint: Path, name: str) -> None:
 
 @contextmanager
 def training_report(steps: int) -> "Iterator[Callable[[Progress], None]]":
-    """Yield a progress callback: a live bar on a terminal, else one line per minute."""
+    """Yield a progress callback: a live bar on a terminal, otherwise one line per minute."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
@@ -297,7 +297,7 @@ def training_report(steps: int) -> "Iterator[Callable[[Progress], None]]":
         MofNCompleteColumn(),
         TextColumn("{task.fields[state]}"),
     )
-    noted = 0.0
+    last_report_s = 0.0
     with Bar(
         *columns,
         console=console,
@@ -307,15 +307,18 @@ def training_report(steps: int) -> "Iterator[Callable[[Progress], None]]":
         task = bar.add_task("training", total=steps, state="starting")
 
         def report(progress: "Progress") -> None:
-            nonlocal noted
+            nonlocal last_report_s
             bar.update(task, completed=progress.step, state=_state(progress))
             line = f"step {progress.step}/{progress.steps}  {_state(progress)}"
             if progress.validation:
                 line += f"  {progress.results()}"
                 bar.console.print(line, highlight=False, soft_wrap=True)
-            elif not console.is_terminal and time.monotonic() - noted > REPORT_EVERY_S:
+            elif (
+                not console.is_terminal
+                and time.monotonic() - last_report_s > REPORT_EVERY_S
+            ):
                 note(line)
-                noted = time.monotonic()
+                last_report_s = time.monotonic()
 
         yield report
 

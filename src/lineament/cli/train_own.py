@@ -1,4 +1,4 @@
-"""train FOLDER: a recipe, a training and a model file from annotated photos alone."""
+"""`train FOLDER`: create a recipe, train and export a model from annotated photos."""
 
 import re
 from pathlib import Path
@@ -9,18 +9,18 @@ RECIPE_SUFFIX = ".toml"
 
 
 def is_recipe(given: Path) -> bool:
-    """Return whether the argument of train names a recipe, not annotated images."""
+    """Return True if the argument of train is a recipe, not annotated images."""
     return given.suffix == RECIPE_SUFFIX and not given.is_dir()
 
 
 def run_name(place: Path) -> str:
-    """Return the name of a run on the images at `place`."""
+    """Return the run name for images at `place`."""
     plain = re.sub(r"[^\w.+-]+", "-", place.resolve().stem, flags=re.ASCII)
     return plain.strip("-._+") or "own"
 
 
 def write_recipe(place: Path, folder: Path, resume: bool) -> Path:
-    """Write and print the recipe of a training on `place`; one that is resumed has its own."""
+    """Write and print a recipe for training on `place`; a resumed run keeps its recipe."""
     from ..training.own_recipe import RECIPE, write_own_recipe
     from ..training.resume import CHECKPOINT, check_folder
 
@@ -38,7 +38,7 @@ def write_recipe(place: Path, folder: Path, resume: bool) -> Path:
 
 
 def export_own(checkpoint: Path, data: Path, cache: Path | None) -> None:
-    """Write the model of a finished run into its folder, and print how to run it."""
+    """Export the model of a finished run into its folder, and print how to use it."""
     from ..data.sample import cache_root
     from ..export.registry import export_trained
     from ..training.run_files import recipe_of

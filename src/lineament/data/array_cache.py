@@ -1,4 +1,4 @@
-"""Arrays on disk under a digest of their inputs: made once, written atomically, mapped."""
+"""Arrays cached on disk under a digest of their inputs, written atomically and memory-mapped."""
 
 import hashlib
 import json
@@ -17,25 +17,24 @@ Columns = dict[str, NDArray[Any]]
 
 
 def digest(*inputs: object) -> str:
-    """Return 16 hexadecimal digits that depend on all `inputs`, which JSON can hold."""
+    """Return a digest of 16 hexadecimal digits of all `inputs`, which must be valid JSON."""
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
 
 
 def file_state(path: Path, *place: object) -> list[object]:
-    """Return what changes with a file: its path, the place inside it, its size and time."""
+    """Return values that change with a file: its path, place inside it, size and mtime."""
     stat = path.stat()
     return [str(path), *place, stat.st_size, stat.st_mtime_ns]
 
 
 class MappedRows(np.memmap[Any, Any]):
-    """An array mapped from a file, whose pickle is the path of the file.
+    """A memory-mapped array that is pickled as the path of its file.
 
-    Thus each process that crops are made in opens the file by itself. Parts of the array are
-    pickled by their values.
+    Each worker process thus opens the file itself. Slices are pickled by value.
     """
 
     is_complete = False
-    """True for the array of a file, false for parts of it and what is computed from it."""
+    """True for the mapped array itself, False for slices of it and results computed from it."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         if self.is_complete:
@@ -44,7 +43,7 @@ class MappedRows(np.memmap[Any, Any]):
 
 
 def map_rows(path: str) -> Rows:
-    """Return the array in a .npy file, mapped read-only.
+    """Return the array in a .npy file, memory-mapped read-only.
 
     Raises:
         DataError: If the file is absent or broken.
@@ -61,11 +60,11 @@ def map_rows(path: str) -> Rows:
 
 
 def cached_rows(path: Path, make: Callable[[], Iterable[Rows]]) -> Rows:
-    """Return the array stored at `path`, mapped read-only; the first call makes it.
+    """Return the array stored at `path`, memory-mapped read-only; created on the first call.
 
     Args:
-        path: The .npy file, named for the digest of what the rows are made from.
-        make: Yields blocks that are joined along their first axis; all other axes are equal.
+        path: The .npy file; its name contains the digest of the inputs.
+        make: Yields blocks to concatenate along the first axis; all other axes must match.
 
     Raises:
         DataError: If there is nothing to store, or the file is broken.
@@ -81,11 +80,11 @@ def cached_rows(path: Path, make: Callable[[], Iterable[Rows]]) -> Rows:
 def cached_table(
     stem: Path, make: Callable[[], Iterable[tuple[Rows, Mapping[str, ArrayLike]]]]
 ) -> tuple[Rows, Columns]:
-    """Return the array of `cached_rows`, and named columns with one value per block.
+    """Return the array like `cached_rows`, and named columns with one value per block.
 
     Args:
-        stem: The path of both files, without suffix.
-        make: Yields each block with its value of every column.
+        stem: Path of both files, without suffix.
+        make: Yields each block with its value for every column.
     """
     rows, columns = stem.with_suffix(".npy"), stem.with_suffix(".npz")
     if not (rows.exists() and columns.exists()):
@@ -95,7 +94,7 @@ def cached_table(
         arrays: dict[str, Any] = {}
         for name, values in collected.items():
             arrays[name] = np.array(values)
-        # written last: an array without its columns is made again
+        # written last: if the columns are missing, the array is computed again
         with atomic_path(columns) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
     with np.load(columns, allow_pickle=False) as stored:
@@ -105,16 +104,16 @@ def cached_table(
 def cached_groups(
     stem: Path, width: int, make: Callable[[], Iterable[Rows]]
 ) -> list[Rows]:
-    """Return the arrays (K, width) stored under `stem`; the first call makes them.
+    """Return the arrays (K, width) stored under `stem`; created on the first call.
 
     Args:
-        stem: The path of both files, without suffix.
-        width: Columns of every array.
-        make: Yields one array of float64 per item, which may be empty.
+        stem: Path of both files, without suffix.
+        width: Number of columns of every array.
+        make: Yields one float64 array per item; arrays may be empty.
     """
 
     def blocks() -> Iterator[tuple[Rows, Mapping[str, ArrayLike]]]:
-        # all items may be empty, and nothing cannot be stored
+        # all items may be empty, but an array without rows cannot be stored
         yield np.zeros((1, width)), {"rows": 1}
         for rows in make():
             yield rows, {"rows": len(rows)}
@@ -135,7 +134,7 @@ def _collect(
 
 
 def _write_blocks(file: IO[bytes], blocks: Iterable[Rows]) -> int:
-    """Write a .npy file of as many rows as the blocks have; return their number."""
+    """Write the blocks as one .npy file; return the number of rows."""
     count = 0
     header: dict[str, Any] = {}
     for block in blocks:
@@ -147,7 +146,7 @@ def _write_blocks(file: IO[bytes], blocks: Iterable[Rows]) -> int:
         count += len(block)
     if count:
         file.seek(0)
-        # NumPy pads the header, so that it keeps its length when the first axis grows
+        # NumPy pads the header, so its length stays the same when the first axis grows
         header["shape"] = (count, *header["shape"][1:])
         np.lib.format.write_array_header_1_0(file, header)
     return count

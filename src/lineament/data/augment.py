@@ -1,6 +1,6 @@
-"""Augmentation: one affine moves image and landmarks, then the crop is degraded.
+"""Augmentation: one affine moves image and landmarks; the crop is then degraded.
 
-Every draw comes from the generator given, so that an augmentation depends on its seed alone.
+All random draws come from the given generator, so the result depends only on its seed.
 """
 
 from dataclasses import dataclass
@@ -26,23 +26,23 @@ Crop = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class AugmentedCrop:
-    """An augmented crop and where its points are."""
+    """An augmented crop with its landmarks."""
 
     crop: Crop
-    """(S, S, 3)."""
+    """RGB, (S, S, 3)."""
     landmarks: Array
     """(..., N, 2), pixels of the crop."""
     mirrored: bool
     affine: Array
-    """image_to_crop, (2, 3)."""
+    """image_to_crop affine, (2, 3)."""
     covered: NDArray[np.bool_]
-    """(..., N): points under an occluder or beyond the border of the image."""
+    """Mask (..., N) of points under an occluder or beyond the image border."""
 
 
 def draw_affine(
     rng: Rng, box: Array, size: int, padding: float, settings: Augmentation
 ) -> tuple[Array, bool]:
-    """Return a random image_to_crop affine (2, 3) around `box` (4,), and whether it mirrors."""
+    """Return a random image_to_crop affine (2, 3) around `box` (4,), and True if it mirrors."""
     side = box_side(box)
     angle = rng.normal(0, settings.rotation_deg)
     if rng.random() < settings.wild_rotation:
@@ -70,15 +70,15 @@ def augment(
     """Return an augmented crop with its landmarks.
 
     Args:
-        rng: Source of all draws.
+        rng: Source of all random draws.
         image: RGB (H, W, 3).
         landmarks: (..., N, 2), pixels of the image.
         box: Face box (4,), pixels of the image.
         mirror: Permutation of landmarks under a flip, (N,).
         size: Side of the crop, pixels.
-        padding: Side of the crop in longer box sides.
-        settings: How far the crop may differ from the plain one.
-        affine: image_to_crop, (2, 3), without mirroring; None: it is drawn.
+        padding: Side of the crop as a multiple of the longer box side.
+        settings: Ranges and probabilities of the augmentations.
+        affine: image_to_crop affine, (2, 3), without mirroring; None: drawn at random.
     """
     mirrored = False
     if affine is None:
@@ -93,7 +93,7 @@ def augment(
 
 
 def covered_points(landmarks: Array, mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return which `landmarks` (..., N, 2) lie on a pixel of `mask` (S, S) that is not 0."""
+    """Return a mask (..., N) of the `landmarks` (..., N, 2) on nonzero pixels of `mask` (S, S)."""
     size = len(mask)
     inside = np.asarray(((landmarks > -0.5) & (landmarks < size - 0.5)).all(-1))
     cells = np.where(inside[..., None], landmarks, 0).round().astype(int)

@@ -1,4 +1,4 @@
-"""Noise of face boxes: moving a box, and fitting the noise to a detector's errors."""
+"""Noise on face boxes: shifting boxes, and fitting the noise to a detector's errors."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -7,13 +7,13 @@ from ..errors import InputError
 from ..geometry import Array, as_boxes, box_center, box_side
 
 CLIP = 2.5
-"""Deviations at which augment.draw_affine clips its normal draws."""
+"""Standard deviations at which augment.draw_affine clips its normal draws."""
 CLIPPED_SD = 0.98865
-"""Standard deviation of a unit normal clipped at 2.5."""
+"""Standard deviation of a unit normal after clipping at 2.5."""
 
 
 def move_box(box: Array, x: float, y: float, scale: float) -> Array:
-    """Return `box` (4,) moved by `x` and `y`, in box sides, and scaled about its center."""
+    """Return `box` (4,) shifted by `x` and `y`, in box sides, and scaled about its center."""
     center = box_center(box) + np.array([x, y]) * box_side(box)
     half = (box[2:] - box[:2]) / 2 * scale
     return np.concatenate([center - half, center + half])
@@ -22,17 +22,17 @@ def move_box(box: Array, x: float, y: float, scale: float) -> Array:
 def fit_box_noise(
     detected_boxes: ArrayLike, true_boxes: ArrayLike
 ) -> tuple[float, float]:
-    """Return the `shift` and `scale` of an Augmentation that spreads crops like a detector's boxes.
+    """Return the Augmentation `shift` and `scale` that vary crops like a detector's boxes.
 
-    Both are root mean squares about zero error, so that a bias counts. An error beyond 2.5 of
-    them, such as the box of another face, counts as 2.5.
+    Both are root mean squares around zero, so a bias is included. Errors beyond 2.5 times this
+    value, such as the box of another face, are clipped to 2.5 times.
 
     Args:
-        detected_boxes: Boxes of the detector, (F, 4), pixels.
+        detected_boxes: Boxes from the detector, (F, 4), pixels.
         true_boxes: Landmark boxes of the same faces, (F, 4), pixels.
 
     Raises:
-        InputError: If the boxes are not pairs, or fewer than two.
+        InputError: If the boxes are not paired, or there are fewer than two.
     """
     detected, true = as_boxes(detected_boxes), as_boxes(true_boxes)
     if len(detected) != len(true) or len(true) < 2:
@@ -40,14 +40,14 @@ def fit_box_noise(
             f"{len(detected)} detected and {len(true)} true boxes; wanted pairs, at least 2"
         )
     sides = (true[:, 2:] - true[:, :2]).max(1)
-    moved = detected[:, :2] + detected[:, 2:] - true[:, :2] - true[:, 2:]
-    shifts = moved / 2 / sides[:, None]
+    center_shifts = detected[:, :2] + detected[:, 2:] - true[:, :2] - true[:, 2:]
+    shifts = center_shifts / 2 / sides[:, None]
     scales = np.log((detected[:, 2:] - detected[:, :2]).max(1) / sides)
     return _fit_clipped_sd(shifts.ravel()), _fit_clipped_sd(scales)
 
 
 def _fit_clipped_sd(errors: Array) -> float:
-    """Return the deviation of the normal whose clipped draws spread like clipped `errors`."""
+    """Return the standard deviation of the normal whose clipped draws match clipped `errors`."""
     sd = float(np.sqrt(np.mean(errors**2)))
     for _ in range(50):
         clipped = np.clip(errors, -CLIP * sd, CLIP * sd)

@@ -1,4 +1,4 @@
-"""The files in the folder of cached crops: how large they are, and their removal."""
+"""Files in the crop cache: list and remove them."""
 
 import re
 import time
@@ -9,28 +9,28 @@ from pathlib import Path
 from ..errors import InputError
 
 CACHED = re.compile(r"([a-z]+(?:-[a-z]+)*)-[0-9a-f]{16}\.np[yz]")
-"""Name of a file that a training makes again if it is absent."""
+"""File name pattern of cached data that training recreates if it is missing."""
 UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.\d+\.part")
-"""Name of a file that is being written, or was when its process was killed."""
+"""File name pattern of a file being written, or left behind by a killed process."""
 UNFINISHED_KIND = "unfinished"
 DAY_S = 86_400.0
 
 
 @dataclass(frozen=True)
 class CacheFile:
-    """A file that may be removed."""
+    """A cached file that can be removed."""
 
     path: Path
     kind: str
-    """"crops", "teacher", ..., or "unfinished"."""
+    """Kind of data: "crops", "teacher", ..., or "unfinished"."""
     size: int
-    """Bytes."""
+    """Size in bytes."""
     age_days: float
-    """Since it was made."""
+    """Age in days since the last modification."""
 
 
 def list_cache(folder: Path) -> list[CacheFile]:
-    """Return the files that trainings have cached in `folder`; others are not listed."""
+    """Return the files in `folder` that training has cached; other files are not listed."""
     return sorted(_files(folder), key=lambda file: (file.kind, file.path.name))
 
 
@@ -47,14 +47,14 @@ def _files(folder: Path) -> Iterator[CacheFile]:
 
 
 def remove_cache(folder: Path, older_than_days: float = 0.0) -> list[CacheFile]:
-    """Remove cached files, and return them.
+    """Remove cached files and return them.
 
-    Unfinished files of less than a day are kept, as they may still be written. A training that has
-    a file open keeps it on Linux and macOS; on Windows the removal of that file fails.
+    Unfinished files less than a day old are kept, because they may still be in use. On Linux and
+    macOS a running training keeps its open files; on Windows, removing them fails.
 
     Args:
-        folder: The folder of the cache.
-        older_than_days: Age from which files are removed.
+        folder: The cache folder.
+        older_than_days: Minimum age of the files to remove.
 
     Raises:
         InputError: If the number of days is negative.

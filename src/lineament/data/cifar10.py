@@ -1,4 +1,4 @@
-"""CIFAR-10: small images of ten classes, from parquet files of JPEG bytes and labels."""
+"""CIFAR-10: small images in ten classes, from Parquet files with JPEG bytes and labels."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +16,18 @@ CLASSES, SIDE = 10, 32
 
 @dataclass(frozen=True, eq=False)
 class ClassImages:
-    """Images with a class each."""
+    """Images with class labels."""
 
     images: NDArray[np.uint8]
-    """(M, 32, 32, 3) RGB."""
+    """RGB, (M, 32, 32, 3)."""
     classes: NDArray[np.int64]
-    """(M,)."""
+    """Class index of each image, (M,)."""
 
     def __len__(self) -> int:
         return len(self.images)
 
     def take(self, rows: NDArray[np.integer[Any]]) -> "ClassImages":
-        """Return the images of these rows."""
+        """Return the images at the given rows."""
         return ClassImages(self.images[rows], self.classes[rows])
 
 
@@ -36,7 +36,7 @@ def read_cifar10(root: Path, part: str) -> ClassImages:
 
     Args:
         root: The data root.
-        part: train, without the validation images; validation, a tenth of the same file; or test.
+        part: "train", "validation" (a tenth of the training file, excluded from "train") or "test".
 
     Raises:
         DataError: If the file is missing or broken.
@@ -48,14 +48,14 @@ def read_cifar10(root: Path, part: str) -> ClassImages:
         return read
     rows = []
     for row in range(len(read)):
-        # a row has no name but its number
+        # rows have no name, so the row number decides
         if in_validation(str(row)) == (part == "validation"):
             rows.append(row)
     return read.take(np.array(rows, np.intp))
 
 
 def first_of_each_class(given: ClassImages, count: int) -> ClassImages:
-    """Return the first images of each class, `count` in all; 0: all images."""
+    """Return the first images of each class, `count` in total; 0: all images."""
     if not count:
         return given
     rows = []

@@ -1,4 +1,4 @@
-"""Frames of clips on disk, each cropped around the face of the frame before.
+"""Clip frames cached on disk, each cropped around the face in the previous frame.
 
 Depends on array_cache.py and synthetic_clips.py; labeling/video_clips.py labels real videos.
 """
@@ -23,33 +23,33 @@ from .synthetic_clips import ClipSettings, make_clip
 FRAME_SIZE = 192
 """Side of a cached frame, pixels."""
 FRAME_PADDING = 1.75
-"""Side of a cached frame in sides of the face in the frame before."""
+"""Side of a cached frame as a multiple of the face's side in the previous frame."""
 
 
 class Shot(NamedTuple):
-    """One frame of a clip of one face."""
+    """One frame of a clip that shows a single face."""
 
     image: NDArray[np.uint8]
     """RGB (H, W, 3)."""
     landmarks: Array
     """(N, 2), pixels of the image, all finite."""
     known: NDArray[np.bool_]
-    """(N,): landmarks that are labels; the others only guide the crop of the next frame."""
+    """Mask (N,) of landmarks used as labels; the others only guide the crop of the next frame."""
 
 
 @dataclass(frozen=True, eq=False)
 class Clips:
-    """Cached frames of several clips, one clip after the other."""
+    """Cached frames of several clips, concatenated."""
 
     cache: CropCache
-    """The frames; the boxes are those of the face in the frame before."""
+    """The frames; each box is that of the face in the previous frame."""
     clip: NDArray[np.int64]
-    """(M,): number of the clip that each frame belongs to."""
+    """Clip index of each frame, (M,)."""
     affines: Array
-    """(M, 2, 3): image of the clip to cached frame."""
+    """Affines from the clip's image to the cached frame, (M, 2, 3)."""
 
     def starts(self, frames: int) -> NDArray[np.int64]:
-        """Return the frames at which a run of `frames` frames of one clip begins."""
+        """Return the indices at which `frames` consecutive frames of one clip start."""
         first = np.arange(max(len(self.clip) - frames + 1, 0))
         return np.asarray(first[self.clip[first] == self.clip[first + frames - 1]])
 
@@ -62,18 +62,18 @@ def clips_from_stills(
     settings: ClipSettings,
     seed: int,
 ) -> Clips:
-    """Return clips synthesized from stills; the first call makes them.
+    """Return clips synthesized from still images; created on the first call.
 
     Args:
-        stills: Cached crops, of which `count` faces are chosen, spread evenly.
-        scheme_name: The scheme of their landmarks.
-        folder: Where the cache is kept.
+        stills: Cached crops, from which `count` evenly spaced faces are chosen.
+        scheme_name: Landmark scheme.
+        folder: Cache folder.
         count: Number of clips.
-        settings: How the clips move and look.
-        seed: Seed of the first clip; each clip has its own.
+        settings: Motion and appearance of the clips.
+        seed: Seed of the first clip; later clips use consecutive seeds.
 
     Raises:
-        DataError: If no still has all its landmarks.
+        DataError: If no still image has all landmarks annotated.
     """
     complete = []
     for cache in stills:
@@ -110,13 +110,13 @@ def cache_clips(
     folder: Path,
     *inputs: object,
 ) -> Clips:
-    """Return the clips stored in `folder`; the first call makes them.
+    """Return the clips cached in `folder`; created on the first call.
 
     Args:
-        make: Yields the clips. Called only if they are not stored.
-        scheme_name: The scheme of their landmarks.
-        folder: Where the cache is kept.
-        inputs: What the clips are made from, for the digest.
+        make: Yields the clips; called only if they are not cached.
+        scheme_name: Landmark scheme.
+        folder: Cache folder.
+        inputs: Everything the clips depend on, for the digest.
     """
     key = digest(FRAME_SIZE, FRAME_PADDING, scheme_name, *inputs)
     crops, columns = cached_table(

@@ -1,6 +1,6 @@
-"""Crops of annotated faces, warped once from their images and mapped from disk.
+"""Crops of annotated faces, warped once from their images and memory-mapped.
 
-Depends on array_cache.py. Training and validation make their own crops from these.
+Depends on array_cache.py. Training and validation derive their own crops from these.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,37 +18,37 @@ from .array_cache import cached_rows, digest, file_state
 from .sample import Sample, iter_images
 
 CACHE_PADDING = 2.2
-"""Side of a cached crop in longer box sides: room for rotation, shift and scale."""
+"""Side of a cached crop in longer box sides; leaves room for rotation, shift and scale."""
 READ_AHEAD = 256
-"""Faces that are read and warped in parallel before their crops are written."""
+"""Number of faces read and warped in parallel before their crops are written."""
 
 
 def cached_size(crop: int, padding: float) -> int:
-    """Return the side in pixels of cached crops that the crops of a model hardly magnify.
+    """Return a side in pixels for cached crops, large enough that model crops are barely upscaled.
 
     Args:
         crop: Side of the model's crops, pixels.
-        padding: Side of the model's crops in longer sides of the landmark box.
+        padding: Side of the model's crops as a multiple of the longer landmark box side.
     """
     return max(320, 32 * int(crop * CACHE_PADDING / padding / 32))
 
 
 @dataclass(frozen=True, eq=False)
 class CropCache:
-    """Cached crops of many faces, memory-mapped."""
+    """Cached, memory-mapped crops of many faces."""
 
     crops: NDArray[np.uint8]
-    """(M, S, S, 3) RGB."""
+    """RGB, (M, S, S, 3)."""
     landmarks: NDArray[np.float64]
     """(M, N, 2), pixels of the cached crop; nan where not annotated."""
     boxes: NDArray[np.float64]
-    """(M, 4): tight boxes of the landmarks, pixels of the cached crop."""
+    """Tight landmark boxes, (M, 4), pixels of the cached crop."""
     teacher_landmarks: NDArray[np.float64] | None = None
-    """(M, N, 2), pixels of the cached crop: landmarks that a teacher predicts."""
+    """Landmarks predicted by a teacher, (M, N, 2), pixels of the cached crop."""
     visible: NDArray[np.float32] | None = None
-    """(M, N): 1 visible, 0 not, nan unknown; None if the data set does not state it."""
+    """Visibility (M, N): 1 visible, 0 not, nan unknown; None if the data set lacks it."""
     attributes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    """(M,) by name, nan where not stated."""
+    """Attribute values (M,) by name; nan where not annotated."""
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -60,13 +60,13 @@ def cache_crops(
     size: int = 320,
     boxes: Sequence[Array] | None = None,
 ) -> CropCache:
-    """Return the cached crops of `samples`; the first call makes them.
+    """Return the cached crops of `samples`; created on the first call.
 
     Args:
         samples: The faces.
-        folder: Where the cache is kept.
+        folder: Cache folder.
         size: Side of a cached crop, pixels.
-        boxes: Box (4,) of each face, pixels of its image; None: of its landmarks.
+        boxes: Box (4,) of each face, pixels of its image; None: the landmark boxes.
 
     Raises:
         DataError: If there is no sample.
@@ -97,31 +97,31 @@ def cache_crops(
 
 
 def _visible(samples: Sequence[Sample]) -> NDArray[np.float32] | None:
-    """Return the visibility (M, N) of all points; None if no sample states it."""
+    """Return the visibility (M, N) of all points; None if no sample has it."""
     if all(sample.visible is None for sample in samples):
         return None
     rows = []
     for sample in samples:
-        stated = sample.visible
+        visible = sample.visible
         rows.append(
             annotated_as_visible(sample.landmarks)
-            if stated is None
-            else stated.astype(np.float32)
+            if visible is None
+            else visible.astype(np.float32)
         )
     return np.stack(rows)
 
 
 def annotated_as_visible(landmarks: Array) -> NDArray[np.float32]:
-    """Return the visibility of `landmarks` (..., N, 2) if nothing is stated of it.
+    """Return the default visibility of `landmarks` (..., N, 2) without visibility annotations.
 
-    Annotated points are visible; of the others it is unknown, nan.
+    Annotated points count as visible; the others are unknown, nan.
     """
     annotated = np.isfinite(landmarks).all(-1)
     return np.where(annotated, np.float32(1), np.float32(np.nan))
 
 
 def _attributes(samples: Sequence[Sample]) -> dict[str, NDArray[np.float32]]:
-    """Return the attributes (M,) by name, nan where a sample does not state it."""
+    """Return attribute values (M,) by name; nan where a sample does not have the attribute."""
     names: set[str] = set()
     for sample in samples:
         names.update(sample.attributes)
@@ -137,7 +137,7 @@ def _warped(
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield the crop (1, size, size, 3) of each sample, in order."""
     if any(sample.frame is not None for sample in samples):
-        # one thread, because the frames of a video are decoded in order
+        # on a single thread, because video frames must be decoded in order
         for affine, (_, image) in zip(affines, iter_images(samples), strict=True):
             yield warp(image, affine, size)[None]
         return
@@ -154,10 +154,10 @@ def _warped(
 def plain_crops(
     cache: CropCache, size: int, padding: float, batch: int
 ) -> Iterator[tuple[NDArray[np.uint8], Array]]:
-    """Yield batches of crops without augmentation.
+    """Yield batches of unaugmented crops.
 
     Yields:
-        Crops (B, S, S, 3) and their affines (B, 2, 3), cached crop to crop.
+        Crops (B, S, S, 3) and their affines (B, 2, 3) from cached crop to crop.
     """
     for start in range(0, len(cache), batch):
         crops, affines = [], []
@@ -168,7 +168,7 @@ def plain_crops(
 
 
 def plain_landmarks(cache: CropCache, size: int, padding: float) -> Array:
-    """Return the landmarks (M, N, 2) of all faces, pixels of the crops of `plain_crops`."""
+    """Return the landmarks (M, N, 2) of all faces, in pixels of the crops from `plain_crops`."""
     landmarks = []
     for box, points in zip(cache.boxes, cache.landmarks, strict=True):
         landmarks.append(apply_affine(crop_affine(box, size, padding), points))

@@ -1,7 +1,7 @@
-"""Degrade images as cameras, light and obstacles do: image in, image out; depends on OpenCV.
+"""Image degradations: camera defects, lighting and occluders; depends on OpenCV.
 
-Every draw comes from the generator given. `photometric` degrades crops of one face, `degrade_scene`
-and `occlude_faces` images with several; both are built from the functions below them.
+All random draws come from the given generator. `photometric` degrades crops of one face;
+`degrade_scene` and `occlude_faces` degrade images with several. Both use the functions below.
 """
 
 from collections.abc import Callable
@@ -22,10 +22,10 @@ Rng = np.random.Generator
 def photometric(
     rng: Rng, crop: Image, settings: Augmentation, covered: Image | None = None
 ) -> Image:
-    """Change `crop` (S, S, 3) without moving a point, each change by its own probability.
+    """Apply photometric changes to `crop` (S, S, 3), each with its own probability.
 
     Args:
-        covered: (S, S), set to 1 where an occluder or the border of the image covers the crop.
+        covered: (S, S), set to 1 where an occluder or the image border covers the crop.
     """
     mask = np.zeros(crop.shape[:2], np.uint8) if covered is None else covered
     steps: tuple[tuple[float, Callable[[Rng, Image], Image]], ...] = (
@@ -46,10 +46,10 @@ def photometric(
 
 
 def degrade_scene(rng: Rng, image: Image) -> tuple[Image, float]:
-    """Put `image` (H, W, 3) in another light and through a worse camera, each defect by chance.
+    """Randomly change the lighting of `image` (H, W, 3) and add camera defects.
 
     Returns:
-        The image, and the side in pixels below which a face in it is beyond recognition.
+        The image, and the face side in pixels below which a face is no longer recognizable.
     """
     min_side = 0.0
     if rng.random() < 0.2:
@@ -81,11 +81,11 @@ def degrade_scene(rng: Rng, image: Image) -> tuple[Image, float]:
 
 
 def occlude_faces(rng: Rng, image: Image, boxes: Array, roll_deg: Array) -> Image:
-    """Cover about a quarter of the faces in part: a mask, a bar over the eyes, a blot anywhere.
+    """Partly cover about a quarter of the faces with a mask, a bar over the eyes, or a blob.
 
     Args:
         boxes: Tight boxes, (F, 4), pixels.
-        roll_deg: (F,).
+        roll_deg: Roll of each face, (F,).
     """
     image = np.ascontiguousarray(image)
     for box, roll in zip(boxes, roll_deg, strict=True):
@@ -110,7 +110,7 @@ def occlude_faces(rng: Rng, image: Image, boxes: Array, roll_deg: Array) -> Imag
 
 
 def _cover(rng: Rng, image: Image, center: Array, size: Array, roll_deg: float) -> None:
-    """Draw a shaded ellipse or turned rectangle of one color into `image`."""
+    """Draw a shaded ellipse or rotated rectangle of one color into `image`."""
     angle_deg = roll_deg + float(rng.normal(0, 8))
     mask = turned_shape(image.shape, center, size, angle_deg, bool(rng.random() < 0.5))
     rows, columns = np.nonzero(mask)
@@ -118,14 +118,14 @@ def _cover(rng: Rng, image: Image, center: Array, size: Array, roll_deg: float) 
         return
     color = rng.integers(0, 256, 3)
     if rng.random() < 0.4:
-        # skin and cloth are near the colors that are there
+        # skin and cloth have colors similar to their surroundings
         color = image[rows[0], columns[0]].astype(np.int64)
     slope = rng.uniform(-0.25, 0.25) * np.linspace(-1, 1, len(rows))[:, None]
     image[rows, columns] = to_bytes(color * (1 + slope + rng.normal(0, 0.03)))
 
 
 def recolor_scene(rng: Rng, image: Image) -> Image:
-    """Change brightness, contrast, gamma and tint, or drop the color, or swap red and blue."""
+    """Change brightness, contrast, gamma and tint, convert to gray, or swap red and blue."""
     levels = np.arange(256)[:, None] / 255
     gamma = float(np.exp(rng.normal(0, 0.3)))
     gain = rng.uniform(0.7, 1.3)
@@ -152,12 +152,12 @@ def change_color(rng: Rng, crop: Image) -> Image:
 
 
 def make_grey(rng: Rng, image: Image) -> Image:
-    """Drop the color, keep three channels."""
+    """Convert to gray, keeping three channels."""
     return np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
 
 
 def darken(rng: Rng, crop: Image) -> Image:
-    """Darken `crop`, or lay a hard shadow over one side of it."""
+    """Darken `crop`, or cast a hard shadow over one side of it."""
     strength = rng.uniform(0.1, 0.45)
     if rng.random() < 0.5:
         return np.asarray(crop * strength, dtype=np.uint8)
@@ -167,12 +167,12 @@ def darken(rng: Rng, crop: Image) -> Image:
     rows, columns = np.mgrid[0:size, 0:size]
     along = (columns - size / 2) * normal[0] + (rows - size / 2) * normal[1]
     distance = along + rng.uniform(-0.2, 0.2) * size
-    lit = np.clip(distance / rng.uniform(1, 0.1 * size) + 0.5, 0, 1)[..., None]
-    return np.asarray(crop * (lit + (1 - lit) * strength), dtype=np.uint8)
+    brightness = np.clip(distance / rng.uniform(1, 0.1 * size) + 0.5, 0, 1)[..., None]
+    return np.asarray(crop * (brightness + (1 - brightness) * strength), dtype=np.uint8)
 
 
 def blur(rng: Rng, crop: Image) -> Image:
-    """Blur with a Gaussian, or along a line as motion does."""
+    """Apply a Gaussian or motion blur."""
     size = crop.shape[0]
     if rng.random() < 0.5:
         sigma = rng.uniform(0.005, 0.022) * size
@@ -183,23 +183,23 @@ def blur(rng: Rng, crop: Image) -> Image:
 
 
 def lower_resolution(rng: Rng, crop: Image) -> Image:
-    """Show `crop` as a camera with fewer pixels would."""
+    """Downscale `crop` and scale it back up, like a low-resolution camera."""
     small = max(8, int(crop.shape[0] * rng.uniform(0.15, 0.6)))
     shrunk = cv2.resize(crop, (small, small), interpolation=cv2.INTER_AREA)
-    # INTER_NEAREST would shift the image by half a pixel
+    # plain INTER_NEAREST would shift the image by half a pixel
     kind = cv2.INTER_LINEAR if rng.random() < 0.7 else cv2.INTER_NEAREST_EXACT
     return enlarge(shrunk, crop.shape, kind)
 
 
 def add_noise(rng: Rng, crop: Image) -> Image:
-    """Add Gaussian noise, in color or grey."""
+    """Add Gaussian noise, in color or gray."""
     channels = 3 if rng.random() < 0.5 else 1
     noise = rng.normal(0, rng.uniform(3, 25), (*crop.shape[:2], channels))
     return to_bytes(crop + noise.astype(np.float32))
 
 
 def compress(rng: Rng, crop: Image) -> Image:
-    """Compress strongly as JPEG."""
+    """Apply strong JPEG compression."""
     return jpeg(crop, int(rng.integers(8, 50)))
 
 
@@ -207,7 +207,7 @@ def occlude(rng: Rng, crop: Image, covered: Image) -> Image:
     """Draw one to three rectangles or ellipses of one color, noise or another part of `crop`.
 
     Args:
-        covered: (S, S), set to 1 where they are.
+        covered: (S, S), set to 1 under the shapes.
     """
     crop = crop.copy()
     size = crop.shape[0]
@@ -225,10 +225,10 @@ def occlude(rng: Rng, crop: Image, covered: Image) -> Image:
 
 
 def blacken_side(rng: Rng, crop: Image, covered: Image) -> Image:
-    """Blacken one side of `crop`, as a crop is beyond the border of its image.
+    """Blacken one side of `crop`, as if it extended beyond the image border.
 
     Args:
-        covered: (S, S), set to 1 where it is black.
+        covered: (S, S), set to 1 in the black area.
     """
     size = crop.shape[0]
     angle = np.deg2rad(90 * rng.integers(0, 4) + rng.normal(0, 10))
@@ -250,17 +250,17 @@ def _filling(rng: Rng, crop: Image) -> Image:
 
 
 def log_uniform(rng: Rng, low: float, high: float) -> float:
-    """Return a number in [low, high) whose logarithm is uniform."""
+    """Return a log-uniform random number in [low, high)."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def to_bytes(image: ArrayLike) -> Image:
-    """Clip to [0, 255] and drop fractions."""
+    """Clip to [0, 255] and truncate to integers."""
     return np.asarray(np.clip(image, 0, 255), dtype=np.uint8)
 
 
 def map_levels(image: Image, table: Array) -> Image:
-    """Map each channel's levels by `table` (256, 3) in [0, 1], clipped."""
+    """Map the levels of each channel by the lookup table `table` (256, 3) in [0, 1], clipped."""
     return np.asarray(cv2.LUT(image, to_bytes(table * 255)[None]), dtype=np.uint8)
 
 
@@ -273,13 +273,13 @@ def enlarge(small: MatLike, shape: tuple[int, ...], interpolation: int) -> Image
 
 
 def jpeg(image: Image, quality: int) -> Image:
-    """Encode (H, W, 3) as JPEG and decode it; the channels are taken for blue, green, red."""
+    """Encode (H, W, 3) as JPEG and decode it, treating the channels as BGR."""
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
 
 
 def smooth_line(length: int, angle_deg: float) -> NDArray[np.float32]:
-    """Return a blur kernel, an antialiased line of odd `length`; an even one would shift images."""
+    """Return a motion blur kernel: an antialiased line of odd `length`; even ones shift images."""
     kernel = np.zeros((length, length), np.float32)
     kernel[length // 2] = 1 / length
     center = ((length - 1) / 2, (length - 1) / 2)
@@ -289,7 +289,7 @@ def smooth_line(length: int, angle_deg: float) -> NDArray[np.float32]:
 
 
 def drawn_line(length: int, angle: float) -> NDArray[np.float32]:
-    """Return a blur kernel, a line of odd `length` drawn in whole pixels; `angle` in radians."""
+    """Return a motion blur kernel: a line of odd `length` in whole pixels; `angle` in radians."""
     kernel = np.zeros((length, length), np.float32)
     middle = length // 2
     tip = np.array([np.cos(angle), np.sin(angle)]) * middle
@@ -306,14 +306,14 @@ def turned_shape(
     ellipse: bool,
     rounded: bool = True,
 ) -> Image:
-    """Return a mask (H, W) that is 1 inside a turned rectangle, or the ellipse that fills it.
+    """Return a mask (H, W) that is 1 inside a rotated rectangle or its inscribed ellipse.
 
     Args:
-        shape: Of the image, (H, W, ...).
-        center: x and y, pixels.
-        size: Width and height before turning, pixels.
-        rounded: Round corners to whole pixels; False drops their fractions, as landmark
-            trainings always did.
+        shape: Shape of the image, (H, W, ...).
+        center: Center (x, y), pixels.
+        size: Width and height before rotation, pixels.
+        rounded: Round corners to whole pixels; False truncates them, as landmark training has
+            always done.
     """
     mask = np.zeros(shape[:2], np.uint8)
     turned = (center.tolist(), size.tolist(), angle_deg)

@@ -1,4 +1,4 @@
-"""Random motion of a face: smooth paths, pauses, talking, blinks, expressions of ibug68."""
+"""Random face motion: smooth paths, pauses, talking, blinks, and ibug68 expressions."""
 
 import math
 from collections.abc import Callable
@@ -11,29 +11,29 @@ from ..opencv import cv2
 from ..schemes import scheme
 
 REACH = 0.35
-"""Width of what an expression moves around a landmark, in distances between the eyes."""
+"""Radius of an expression's displacement field around a landmark, in interocular distances."""
 JAW = {
     0.30: (56, 57, 58, 65, 66, 67),
     0.26: (6, 7, 8, 9, 10),
     0.22: (55, 59),
     0.12: (4, 5, 11, 12),
 }
-"""Landmarks that an open mouth moves down, by how far, in distances between the eyes."""
+"""Downward displacement of landmarks by an open mouth, in interocular distances."""
 LIDS = {37: 41, 38: 40, 43: 47, 44: 46}
-"""Upper lid by the lower lid that it closes to."""
+"""Upper lid landmark -> the lower lid landmark it closes to."""
 BROWS = tuple(range(17, 27))
 MOUTH_CORNERS = {48: -1, 54: 1}
-"""Mouth corners and the direction in which a smile moves them."""
+"""Mouth corners and the direction in which a smile moves each."""
 
 Strength = Callable[[float], float]
-"""How strong an expression is at a time in seconds."""
+"""Strength of an expression as a function of time in seconds."""
 
 
 class Wave:
-    """A smooth random function of time, about -1 to 1: three slow sines."""
+    """A smooth random function of time, about -1 to 1: the sum of three slow sines."""
 
     def __init__(self, rng: np.random.Generator, fastest: float = 1.0) -> None:
-        """Draw a wave whose frequencies are at most `fastest`, in 1/s."""
+        """Draw a wave with frequencies up to `fastest`, in Hz."""
         self.rates = rng.uniform(0.08, fastest, 3) * 2 * math.pi
         self.phases = rng.uniform(0, 2 * math.pi, 3)
         self.sizes = rng.dirichlet(np.ones(3))
@@ -43,13 +43,13 @@ class Wave:
 
 
 class MovingTime:
-    """Seconds spent moving until a time; motion along a path of this time pauses now and then."""
+    """Time spent moving, in seconds; a path parametrized by it pauses now and then."""
 
     def __init__(self, rng: np.random.Generator, seconds: float, still: float) -> None:
-        """Draw pauses that fill the fraction `still` of `seconds`."""
+        """Draw random pauses that fill the fraction `still` of `seconds`."""
         step = 0.01
         count = int(seconds / step) + 200
-        # stretches of 0.7 to 2 seconds
+        # phases of 0.7 to 2 seconds
         gate, at, moves = np.zeros(count), 0, bool(rng.integers(2))
         while at < count:
             share = (1 - still) if moves else still
@@ -67,18 +67,18 @@ class MovingTime:
 
 
 class Talking:
-    """Opening of a mouth that talks in phrases, 0 to about 1."""
+    """Mouth opening of a person who talks in phrases, 0 to about 1."""
 
     def __init__(self, rng: np.random.Generator, fastest: float) -> None:
         self.wave, self.phrase = Wave(rng, fastest), Wave(rng, 0.3)
 
     def __call__(self, time: float) -> float:
-        loud = min(max(self.phrase(time) * 4, 0.0), 1.0)
-        return loud * (self.wave(time) + 0.7) / 1.7
+        loudness = min(max(self.phrase(time) * 4, 0.0), 1.0)
+        return loudness * (self.wave(time) + 0.7) / 1.7
 
 
 class Blinks:
-    """Closing of the eyes, 0 to 1: short smooth pulses."""
+    """Eye closure, 0 to 1: short smooth pulses."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.times = np.cumsum(rng.uniform(0.8, 5.0, 400))
@@ -89,7 +89,7 @@ class Blinks:
 
 
 class Expression:
-    """A smooth field of displacements of a still, and its strength over time."""
+    """A smooth displacement field on a still image, with a strength over time."""
 
     def __init__(
         self,
@@ -99,25 +99,27 @@ class Expression:
         size: int,
         strength: Strength,
     ) -> None:
-        """Fit a field to displacements of landmarks.
+        """Fit a field to the displacements of landmarks.
 
         Args:
-            landmarks: (N, 2), pixels of the still.
+            landmarks: (N, 2), pixels of the still image.
             shifts: Their displacements at strength 1, (N, 2).
-            reach: Width of the field around a landmark, pixels.
-            size: Side of the still, pixels.
-            strength: Factor of the field by time.
+            reach: Radius of the field around a landmark, pixels.
+            size: Side of the still image, pixels.
+            strength: Factor applied to the field, as a function of time.
         """
         self.strength = strength
         self.reach = reach
-        # fixed points far away keep the field inside the face
+        # fixed points near the border confine the field to the face
         corners = [(x, y) for x in (0, 0.5, 1) for y in (0, 0.5, 1)]
         corners.remove((0.5, 0.5))
         ring = size * np.array(corners)
         self.centers = np.concatenate([landmarks, ring])
         weights = self._weights_at(self.centers)
-        wanted = np.concatenate([shifts, np.zeros_like(ring)])
-        self.factors = np.linalg.solve(weights + 0.05 * np.eye(len(weights)), wanted)
+        displacements = np.concatenate([shifts, np.zeros_like(ring)])
+        self.factors = np.linalg.solve(
+            weights + 0.05 * np.eye(len(weights)), displacements
+        )
         steps = np.arange(0, size, 4.0)
         coarse = np.stack(np.meshgrid(steps, steps), -1)
         field = self.field_at(coarse.reshape(-1, 2)).reshape(coarse.shape)
@@ -129,7 +131,7 @@ class Expression:
             ),
             dtype=np.float32,
         )
-        """(size, size, 2): displacement of each pixel at strength 1."""
+        """Displacement of each pixel at strength 1, (size, size, 2)."""
 
     def _weights_at(self, points: Array) -> Array:
         away = ((points[:, None] - self.centers) ** 2).sum(-1)
@@ -143,12 +145,12 @@ class Expression:
 def ibug68_expressions(
     landmarks: Array, size: int, rng: np.random.Generator
 ) -> list[Expression]:
-    """Draw the motion of jaw, lids, brows and mouth corners of a still.
+    """Return random motions of the jaw, lids, brows and mouth corners of a still image.
 
     Args:
-        landmarks: (68, 2), pixels of the still.
-        size: Side of the still, pixels.
-        rng: Source of all draws.
+        landmarks: (68, 2), pixels of the still image.
+        size: Side of the still image, pixels.
+        rng: Source of all random draws.
     """
     eyes = float(np.linalg.norm(landmarks[45] - landmarks[36]))
     roll = math.radians(fit_roll_deg(scheme("ibug68").mean_shape, landmarks))

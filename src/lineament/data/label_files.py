@@ -1,4 +1,4 @@
-"""Samples of any reader -> files for annotation tools, and a folder of .pts files."""
+"""Write samples as files for annotation tools, or as a folder of .pts files."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ from .sample import Sample
 PTS = "pts"
 FORMATS = (*LABEL_FORMATS, PTS)
 RELATIVE_TO_FILE = ("dlib", "dlib-whole")
-"""Formats whose names of images are relative to their own file."""
+"""Formats in which image names are relative to the annotation file."""
 
 
 def write_label_files(
@@ -38,18 +38,18 @@ def write_label_files(
     pictures: Path | None = None,
     step: Callable[[], None] = lambda: None,
 ) -> list[Path]:
-    """Write annotated faces in the format `kind`; each file appears when complete.
+    """Write annotated faces in the format `kind`; each file is written atomically.
 
     Args:
-        samples: Faces of one scheme, in image files.
-        kind: One of FORMATS. pts: a .pts file per face, and a JSON file with its image, box and
-            occluded points, which the reader "review" takes.
-        out: Folder of the files.
-        pictures: Folder that names of images are relative to; None: the common one.
-        step: Called after each face of pts.
+        samples: Faces of a single scheme, stored in image files.
+        kind: One of FORMATS. "pts" writes one .pts file per face, and a JSON file with its image,
+            box and occluded points, readable by the reader "review".
+        out: Output folder.
+        pictures: Folder that image names are relative to; None: the deepest common folder.
+        step: Called after each face, for "pts" only.
 
     Raises:
-        DataError: If the faces have several schemes, are frames of a video, or there are none.
+        DataError: If there are no faces, or they have several schemes or are video frames.
     """
     if kind not in FORMATS:
         raise DataError(f"no format is called {kind!r}; {did_you_mean(kind, FORMATS)}")
@@ -72,7 +72,7 @@ def write_label_files(
 
 
 def _check(samples: Sequence[Sample]) -> str:
-    """Return the scheme of samples that can be written."""
+    """Return the scheme of the samples; raise DataError if they cannot be written."""
     if not samples:
         raise DataError("no faces to write; check the folder and --reader")
     schemes = sorted({str(sample.scheme) for sample in samples})
@@ -91,13 +91,13 @@ def _check(samples: Sequence[Sample]) -> str:
 
 
 def common_folder(images: Sequence[Path]) -> Path:
-    """Return the deepest folder that holds all `images`."""
+    """Return the deepest folder that contains all `images`."""
     folders = {str(image.resolve().parent) for image in images}
     return Path(os.path.commonpath(sorted(folders)))
 
 
 def labels_by_image(samples: Sequence[Sample]) -> dict[Path, Labels]:
-    """Return the faces of each image, in the order given."""
+    """Group the faces by image, in the given order."""
     faces: dict[Path, list[LabeledFace]] = {}
     for sample in samples:
         labeled = LabeledFace(sample.landmarks, occluded_of(sample), box_of(sample))
@@ -111,7 +111,7 @@ def labels_by_image(samples: Sequence[Sample]) -> dict[Path, Labels]:
 
 
 def occluded_of(sample: Sample) -> NDArray[np.bool_]:
-    """Return the points (N,) of a sample that are annotated, but not visible."""
+    """Return a mask (N,) of the points that are annotated but not visible."""
     if sample.visible is None:
         return np.zeros(len(sample.landmarks), np.bool_)
     visible = np.asarray(sample.visible, np.float64)
@@ -119,19 +119,19 @@ def occluded_of(sample: Sample) -> NDArray[np.bool_]:
 
 
 def box_of(sample: Sample) -> Array:
-    """Return the box (4,) of a sample, else that of its landmarks."""
+    """Return the box (4,) of a sample, or its landmark box if it has none."""
     return landmark_box(sample.landmarks) if sample.box is None else sample.box
 
 
 def _write_faces(
     samples: Sequence[Sample], out: Path, home: Path, step: Callable[[], None]
 ) -> list[Path]:
-    when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    timestamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     names = names_of_faces([sample.image for sample in samples], home)
     for sample, name in zip(samples, names, strict=True):
         points = np.array(scheme_called(sample.scheme).points)
         occluded = tuple(points[occluded_of(sample)].tolist())
-        save = Save("", when, 0.0, ACCEPTED, sample.landmarks, occluded)
+        save = Save("", timestamp, 0.0, ACCEPTED, sample.landmarks, occluded)
         face = FaceRecord(
             name=name,
             image=sample.image,
@@ -148,30 +148,33 @@ def _write_faces(
 
 
 def names_of_faces(images: Sequence[Path], home: Path) -> list[str]:
-    """Return a name per face, from the images of the faces: its path below `home`.
+    """Return a unique name per face: the path of its image relative to `home`.
 
-    The second face of an image ends in _2; an image whose name is taken keeps its suffix.
+    The second face of an image gets the suffix _2; names that clash keep their file suffix.
     """
-    taken: set[str] = set()
-    counted: dict[Path, int] = {}
+    used_names: set[str] = set()
+    face_counts: dict[Path, int] = {}
     bases: dict[Path, str] = {}
     names = []
     for image in images:
         if image not in bases:
-            below = Path(_below(image, home))
-            candidates = (below.with_suffix("").as_posix(), below.as_posix())
-            bases[image] = unique_name(candidates, lambda name: name not in taken)
-        counted[image] = counted.get(image, 0) + 1
-        number = counted[image]
+            relative_path = Path(_below(image, home))
+            candidates = (
+                relative_path.with_suffix("").as_posix(),
+                relative_path.as_posix(),
+            )
+            bases[image] = unique_name(candidates, lambda name: name not in used_names)
+        face_counts[image] = face_counts.get(image, 0) + 1
+        number = face_counts[image]
         base = bases[image] if number == 1 else f"{bases[image]}_{number}"
-        name = unique_name([base], lambda name: name not in taken)
-        taken.add(name)
+        name = unique_name([base], lambda name: name not in used_names)
+        used_names.add(name)
         names.append(name)
     return names
 
 
 def _below(image: Path, home: Path) -> str:
-    """Return the path of an image below `home`; its name alone if it is elsewhere."""
+    """Return the path of an image relative to `home`, or its file name if it is elsewhere."""
     resolved, root = image.resolve(), home.resolve()
     if root in resolved.parents:
         return resolved.relative_to(root).as_posix()

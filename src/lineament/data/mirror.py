@@ -1,4 +1,4 @@
-"""Mirror maps from the places of points on average faces, to check those of names."""
+"""Mirror maps inferred from average point positions, to check those inferred from names."""
 
 from collections.abc import Sequence
 
@@ -10,58 +10,60 @@ from ..schemes import NAMES, scheme
 from .sample import Sample
 
 ROUNDS = 3
-"""Rounds in which faces are aligned to their mean."""
+"""Number of rounds in which faces are aligned to their mean."""
 MAX_FACES = 300
-"""Faces that a mean is made of, evenly chosen."""
+"""Maximum number of evenly spaced faces that a mean is computed from."""
 SAME_POINT = 0.15
-"""Distance, in box sides, up to which a mirrored point is its partner."""
+"""Maximum distance, in box sides, between a mirrored point and its partner."""
 MUCH_NEARER = 0.5
-"""Ratio of distances from which another partner is better than the one that names tell."""
+"""Maximum ratio of distances at which another partner is preferred to the one from the names."""
 
 
 def mirror_note(samples: Sequence[Sample], name: str) -> str:
-    """Return why the mirror of a user's scheme seems wrong; empty if it does not.
+    """Return a warning if the mirror map of a user's scheme seems wrong; otherwise "".
 
     Args:
-        samples: Annotated faces; those of other schemes do not count.
-        name: The scheme.
+        samples: Annotated faces; faces of other schemes are ignored.
+        name: Name of the scheme.
     """
     if name in NAMES:
         return ""
-    of = scheme(name)
+    landmark_scheme = scheme(name)
     shapes = []
     for sample in samples:
-        if sample.scheme == name and len(sample.landmarks) == len(of):
+        if sample.scheme == name and len(sample.landmarks) == len(landmark_scheme):
             shapes.append(sample.landmarks)
-    better = better_mirror(shapes, of.mirror.tolist())
+    better = better_mirror(shapes, landmark_scheme.mirror.tolist())
     if better is None:
         return ""
-    text = describe_better(of.points, of.mirror.tolist(), better)
+    text = describe_better(
+        landmark_scheme.points, landmark_scheme.mirror.tolist(), better
+    )
     return (
         f"the mirror of the scheme {name} seems wrong: {text}; set mirror in its file"
     )
 
 
 def mirror_fits(shapes: Sequence[Array], mirror: Sequence[int]) -> bool:
-    """Return whether the mirror image of the mean of faces is that mean; True if none is complete.
+    """Return True if the mean face equals its mirror image, or if no face is complete.
 
     Args:
         shapes: Points (N, 2) of each face, nan where not annotated.
-        mirror: (N,).
+        mirror: Permutation of landmarks under a flip, (N,).
     """
     mean = mean_of_shapes(shapes)
     if mean is None:
         return True
     flipped, mirrored = mean * [-1, 1], mean[list(mirror)]
-    placed = apply_affine(fit_similarity(flipped, mirrored), flipped)
-    apart = np.linalg.norm(placed - mirrored, axis=-1)
+    aligned = apply_affine(fit_similarity(flipped, mirrored), flipped)
+    apart = np.linalg.norm(aligned - mirrored, axis=-1)
     return bool(apart.max() < SAME_POINT * box_side(landmark_box(mean)))
 
 
 def describe_better(
     points: Sequence[str], mirror: Sequence[int], better: Sequence[int]
 ) -> str:
-    """Return a line on the pairs in which two mirrors differ."""
+    """Describe in one line the pairs in which two mirror maps differ."""
     pairs = []
     for index, partner in enumerate(better):
         if partner != mirror[index] and index <= partner:
@@ -74,11 +76,11 @@ def describe_better(
 
 
 def better_mirror(shapes: Sequence[Array], mirror: Sequence[int]) -> list[int] | None:
-    """Return a mirror map that fits the mean of faces clearly better than `mirror`, or None.
+    """Return a mirror map that fits the mean face clearly better than `mirror`, or None.
 
     Args:
         shapes: Points (N, 2) of each face, nan where not annotated.
-        mirror: (N,), mostly right.
+        mirror: Mostly correct permutation, (N,).
     """
     mean = mean_of_shapes(shapes)
     if mean is None:
@@ -86,28 +88,28 @@ def better_mirror(shapes: Sequence[Array], mirror: Sequence[int]) -> list[int] |
     chosen = list(mirror)
     for _ in range(ROUNDS):
         flipped = mean * [-1, 1]
-        placed = apply_affine(fit_similarity(flipped, mean[chosen]), flipped)
-        apart = np.linalg.norm(placed[:, None] - mean[None], axis=-1)
-        nearest = apart.argmin(1).tolist()
+        aligned = apply_affine(fit_similarity(flipped, mean[chosen]), flipped)
+        distances = np.linalg.norm(aligned[:, None] - mean[None], axis=-1)
+        nearest = distances.argmin(1).tolist()
         if not _is_pairing(nearest):
             return None
         chosen = nearest
     rows = np.arange(len(mean))
     changed = np.array(chosen) != np.array(mirror)
-    before, after = apart[rows, list(mirror)], apart[rows, chosen]
+    before, after = distances[rows, list(mirror)], distances[rows, chosen]
     is_better = changed.any() and (after < MUCH_NEARER * before)[changed].all()
     return chosen if is_better else None
 
 
 def mirror_of_shapes(shapes: Sequence[Array], place: str) -> list[int]:
-    """Return the mirror map by which the mean of faces is most like its mirror image.
+    """Return the mirror map under which the mean face is most symmetric.
 
     Args:
         shapes: Points (N, 2) of each face, nan where not annotated.
-        place: The faces in messages.
+        place: Description of the faces for error messages.
 
     Raises:
-        DataError: If the mean has no such map.
+        DataError: If the mean face has no such map.
     """
     mean = mean_of_shapes(shapes)
     problem = "no face has all points"
@@ -129,12 +131,12 @@ def mirror_of_shapes(shapes: Sequence[Array], place: str) -> list[int]:
 
 
 def _mirror_at(centered: Array, angle: float) -> tuple[list[int], float]:
-    """Return the nearest point to each mirrored one, and the largest distance in box sides."""
+    """Return the nearest point to each mirrored one, and the maximum distance in box sides."""
     axis = np.array([np.cos(2 * angle), np.sin(2 * angle)])
     reflect = np.array([[axis[0], axis[1]], [axis[1], -axis[0]]])
-    apart = np.linalg.norm((centered @ reflect)[:, None] - centered[None], axis=-1)
-    nearest = apart.argmin(1)
-    error = apart.min(1).max() / box_side(landmark_box(centered))
+    distances = np.linalg.norm((centered @ reflect)[:, None] - centered[None], axis=-1)
+    nearest = distances.argmin(1)
+    error = distances.min(1).max() / box_side(landmark_box(centered))
     return nearest.tolist(), float(error)
 
 
@@ -143,7 +145,7 @@ def _is_pairing(mirror: Sequence[int]) -> bool:
 
 
 def mean_of_shapes(shapes: Sequence[Array]) -> Array | None:
-    """Return the median (N, 2) of aligned faces, in the pose of one; None if a point has none."""
+    """Return the median (N, 2) of faces aligned to one of them; None if no face is complete."""
     step = 1 + len(shapes) // MAX_FACES
     shapes = shapes[::step]
     complete = [shape for shape in shapes if np.isfinite(shape).all()]

@@ -1,4 +1,4 @@
-"""The data sets of a training, each face in the model's scheme."""
+"""The data sets of a training run, converted to the model's scheme."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ from .training_crops import Source
 from .units import unit_fault
 
 NOTED_MB = 1000.0
-"""Size of cached crops from which a training states it."""
+"""Size of the cached crops in MB above which it is reported."""
 Mixture = tuple[list[Source], dict[str, CropCache]]
 """The training sources, and the validation faces by data set."""
 
@@ -33,20 +33,20 @@ def read_mixture(
     note: Note = ignore,
     crop: tuple[int, float] = (128, 1.3),
 ) -> Mixture:
-    """Read and cache the faces of a training, and its validation tenth by data set.
+    """Read and cache the training faces, and the validation tenth by data set.
 
     Args:
-        parts: The data sets of the recipe.
-        scheme_name: The scheme of the model.
+        parts: Data sets of the recipe.
+        scheme_name: Landmark scheme of the model.
         root: The data root.
-        cache: Where crops are cached.
-        note: Takes one line per part that lacks faces.
-        crop: Side of the model's crops in pixels, and in longer sides of the landmark box.
+        cache: Folder of cached crops.
+        note: Called with one line per part that lacks faces.
+        crop: Side of the model's crops, pixels, and as a multiple of the longer landmark box side.
 
     Raises:
         DataError: If a part cannot be read or has no training faces.
-        SchemeError: If its points do not convert to the scheme.
-        RecipeError: If no data set is used to the end, or a part is test data.
+        SchemeError: If a part's points do not convert to the scheme.
+        RecipeError: If no data set is used until the end, or a part is test data.
     """
     if all(part.use_until < 1 for part in parts):
         last = max(part.use_until for part in parts)
@@ -87,12 +87,12 @@ def read_mixture(
 def _note_size(
     sources: Sequence[Source], validation: dict[str, CropCache], cache: Path, note: Note
 ) -> None:
-    """Note the size of the cached crops, if it is large."""
-    kept = [*(source.cache for source in sources), *validation.values()]
-    size_mb = sum(faces.crops.nbytes for faces in kept) / 1e6
+    """Report the size of the cached crops if it is large."""
+    caches = [*(source.cache for source in sources), *validation.values()]
+    size_mb = sum(faces.crops.nbytes for faces in caches) / 1e6
     if size_mb >= NOTED_MB:
         note(
-            f"crops of {sum(map(len, kept))} faces: {size_mb:.0f} MB in {cache}; lineament cache "
+            f"crops of {sum(map(len, caches))} faces: {size_mb:.0f} MB in {cache}; lineament cache "
             "lists and removes them"
         )
 
@@ -100,7 +100,7 @@ def _note_size(
 def _split_part(
     part: DataPart, samples: Sequence[Sample], label: str, note: Note
 ) -> Split:
-    """Return the training and validation faces of a part, and note how many they are."""
+    """Split a part into training and validation faces, and report their numbers."""
     is_own = data_set(part.reader).is_format
     training, validation = split_faces(samples, part.validation, fill=is_own)
     if is_own or part.validation is not None:
@@ -114,9 +114,10 @@ def _split_part(
 def read_recipe_part(
     part: DataPart, root: Path, scheme_name: str, note: Note = ignore
 ) -> list[Sample]:
-    """Read the faces of a part of a recipe in `scheme_name`, without those it excludes.
+    """Read the faces of a recipe part in `scheme_name`, without excluded faces.
 
-    Raises: As `read_part`, and RecipeError if an excluded face does not exist.
+    Raises:
+        RecipeError: If an excluded face does not exist; further errors as in `read_part`.
     """
     pictures = _first_existing(part.pictures, root) if part.pictures else None
     own = OwnData(
@@ -143,7 +144,7 @@ def _cache_faces(samples: Sequence[Sample], cache: Path, size: int) -> CropCache
 
 
 def _label(part: DataPart, parts: Sequence[DataPart]) -> str:
-    """Return how logs call the validation faces of `part`."""
+    """Return the name of a part's validation faces in logs."""
     if [other.reader for other in parts].count(part.reader) == 1:
         return part.reader
     words = (part.reader, part.part, Path(part.folder).name)
@@ -151,10 +152,10 @@ def _label(part: DataPart, parts: Sequence[DataPart]) -> str:
 
 
 def exclude_faces(samples: list[Sample], exclude: Sequence[str]) -> list[Sample]:
-    """Return `samples` without those named in `exclude`, whatever the suffixes of their files.
+    """Return `samples` without the faces named in `exclude`, ignoring file suffixes.
 
     Raises:
-        RecipeError: If a name is of no sample.
+        RecipeError: If a name matches no sample.
     """
     names = {bare_name(name): name for name in exclude}
     absent = names.keys() - {bare_name(sample.name) for sample in samples}
@@ -175,23 +176,23 @@ def read_part(
     note: Note = ignore,
     own: OwnData = UNSTATED,
 ) -> list[Sample]:
-    """Read the faces of one part of a data set in `scheme_name`.
+    """Read the faces in one part of a data set in `scheme_name`.
 
-    Points that the set does not have are nan. The box of each face is the tight box of its 68
-    points, completed by a mean face, unless the set's own boxes are that. Faces of fewer than two
-    points are left out.
+    Points that the data set lacks are nan. The box of each face is the tight box of its 68
+    points, completed by a mean face, unless the data set's own boxes follow that rule. Faces with
+    fewer than two points are skipped.
 
     Args:
         reader: Name of the data set.
         root: The data root.
         part: Name of the part; empty: the training part, or the only one.
-        scheme_name: The scheme wanted.
-        folder: Absolute, or below the data root or the current directory; empty: the usual one.
-        note: Takes one line if faces are missing.
-        own: Statements about the data.
+        scheme_name: Target scheme.
+        folder: Absolute path, or relative to the data root or current directory; empty: default.
+        note: Called with one line if faces are missing.
+        own: User-provided information about the data.
 
     Raises:
-        DataError: If the reader, part or folder is unknown, or has no faces.
+        DataError: If the reader, part or folder is unknown, or contains no faces.
         SchemeError: If the points do not convert to the scheme.
     """
     known = data_set(reader)
@@ -236,8 +237,8 @@ def _find_folder(reader: str, known: DataSet, root: Path, folder: str) -> Path:
 
 
 def _first_existing(folder: str, root: Path) -> Path:
-    """Return a folder below the data root or the current directory."""
-    # an absolute folder is both
+    """Return a folder, relative to the data root or the current directory."""
+    # joining an absolute path with the root returns the absolute path
     candidates = [root / folder, Path(folder)]
     for path in candidates:
         if path.exists():

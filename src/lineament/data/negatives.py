@@ -1,4 +1,4 @@
-"""Crops without a face for the training of presence: parts of photos, and regions of faces.
+"""Crops without a face for training presence: parts of photos, and regions next to faces.
 
 Depends on crop_cache.py; no_face_photos.py reads the photos.
 """
@@ -23,33 +23,33 @@ from .crop_cache import CACHE_PADDING, CropCache, annotated_as_visible
 from .degrade import log_uniform
 
 ABSENT_IOU, PRESENT_IOU = 0.3, 0.6
-"""A crop shows no face below this overlap with the plain crop of the face, and one from the other
-overlap on. Between them it counts as neither."""
+"""Overlap with the plain crop of the face below which a crop counts as negative, and above
+which it counts as positive. Crops in between are ignored."""
 SIDES = (0.15, 0.9)
-"""Smallest and largest side of a region, in sides of the face's box."""
+"""Minimum and maximum side of a region, as a fraction of the face's box."""
 SMALLEST_PX = 16.0
-"""Smallest side of a box drawn in a cached photo, pixels of the cache."""
+"""Minimum side of a box drawn in a cached photo, pixels of the cached crop."""
 
 
 @dataclass(frozen=True, eq=False)
 class Negatives:
-    """Photos without a face, and how often crops of them come in an epoch."""
+    """Photos without a face, and how often crops of them occur in an epoch."""
 
     photos: CropCache
-    """One row per photo, fitted into its cached crop; `boxes` are the photos' extents."""
+    """One row per photo, fitted into its cached crop; `boxes` are the extents of the photos."""
     close_ups: CropCache
-    """One row per candidate of a face detector, cropped from its photo: as sharp as faces are."""
+    """One row per candidate of a face detector, cropped from its photo, as sharp as faces."""
     candidates: Sequence[NDArray[np.intp]]
-    """(K,) per photo: the rows of its candidates."""
+    """Rows in `close_ups` of each photo's candidates, (K,) per photo."""
     weights: NDArray[np.float64]
-    """(M,): probability of each photo; every kind of photo is as frequent as the others."""
+    """Sampling probability of each photo, (M,); all kinds of photos are equally frequent."""
     settings: PresenceSettings
-    """Shares of these crops in an epoch."""
+    """Fractions of these crops in an epoch."""
 
     def rows(self, rng: np.random.Generator, faces: Array) -> NDArray[np.int64]:
-        """Return the rows of an epoch, (K, 2), next to its `faces`, (source, face) in (T, 2).
+        """Return the negative rows (K, 2) of an epoch that has the given `faces` (T, 2).
 
-        A photo is (-1, its number), a region of a face of source k (-2 - k, its face).
+        A photo is encoded as (-1, photo), a region of a face of source k as (-2 - k, face).
         """
         share = self.settings.share
         count = round(share / (1 - share) * len(faces))
@@ -66,7 +66,7 @@ class Negatives:
     def draw(
         self, rng: np.random.Generator, photo: int
     ) -> tuple[CropCache, int, Array]:
-        """Return cached crops, a row of them and a box (4,) in it: a candidate, or any place."""
+        """Return cached crops, a row and a box (4,) in it: a candidate, or a random place."""
         candidates = self.candidates[photo]
         if len(candidates) and rng.random() < self.settings.candidate_prob:
             row = int(candidates[rng.integers(0, len(candidates))])
@@ -74,7 +74,7 @@ class Negatives:
         return self.photos, photo, self.draw_place(rng, photo)
 
     def draw_place(self, rng: np.random.Generator, photo: int) -> Array:
-        """Return a box (4,) anywhere in a photo, pixels of its cached crop."""
+        """Return a random box (4,) in a photo, pixels of its cached crop."""
         extent = self.photos.boxes[photo]
         longest = max(box_side(extent), 2 * SMALLEST_PX)
         half = log_uniform(rng, SMALLEST_PX, longest) / 2
@@ -83,13 +83,13 @@ class Negatives:
 
 
 def draw_region(rng: np.random.Generator, box: Array, padding: float) -> Array:
-    """Return the box (4,) of a region next to or in a face that a crop of the face is far from.
+    """Return a box (4,) next to or inside a face that overlaps little with the face's crop.
 
-    Such regions are hair, ears, single eyes and half faces. They lie in the face's cached crop.
+    Such regions show hair, ears, single eyes or half faces. They lie in the face's cached crop.
 
     Args:
-        box: The face's box, (4,).
-        padding: Side of the model's crop in longer sides of its box.
+        box: Box of the face, (4,).
+        padding: Side of the model's crop as a multiple of the longer box side.
     """
     side, center = box_side(box), box_center(box)
     face = crop_square(box, padding)
@@ -104,31 +104,31 @@ def draw_region(rng: np.random.Generator, box: Array, padding: float) -> Array:
 
 
 def crop_square(box: Array, padding: float) -> Array:
-    """Return the square (4,) that an upright crop of `box` shows."""
+    """Return the square (4,) covered by an upright crop of `box`."""
     half = box_side(box) * padding / 2
     return np.concatenate([box_center(box) - half, box_center(box) + half])
 
 
 def presence_of_crop(affine: Array, box: Array, size: int, padding: float) -> float:
-    """Return 1 if a crop shows the face, 0 if it shows too little of it, nan between.
+    """Return 1 if a crop shows the face, 0 if it shows too little of it, nan in between.
 
     Args:
-        affine: image_to_crop, (2, 3).
-        box: The face's box, (4,), pixels of the image.
+        affine: image_to_crop affine, (2, 3).
+        box: Box of the face, (4,), pixels of the image.
         size: Side of the crop, pixels.
-        padding: Side of the model's crop in longer sides of the box.
+        padding: Side of the model's crop as a multiple of the longer box side.
     """
     center = apply_affine(invert_affine(affine), np.full(2, (size - 1) / 2))
     half = size / affine_scale(affine) / 2
-    shown = np.concatenate([center - half, center + half])
-    overlap = iou(shown[None], crop_square(box, padding)[None])[0, 0]
+    crop_area = np.concatenate([center - half, center + half])
+    overlap = iou(crop_area[None], crop_square(box, padding)[None])[0, 0]
     if overlap < ABSENT_IOU:
         return 0.0
     return 1.0 if overlap >= PRESENT_IOU else float("nan")
 
 
 def face_regions(faces: CropCache, padding: float) -> CropCache:
-    """Return one region without a face per face of `faces`, always the same ones."""
+    """Return one region without a face per face in `faces`; the choice is deterministic."""
     boxes = []
     for number, box in enumerate(faces.boxes):
         boxes.append(draw_region(np.random.default_rng(number), box, padding))
@@ -136,27 +136,27 @@ def face_regions(faces: CropCache, padding: float) -> CropCache:
 
 
 def with_boxes(cache: CropCache, boxes: Sequence[Array]) -> CropCache:
-    """Return the same crops with other boxes, and no landmark."""
+    """Return the same crops with other boxes and without landmarks."""
     nothing = np.full_like(cache.landmarks, np.nan)
     return CropCache(cache.crops, nothing, np.stack(boxes))
 
 
 @dataclass(frozen=True, eq=False)
 class PresenceCrops:
-    """Validation crops with a face and without one."""
+    """Validation crops with and without a face."""
 
     faces: Sequence[CropCache]
-    """Annotated faces by data set, then those with a box alone."""
+    """Annotated faces by data set, followed by faces with only a box."""
     negatives: Sequence[CropCache]
-    """Parts of photos, then one region of each annotated face."""
+    """Parts of photos, followed by one region per annotated face."""
 
     def presence(self) -> NDArray[np.bool_]:
-        """Return which crops show a face, faces first."""
+        """Return a mask of the crops that show a face; faces come first."""
         counts = [sum(map(len, caches)) for caches in (self.faces, self.negatives)]
         return np.repeat([True, False], counts)
 
     def visible(self) -> NDArray[np.float32]:
-        """Return the visibility (M, N) of the points of all `faces`, nan where unknown."""
+        """Return the visibility (M, N) of the points of all `faces`; nan where unknown."""
         rows = []
         for cache in self.faces:
             stated = cache.visible

@@ -1,4 +1,4 @@
-"""Photos without a face, and faces with a box alone, read and cached to train presence on.
+"""Photos without a face, and faces with only a box, read and cached for training presence.
 
 Depends on the photos of detection/photos.py.
 """
@@ -21,26 +21,26 @@ from .negatives import Negatives, PresenceCrops, crop_square, face_regions, with
 from .sample import Sample
 
 PHOTO_PX = 320
-"""Side to which a photo is cached, its longer side fitted in."""
+"""Side of the cached crop that a photo is fitted into, pixels."""
 BOXED_PX = 224
-"""Side of the cached crops of faces with a box alone, and of candidates; both are small."""
+"""Side of the cached crops of box-only faces and of candidates; both are small in the photo."""
 VALIDATION_DRAWS = 2
-"""Places drawn in each validation photo; all its candidates are used, too."""
+"""Number of random places per validation photo, in addition to all its candidates."""
 
 Candidates = Mapping[str, Sequence[Sequence[float]]]
-"""Boxes of a face detector, (x0, y0, x1, y1, score), by the file below the data folder."""
+"""Face detector boxes (x0, y0, x1, y1, score) by file path relative to the data root."""
 
 
 @dataclass(frozen=True, eq=False)
 class PresenceData:
-    """The data of a recipe's [presence]."""
+    """The data for a recipe's [presence] section."""
 
     negatives: Negatives
-    """Crops without a face to train on."""
+    """Training crops without a face."""
     boxed: CropCache | None
-    """Faces with a box alone to train on."""
+    """Training faces with only a box."""
     validation: PresenceCrops | None
-    """None without an annotated validation face."""
+    """Validation crops; None if there is no annotated validation face."""
 
 
 def read_presence_data(
@@ -50,18 +50,18 @@ def read_presence_data(
     root: Path,
     cache: Path,
 ) -> PresenceData:
-    """Read and cache the crops without a face, and the faces that have a box alone.
+    """Read and cache the crops without a face, and the faces with only a box.
 
     Args:
-        settings: What to read.
-        recipe: Gives the scheme and the padding of crops.
+        settings: The [presence] section of the recipe.
+        recipe: Provides the scheme and the crop padding.
         validation_faces: Annotated faces by data set.
         root: The data root.
         cache: Folder of cached crops.
 
     Raises:
-        DataError: If photos, their boxes or the file of candidates are missing or broken.
-        RecipeError: If no photo is left to train on.
+        DataError: If photos, their boxes or the candidates file are missing or broken.
+        RecipeError: If no training photo is left.
     """
     points = len(scheme(recipe.scheme))
     negatives, photos = read_negatives(settings, points, root, cache)
@@ -85,17 +85,17 @@ def read_negatives(
     """Read and cache the photos without a face.
 
     Args:
-        settings: The [presence] part of a recipe.
-        points: Landmarks of the model, N; all are nan.
+        settings: The [presence] section of the recipe.
+        points: Number of landmarks of the model, N; all are nan.
         root: The data root.
-        cache: Folder of cached crops; a relative `candidates` is in it.
+        cache: Folder of cached crops; a relative `candidates` path refers to it.
 
     Returns:
-        The training photos, and crops without a face in the validation photos.
+        The training photos, and the validation crops without a face.
 
     Raises:
-        DataError: If photos or the file of candidates are missing or broken.
-        RecipeError: If no photo is left to train on.
+        DataError: If photos or the candidates file are missing or broken.
+        RecipeError: If no training photo is left.
     """
     candidates: Candidates = {}
     if settings.candidates:
@@ -112,15 +112,15 @@ def read_negatives(
     if not validation:
         return negatives, []
     tested = _negatives(validation, candidates, settings, points, root, cache)
-    drawn = []
+    places = []
     for draw in range(VALIDATION_DRAWS):
         boxes = []
         for photo in range(len(validation)):
             boxes.append(tested.draw_place(np.random.default_rng([draw, photo]), photo))
-        drawn.append(with_boxes(tested.photos, boxes))
+        places.append(with_boxes(tested.photos, boxes))
     if len(tested.close_ups):
-        drawn.append(tested.close_ups)
-    return negatives, drawn
+        places.append(tested.close_ups)
+    return negatives, places
 
 
 def _negatives(
@@ -144,14 +144,14 @@ def _negatives(
         samples.append(_sample_without_points(photo, points))
         height, width = samples[-1].read().shape[:2]
         extents.append(np.array([-0.5, -0.5, width - 0.5, height - 0.5]))
-    # the box of which the cached crop shows CACHE_PADDING sides
+    # the box for which the cached crop, CACHE_PADDING box sides wide, shows the entire photo
     fitted = [crop_square(extent, 1 / CACHE_PADDING) for extent in extents]
     cached = cache_crops(samples, cache, PHOTO_PX, fitted)
-    shown = []
+    extents_crop = []
     for box, extent in zip(fitted, extents, strict=True):
         affine = crop_affine(box, PHOTO_PX, CACHE_PADDING)
-        shown.append(apply_affine(affine, extent.reshape(2, 2)).ravel())
-    photos_shown = with_boxes(cached, shown)
+        extents_crop.append(apply_affine(affine, extent.reshape(2, 2)).ravel())
+    photos_shown = with_boxes(cached, extents_crop)
     return Negatives(photos_shown, close_ups, rows, weights, settings)
 
 
@@ -162,14 +162,14 @@ def _close_ups(
     root: Path,
     cache: Path,
 ) -> tuple[CropCache, list[NDArray[np.intp]]]:
-    """Return crops of all candidates, and which of them each photo has."""
+    """Return crops of all candidates, and the rows of each photo's candidates."""
     samples, boxes, rows = [], list[Array](), []
     for photo in photos:
-        given = candidates.get(photo.image.relative_to(root).as_posix(), [])
-        own = np.array(given, np.float64).reshape(-1, 5)[:, :4]
-        rows.append(np.arange(len(boxes), len(boxes) + len(own)))
-        samples += [_sample_without_points(photo, points)] * len(own)
-        boxes += list(own)
+        rows_of_photo = candidates.get(photo.image.relative_to(root).as_posix(), [])
+        boxes_of_photo = np.array(rows_of_photo, np.float64).reshape(-1, 5)[:, :4]
+        rows.append(np.arange(len(boxes), len(boxes) + len(boxes_of_photo)))
+        samples += [_sample_without_points(photo, points)] * len(boxes_of_photo)
+        boxes += list(boxes_of_photo)
     if not boxes:
         return _no_crops(BOXED_PX, points), rows
     return cache_crops(samples, cache, BOXED_PX, boxes), rows
@@ -188,19 +188,19 @@ def _sample_without_points(photo: Photo, points: int) -> Sample:
 def read_boxed_faces(
     settings: PresenceSettings, points: int, root: Path, cache: Path
 ) -> tuple[CropCache, CropCache | None]:
-    """Read and cache the faces of photos that have boxes alone; all landmarks are nan.
+    """Read and cache the faces of photos with only boxes; all landmarks are nan.
 
     Args:
-        settings: The [presence] part of a recipe.
-        points: Landmarks of the model, N.
+        settings: The [presence] section of the recipe.
+        points: Number of landmarks of the model, N.
         root: The data root.
         cache: Folder of cached crops.
 
     Returns:
-        The faces to train on, and those for validation, if any.
+        The training faces, and the validation faces if there are any.
 
     Raises:
-        DataError: If there is no face to train on.
+        DataError: If there is no training face.
     """
     faces: dict[bool, tuple[list[Sample], list[Array]]] = {
         False: ([], []),
@@ -224,7 +224,7 @@ def read_boxed_faces(
 
 
 def read_candidates(path: Path) -> Candidates:
-    """Read the boxes that `lineament candidates` wrote.
+    """Read the boxes written by `lineament candidates`.
 
     Raises:
         DataError: If the file is missing or broken.

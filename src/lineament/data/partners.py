@@ -1,4 +1,4 @@
-"""Crops that show a face as another face of its cluster lies: augmentation within clusters."""
+"""Augmentation within clusters: crops that show a face in the position of a cluster partner."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ from .degrade import Rng
 
 
 class Partners:
-    """Faces by cluster, each of which may lend its place in the plain crop to another one.
+    """Faces grouped by cluster; a face may be moved to the position of another in its cluster.
 
-    Source: Wu, Hassner, Kim, Medioni, Natarajan 2018, the alignment-sensitive augmentation: a face
-    that is turned or shifted freely may belong to another cluster. Which faces are paired, and the
-    share of crops that are moved so, are chosen here.
+    Source: Wu, Hassner, Kim, Medioni, Natarajan 2018, alignment-sensitive augmentation: a freely
+    rotated or shifted face might belong to another cluster. How faces are paired, and the fraction
+    of crops that are moved, are choices made here.
     """
 
     def __init__(
@@ -26,31 +26,33 @@ class Partners:
         padding: float,
         prob: float,
     ) -> None:
-        """Sort the faces by cluster.
+        """Group the faces by cluster.
 
         Args:
             caches: Faces by source.
-            clusters: (M,) by source: cluster of each face.
+            clusters: Cluster index of each face, (M,), by source.
             size: Side of the crop, pixels.
-            padding: Side of the crop in longer box sides.
-            prob: Probability that a face takes the place of another one.
+            padding: Side of the crop as a multiple of the longer box side.
+            prob: Probability that a face takes the position of another one.
         """
         self.clusters, self.prob = list(clusters), prob
         self.placed = [plain_landmarks(cache, size, padding) for cache in caches]
-        joined = np.concatenate(self.clusters)
+        all_clusters = np.concatenate(self.clusters)
         sources = np.repeat(np.arange(len(caches)), [len(each) for each in clusters])
         faces = np.concatenate([np.arange(len(each)) for each in clusters])
         pairs = np.stack([sources, faces], axis=1)
-        self.members = {int(k): pairs[joined == k] for k in np.unique(joined)}
+        self.members = {
+            int(k): pairs[all_clusters == k] for k in np.unique(all_clusters)
+        }
 
     def draw(self, rng: Rng, source: int, face: int, landmarks: Array) -> Array | None:
-        """Return an affine (2, 3) from the cached crop to one that shows the face as another lies.
+        """Return a random affine (2, 3) from the cached crop to a crop positioned like a partner's.
 
         Args:
-            landmarks: (N, 2) of the face, pixels of the cached crop.
+            landmarks: Landmarks (N, 2) of the face, pixels of the cached crop.
 
         Returns:
-            The similarity; None if the face is not to be moved, or shares too few points.
+            The similarity; None if the face is not moved, or too few points are known in both.
         """
         members = self.members[int(self.clusters[source][face])]
         other_source, other = members[rng.integers(len(members))]

@@ -1,4 +1,4 @@
-"""One annotated face of any data set, the box of every protocol, and the validation rule."""
+"""Annotated face of any data set, the box used by all protocols, and the validation split."""
 
 import hashlib
 import os
@@ -20,46 +20,46 @@ from ..schemes import NAMES, Conversion, convert, scheme
 Image = NDArray[np.uint8]
 
 GROUP_SEPARATOR = "__"
-"""Files whose names are equal up to this text show one photo, person or video."""
+"""Files whose names are equal up to this separator show the same photo, person or video."""
 BOX_SCHEME = "ibug68"
-"""The box of a face is the tight box of these landmarks, whatever the scheme."""
+"""Scheme whose tight landmark box is the face box, whatever the scheme of the data."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One face: its image, its landmarks and what else the data set gives."""
+    """One annotated face: image, landmarks and optional further annotations."""
 
     image: Path
-    """The file of the image, or the video or .mat file that contains it."""
+    """Image file, or the video or .mat file that contains the image."""
     landmarks: Array
-    """(N, 2), pixels of the upright image, first center (0, 0); nan if not annotated."""
+    """(N, 2), pixels of the upright image, center of the first pixel at (0, 0); nan if unknown."""
     scheme: str
-    """What the rows of `landmarks` mean."""
+    """Landmark scheme of `landmarks`."""
     name: str
-    """Path of the image below the data set's root, with "#2" for its second face."""
+    """Path of the image relative to the data set's root; "#2" is added for its second face."""
     box: Array | None = None
     """Face box (4,) of the data set, pixels of the image; None if it has none."""
     visible: NDArray[np.bool_] | NDArray[np.float32] | None = None
-    """(N,): 1 visible, 0 not, nan unknown; None if the data set does not annotate it."""
+    """Visibility (N,): 1 visible, 0 not, nan unknown; None if the data set does not annotate it."""
     subset: str = ""
-    """The part of the data set that the face belongs to, such as "helen/testset"."""
+    """Part of the data set that contains the face, such as "helen/testset"."""
     attributes: Mapping[str, bool | float] = field(default_factory=dict)
-    """Annotations of the face by name, such as {"occluded": True}."""
+    """Attributes by name, such as {"occluded": True}."""
     frame: int | None = None
-    """Number of the image, from 0, in a file of many; None for an image file."""
+    """Index of the image, from 0, in a file with many images; None for an image file."""
     group: str = ""
-    """Photo, person or video, equal for all its faces; empty: the stem of the file."""
+    """Name of the photo, person or video, shared by all its faces; empty: the file stem."""
     stated_size: tuple[int, int] | None = None
-    """Width and height of the image as the annotation states them, or None."""
+    """Width and height of the image according to the annotation, or None."""
     read_frame: Callable[[Path, int], Image] = read_video_frame
     """Reads image number `frame` from the file `image`."""
 
     def face_box(self) -> Array:
-        """Return the tight box (4,) of the 68 landmarks: `truth` in every protocol."""
+        """Return the tight box (4,) of the 68 landmarks: box source "truth" in every protocol."""
         try:
             return tight_box(self.landmarks, self.scheme)
         except SchemeError:
-            # the scheme shares no landmark with the 68
+            # no landmark of the scheme corresponds to one of the 68
             return landmark_box(self.landmarks)
 
     def read(self) -> Image:
@@ -73,10 +73,10 @@ class Sample:
         return self.read_frame(self.image, self.frame)
 
     def with_points(self, name: str, rows: Sequence[int]) -> "Sample":
-        """Return the face with its points at the indices `rows` of scheme `name`, nan elsewhere.
+        """Return the face with its points at indices `rows` of scheme `name`, nan elsewhere.
 
         Raises:
-            DataError: If it has another number of points.
+            DataError: If the number of points differs.
         """
         if len(self.landmarks) != len(rows):
             raise DataError(
@@ -93,11 +93,11 @@ class Sample:
         return replace(self, scheme=name, landmarks=landmarks, visible=visible)
 
     def split_group(self) -> str:
-        """Return the name of the photo, person or video that is in one split."""
+        """Return the name of the photo, person or video that must not be divided between splits."""
         return (self.group or self.image.stem).partition(GROUP_SEPARATOR)[0]
 
     def is_validation(self) -> bool:
-        """Return True for the tenth of the faces on which every choice is made."""
+        """Return True if the face is in the validation set, a tenth of the faces."""
         return in_validation(self.split_group())
 
 
@@ -113,39 +113,39 @@ def group_digest(group: str) -> int:
 
 
 def tight_box(landmarks: Array, scheme_name: str) -> Array:
-    """Return the tight box (4,) of 68 landmarks, completed by a mean face.
+    """Return the tight box (4,) of the 68 landmarks, completed by a mean face.
 
-    Those of a user's scheme with a mean shape are a mean face that is fitted to its points.
+    For a user's scheme with a mean shape, the 68 landmarks are a mean face fitted to its points.
 
     Args:
         landmarks: (N, 2), nan if unknown.
-        scheme_name: Their scheme.
+        scheme_name: Landmark scheme.
     """
     mean = np.asarray(scheme(BOX_SCHEME).mean_shape)
-    own = scheme(scheme_name).mean_shape
-    if scheme_name not in NAMES and own is not None:
-        known, mean_here = np.full_like(mean, np.nan), own
+    own_mean = scheme(scheme_name).mean_shape
+    if scheme_name not in NAMES and own_mean is not None:
+        known, scheme_mean = np.full_like(mean, np.nan), own_mean
     else:
         known = convert(landmarks, scheme_name, BOX_SCHEME).points
-        mean_here = convert(mean, BOX_SCHEME, scheme_name).points
+        scheme_mean = convert(mean, BOX_SCHEME, scheme_name).points
     if np.isfinite(known).all():
         return landmark_box(known)
-    both = np.isfinite(landmarks).all(1) & np.isfinite(mean_here).all(1)
-    if both.sum() < 2:
+    usable = np.isfinite(landmarks).all(1) & np.isfinite(scheme_mean).all(1)
+    if usable.sum() < 2:
         return landmark_box(landmarks)
-    fitted = apply_affine(fit_similarity(mean_here[both], landmarks[both]), mean)
+    fitted = apply_affine(fit_similarity(scheme_mean[usable], landmarks[usable]), mean)
     return landmark_box(np.where(np.isfinite(known), known, fitted))
 
 
 def to_scheme(sample: Sample, scheme_name: str, own_box: bool = False) -> Sample:
-    """Return `sample` with its points in `scheme_name` and the tight box of its 68 points.
+    """Return `sample` with points converted to `scheme_name` and the tight box of its 68 points.
 
-    The visibility of a point that both schemes have stays as it is.
+    Points that both schemes contain keep their visibility.
 
     Args:
         sample: The face.
-        scheme_name: The scheme wanted.
-        own_box: Keep the sample's box, because it is that one.
+        scheme_name: Target scheme.
+        own_box: Keep the sample's box, because it already is the tight box of the 68 points.
     """
     box = sample.box if own_box else sample.face_box()
     if sample.scheme == scheme_name:
@@ -163,16 +163,16 @@ def to_scheme(sample: Sample, scheme_name: str, own_box: bool = False) -> Sample
 def _converted_visibility(
     sample: Sample, converted: Conversion
 ) -> NDArray[np.float32] | None:
-    """Return the visibility of points that `sample` has itself; of others it is unknown."""
+    """Return the visibility of points that `sample` itself has; unknown for all others."""
     if sample.visible is None:
         return None
-    own = converted.weights.max(1) == 1
-    stated = sample.visible[converted.weights.argmax(1)]
-    return np.where(own, stated, np.float32(np.nan)).astype(np.float32)
+    is_exact = converted.weights.max(1) == 1
+    visible = sample.visible[converted.weights.argmax(1)]
+    return np.where(is_exact, visible, np.float32(np.nan)).astype(np.float32)
 
 
 def bare_name(name: str) -> str:
-    """Return the name of a face without the suffix of its file.
+    """Return the name of a face without file suffixes.
 
     >>> bare_name("lfpw/testset/image_0001.png"), bare_name("talk.webm#00012")
     ('lfpw/testset/image_0001', 'talk#00012')
@@ -181,7 +181,7 @@ def bare_name(name: str) -> str:
 
 
 def numbered_name(name: str, faces: Counter[str]) -> str:
-    """Return the name of the next face of the image `name`, counted in `faces`.
+    """Return a unique name for the next face of the image `name`, counted in `faces`.
 
     >>> faces = Counter()
     >>> numbered_name("a.jpg", faces), numbered_name("a.jpg", faces)
@@ -192,12 +192,12 @@ def numbered_name(name: str, faces: Counter[str]) -> str:
 
 
 def group_of_numbered(stem: str) -> str:
-    """Return a file stem without the number of the face, `_<n>`, as in HELEN and AFW."""
+    """Return a file stem without the face number `_<n>` used in HELEN and AFW."""
     return re.sub(r"_\d+$", "", stem)
 
 
 def iter_images(samples: Iterable[Sample]) -> Iterator[tuple[Sample, Image]]:
-    """Yield each sample with its image; a repeated image is decoded once.
+    """Yield each sample with its image; consecutive samples of one image decode it once.
 
     Raises:
         ImageError: If an image cannot be read.
@@ -215,10 +215,10 @@ def iter_images(samples: Iterable[Sample]) -> Iterator[tuple[Sample, Image]]:
 
 
 def data_root(given: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder of the data sets: `given`, else $LINEAMENT_DATA, else `data`.
+    """Return the data root: `given`, $LINEAMENT_DATA or `data`, in this order.
 
     Raises:
-        DataError: If that folder does not exist.
+        DataError: If the folder does not exist.
     """
     root = Path(given or os.environ.get("LINEAMENT_DATA") or "data")
     if not root.is_dir():
@@ -230,6 +230,6 @@ def data_root(given: str | os.PathLike[str] | None = None) -> Path:
 
 
 def cache_root(given: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder of cached crops: `given`, else `lineament` in the user's cache."""
+    """Return the folder of cached crops: `given`, or `lineament` in the user's cache."""
     user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(given) if given else user_cache / "lineament"

@@ -1,4 +1,4 @@
-"""The scheme of landmarks that come without one, by their number."""
+"""Guess of the landmark scheme from the number of points, for files that do not state it."""
 
 from ..errors import DataError
 
@@ -16,14 +16,14 @@ SCHEME_OF_COUNT = {
     262: "ibug68_helen194",
     478: "mediapipe478",
 }
-"""The scheme of landmarks that come without one, by their number."""
+"""Scheme by number of landmarks."""
 
 
 def scheme_of_count(count: int, source: object) -> str:
-    """Return the scheme of `count` landmarks without a name.
+    """Return the scheme of `count` landmarks of unknown scheme.
 
     Raises:
-        DataError: If no scheme has this number; the message names `source`.
+        DataError: If no scheme has this number of points; the message mentions `source`.
     """
     if count not in SCHEME_OF_COUNT:
         known = ", ".join(f"{n} ({name})" for n, name in SCHEME_OF_COUNT.items())

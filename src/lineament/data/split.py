@@ -1,4 +1,4 @@
-"""Split of a data set into training and validation faces, each photo or person in one of them."""
+"""Split of a data set into training and validation faces, without dividing photos or persons."""
 
 import math
 from collections import Counter
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from .sample import Sample, group_digest, in_validation
 
 SMALL = 1000
-"""Faces below which at least one in TENTH is for validation, whatever the names."""
+"""Below this number of faces, at least one in TENTH is used for validation."""
 TENTH = 10
 SHOWN = 12
-"""Names that a note lists."""
+"""Maximum number of names listed in a message."""
 
 Split = tuple[list[Sample], list[Sample]]
 """Training and validation faces."""
@@ -19,14 +19,14 @@ Split = tuple[list[Sample], list[Sample]]
 def split_faces(
     samples: Sequence[Sample], validation: bool | None, fill: bool
 ) -> Split:
-    """Return the training and the validation faces.
+    """Split faces into a training and a validation set.
 
     Args:
         samples: The faces of a data set.
-        validation: True: all are for validation, False: none; None: the groups whose digest is 0
+        validation: True: all faces are for validation, False: none; None: groups whose digest is 0
             modulo 10.
-        fill: Of fewer than SMALL faces, take further groups of the smallest digests until one face
-            in ten is for validation. A set of one group is not split.
+        fill: If there are fewer than SMALL faces, add the groups with the smallest digests until
+            one face in ten is for validation. A set with a single group is not split.
     """
     if validation is not None:
         return ([], list(samples)) if validation else (list(samples), [])
@@ -35,30 +35,32 @@ def split_faces(
     if fill and len(samples) < SMALL:
         _fill(chosen, sizes)
     training: list[Sample] = []
-    kept: list[Sample] = []
+    validation_faces: list[Sample] = []
     for sample in samples:
-        (kept if sample.split_group() in chosen else training).append(sample)
-    return training, kept
+        (validation_faces if sample.split_group() in chosen else training).append(
+            sample
+        )
+    return training, validation_faces
 
 
 def _fill(chosen: set[str], sizes: Counter[str]) -> None:
-    """Add the groups of the smallest digests to `chosen`, in place; one group is left."""
-    wanted = math.ceil(sizes.total() / TENTH)
-    found = sum(sizes[group] for group in chosen)
+    """Add the groups with the smallest digests to `chosen`, in place, leaving at least one."""
+    target = math.ceil(sizes.total() / TENTH)
+    total = sum(sizes[group] for group in chosen)
     for group in sorted(sizes.keys() - chosen, key=group_digest):
-        if found >= wanted or len(chosen) + 1 >= len(sizes):
+        if total >= target or len(chosen) + 1 >= len(sizes):
             return
         chosen.add(group)
-        found += sizes[group]
+        total += sizes[group]
 
 
 def describe_split(
     label: str, training: Sequence[Sample], kept: Sequence[Sample]
 ) -> str:
-    """Return a line on the split of a data set, with the names of the validation faces."""
+    """Return a one-line summary of a split, with the names of the validation faces."""
     text = f"{label}: {len(training)} faces to train on, {len(kept)} for validation"
     if not kept:
         return text
     names = [sample.name for sample in kept[:SHOWN]]
-    rest = f" and {len(kept) - SHOWN} more" if len(kept) > SHOWN else ""
-    return f"{text}: {', '.join(names)}{rest}"
+    more = f" and {len(kept) - SHOWN} more" if len(kept) > SHOWN else ""
+    return f"{text}: {', '.join(names)}{more}"

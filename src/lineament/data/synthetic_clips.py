@@ -1,4 +1,4 @@
-"""A still with its landmarks -> a clip with known landmarks: motion, blur, occluders, lighting.
+"""Synthetic clips from a still image: known landmarks, motion, blur, occluders, lighting.
 
 Depends on face_motion.py. Equal seeds give equal clips.
 """
@@ -30,38 +30,38 @@ from .degrade import jpeg, to_bytes
 from .face_motion import Expression, MovingTime, Wave, ibug68_expressions
 
 FACE = 0.42
-"""Side of the landmark box in sides of the image, before it moves."""
+"""Side of the landmark box before motion, as a fraction of the image side."""
 SHUTTER = 0.5
-"""Part of the time between two frames for which light is gathered."""
+"""Exposure time as a fraction of the time between two frames."""
 SUBFRAMES = 4
-"""Largest number of sharp images that are averaged for a blurred frame."""
+"""Maximum number of sharp images averaged into a motion-blurred frame."""
 
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """Events of a clip. Lengths are in sides of the image, rates in 1/s."""
+    """Settings of a synthetic clip. Lengths are relative to the image side, rates are in Hz."""
 
     frames: int = 150
     size: int = 288
-    """Side of the square image, pixels."""
+    """Side of the square frames, pixels."""
     rate: float = 30.0
     """Frames per second."""
     move: float = 0.08
-    """Size of the head's motion."""
+    """Amplitude of the head's translation."""
     turn_deg: float = 14.0
-    """Size of its rotation."""
+    """Amplitude of the head's in-plane rotation, degrees."""
     zoom: float = 0.14
-    """Size of the change of its log scale."""
+    """Amplitude of the log scale of the face."""
     still: float = 0.4
-    """Fraction of the time in which the head does not move."""
+    """Fraction of the time during which the head is still."""
     expression: float = 1.0
-    """Size of the motion of jaw, lids, brows and mouth corners; 0 for none."""
+    """Amplitude of the motion of jaw, lids, brows and mouth corners; 0: none."""
     noise: float = 3.0
-    """Standard deviation of the sensor's noise, gray levels."""
+    """Standard deviation of the sensor noise, gray levels."""
     quality: int = 60
-    """JPEG quality of each frame; 0 for no JPEG."""
+    """JPEG quality of each frame; 0: no JPEG compression."""
     light: float = 0.25
-    """Size of the changes of brightness."""
+    """Amplitude of brightness changes."""
     occluders: int = 1
     """Number of objects that pass in front of the face."""
 
@@ -73,11 +73,11 @@ class ClipFrame:
     image: NDArray[np.uint8]
     """RGB (H, W, 3)."""
     landmarks: Array
-    """(N, 2), pixels of the frame, occluded ones too."""
+    """(N, 2), pixels of the frame; occluded landmarks are included."""
     occluded: NDArray[np.bool_]
-    """(N,): landmarks covered by an occluder."""
+    """Mask (N,) of landmarks covered by an occluder."""
     timestamp: float
-    """Seconds."""
+    """Time in seconds."""
 
 
 def make_clip(
@@ -87,18 +87,18 @@ def make_clip(
     seed: int,
     settings: ClipSettings | None = None,
 ) -> Iterator[ClipFrame]:
-    """Return the frames of a clip made from one still.
+    """Yield the frames of a clip synthesized from one still image.
 
     Args:
         image: RGB (H, W, 3).
-        landmarks: (N, 2), pixels of the image, all known.
-        scheme_name: Their scheme; only ibug68 has expressions.
-        seed: Decides everything that is random.
-        settings: What happens; None for the defaults.
+        landmarks: (N, 2), pixels of the image, all finite.
+        scheme_name: Landmark scheme; expressions are only available for ibug68.
+        seed: Seed of all randomness.
+        settings: Settings of the clip; None: defaults.
 
     Raises:
-        ShapeError: If a landmark is not finite or the number is not the scheme's.
-        InputError: If the settings ask for no frame, or a tiny one.
+        ShapeError: If a landmark is not finite or the number of landmarks does not match.
+        InputError: If the settings request no frames, or frames that are too small.
     """
     chosen = settings or ClipSettings()
     points = as_points(landmarks)
@@ -116,7 +116,7 @@ def make_clip(
 
 
 class _Scene:
-    """A face that moves in front of a camera."""
+    """A face that moves in front of a static camera."""
 
     def __init__(
         self,
@@ -157,10 +157,10 @@ class _Scene:
             occluded = np.zeros(len(landmarks), bool)
             for occluder in self.occluders:
                 occluded |= occluder.paint(image, time, landmarks)
-            yield ClipFrame(self._sensed(image), landmarks, occluded, time)
+            yield ClipFrame(self._add_sensor_noise(image), landmarks, occluded, time)
 
     def _still_to_frame(self, time: float) -> Array:
-        """Return the similarity (2, 3) from the still to the frame."""
+        """Return the similarity (2, 3) from the still image to the frame."""
         moved, s = self.moving_time(time), self.settings
         x, y, turn, zoom = (wave(moved) for wave in self.path)
         center = self.center + np.array([x, y]) * s.move * s.size
@@ -178,7 +178,7 @@ class _Scene:
         """Return the landmarks (N, 2), pixels of the frame."""
         strengths = self._strengths(time)
         landmarks = self.landmarks.copy()
-        # the field is given at the ends of the displacements, so the ends are a fixed point
+        # displacements are defined at their end points, which a fixed-point iteration finds
         for _ in range(12):
             shift = np.zeros(2)
             for strength, expression in zip(strengths, self.expressions, strict=True):
@@ -187,7 +187,7 @@ class _Scene:
         return apply_affine(self._still_to_frame(time), landmarks)
 
     def _expose(self, time: float, landmarks: Array) -> NDArray[np.float32]:
-        """Return the image of one exposure, blurred by the motion during it."""
+        """Return the image of one exposure, with motion blur."""
         s = self.settings
         moved = self._landmarks_at(time + SHUTTER / s.rate) - landmarks
         blur = float(np.abs(moved).max())
@@ -218,7 +218,7 @@ class _Scene:
             source = source - _remap(field, source, cv2.BORDER_CONSTANT)
         return _remap(self.still, source, cv2.BORDER_REFLECT_101)
 
-    def _sensed(self, image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def _add_sensor_noise(self, image: NDArray[np.float32]) -> NDArray[np.uint8]:
         s = self.settings
         if s.noise:
             image = image + self.noise_rng.standard_normal(
@@ -233,7 +233,7 @@ class _Scene:
 def _remap(
     image: NDArray[Any], source: NDArray[np.float32], border: int
 ) -> NDArray[np.float32]:
-    """Return `image` sampled at `source` (H, W, 2), x and y."""
+    """Return `image` sampled at `source` (H, W, 2), x and y coordinates."""
     x, y = np.ascontiguousarray(source[..., 0]), np.ascontiguousarray(source[..., 1])
     sampled = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=border)
     return np.asarray(sampled, dtype=np.float32)
@@ -242,7 +242,7 @@ def _remap(
 def _warp_mirrored(
     image: NDArray[np.uint8], affine: Array, size: int
 ) -> NDArray[np.uint8]:
-    """Return the crop of `image`, which beyond the border is mirrored, not black."""
+    """Return the crop of `image` with mirrored instead of black borders."""
     crop = warp(image, affine, size)
     last = [image.shape[1] - 1, image.shape[0] - 1]
     corners = apply_affine(affine, [[0, 0], last])
@@ -275,13 +275,13 @@ class _Occluder:
     def paint(
         self, image: NDArray[np.float32], time: float, landmarks: Array
     ) -> NDArray[np.bool_]:
-        """Paint the occluder into `image`; return which of the landmarks (N, 2) it covers."""
+        """Paint the occluder into `image`; return a mask (N,) of the landmarks (N, 2) it covers."""
         part = (time - self.start) / self.duration
         if not 0 < part < 1:
             return np.zeros(len(landmarks), bool)
-        # quick at both ends, slow in front of the face
+        # fast at both ends, slow in front of the face
         center = self.first + (self.last - self.first) * (0.5 + 4 * (part - 0.5) ** 3)
-        # OpenCV takes 1/16 px as integers
+        # OpenCV expects integers in units of 1/16 px
         x, y, width, height = (round(float(v) * 16) for v in (*center, *self.axes))
         color = tuple(self.color.tolist())
         cv2.ellipse(

@@ -1,4 +1,4 @@
-"""Augmented crops, drawn from cached ones by seed, epoch and position alone."""
+"""Augmented training crops, fully determined by seed, epoch and position in the epoch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,21 +23,21 @@ class Source:
 
     cache: CropCache
     repeat: int = 1
-    """How often each face comes in an epoch."""
+    """Number of times each face is used per epoch."""
     use_until: float = 1.0
-    """Fraction of the training after which the source is left out."""
+    """Fraction of the training after which the source is no longer used."""
     per_epoch: int = 0
-    """Faces drawn at random per epoch; 0: every face."""
+    """Number of faces drawn at random per epoch; 0: every face."""
 
     def faces(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return the faces of an epoch, unshuffled."""
+        """Return the row of each face used in an epoch, unshuffled."""
         if self.per_epoch:
             return rng.integers(0, len(self.cache), self.per_epoch)
         return np.tile(np.arange(len(self.cache)), self.repeat)
 
 
 class TrainingCrops:
-    """Augmented crops by epoch and position, equal for equal seeds."""
+    """Augmented crops by epoch and position; equal seeds give equal crops."""
 
     def __init__(
         self,
@@ -49,62 +49,64 @@ class TrainingCrops:
         seed: int,
         negatives: Negatives | None = None,
     ) -> None:
-        """Set the sources.
+        """Set up the crops.
 
         Args:
-            negatives: Crops without a face; None: presence is not learned.
+            negatives: Crops without a face; None: presence is not trained.
         """
         self.sources, self.negatives = tuple(sources), negatives
         self.mirror = scheme(scheme_name).mirror
         self.size, self.padding = size, padding
         self.settings, self.seed = settings, seed
         caches = [source.cache for source in self.sources]
-        stated = any(cache.visible is not None for cache in caches)
-        self.states_visible = stated or negatives is not None
+        has_visible = any(cache.visible is not None for cache in caches)
+        self.states_visible = has_visible or negatives is not None
         self.has_teacher = any(cache.teacher_landmarks is not None for cache in caches)
         names: set[str] = set()
         for source in self.sources:
             names.update(source.cache.attributes)
         self.attributes = sorted(names)
         self.partners: Partners | None = None
-        """Faces whose places others take, if they are sorted into clusters."""
+        """Faces grouped by cluster, whose positions other faces may take; None: no clusters."""
 
     def key(self) -> object:
-        """Return a value that is equal for those that make the same crops."""
+        """Return a value that is equal for objects that make the same crops."""
         sources = tuple(map(id, self.sources))
         options = (self.size, self.padding, self.settings, self.seed)
         others = (id(self.negatives), id(self.partners))
         return (sources, *others, tuple(self.mirror), *options)
 
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
-        """Return the (source, face) pairs (M, 2) of one epoch, shuffled.
+        """Return the shuffled (source, face) pairs (M, 2) of one epoch.
 
-        Sources below 0 are crops without a face, see `Negatives.rows`.
+        Negative sources are crops without a face, see `Negatives.rows`.
 
         Args:
             epoch: Number of the epoch, from 0.
-            progress: Fraction of the training done before it.
+            progress: Fraction of the training done before this epoch.
         """
-        # with a generator of its own, as drawing nothing from it changes no permutation
-        drawing = np.random.default_rng([self.seed, epoch, 0, 0])
+        # a separate generator, so that the permutation does not depend on the number of draws
+        draw_rng = np.random.default_rng([self.seed, epoch, 0, 0])
         pairs = []
         for number, source in enumerate(self.sources):
             if progress < source.use_until:
-                faces = source.faces(drawing)
+                faces = source.faces(draw_rng)
                 pairs.append(np.stack([np.full(len(faces), number), faces], axis=1))
-        joined = np.concatenate(pairs)
+        all_pairs = np.concatenate(pairs)
         if self.negatives is not None:
-            joined = np.concatenate([joined, self.negatives.rows(drawing, joined)])
+            all_pairs = np.concatenate(
+                [all_pairs, self.negatives.rows(draw_rng, all_pairs)]
+            )
         rng = np.random.default_rng([self.seed, epoch])
-        return joined[rng.permutation(len(joined))]
+        return all_pairs[rng.permutation(len(all_pairs))]
 
     def make(self, epoch: int, position: int, source: int, face: int) -> dict[str, Any]:
-        """Return an augmented crop (S, S, 3) and what comes with it, by the names of a Batch.
+        """Return an augmented crop (S, S, 3) and its targets, as the fields of a Batch.
 
         `landmarks` and, if a teacher predicted them, `teacher_landmarks` (N, 2) are in pixels of
-        the crop; `visible` (N,) and `attributes` are there if a source states them, `visible` and
-        `presence` if presence is learned. Points of the other sources count as visible if
-        annotated, their attributes are nan.
+        the crop. `visible` (N,) and `attributes` are included if a source has them; `visible` and
+        `presence` are included if presence is trained. For sources without these annotations,
+        annotated points count as visible and attributes are nan.
         """
         rng = np.random.default_rng([self.seed, epoch, position])
         if source < 0:
@@ -167,14 +169,14 @@ class TrainingCrops:
         return made | {"attributes": self._attributes(None, row)}
 
     def _presence(self, augmented: AugmentedCrop, box: Array) -> NDArray[np.float32]:
-        """Return the presence () of the face with `box` in its augmented crop."""
+        """Return the presence, a scalar array, of the face with `box` in its augmented crop."""
         presence = presence_of_crop(augmented.affine, box, self.size, self.padding)
         return np.array(presence, np.float32)
 
     def _visible(
         self, cache: CropCache, face: int, augmented: AugmentedCrop
     ) -> NDArray[np.float32]:
-        """Return the visibility (N,) of the points of a crop, 0 for those that are covered."""
+        """Return the visibility (N,) of the points in a crop, 0 for covered points."""
         if cache.visible is None:
             visible = annotated_as_visible(cache.landmarks[face])
         else:
@@ -186,7 +188,7 @@ class TrainingCrops:
     def _attributes(
         self, cache: CropCache | None, face: int, mirrored: bool = False
     ) -> dict[str, Any]:
-        """Return the attributes of a face, nan where its source does not state them."""
+        """Return the attributes of a face, nan where its source does not have them."""
         attributes = {}
         for name in self.attributes:
             stated = MIRRORED_ATTRIBUTES.get(name, name) if mirrored else name

@@ -1,4 +1,4 @@
-"""Runs of frames of clips, drawn by seed, epoch and position alone."""
+"""Windows of consecutive clip frames, fully determined by seed, epoch and position."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,15 +14,15 @@ from .box_noise import move_box
 from .clip_cache import Clips
 
 TRACKER_NOISE = (0.012, 0.012, 0.012, 1.0)
-"""Deviations of a tracker's crop errors: x, y in box sides, log scale, degrees."""
+"""Standard deviations of a tracker's crop errors: x, y (box sides), log scale, roll (degrees)."""
 FRAME_NOISE = 0.2
-"""Part of the errors that changes per frame; similar frames give similar errors."""
+"""Fraction of the errors that varies per frame; consecutive frames have similar errors."""
 
 
 class TrainingWindows:
-    """Runs of frames by epoch and position, equal for equal seeds.
+    """Windows of consecutive frames by epoch and position; equal seeds give equal windows.
 
-    Frames are cropped with errors like a tracker's, and half of the windows are mirrored.
+    Frames are cropped with errors similar to a tracker's, and half of the windows are mirrored.
     """
 
     def __init__(
@@ -34,10 +34,10 @@ class TrainingWindows:
         padding: float,
         seed: int,
     ) -> None:
-        """Prepare windows of `frames` frames.
+        """Set up windows of `frames` frames.
 
         Raises:
-            DataError: If no clip is as long as a window.
+            DataError: If no clip is long enough for a window.
         """
         self.sources = tuple(sources)
         self.frames, self.size, self.padding, self.seed = frames, size, padding, seed
@@ -49,49 +49,49 @@ class TrainingWindows:
             )
 
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
-        """Return the (source, first frame) pairs (M, 2) of one epoch, shuffled."""
+        """Return the shuffled (source, first frame) pairs (M, 2) of one epoch."""
         pairs = []
         for number, starts in enumerate(self.starts):
             pairs.append(np.column_stack([np.full(len(starts), number), starts]))
-        joined = np.concatenate(pairs)
+        all_pairs = np.concatenate(pairs)
         rng = np.random.default_rng([self.seed, epoch])
-        return joined[rng.permutation(len(joined))]
+        return all_pairs[rng.permutation(len(all_pairs))]
 
     def key(self) -> object:
-        """Return a value that differs from that of any other windows."""
+        """Return a value that differs between any two objects."""
         return id(self)
 
     def make(
         self, epoch: int, position: int, source: int, first: int
     ) -> dict[str, Any]:
-        """Return a window by the names of a Batch.
+        """Return a window as the fields of a Batch.
 
-        crops: (T, S, S, 3). landmarks: (T, N, 2), pixels of each crop. crop_motion: (T, 3), the
-        scale and shift by which a point of the crop before appears in this one, about its middle.
+        crops: (T, S, S, 3). landmarks: (T, N, 2), pixels of each crop. crop_motion: (T, 3), scale
+        and shift from each previous crop to the current one, about the center of the crop.
         """
         rng = np.random.default_rng([self.seed, epoch, position])
         clips, mirrored = self.sources[source], rng.random() < 0.5
-        cache, lasting = clips.cache, rng.standard_normal(4)
+        cache, constant_errors = clips.cache, rng.standard_normal(4)
         crops, landmarks, motion = [], [], []
-        before: Array | None = None
+        previous: Array | None = None
         for k in range(first, first + self.frames):
-            errors = lasting + FRAME_NOISE * rng.standard_normal(4)
+            errors = constant_errors + FRAME_NOISE * rng.standard_normal(4)
             affine = self._noisy_affine(errors, cache.boxes[k])
             crop = warp(np.ascontiguousarray(cache.crops[k]), affine, self.size)
             points = apply_affine(affine, cache.landmarks[k])
-            to_crop = compose(affine, clips.affines[k])  # from the clip's own images
+            to_crop = compose(affine, clips.affines[k])  # from the original image
             if mirrored:
                 crop, points = crop[:, ::-1], points[self.mirror]
                 points[:, 0] = self.size - 1 - points[:, 0]
                 to_crop = compose(flip_affine(self.size), to_crop)
             crops.append(crop)
             landmarks.append(points)
-            if before is None:
+            if previous is None:
                 motion.append([1.0, 0.0, 0.0])
             else:
-                scale, shift = scale_and_shift(before, to_crop, self.size)
+                scale, shift = scale_and_shift(previous, to_crop, self.size)
                 motion.append([scale, *shift])
-            before = to_crop
+            previous = to_crop
         return {
             "crops": np.stack(crops),
             "landmarks": np.stack(landmarks).astype(np.float32),
@@ -99,7 +99,7 @@ class TrainingWindows:
         }
 
     def _noisy_affine(self, errors: Array, box: Array) -> Array:
-        """Return cached frame to crop (2, 3) for `box` (4,), moved by `errors` (4,)."""
+        """Return the affine (2, 3) from cached frame to crop, for `box` (4,) with `errors` (4,)."""
         x, y, scale, roll_deg = errors * TRACKER_NOISE
-        moved = move_box(box, x, y, float(np.exp(scale)))
-        return crop_affine(moved, self.size, self.padding, float(roll_deg))
+        noisy_box = move_box(box, x, y, float(np.exp(scale)))
+        return crop_affine(noisy_box, self.size, self.padding, float(roll_deg))

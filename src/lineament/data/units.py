@@ -1,4 +1,4 @@
-"""Coordinates that are no pixels: fractions and percent of the image, recognized over a set."""
+"""Detect coordinates in a data set that are fractions or percent of the image, not pixels."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,15 @@ from .readers.image_finder import image_size
 from .sample import Sample
 
 MIN_FACES = 3
-"""Faces of which all must look like percent, as one small face may lie in a corner."""
+"""Minimum number of faces that must all look like percent; one small face may be in a corner."""
 MIN_SIDE = 250
-"""Shorter side of an image, pixels, in which a face within the first 100 pixels is unusual."""
+"""Minimum shorter image side, pixels, at which faces within the first 100 pixels are unusual."""
 MAX_IMAGES = 50
-"""Images whose size is read."""
+"""Maximum number of images whose size is read."""
 
 
 def unit_fault(samples: Sequence[Sample]) -> str:
-    """Return why the points of a set cannot be pixels, and what to do; empty if they may be."""
+    """Return why the points of a set cannot be pixels, and a remedy; empty if they may be."""
     largest = [float(np.nanmax(s.landmarks)) for s in samples if _is_known(s)]
     smallest = [float(np.nanmin(s.landmarks)) for s in samples if _is_known(s)]
     if not largest:
@@ -41,7 +41,7 @@ def _is_known(sample: Sample) -> bool:
 
 
 def _images_are_large(samples: Sequence[Sample]) -> bool:
-    """Return whether there are several faces, in images that are all larger than MIN_SIDE."""
+    """Return True if there are several faces, all in images larger than MIN_SIDE."""
     if len(samples) < MIN_FACES:
         return False
     images = dict.fromkeys(s.image for s in samples if s.frame is None)

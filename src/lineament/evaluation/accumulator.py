@@ -41,7 +41,7 @@ def error_rates(errors: ArrayLike, threshold: float) -> ErrorRates:
 
 
 class ErrorAccumulator:
-    """Gathers the errors of faces under one protocol: one number per face, and sums."""
+    """Collects per-face errors and sums under one protocol."""
 
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
@@ -54,7 +54,7 @@ class ErrorAccumulator:
         self._other: dict[str, list[float]] = {}
         for other in protocol.other_norms:
             self._other[other.norm] = []
-        self._subsets: dict[str, list[int]] = {}  # numbers of their faces
+        self._subsets: dict[str, list[int]] = {}  # face indices by subset
         for subset in protocol.subsets:
             self._subsets[subset.name] = []
         self._sum = np.zeros(len(self._points))
@@ -79,7 +79,7 @@ class ErrorAccumulator:
         box: ArrayLike | None = None,
         subsets: Iterable[str] = (),
     ) -> float:
-        """Count one face and return its error, a fraction of the norm; inf if it was missed.
+        """Add one face and return its error as a fraction of the norm; inf if it was missed.
 
         Args:
             name: Name of the face.
@@ -92,8 +92,8 @@ class ErrorAccumulator:
             subsets: Names of the subsets the face belongs to.
 
         Raises:
-            ProtocolError: If the number of points is wrong, or no point counts.
-            InputError: If the norm is not a length.
+            ProtocolError: If the number of points is wrong, or no point is counted.
+            InputError: If the norm is not a positive length.
         """
         counted = self._counted_points(name, truth, visible)
         norm = self._norm(self.protocol.norm, name, truth, box)
@@ -113,7 +113,7 @@ class ErrorAccumulator:
         self._errors.append(error_px / norm)
         self._moved.append(moved_px / norm)
         for rule, errors in self._other.items():
-            # A point that only this norm needs may be missing.
+            # points needed only for this additional norm may be missing
             with suppress(InputError):
                 errors.append(error_px / self._norm(rule, name, truth, box))
         self._add_fingerprint(np.asarray(truth, dtype=np.float64))
@@ -122,13 +122,13 @@ class ErrorAccumulator:
     def _counted_points(
         self, name: str, truth: ArrayLike, visible: ArrayLike | None
     ) -> Array:
-        """Return the true points of the protocol, (K, 2); nan if they do not count."""
+        """Return the true landmarks of the protocol, (K, 2); nan for uncounted points."""
         points = as_points(truth, f"{name}: truth").copy()
-        wanted = len(scheme(self.protocol.scheme))
-        if len(points) != wanted:
+        expected = len(scheme(self.protocol.scheme))
+        if len(points) != expected:
             raise ProtocolError(
                 f"{name}: the truth has {len(points)} points, but "
-                f"{self.protocol.scheme} has {wanted}; protocol {self.protocol.id!r} "
+                f"{self.protocol.scheme} has {expected}; protocol {self.protocol.id!r} "
                 "needs data of that scheme"
             )
         if self.protocol.visibility == "visible" and visible is not None:
@@ -147,19 +147,19 @@ class ErrorAccumulator:
         return norm_length(rule, truth, self.protocol.norm_points.get(rule), box, name)
 
     def _checked(self, name: str, pred: ArrayLike) -> Array:
-        """Return the predicted points, (N, 2), of the protocol's scheme."""
+        """Return the predicted landmarks, (N, 2), checked against the protocol's scheme."""
         points = as_points(pred, f"{name}: predicted landmarks")
-        wanted = len(scheme(self.protocol.scheme))
-        if len(points) != wanted:
+        expected = len(scheme(self.protocol.scheme))
+        if len(points) != expected:
             raise ProtocolError(
                 f"{name}: {len(points)} landmarks were predicted, but protocol "
-                f"{self.protocol.id!r} has {wanted} ({self.protocol.scheme}); give the "
-                f"scheme they are in, or predict those {wanted}"
+                f"{self.protocol.id!r} has {expected} ({self.protocol.scheme}); give the "
+                f"scheme they are in, or predict those {expected}"
             )
         return points
 
     def _lengths(self, name: str, points: Array, counted: Array) -> Array:
-        """Return the errors of the points that count, (K,), pixels; nan if not annotated."""
+        """Return the pixel errors of the counted points, (K,); nan if not annotated."""
         try:
             return point_errors(points[self._points], counted)
         except InputError as error:
@@ -168,7 +168,7 @@ class ErrorAccumulator:
     def _add_points(
         self, errors: Array, sigma_px: ArrayLike | None, norm: float
     ) -> None:
-        """Count the errors of the points that count, (K,), fractions of the norm."""
+        """Add the errors of the counted points, (K,), as fractions of the norm."""
         self._sum += np.nan_to_num(errors)
         self._count += np.isfinite(errors)
         if sigma_px is not None:
@@ -176,21 +176,21 @@ class ErrorAccumulator:
             self._calibration.add(errors, sigma / norm)
 
     def _add_fingerprint(self, truth: Array) -> None:
-        # A sum of hashes depends on the annotations, not on their order.
+        # summing hashes makes the fingerprint independent of the order of faces
         digest = hashlib.sha256((truth.round(3) + 0.0).tobytes()).digest()
         self._fingerprint = (
             self._fingerprint + int.from_bytes(digest[:16], "big")
         ) % 2**128
 
     def report(self, *, boxes: str, **facts: Any) -> Report:
-        """Return the report of all faces so far.
+        """Return the report on all faces so far.
 
         Args:
             boxes: "truth", "detected", "tracked" or "file".
-            **facts: Further fields of Report.
+            **facts: Additional fields of Report.
 
         Raises:
-            ProtocolError: If there is no face.
+            ProtocolError: If no face was added.
         """
         fixed = self.protocol
         if not self._errors:
@@ -225,7 +225,7 @@ class ErrorAccumulator:
         )
 
     def _lacking_norms(self) -> list[str]:
-        """Return a note for each norm that some faces lack."""
+        """Return a note for each norm that could not be computed for some faces."""
         notes = []
         for rule, errors in self._other.items():
             if len(errors) < len(self._errors):
@@ -243,7 +243,7 @@ class ErrorAccumulator:
         return scores
 
     def _score(self, faces: Sequence[int], rates: ErrorRates) -> SubsetScore:
-        """Return the score of the faces with these numbers."""
+        """Return the score of the faces with the given indices."""
         moved: float | None = mean_nme([self._moved[face] for face in faces])
         if not self.protocol.convention or rates.nme is None:
             moved = None
@@ -273,12 +273,12 @@ class ErrorAccumulator:
 
 
 def _mean(lengths: Array) -> float:
-    """Return the mean of the lengths that count, those not nan."""
+    """Return the mean of the lengths that are not nan."""
     return float(lengths[np.isfinite(lengths)].mean())
 
 
 class VisibilityAccumulator:
-    """Gathers true and predicted visibility of the points that count."""
+    """Collects true and predicted visibility of the counted points."""
 
     def __init__(self, points: Sequence[int]) -> None:
         self._points = list(points)
@@ -286,7 +286,7 @@ class VisibilityAccumulator:
         self._predicted: list[Array] = []
 
     def add(self, visible: ArrayLike, probability: ArrayLike) -> None:
-        """Count a face; points whose predicted probability is nan are left out."""
+        """Add a face; points with a predicted probability of nan are skipped."""
         truth = np.asarray(visible, dtype=bool)[self._points]
         predicted = np.asarray(probability, dtype=np.float64)[self._points]
         known = np.isfinite(predicted)
@@ -294,7 +294,7 @@ class VisibilityAccumulator:
         self._predicted.append(predicted[known])
 
     def auc(self) -> float | None:
-        """Return the area under the ROC curve, None unless some points are of either kind."""
+        """Return the area under the ROC curve; None unless both classes are present."""
         truth = np.concatenate([[], *self._truth])
         if len(np.unique(truth)) < 2:
             return None

@@ -1,4 +1,4 @@
-"""Measures of a probability in [0, 1], such as presence or visibility: AUC, calibration.
+"""Metrics for predicted probabilities such as presence or visibility: AUC, calibration.
 
 Labels are 1 for true and 0 for false.
 """
@@ -12,18 +12,17 @@ from ..errors import InputError, ShapeError
 from ..geometry import Array
 
 BINS = 10
-"""Bins of equal width in which a calibration is measured."""
+"""Number of equal-width bins for measuring calibration."""
 
 
 def auc(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Return the area under the ROC curve; it is exact, and ties count one half.
+    """Return the exact area under the ROC curve, counting ties as one half.
 
-    It is the share of pairs of a true and a false item in which the true one scores
-    higher.
+    It is the fraction of (positive, negative) pairs in which the positive item scores higher.
 
     Args:
-        labels: (M,), 1 or True for true items, 0 or False for false ones.
-        scores: (M,), higher for items that are more likely true.
+        labels: (M,), 1 or True for positive items, 0 or False for negative ones.
+        scores: (M,), higher for items that are more likely positive.
 
     Raises:
         ShapeError: If the shapes differ, or a score is not finite.
@@ -41,7 +40,7 @@ def auc(labels: ArrayLike, scores: ArrayLike) -> float:
         raise InputError(
             f"{positives} labels are 1 and {negatives} are 0; wanted some of both"
         )
-    # the average rank of ties makes each tied pair count one half
+    # averaging the ranks of ties makes each tied pair count one half
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse.reshape(-1)]
     wins = float(ranks[truth].sum()) - positives * (positives + 1) / 2
@@ -50,24 +49,24 @@ def auc(labels: ArrayLike, scores: ArrayLike) -> float:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """The items in one bin of predicted probability."""
+    """The items whose predicted probability is in one bin."""
 
     items: int
     probability: float
     """Mean predicted probability."""
     frequency: float
-    """Share of true items; equal to `probability` if the calibration is perfect."""
+    """Fraction of positive items; equals `probability` if perfectly calibrated."""
 
 
 def reliability(
     labels: ArrayLike, probabilities: ArrayLike, bins: int = BINS
 ) -> tuple[ReliabilityBin, ...]:
-    """Return the bins of equal width that have items, in rising order.
+    """Return the nonempty equal-width bins, in ascending order.
 
     Args:
-        labels: (M,), 1 or True for true items, 0 or False for false ones.
-        probabilities: (M,), predicted probabilities of being true, in [0, 1].
-        bins: Number of bins of [0, 1]; a bin contains its lower edge, the last both.
+        labels: (M,), 1 or True for positive items, 0 or False for negative ones.
+        probabilities: (M,), predicted probabilities of being positive, in [0, 1].
+        bins: Number of bins of [0, 1]; each includes its lower edge, the last one both edges.
 
     Raises:
         ShapeError: If the shapes differ, or a probability is not in [0, 1].
@@ -90,10 +89,10 @@ def reliability(
 def calibration_error(
     labels: ArrayLike, probabilities: ArrayLike, bins: int = BINS
 ) -> float:
-    """Return the expected calibration error, a mean over items.
+    """Return the expected calibration error.
 
-    It is the mean of their bin's |share of true items - mean probability|; arguments
-    and errors are those of `reliability`.
+    It is the mean over items of their bin's |fraction of positives - mean probability|.
+    Arguments and errors are as in `reliability`.
 
     Source: Naeini, Cooper, Hauskrecht 2015; Guo et al. 2017, eq. 3.
     """

@@ -1,4 +1,4 @@
-"""Errors along and across the contours of a face: the chains of points of its scheme."""
+"""Errors along and across facial contours, the chains of points in a scheme."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Chain = tuple[int, ...]
 
 
 def contour_chains(of: Scheme, parts: Sequence[str]) -> tuple[Chain, ...]:
-    """Return the chains of the scheme `of` whose points all belong to one of `parts`."""
+    """Return the chains of scheme `of` whose points all belong to one of `parts`."""
     chains: list[Chain] = []
     for part in parts:
         inside = set(of.parts.get(part, ()))
@@ -24,7 +24,7 @@ def contour_chains(of: Scheme, parts: Sequence[str]) -> tuple[Chain, ...]:
 def distance_to_polyline(points: Array, line: Array) -> Array:
     """Return the distance of each of `points`, (M, 2), to a polyline, (K, 2), pixels.
 
-    Segments with an end that is nan are left out; without any, the distances are nan.
+    Segments with a nan end point are skipped; if none is left, the distances are nan.
     """
     starts, steps = line[:-1], np.diff(line, axis=0)
     finite = np.isfinite(steps).all(1)
@@ -41,15 +41,15 @@ def distance_to_polyline(points: Array, line: Array) -> Array:
 def contour_errors(
     pred: Array, truth: Array, chains: Sequence[Chain]
 ) -> tuple[Array, Array]:
-    """Return the errors along and across contours, (N,) pixels each; nan off the chains.
+    """Return the errors along and across contours, (N,) pixels each; nan for points off the chains.
 
-    Across is the distance of a predicted point to the polyline of the true points of its
-    own chain. Along is the rest: the squares of both add up to that of the point's error.
+    The error across is the distance of a predicted point to the polyline of the true points of
+    its own chain. The error along is the remainder: the squares of both sum to the squared error.
 
     Args:
         pred: Predicted landmarks, (N, 2), pixels.
         truth: Annotated landmarks, (N, 2), same frame; nan if not annotated.
-        chains: Point indices of each contour, in order; a closed one ends where it starts.
+        chains: Point indices of each contour, in order; a closed one ends with its first point.
     """
     across = np.full(len(truth), np.nan)
     for chain in chains:
@@ -63,7 +63,7 @@ def contour_errors(
 
 @dataclass(frozen=True)
 class ContourError:
-    """Mean error of the points of contours, split, fractions of the norm."""
+    """Mean errors of contour points along and across the contour, as fractions of the norm."""
 
     along: float
     across: float
@@ -71,24 +71,24 @@ class ContourError:
 
 
 class ContourAccumulator:
-    """Gathers the errors along and across the contours of parts of a face."""
+    """Collects the errors along and across the contours of parts of a face."""
 
     def __init__(self, scheme_name: str, parts: Sequence[str]) -> None:
-        of = scheme(scheme_name)
-        self.chains = contour_chains(of, parts)
-        self.parts = {part: list(of.parts[part]) for part in parts}
-        self._sums = np.zeros((2, len(of)))  # along, across
-        self._count = np.zeros(len(of), dtype=np.int64)
+        landmark_scheme = scheme(scheme_name)
+        self.chains = contour_chains(landmark_scheme, parts)
+        self.parts = {part: list(landmark_scheme.parts[part]) for part in parts}
+        self._sums = np.zeros((2, len(landmark_scheme)))  # along, across
+        self._count = np.zeros(len(landmark_scheme), dtype=np.int64)
 
     def add(self, pred: Array, truth: Array, norm: float) -> None:
-        """Count a face by its landmarks, (N, 2), pixels; truth that is nan is left out."""
+        """Add the landmarks of a face, (N, 2), pixels; points with nan truth are skipped."""
         if self.chains:
             split = np.stack(contour_errors(pred, truth, self.chains)) / norm
             self._sums += np.nan_to_num(split)
             self._count += np.isfinite(split).all(0)
 
     def per_part(self) -> dict[str, ContourError]:
-        """Return the mean errors by part."""
+        """Return the mean errors per part."""
         found = {}
         for part, points in self.parts.items():
             error = self._mean(points)
@@ -97,7 +97,7 @@ class ContourAccumulator:
         return found
 
     def total(self) -> ContourError | None:
-        """Return the mean errors over the points of all parts, None if there are none."""
+        """Return the mean errors over the points of all parts; None if there are none."""
         points: list[int] = []
         for part in self.parts.values():
             points += part

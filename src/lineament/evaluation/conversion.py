@@ -1,4 +1,4 @@
-"""Convert predicted faces to the point scheme of a protocol; depends on schemes."""
+"""Convert predicted faces to a protocol's scheme; depends on schemes."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from .protocols import Protocol
 
 
 def can_score(scheme_name: str, protocol: Protocol) -> bool:
-    """Return True if landmarks of a scheme give all points that the protocol counts."""
+    """Return True if landmarks of this scheme convert to all points counted by the protocol."""
     if scheme_name == protocol.scheme:
         return True
     nowhere = np.zeros((len(scheme(scheme_name)), 2))
@@ -28,17 +28,17 @@ class FaceConverter:
         self.protocol = protocol
         self.points = list(protocol.indices())
         self.source = ""
-        """Scheme of the predictions if it is not the protocol's."""
+        """Scheme of the predictions if it differs from the protocol's."""
         self.note = ""
-        """Note on interpolated points for the report."""
+        """Note for the report about interpolated points."""
 
     def __call__(self, face: Face) -> tuple[Array, Array]:
         """Return landmarks (N, 2) and sigma (N,) in the protocol's scheme, pixels.
 
-        Points that do not count may be 0.
+        Points that are not counted may be 0.
 
         Raises:
-            ProtocolError: If a point that counts cannot be made.
+            ProtocolError: If a counted point cannot be derived.
             SchemeError: If the scheme is unknown.
         """
         target = self.protocol.scheme

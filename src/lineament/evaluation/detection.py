@@ -1,4 +1,4 @@
-"""Measure face detectors: recall and roll per set of photos, false positives, the threshold."""
+"""Evaluation of face detectors: recall and roll error per set of photos, false positives."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -24,9 +24,9 @@ from ..inference.detections import Detections, Detector
 from .matching import match_boxes
 
 RECALL_IOU = 0.35
-"""Least IoU of a detection with the tight box of a face that it finds."""
+"""Minimum IoU of a detection with the tight box of a face to count as a true positive."""
 MIN_HEIGHTS = {"wider": 16.0}
-"""Least height in pixels of the faces that must be found, by kind of photo."""
+"""Minimum height in pixels of a ground-truth face, by kind of photo."""
 VALIDATION_KINDS = (
     *("wider", "masks", "landmarks", "infants", "profiles", "unlabelled", "people"),
     *NO_FACE,
@@ -49,7 +49,7 @@ def _people() -> dict[str, dict[str, list[list[float]]]]:
 
 
 def _annotate(photo: Photo) -> Photo:
-    """Return a photo of people with the boxes that this package has for it."""
+    """Return a photo of people with the boxes annotated in this package."""
     known = _people().get(photo.name, {"faces": [], "unclear": []})
     faces, unclear = as_boxes(known["faces"]), as_boxes(known["unclear"])
     certain = np.arange(len(faces) + len(unclear)) < len(faces)
@@ -66,33 +66,33 @@ DETECTION_PROTOCOLS: dict[str, Callable[[Path], list[Photo]]] = {
     "detection-val": _validation_photos,
     "detection-300w-common": _common_photos,
 }
-"""Reader of each protocol's photos; 300W common is for the final figure."""
+"""Reader of each protocol's photos; use 300W common only for final results."""
 
 
 @dataclass(frozen=True)
 class DetectionResult:
-    """Result of a detector on one set of photos."""
+    """Results of a detector on one set of photos."""
 
     photos: int
     faces: int
-    """Faces that must be found."""
+    """Number of ground-truth faces."""
     found: int
     false_positives: int
-    """Boxes on no labeled face; not meaningful in photos with unlabeled faces."""
+    """Detections that match no labeled face; not meaningful in photos with unlabeled faces."""
     false_photos: int = 0
-    """Photos with such a box."""
+    """Number of photos with a false positive."""
     roll_error_deg: float = float("nan")
-    """Median over the found faces with landmarks, in [0, 180]; nan without any."""
+    """Median over true positives with landmarks, degrees in [0, 180]; nan if there are none."""
     point_error: float = float("nan")
-    """Median over the found faces with five points of their mean error, in sides of the box."""
+    """Median, over true positives with five points, of their mean error in sides of the box."""
 
     @property
     def recall(self) -> float:
-        """The fraction of faces found; nan without faces."""
+        """Return the fraction of faces found; nan if there are no faces."""
         return self.found / self.faces if self.faces else float("nan")
 
     def as_json(self) -> dict[str, float | None]:
-        """Return the fields and the recall as JSON takes them: null for nan."""
+        """Return the fields and the recall as JSON values, with null for nan."""
         values = asdict(self) | {"recall": self.recall}
         for name, value in values.items():
             if value != value:
@@ -107,10 +107,10 @@ def evaluate_detector(
     | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> dict[str, DetectionResult]:
-    """Return the result by kind of photo.
+    """Evaluate a detector on photos and return its results by kind of photo.
 
     Args:
-        change: Alters each photo and its image before detection, e.g. turns both.
+        change: Modifies each photo and its image before detection, e.g. rotates both.
         progress: Called after each photo.
     """
     seen: dict[str, tuple[list[Photo], list[Detections]]] = {}
@@ -131,10 +131,10 @@ def evaluate_detector(
 def score_detections(
     photos: Sequence[Photo], detections: Sequence[Detections], min_height: float = 0.0
 ) -> DetectionResult:
-    """Match detections with faces, each with at most one; higher scores choose first.
+    """Match detections to faces one to one, in descending order of score.
 
     Args:
-        min_height: Least height, pixels, of the given box of a face that must be found.
+        min_height: Minimum height of a face's given box, pixels, to count as ground truth.
     """
     faces = found = false_positives = false_photos = 0
     for photo, detected in zip(photos, detections, strict=True):
@@ -154,7 +154,7 @@ def score_detections(
 
 
 def must_be_found(photo: Photo, min_height: float) -> NDArray[np.bool_]:
-    """Return (F,) True for certain faces whose box, as the data set gives it, is high enough."""
+    """Return a mask (F,) of certain faces whose box in the data set is at least this high."""
     heights = photo.given_heights
     if heights is None:
         heights = photo.boxes[:, 3] - photo.boxes[:, 1]
@@ -162,7 +162,7 @@ def must_be_found(photo: Photo, min_height: float) -> NDArray[np.bool_]:
 
 
 def roll_errors_deg(photos: Sequence[Photo], detections: Sequence[Detections]) -> Array:
-    """Return the absolute errors of the roll, in [0, 180], on the found faces with landmarks."""
+    """Return the absolute roll errors of true positives with landmarks, degrees in [0, 180]."""
     errors = []
     for photo, detected in zip(photos, detections, strict=True):
         if photo.landmarks is None:
@@ -175,7 +175,7 @@ def roll_errors_deg(photos: Sequence[Photo], detections: Sequence[Detections]) -
 
 
 def point_errors(photos: Sequence[Photo], detections: Sequence[Detections]) -> Array:
-    """Return the mean error of the five points of each found face with any, in sides of its box."""
+    """Return the mean five-point error of each true positive that has points, in box sides."""
     errors = []
     for photo, detected in zip(photos, detections, strict=True):
         if detected.landmarks is None or detected.scheme != "five":
@@ -193,7 +193,7 @@ def point_errors(photos: Sequence[Photo], detections: Sequence[Detections]) -> A
 def faces_as_detections(
     predict: Callable[[NDArray[np.uint8]], Faces], image: NDArray[np.uint8]
 ) -> Detections:
-    """Return the faces that a predictor finds in `image`, as a detector gives them."""
+    """Return the faces found by a predictor in `image` as detections."""
     faces = predict(image)
     scores = np.array([face.score for face in faces])
     return Detections(faces.boxes, scores, np.full(len(faces), np.nan))

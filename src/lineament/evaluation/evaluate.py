@@ -26,7 +26,7 @@ from .worst import WorstFaces
 
 Image = NDArray[np.uint8]
 Predict = Callable[[Image, Array | None], Faces]
-"""(image, boxes (F, 4)) -> one face per box, in order; boxes None: the faces found."""
+"""(image, boxes (F, 4)) -> one face per box, in order; with boxes None, all detected faces."""
 Read = Callable[[Sample], Image]
 
 
@@ -48,12 +48,12 @@ def evaluate(
         predict: Predictor, or a Tracker if boxes are "tracked".
         protocol: Protocol, or its name.
         samples: Annotated faces; the frames of a video in order.
-        boxes: "truth" passes the tight boxes of the annotations, "detected" none;
-            "tracked" calls a Tracker with each frame and its time. Without boxes, found
-            faces are matched with annotated ones by overlap; others are missed.
+        boxes: "truth" passes the tight boxes of the annotations, "detected" passes none;
+            "tracked" calls a Tracker with each frame and its time. Without given boxes,
+            detected faces are matched to annotated ones by IoU; unmatched ones are missed.
         model: Name of the model in the report.
-        worst: Number of faces with the greatest errors to draw.
-        notes: Further notes for the report.
+        worst: Number of faces with the largest errors to draw.
+        notes: Additional notes for the report.
         read: Reads the image of a sample.
         progress: Called with the number of faces done.
 
@@ -72,10 +72,10 @@ def evaluate(
     for image, group in _images(samples, read):
         image, group = occlude_faces(image, group, fixed.occluded)
         true_boxes = truth_boxes(group, fixed.truth_box)
-        given = true_boxes if boxes == "truth" else None
-        faces = run.predict(predict, image, given)
-        found = match_faces(faces, true_boxes, ordered=given is not None)
-        for sample, face in zip(group, found, strict=True):
+        given_boxes = true_boxes if boxes == "truth" else None
+        faces = run.predict(predict, image, given_boxes)
+        matched = match_faces(faces, true_boxes, ordered=given_boxes is not None)
+        for sample, face in zip(group, matched, strict=True):
             run.score(image, sample, face)
             if progress:
                 progress(len(run.errors))
@@ -91,7 +91,7 @@ def evaluate(
 
 
 class _Run:
-    """Errors, worst faces and times of one evaluation."""
+    """Errors, worst faces and timings of one evaluation."""
 
     def __init__(self, protocol: Protocol, worst: int) -> None:
         self.protocol = protocol
@@ -101,14 +101,14 @@ class _Run:
         self.times_ms: list[float] = []
 
     def predict(self, predict: Predict, image: Image, boxes: Array | None) -> Faces:
-        """Return the faces that `predict` finds, and keep its time per face."""
+        """Return the faces that `predict` finds, recording its time per face."""
         start = perf_counter()
         faces = predict(image, boxes)
         self.times_ms.append((perf_counter() - start) * 1000 / max(1, len(faces)))
         return faces
 
     def score(self, image: Image, sample: Sample, face: Face | None) -> None:
-        """Count the error of `face`, None if missed, and draw it if among the worst."""
+        """Record the error of `face`, None if missed, and draw it if it is among the worst."""
         points = self.convert.points
         pred, sigma_px = self.convert(face) if face else (None, None)
         subsets = [part.name for part in self.protocol.subsets if part.contains(sample)]
@@ -127,10 +127,10 @@ class _Run:
 
 
 class _TrackedFrames:
-    """Calls a tracker with the frames of videos, in order, in place of a predictor."""
+    """Adapter that calls a tracker with video frames in order, in place of a predictor."""
 
     def __init__(self, tracker: Any, samples: Sequence[Sample]) -> None:
-        """Raise ProtocolError for another predictor, or frames out of order."""
+        """Raise ProtocolError if `tracker` is not a tracker or frames are out of order."""
         if not hasattr(tracker, "reset"):
             raise ProtocolError(
                 "tracked boxes need a Tracker, not a Predictor; give one, or choose "
@@ -164,7 +164,7 @@ class _TrackedFrames:
 
 
 def _groups(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
-    """Yield the neighboring samples that share an image or frame."""
+    """Yield runs of adjacent samples that share an image or frame."""
     for _, group in groupby(samples, key=lambda sample: (sample.image, sample.frame)):
         yield list(group)
 
@@ -172,7 +172,7 @@ def _groups(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
 def _images(
     samples: Sequence[Sample], read: Read
 ) -> Iterator[tuple[Image, list[Sample]]]:
-    """Yield each image, read once, with the neighboring samples that share it."""
+    """Yield each image, read once, with the adjacent samples that share it."""
     for group in _groups(samples):
         yield read(group[0]), group
 
@@ -180,27 +180,27 @@ def _images(
 def truth_boxes(
     samples: Sequence[Sample], rule: Literal["landmarks", "given"] = "landmarks"
 ) -> Array:
-    """Return the boxes of the true faces by the rule of a protocol, (F, 4), pixels.
+    """Return the ground-truth boxes by the rule of a protocol, (F, 4), pixels.
 
     Args:
-        samples: Annotated faces; one without a box of its own has that of its landmarks.
+        samples: Annotated faces; the landmark box is used for faces without a box.
         rule: The `truth_box` of the protocol.
     """
     boxes = []
     for sample in samples:
-        given = sample.box if rule == "given" else None
-        boxes.append(sample.face_box() if given is None else given)
+        own_box = sample.box if rule == "given" else None
+        boxes.append(sample.face_box() if own_box is None else own_box)
     return np.stack(boxes)
 
 
 def match_faces(faces: Faces, true_boxes: Array, ordered: bool) -> list[Face | None]:
-    """Return the face found for each true one, None if it was missed.
+    """Return the predicted face for each annotated one; None if it was missed.
 
     Args:
-        faces: Faces found in one image.
+        faces: Predicted faces in one image.
         true_boxes: Boxes of the annotated faces of that image, (F, 4), pixels.
-        ordered: True if boxes were given: as many faces as these are taken in order.
-            Otherwise each face goes to at most one true one, by the IoU of their boxes.
+        ordered: True if boxes were given: faces then correspond to them in order. Otherwise
+            faces are matched one to one by the IoU of their boxes.
     """
     if ordered and len(faces) == len(true_boxes):
         return list(faces)

@@ -1,4 +1,4 @@
-"""Match found boxes with true boxes by their overlap, each at most once; depends on geometry."""
+"""One-to-one matching of predicted and true boxes by IoU; depends on geometry."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,13 +11,13 @@ def match_boxes(
 ) -> list[tuple[int, int]]:
     """Return pairs (index in `truth`, index in `found`), each box in at most one pair.
 
-    Greedy: the pair of greatest IoU first. With scores, found boxes choose in descending score,
-    each the free true box it overlaps most, as detection benchmarks do. Ties keep the order given.
+    Greedy, highest IoU first. With scores, predicted boxes are matched in descending order of score
+    to the free true box with the highest IoU, as in detection benchmarks. Ties keep their order.
 
     Args:
         truth: Annotated boxes, (F, 4), pixels.
         found: Predicted boxes, (G, 4), pixels, same image.
-        min_iou: Least IoU of a pair, > 0.
+        min_iou: Minimum IoU of a pair, > 0.
         scores: Scores of `found`, (G,), or None.
     """
     overlap = iou(truth, found)

@@ -1,6 +1,6 @@
 """Landmark errors, norms, and summaries: mean, failure rate, AUC, CED, calibration.
 
-An error is a fraction of its norm. A missed face has error inf: no mean counts it.
+Errors are fractions of a norm. A missed face has error inf and is excluded from means.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,19 +16,19 @@ from ..geometry import Array, as_boxes, as_points, box_side, landmark_box
 Norm = Literal["interocular", "interpupil", "box", "side", "diagonal", "given-box"]
 NORMS: tuple[str, ...] = get_args(Norm)
 POINT_NORMS = ("interocular", "interpupil")
-"""The norms measured between two groups of a scheme's points."""
+"""Norms that are distances between two groups of a scheme's points."""
 MIN_NORM_PX = 1e-6
 SIGMA_EDGES: Array = 0.001 * 2.0 ** (np.arange(15) / 2)
 """Edges of the calibration bins: 0.1 % to 12.8 % of the norm, two bins per octave."""
 SIGMA_COUNTS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
-"""Multiples of sigma at which the coverage is measured."""
+"""Multiples of sigma at which coverage is measured."""
 
 
 def check_norm(norm: float, what: str = "the norm") -> float:
-    """Return the length `norm`, called `what` in the error, as a float.
+    """Return the length `norm` as a float after checking it.
 
     Raises:
-        InputError: If it is not finite, or (nearly) zero.
+        InputError: If it is not finite or nearly zero; the message calls it `what`.
     """
     value = float(norm)
     if not np.isfinite(value) or value < MIN_NORM_PX:
@@ -46,17 +46,17 @@ def norm_length(
     box: ArrayLike | None = None,
     name: str = "",
 ) -> float:
-    """Return the length by which the errors of a face are divided, in pixels.
+    """Return the normalizing length of a face's errors, in pixels.
 
     Args:
         rule: "interocular" or "interpupil": distance between the centers of two groups
-            of points; "box": square root of the area of the truth's tight box; "side",
+            of points; "box": square root of the area of the tight box of the truth; "side",
             "diagonal": longer side and diagonal of that box; "given-box": square root of
-            `box`'s area.
+            the area of `box`.
         truth: Complete annotation, (N, 2), pixels.
         points: Indices of the two groups, for the first two rules.
-        box: Box that the data set gives, (4,), pixels, for "given-box".
-        name: Name of the face, for the error.
+        box: The data set's own box, (4,), pixels, for "given-box".
+        name: Name of the face, for the error message.
 
     Raises:
         InputError: If the rule is unknown, or the norm is missing, not finite or zero.
@@ -92,7 +92,7 @@ def _root_area(box: Array) -> float:
 
 
 def point_errors(pred: ArrayLike, truth: ArrayLike) -> Array:
-    """Return the distance of each predicted point from the true one, (N,) pixels.
+    """Return the distance of each predicted point to the true one, (N,), pixels.
 
     Args:
         pred: Predicted landmarks, (N, 2), pixels.
@@ -128,7 +128,7 @@ def nme(pred: ArrayLike, truth: ArrayLike, norm: float) -> float:
 
     Raises:
         ShapeError: If the shapes differ, or a prediction is not finite.
-        InputError: If no point is annotated, or the norm is not a length.
+        InputError: If no point is annotated, or the norm is not a positive length.
 
     Source: Sagonas et al. 2016 (300 Faces In-The-Wild Challenge), section 4.
     """
@@ -172,12 +172,12 @@ def mean_nme(errors: ArrayLike) -> float:
 
 
 def failure_rate(errors: ArrayLike, threshold: float) -> float:
-    """Return the share of `errors`, (M,), strictly above `threshold`."""
+    """Return the fraction of `errors`, (M,), strictly above `threshold`."""
     return float((_errors(errors) > _threshold(threshold)).mean())
 
 
 def auc(errors: ArrayLike, threshold: float) -> float:
-    """Return the area under the CED up to `threshold` a, over a.
+    """Return the area under the CED up to `threshold` a, divided by a.
 
     It is exactly 1 - mean(min(e, a)) / a.
 
@@ -189,10 +189,10 @@ def auc(errors: ArrayLike, threshold: float) -> float:
 
 
 def ced(errors: ArrayLike, threshold: float) -> tuple[Array, Array]:
-    """Return the cumulative error distribution of `errors`, (M,), as a staircase.
+    """Return the cumulative error distribution of `errors`, (M,), as a step function.
 
     Returns:
-        Corners x (K,), from 0 to `threshold`, and the share of errors <= each, (K,).
+        Corners x (K,), from 0 to `threshold`, and the fraction of errors <= each, (K,).
     """
     array, limit = np.sort(_errors(errors)), _threshold(threshold)
     x = np.unique(np.concatenate([[0.0, limit], array[array <= limit]]))
@@ -202,10 +202,10 @@ def ced(errors: ArrayLike, threshold: float) -> tuple[Array, Array]:
 def per_part(
     per_landmark: ArrayLike, parts: Mapping[str, Sequence[int]]
 ) -> dict[str, float]:
-    """Return the mean error of each part; a part without a counted point is left out.
+    """Return the mean error of each part; parts without counted points are omitted.
 
     Args:
-        per_landmark: Mean error of each point, (N,); nan if it does not count.
+        per_landmark: Mean error of each point, (N,); nan if it is not counted.
         parts: Point indices by part.
     """
     values = np.asarray(per_landmark, dtype=np.float64)
@@ -220,38 +220,38 @@ def per_part(
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """The points in one bin of predicted sigma."""
+    """The points whose predicted sigma is in one bin."""
 
     points: int
     sigma: float
     """Mean predicted sigma."""
     error: float
-    """Mean true error; equal to `sigma` if the calibration is perfect."""
+    """Mean true error; equals `sigma` if perfectly calibrated."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Agreement of predicted sigma (the expected error of a point) with the true error.
+    """Agreement between predicted sigma (the expected error of a point) and the true error.
 
     Both are fractions of the norm.
     """
 
     points: int
-    """Points counted, over all faces."""
+    """Number of points counted, over all faces."""
     under: dict[float, float]
-    """k -> share of points with an error below k sigma."""
+    """k -> fraction of points with an error below k sigma."""
     expected_under: dict[float, float]
-    """k -> that share for isotropic Gaussian errors: 1 - exp(-pi k^2 / 4)."""
+    """k -> the same fraction for isotropic Gaussian errors: 1 - exp(-pi k^2 / 4)."""
     bins: tuple[CalibrationBin, ...]
-    """Bins of sigma that have points, in rising order."""
+    """Nonempty bins of sigma, in ascending order."""
     ece: float
     """Expected calibration error: mean over points of their bin's |error - sigma|."""
     ece_relative: float
-    """`ece` over the mean error."""
+    """`ece` divided by the mean error."""
 
 
 class CalibrationAccumulator:
-    """Gathers errors and sigmas, in constant memory, into a Calibration."""
+    """Collects errors and sigmas, in constant memory, for a Calibration."""
 
     def __init__(self) -> None:
         bins = len(SIGMA_EDGES) + 1
@@ -260,7 +260,7 @@ class CalibrationAccumulator:
         self._under = np.zeros(len(SIGMA_COUNTS), dtype=np.int64)
 
     def add(self, errors: ArrayLike, sigmas: ArrayLike) -> None:
-        """Count points by errors and sigmas, (N,); those with error nan are ignored.
+        """Add points by errors and sigmas, (N,); points with error nan are ignored.
 
         Raises:
             ShapeError: If the shapes differ, or a sigma is negative or not finite.
@@ -286,7 +286,7 @@ class CalibrationAccumulator:
         ).sum(1)
 
     def result(self) -> Calibration | None:
-        """Return the calibration of all points so far, or None before the first."""
+        """Return the calibration over all points so far; None if there are none."""
         total = int(self._count.sum())
         if not total:
             return None

@@ -1,4 +1,4 @@
-"""Cover half of a face, drawn from the image's name, with a plain color."""
+"""Occlusion of half of a face by a plain color, determined by the image's name."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ..opencv import cv2
 
 SEED = 300
 MARGIN = 1.1
-"""Reach of the occluder beyond the face box, as a factor."""
+"""Reach of the occluder relative to the face box."""
 
 
 def occlude_faces(
@@ -22,9 +22,9 @@ def occlude_faces(
     samples: Sequence[Sample],
     occluded: Literal["nothing", "half"],
 ) -> tuple[NDArray[np.uint8], list[Sample]]:
-    """Return the image (H, W, 3) with its faces occluded as a protocol asks, and the faces.
+    """Return the image (H, W, 3) with faces occluded as the protocol requires, and the faces.
 
-    Their occluded landmarks are not visible.
+    Occluded landmarks are marked not visible.
     """
     if occluded == "nothing":
         return image, list(samples)
@@ -38,10 +38,10 @@ def occlude_faces(
 def occlude_half(
     image: NDArray[np.uint8], sample: Sample
 ) -> tuple[NDArray[np.uint8], Sample]:
-    """Return a copy of `image` (H, W, 3) with a plain color on half of the face box, and the face.
+    """Return a copy of `image` (H, W, 3) with half of the face box in a plain color, and the face.
 
-    The line between the halves passes through the center of the box. Its angle and the
-    color depend only on the sample's name without suffix: copies of a data set agree.
+    The boundary passes through the center of the box. Its angle and the color depend only on the
+    sample's name without suffix, so copies of a data set give the same result.
     """
     digest = hashlib.sha1(
         bare_name(sample.name).encode(), usedforsecurity=False
@@ -61,7 +61,7 @@ def occlude_half(
 
 
 def _at(mask: NDArray[np.bool_], points: Array) -> NDArray[np.bool_]:
-    """Return the values (N,) of `mask` (H, W) at points (N, 2); False outside and at nan."""
+    """Return the values (N,) of `mask` (H, W) at points (N, 2); False outside and for nan."""
     height, width = mask.shape
     x, y = np.nan_to_num(points, nan=-1.0).round().astype(np.intp).T
     inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
@@ -85,7 +85,7 @@ def _half_plane(
 def _square(
     shape: tuple[int, ...], center: NDArray[np.float64], half: float
 ) -> NDArray[np.uint8]:
-    """Return a mask (H, W) of the square around `center` with sides of 2 `half`."""
+    """Return a mask (H, W) of the square around `center` with side 2 `half`."""
     x0, y0, x1, y1 = np.round([*(center - half), *(center + half)]).astype(int)
     mask = np.zeros(shape[:2], np.uint8)
     mask[max(y0, 0) : max(y1, 0) + 1, max(x0, 0) : max(x1, 0) + 1] = 1

@@ -1,4 +1,4 @@
-"""Measure the error for shifted and scaled boxes and rolled faces."""
+"""Robustness of landmark errors to shifted and scaled boxes and rolled faces."""
 
 from collections.abc import Callable, Collection, Sequence
 
@@ -28,14 +28,14 @@ SHIFTS = (-0.2, -0.15, -0.1, -0.05, 0.05, 0.1, 0.15, 0.2)
 SCALES = (0.8, 0.9, 1.1, 1.2)
 ROLLS_DEG = (-60.0, -45.0, -30.0, -15.0, 15.0, 30.0, 45.0, 60.0)
 ROLLED_SIDES = 2.2
-"""Side of a rolled image in longer sides of the face box, as in data sets' crops."""
+"""Side of a rolled image in longer sides of the face box, similar to data sets' crops."""
 
 Change = tuple[str, float]
 """(kind, amount), as in Perturbed."""
 
 
 def perturbed_boxes(box: Array) -> dict[Change, Array]:
-    """Return `box` (4,) unchanged, shifted by parts of its side, and scaled."""
+    """Return `box` (4,) unchanged, shifted by fractions of its side, and scaled."""
     side, center = box_side(box), np.tile(box_center(box), 2)
     boxes = {("none", 0.0): box}
     for amount in SHIFTS:
@@ -52,13 +52,13 @@ def roll_image(
     roll_deg: float,
     box: Array | None = None,
 ) -> tuple[NDArray[np.uint8], Array]:
-    """Return a square image around the rolled face, and the landmarks in it.
+    """Return a square image around the rolled face, and its landmarks.
 
     Args:
         image: RGB image, (H, W, 3).
-        landmarks: (N, 2), pixels of it.
-        roll_deg: Clockwise angle.
-        box: Face box (4,), pixels of it; None: the tight box of the landmarks.
+        landmarks: (N, 2), pixels of `image`.
+        roll_deg: Clockwise angle, degrees.
+        box: Face box (4,), pixels of `image`; None: the tight box of the landmarks.
     """
     if box is None:
         box = landmark_box(landmarks)
@@ -77,14 +77,14 @@ def perturb(
     read: Read = Sample.read,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Perturbed, ...]:
-    """Return the errors of `predict` for changed boxes and for rolled faces.
+    """Measure the errors of `predict` for perturbed boxes and rolled faces.
 
     Args:
         predict: Predictor.
         protocol: Protocol, or its name.
         samples: Annotated faces.
-        limit: Number of faces to measure, evenly spaced; None: all.
-        changes: Changes to measure, such as ("shift_x", 0.1); None: all.
+        limit: Number of evenly spaced faces to measure; None: all.
+        changes: Perturbations to measure, such as ("shift_x", 0.1); None: all.
         read: Reads the image of a sample.
         progress: Called with the number of faces done.
 
@@ -111,7 +111,7 @@ def perturb(
 
 
 class _Run:
-    """Errors by change of one measurement."""
+    """Errors per perturbation of one measurement."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class _Run:
         return self.changes is None or change in self.changes
 
     def change_boxes(self, image: NDArray[np.uint8], sample: Sample) -> None:
-        """Predict the face in each of its changed boxes."""
+        """Predict the face in each of its perturbed boxes."""
         true_box = truth_boxes([sample], self.protocol.truth_box)
         boxes = {}
         for change, box in perturbed_boxes(true_box[0]).items():
@@ -152,7 +152,7 @@ class _Run:
         around = sample.box if is_converted else None
         rolled, landmarks = roll_image(image, sample.landmarks, roll_deg, around)
         box = landmark_box(landmarks)
-        # converted points may span less than the face
+        # converted points may cover less than the face
         if self.protocol.truth_box == "landmarks" or is_converted:
             box = tight_box(landmarks, sample.scheme)
         found = self.predict(rolled, box[None])
@@ -166,7 +166,7 @@ class _Run:
         errors.add(sample.name, landmarks, pred, visible=sample.visible, box=sample.box)
 
     def summary(self) -> tuple[Perturbed, ...]:
-        """Return the errors by change, sorted by kind and amount."""
+        """Return the errors per perturbation, sorted by kind and amount."""
         rows = []
         for kind, amount in sorted(self.errors):
             found = self.errors[kind, amount].report(boxes="truth")

@@ -1,4 +1,4 @@
-"""Common mistakes in files of predictions: fractions, and points moved by a pixel."""
+"""Detection of common mistakes in prediction files: fractions, and shifts by a pixel."""
 
 from collections.abc import Iterable
 
@@ -9,20 +9,20 @@ from ..geometry import Array
 Pairs = list[tuple[Array, Array]]
 """Predicted and true landmarks (N, 2) of each face, pixels of the image."""
 FRACTION_END = 1.5
-"""Largest coordinate of predictions that are fractions; points may be outside a little."""
+"""Maximum coordinate of predictions in fractions; points may lie slightly outside the image."""
 MIN_FACE_PX = 10.0
-"""Longer side of the true faces from which such predictions cannot be pixels."""
+"""Minimum longer side of the true faces for such predictions to be impossible as pixels."""
 SHIFTS_PX = (1.0, 0.5)
-"""Shifts that conventions differ by: pixels counted from 1, and their corners, not centers."""
+"""Shifts between conventions: pixels counted from 1, or measured from corners, not centers."""
 TOLERANCE = 0.2
-"""Distance from such a shift along both axes, as a part of it."""
+"""Maximum relative deviation from such a shift, along both axes."""
 MIN_FACES = 10
 MAX_STANDARD_ERROR = 0.1
-"""Of the mean shift, as a part of it: a larger one is no constant of the file."""
+"""Maximum standard error of the mean shift, relative to it, for a constant shift."""
 
 
 def scored_pairs(faces: Iterable[tuple[Array | None, Array | None]]) -> Pairs:
-    """Return the predicted and true landmarks of faces that have some of both."""
+    """Return the predicted and true landmarks of the faces that have both."""
     pairs = []
     for pred, truth in faces:
         if pred is not None and truth is not None and len(_known(truth)):
@@ -31,7 +31,7 @@ def scored_pairs(faces: Iterable[tuple[Array | None, Array | None]]) -> Pairs:
 
 
 def fraction_fault(pairs: Pairs) -> str:
-    """Return why predictions seem to be fractions of the image; empty if they do not."""
+    """Return why predictions seem to be fractions of the image size; empty if they do not."""
     if not pairs:
         return ""
     largest = max(float(np.abs(pred).max()) for pred, _ in pairs)
@@ -46,7 +46,7 @@ def fraction_fault(pairs: Pairs) -> str:
 
 
 def shift_note(pairs: Pairs) -> str:
-    """Return a line if all predictions seem to be moved by a pixel or half of one."""
+    """Return a note if all predictions seem to be shifted by one or half a pixel."""
     if len(pairs) < MIN_FACES:
         return ""
     shifts = []

@@ -1,4 +1,4 @@
-"""Score predictions of any other system, a JSON list of {"image", "pred", "truth"}."""
+"""Scoring of another system's predictions, a JSON list of {"image", "pred", "truth"}."""
 
 import json
 import os
@@ -27,7 +27,7 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """One row of the file, in pixels of the image; None for what it does not give."""
+    """One row of a prediction file, in pixels of the image; None for missing entries."""
 
     image: str
     pred: Array | None
@@ -39,7 +39,7 @@ class Prediction:
 
 
 def read_predictions(path: PathLike, protocol: Protocol) -> list[Prediction]:
-    """Read the rows of a file of predictions.
+    """Read the rows of a prediction file.
 
     Args:
         path: JSON file. Each row has "image" and "pred" (null for a missed face), and
@@ -49,7 +49,7 @@ def read_predictions(path: PathLike, protocol: Protocol) -> list[Prediction]:
 
     Raises:
         ProtocolError: If the file or a row is malformed, a number of points is wrong, a
-            value is not finite, or an image is named twice.
+            value is not finite, or an image occurs twice.
     """
     try:
         rows = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -70,7 +70,7 @@ def read_predictions(path: PathLike, protocol: Protocol) -> list[Prediction]:
 
 
 def _numbered(rows: list[Prediction]) -> list[Prediction]:
-    """Rename the second face of an image NAME#2 and so on, if all truths differ."""
+    """Rename the second face of an image to NAME#2 and so on, if all truths differ."""
     by_name: dict[str, list[Prediction]] = {}
     for row in rows:
         by_name.setdefault(row.image, []).append(row)
@@ -132,7 +132,7 @@ def _numbers(
     protocol: Protocol,
     gaps: bool = False,
 ) -> Array | None:
-    """Return `value` as an array, None for null; with `gaps`, points may be null."""
+    """Return `value` as an array, None for null; with `gaps`, single points may be null."""
     if value is None:
         return None
     if gaps and isinstance(value, list):
@@ -157,7 +157,7 @@ def _numbers(
 
 
 def _list(names: Sequence[str]) -> str:
-    """Return the first three names and the number of the others, with their verb."""
+    """Return the first three names and the number of the others, followed by a verb."""
     listed = ", ".join(map(repr, names[:3]))
     if len(names) > 3:
         return f"{listed} and {len(names) - 3} more are"
@@ -165,7 +165,7 @@ def _list(names: Sequence[str]) -> str:
 
 
 class _SampleIndex:
-    """Finds the sample of a name, by the complete name, its end, or these without suffix."""
+    """Looks up samples by their full name, its end, or either of these without suffix."""
 
     def __init__(self, samples: Sequence[Sample]) -> None:
         self._by_end: dict[str, Sample | None] = {}
@@ -173,7 +173,7 @@ class _SampleIndex:
         for sample in samples:
             for end in _ends(sample.name):
                 bare = bare_name(end)
-                # An end that two samples share is ambiguous.
+                # an end shared by two samples is ambiguous
                 self._by_end[end] = None if end in self._by_end else sample
                 shared = bare in self._by_bare_end
                 self._by_bare_end[bare] = None if shared else sample
@@ -187,7 +187,7 @@ class _SampleIndex:
             if sample is not None:
                 return sample
         for end in ends:
-            # data in .png may be predicted on as .jpg
+            # predictions may have been made on .jpg copies of .png images
             sample = self._by_bare_end.get(bare_name(end))
             if sample is not None:
                 return sample
@@ -195,7 +195,7 @@ class _SampleIndex:
 
 
 def _ends(name: str) -> list[str]:
-    """Return a path and its ends, the longest first."""
+    """Return a path and its trailing parts, longest first."""
     parts = PurePosixPath(name).parts
     return ["/".join(parts[start:]) for start in range(len(parts))]
 
@@ -214,11 +214,11 @@ def score_predictions(
     Args:
         protocol: Protocol, or its name.
         path: JSON file, see `read_predictions`.
-        samples: The protocol's faces, see `needs_samples`. If given, each must be
-            predicted, and the report has its subsets.
-        partial: Accept a file that lacks faces; the report says so.
-        model: Name of the system in the report; the file's stem by default.
-        notes: Further notes for the report.
+        samples: The protocol's faces, see `needs_samples`. If given, each must have a
+            prediction, and the report includes subsets.
+        partial: Accept a file with missing faces; the report mentions them.
+        model: Name of the system in the report; default: the file's stem.
+        notes: Additional notes for the report.
 
     Raises:
         ProtocolError: If the file, a row or the images do not fit the protocol.
@@ -243,7 +243,7 @@ def score_predictions(
 
 
 def _completed(row: Prediction, sample: Sample | None) -> Prediction:
-    """Return `row` with truth, visibility and box of `sample` if it lacks them."""
+    """Return `row` with missing truth, visibility and box taken from `sample`."""
     if sample is None:
         return row
     visible = None if sample.visible is None else sample.visible.astype(np.float64)
@@ -279,13 +279,13 @@ def _add(
 
 
 def needs_samples(protocol: str | Protocol, path: PathLike) -> bool:
-    """Return True if scoring the file needs the data of the protocol.
+    """Return True if scoring the file requires the protocol's data.
 
-    It does if a row has no truth (or no box, for the norm "given-box"), or if the
-    protocol selects some of the faces of a data set.
+    This is the case if a row has no truth (or no box, for the norm "given-box"), or if the
+    protocol selects only some faces of a data set.
 
     Raises:
-        ProtocolError: As `read_predictions`.
+        ProtocolError: Like `read_predictions`.
     """
     fixed = resolve_protocol(protocol)
     rows = read_predictions(path, fixed)
@@ -303,7 +303,7 @@ def _pair(
     protocol: Protocol,
     path: PathLike,
 ) -> Pairs:
-    """Return each row with its sample; every row must have its own."""
+    """Match each row to its sample, one to one."""
     if known is None:
         return [(row, None) for row in rows]
     index = _SampleIndex(known)
@@ -325,7 +325,7 @@ def _check_complete(
     path: PathLike,
     partial: bool,
 ) -> str:
-    """Return a note on missing faces, an error without `partial`, or an empty text."""
+    """Return a note about missing faces, or ""; raise an error unless `partial`."""
     given = {sample.name for _, sample in paired if sample}
     missing = [sample.name for sample in known or () if sample.name not in given]
     if missing and not partial:

@@ -1,4 +1,4 @@
-"""Read the faces of a protocol from its data set, and list missing ones."""
+"""Read the faces of a protocol from its data set, and report missing ones."""
 
 import os
 from dataclasses import dataclass, replace
@@ -15,25 +15,25 @@ from .protocol_faces import count_note, select_samples
 from .protocols import Protocol, resolve_protocol
 
 SHOWN = 10
-"""Missing images that messages name; the complete list goes to a file."""
+"""Maximum number of missing images listed in messages; the complete list is written to a file."""
 
 
 @dataclass(frozen=True)
 class ProtocolData:
-    """The faces of a protocol that are here."""
+    """The available faces of a protocol."""
 
     protocol: Protocol
-    """The protocol, on the scheme of the data."""
+    """The protocol, applied to the scheme of the data."""
     samples: list[Sample]
-    """Faces whose image is here."""
+    """Faces whose image is available."""
     missing: tuple[str, ...] = ()
-    """Absent official folders, then names of annotated faces without their image."""
+    """Missing official folders, then names of annotated faces without an image."""
 
     remarks: tuple[str, ...] = ()
-    """Lines of the reader, e.g. on a scheme taken from the number of points."""
+    """Messages of the reader, e.g. about a scheme guessed from the number of points."""
 
     def notes(self) -> list[str]:
-        """Return the notes of a report on missing faces, and the reader's remarks."""
+        """Return notes for the report: missing faces, and the reader's messages."""
         missing = [f"missing: {_shortened(self.missing)}"] if self.missing else []
         return [*missing, *self.remarks]
 
@@ -51,23 +51,23 @@ def read_protocol(
 
     Args:
         given: Protocol, or its name.
-        root: Folder of the data sets; None: $LINEAMENT_DATA. For the protocol 'folder' a folder of
-            annotated images of any format, or a file of annotations.
+        root: Folder of the data sets; None: $LINEAMENT_DATA. For the protocol 'folder', a folder of
+            annotated images in any format, or an annotation file.
         scheme_name: Scheme of the points, for the protocol 'folder'.
-        partial: Accept that faces are missing.
-        missing_file: File for the complete list of what is missing, one name per line.
-        wanted: Scheme that points of a user's data are tried as first, such as the model's.
+        partial: Accept missing faces.
+        missing_file: File for the complete list of missing faces, one name per line.
+        wanted: Scheme tried first for the points of a user's data, such as the model's.
 
     Raises:
-        ProtocolError: If the protocol is unknown or does not take that scheme, if there
-            is no face, or, without `partial`, if some are missing.
+        ProtocolError: If the protocol is unknown or does not accept the scheme, if there are
+            no faces, or, without `partial`, if some are missing.
         DataError: If the data are broken.
     """
     fixed = resolve_protocol(given)
     scheme_name = check_scheme(scheme_name) if scheme_name else None
     known, own_folder = _find_data(fixed, root)
     remarks: list[str] = []
-    # a scheme that the user states is no guess
+    # a scheme given by the user needs no note about guessing
     note = ignore if scheme_name else remarks.append
     own = OwnData(wanted=scheme_name or wanted, note=note)
     samples = known.read(own_folder, fixed.part, absent=True, own=own)
@@ -102,7 +102,7 @@ def read_protocol(
 def _find_data(
     fixed: Protocol, root: str | os.PathLike[str] | None
 ) -> tuple[DataSet, Path]:
-    """Return the reader of a protocol's data, and their folder or file."""
+    """Return the reader of a protocol's data, and the path of the data."""
     if not fixed.any_scheme:
         return data_set(fixed.data), data_folder(fixed.data, data_root(root))
     if root is None:
@@ -122,7 +122,7 @@ def _find_data(
 
 
 def _renamed(sample: Sample, name: str | None) -> Sample:
-    """Return `sample` with scheme `name` if that has as many points."""
+    """Return `sample` with scheme `name` if the number of points matches."""
     if name and len(scheme(name)) == len(sample.landmarks):
         return replace(sample, scheme=name)
     return sample
@@ -131,13 +131,11 @@ def _renamed(sample: Sample, name: str | None) -> Sample:
 def _check_complete(
     data: ProtocolData, annotated: int, missing_file: Path | None
 ) -> None:
-    """Raise ProtocolError if an official or annotated face is missing."""
+    """Raise ProtocolError if official or annotated faces are missing."""
     fixed, found = data.protocol, len(data.samples)
     short = count_note(fixed, data.samples)
     if fixed.videos is None and fixed.faces is not None and found > fixed.faces:
-        short = (
-            ""  # more faces than official: nothing is missing, and the report says so
-        )
+        short = ""  # more faces than official, which the report mentions
     if not short and not data.missing:
         return
     facts = [short or f"{found} of {annotated} faces have their image"]
@@ -156,8 +154,8 @@ def _check_complete(
 
 
 def _shortened(names: tuple[str, ...]) -> str:
-    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + rest
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def _write_list(names: list[str], path: Path) -> None:

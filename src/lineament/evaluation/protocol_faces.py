@@ -1,4 +1,4 @@
-"""The faces that a protocol scores, and whether they are all."""
+"""Selection of the faces scored by a protocol, and a check of their number."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from .protocols import Protocol
 
 
 def count_note(protocol: Protocol, samples: Sequence[Sample]) -> str:
-    """Return one line if `samples` are not the official number, else an empty text."""
+    """Return a one-line note if the number of `samples` is not the official one, otherwise ""."""
     official, found, unit = protocol.faces, len(samples), "faces"
     if protocol.videos is not None:
         official, unit = protocol.videos, "videos"
@@ -19,10 +19,10 @@ def count_note(protocol: Protocol, samples: Sequence[Sample]) -> str:
 
 
 def select_samples(protocol: Protocol, samples: Sequence[Sample]) -> list[Sample]:
-    """Return the samples that the protocol scores, in its scheme.
+    """Return the samples scored by the protocol, converted to its scheme.
 
     Raises:
-        ProtocolError: If there is none, or one has another scheme.
+        ProtocolError: If there are none, or one has another scheme.
     """
     if protocol.select == "all":
         kept = list(samples)
@@ -46,7 +46,7 @@ def select_samples(protocol: Protocol, samples: Sequence[Sample]) -> list[Sample
 
 
 def _in_scheme(sample: Sample, protocol: Protocol) -> Sample:
-    """Return `sample` in the protocol's scheme if it has the scheme of the data set."""
+    """Convert `sample` to the protocol's scheme if it has the scheme of the data set."""
     if sample.scheme != protocol.truth_from:
         return sample
     return to_scheme(sample, protocol.scheme)

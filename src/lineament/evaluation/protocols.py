@@ -1,6 +1,6 @@
-"""Protocols: faces and points that count, norm, failure thresholds.
+"""Evaluation protocols: counted faces and points, norm, failure thresholds.
 
-Read from tables/protocols/<id>.toml, and stored complete in every report.
+Read from tables/protocols/<id>.toml, and stored completely in every report.
 """
 
 import tomllib
@@ -68,16 +68,16 @@ class _Frozen(BaseModel):
 
 
 class Subset(_Frozen):
-    """A part of the faces that is also scored on its own."""
+    """A subset of the faces that is also scored separately."""
 
     name: str
-    """Its name in reports."""
+    """Name in reports."""
     faces: int | None = None
-    """Its official number of faces."""
+    """Official number of faces in the subset."""
     attribute: str = ""
-    """The attribute that its faces have."""
+    """Attribute shared by the faces of the subset."""
     folders: tuple[str, ...] = ()
-    """Or: the values of `Sample.subset` that make it up."""
+    """Alternatively, the values of `Sample.subset` that form the subset."""
 
     def contains(self, sample: Sample) -> bool:
         """Return True if `sample` belongs to the subset."""
@@ -87,74 +87,74 @@ class Subset(_Frozen):
 
 
 class OtherNorm(_Frozen):
-    """A second norm, scored next to the first."""
+    """An additional norm to score with."""
 
     norm: Norm
-    """Rule of the length that errors are divided by."""
+    """Rule for the normalizing length."""
     threshold: float = Field(gt=0)
-    """Failure threshold and upper end of its AUC."""
+    """Failure threshold, and upper limit of the AUC."""
 
 
 class Convention(_Frozen):
-    """A constant by which the truth differs from the places that it marks.
+    """A constant shift between the annotated landmarks and their true positions.
 
-    Errors in this convention are those of predictions moved by it.
+    Errors in this convention are computed after adding the shift to predictions.
     """
 
     shift: tuple[float, float]
-    """Added to predicted landmarks, x and y of the image, fractions of the norm."""
+    """Shift added to predicted landmarks, x and y in the image, as fractions of the norm."""
     fitted_by: str
-    """Command that fits the shift, on training faces alone."""
+    """Command that fits the shift on training faces only."""
 
 
 class Protocol(_Frozen):
-    """The meaning of a figure; figures compare only if all of it is equal."""
+    """Complete definition of a metric; results are comparable only under equal protocols."""
 
     id: str
-    """Its name in commands and reports."""
+    """Name in commands and reports."""
     title: str
-    """One sentence: which faces, and whose convention."""
+    """One sentence: which faces are scored, and by whose convention."""
     data: str
-    """Name of the data set, as readers call it."""
+    """Name of the data set's reader."""
     part: str
     """Part of the data set."""
     select: Literal["all", "validation"] = "all"
-    """"validation" keeps the validation tenth of the part."""
+    """"validation" selects the validation tenth of the part."""
     faces: int | None = None
-    """Official number of faces; None accepts any number."""
+    """Official number of faces; None: any number is accepted."""
     videos: int | None = None
-    """Official number of videos, for a set of videos."""
+    """Official number of videos, for video data sets."""
     scheme: str
-    """Point scheme of the truth, to which predictions in others are converted."""
+    """Scheme of the ground truth; predictions in other schemes are converted to it."""
     truth_from: str = ""
-    """Scheme of the data set, whose points are converted to `scheme`; empty: the same."""
+    """Scheme of the data set, converted to `scheme`; empty: the same scheme."""
     any_scheme: bool = False
-    """True if the scheme may be chosen with the data."""
+    """True if the scheme may be chosen along with the data."""
     points: tuple[int, ...] | Literal["all"] = "all"
-    """Indices in the scheme of the points that count."""
+    """Indices of the counted points in the scheme."""
     norm: Norm
-    """Rule of the length that errors are divided by, of the complete annotation."""
+    """Rule for the normalizing length, computed from the complete annotation."""
     norm_points: NormPoints = {}
-    """For interocular and interpupil: two groups of points, measured between centers."""
+    """For interocular and interpupil: two groups of points whose centers define the distance."""
     thresholds: tuple[float, ...] = Field(min_length=1)
-    """Failure thresholds and upper ends of the AUC, fractions; the main one first."""
+    """Failure thresholds and upper limits of the AUC, as fractions; the main one is first."""
     visibility: Literal["annotated", "visible"] = "annotated"
-    """"visible": only points marked visible count; "annotated": all annotated ones."""
+    """"visible": only points marked visible are counted; "annotated": all annotated points."""
     occluded: Literal["nothing", "half"] = "nothing"
-    """"half": a plain color covers half of every face, see occlude.py."""
+    """"half": half of every face is covered by a plain color, see occlude.py."""
     convention: Convention | None = None
-    """Habit of the annotation, in which the mean error is scored once more."""
+    """Constant annotation shift; if given, the mean error is also reported corrected for it."""
     contours: tuple[str, ...] = ()
-    """Parts whose error is also split into along and across their contours."""
+    """Parts whose error is also split into components along and across their contours."""
     truth_box: Literal["landmarks", "given"] = "landmarks"
     """Box of a true face: "landmarks", the tight box of its 68 landmarks, completed by a
-    mean face; "given", the data set's own."""
+    mean face; "given", the data set's own box."""
     other_norms: tuple[OtherNorm, ...] = ()
-    """Further norms to score."""
+    """Additional norms to score with."""
     subsets: tuple[Subset, ...] = ()
-    """Parts of the faces that are also scored on their own."""
+    """Subsets that are also scored separately."""
     miss_rule: str = MISS_RULE
-    """When a face counts as missed, and what that costs."""
+    """When a face counts as missed, and how it is scored."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -186,17 +186,17 @@ class Protocol(_Frozen):
 
     @property
     def threshold(self) -> float:
-        """The threshold that reports lead with."""
+        """Return the main threshold of reports."""
         return self.thresholds[0]
 
     def indices(self) -> tuple[int, ...]:
-        """Return the indices in the scheme of the points that count."""
+        """Return the indices of the counted points in the scheme."""
         if self.points != "all":
             return self.points
         return tuple(range(len(scheme(self.scheme))))
 
     def parts(self) -> dict[str, tuple[int, ...]]:
-        """Return the points that count by part of the face; empty parts are left out."""
+        """Return the counted points per part of the face; empty parts are omitted."""
         used = set(self.indices())
         found = {}
         for part, points in scheme(self.scheme).parts.items():
@@ -206,16 +206,16 @@ class Protocol(_Frozen):
         return found
 
     def for_scheme(self, name: str) -> "Protocol":
-        """Return this protocol on the points of scheme `name`.
+        """Return this protocol applied to the points of scheme `name`.
 
-        It keeps its norm, or uses "box" if that scheme lacks the points of the norm.
+        The norm is kept, or replaced by "box" if the scheme lacks the points it needs.
 
         Raises:
             ProtocolError: If the protocol fixes its scheme.
             SchemeError: If no scheme has that name.
         """
-        wanted = scheme(name)
-        name = wanted.name
+        target = scheme(name)
+        name = target.name
         if name == self.scheme:
             return self
         if not self.any_scheme:
@@ -225,7 +225,7 @@ class Protocol(_Frozen):
             )
         known = {
             rule: pair
-            for rule, pair in wanted.norm_points.items()
+            for rule, pair in target.norm_points.items()
             if rule in POINT_NORMS
         }
         lacking = set(POINT_NORMS) - set(known)
@@ -240,7 +240,7 @@ class Protocol(_Frozen):
         return Protocol.model_validate(self.model_dump() | changes)
 
     def describe(self) -> list[str]:
-        """Return the lines that every printed report opens with."""
+        """Return the lines printed at the top of every report."""
         validation = ", the validation tenth" if self.select == "validation" else ""
         used = "all points"
         if self.points != "all":
@@ -281,7 +281,7 @@ class Protocol(_Frozen):
 
 
 def describe_norm(rule: str, norm_points: NormPoints) -> str:
-    """Return the words for a norm, one of NORMS."""
+    """Return a description of a norm, one of NORMS."""
     if rule in POINT_NORMS:
         first, second = (", ".join(map(str, group)) for group in norm_points[rule])
         return f"{rule}: from the center of {first} to that of {second}"
@@ -303,9 +303,9 @@ def make_protocol(table: dict[str, Any], source: str) -> Protocol:
     """Return the protocol in `table`, read from the file `source`.
 
     Raises:
-        ProtocolError: If a key is unknown (with the nearest one) or a value is wrong.
+        ProtocolError: If a key is unknown (suggesting the nearest one) or a value is invalid.
     """
-    table = _with_own_scheme(table, source)
+    table = _resolve_scheme_file(table, source)
     try:
         return Protocol.model_validate(table)
     except ValidationError as error:
@@ -325,8 +325,8 @@ def make_protocol(table: dict[str, Any], source: str) -> Protocol:
         ) from error
 
 
-def _with_own_scheme(table: dict[str, Any], source: str) -> dict[str, Any]:
-    """Return `table` with the name of the scheme whose .toml file it names."""
+def _resolve_scheme_file(table: dict[str, Any], source: str) -> dict[str, Any]:
+    """Return `table` with the .toml file of a scheme replaced by the scheme's name."""
     named = table.get("scheme")
     if not isinstance(named, str) or not named.endswith(SUFFIX):
         return table
@@ -338,7 +338,7 @@ def _with_own_scheme(table: dict[str, Any], source: str) -> dict[str, Any]:
 
 
 def protocol(name: str) -> Protocol:
-    """Return the protocol called `name`, or the one in a file that ends in .toml.
+    """Return the protocol called `name`, or read it from a file ending in .toml.
 
     Raises:
         ProtocolError: If no protocol has that name, or the file is broken.
@@ -354,7 +354,7 @@ def protocol(name: str) -> Protocol:
 
 
 def resolve_protocol(given: str | Protocol) -> Protocol:
-    """Return `given`, or the protocol of that name.
+    """Return `given` if it is a protocol, otherwise the protocol with that name.
 
     Raises:
         ProtocolError: If no protocol has that name.

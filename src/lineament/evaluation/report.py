@@ -1,4 +1,4 @@
-"""Reports of evaluations: JSON in fractions, tables and comparisons in percent."""
+"""Evaluation reports: JSON in fractions; tables and comparisons in percent."""
 
 import os
 from collections.abc import Sequence
@@ -20,27 +20,27 @@ class _Frozen(BaseModel):
 
 
 class ErrorRates(_Frozen):
-    """Summary of many errors at one threshold."""
+    """Summary of face errors at one threshold."""
 
     threshold: float
-    """Failure threshold and upper end of the AUC, a fraction of the norm."""
+    """Failure threshold, and upper limit of the AUC, as a fraction of the norm."""
     nme: float | None
-    """Mean over the faces found; None if every one was missed."""
+    """Mean over the detected faces; None if all were missed."""
     failure_rate: float
-    """Share of all faces with an error above the threshold."""
+    """Fraction of all faces with an error above the threshold."""
     auc: float
-    """Area under the CED up to the threshold, over the threshold."""
+    """Area under the CED up to the threshold, divided by the threshold."""
 
 
 class SubsetScore(ErrorRates):
-    """Error rates of some of the faces."""
+    """Error rates of a subset of faces."""
 
     images: int
-    """Faces scored, each once."""
+    """Number of faces scored."""
     misses: int
-    """Faces that were not found."""
+    """Number of missed faces."""
     nme_in_convention: float | None = None
-    """The mean in the protocol's convention; None if it has none."""
+    """Mean error corrected for the protocol's convention; None if it has none."""
 
 
 class ImageScore(_Frozen):
@@ -48,72 +48,72 @@ class ImageScore(_Frozen):
 
     image: str
     nme: float | None
-    """None if the face was missed."""
+    """Error of the face; None if it was missed."""
 
 
 class WorstFace(ImageScore):
-    """One of the faces with the greatest errors, drawn."""
+    """One of the faces with the largest errors, with a drawing."""
 
     jpeg: str
-    """Crop as a JPEG in base64: truth green, prediction red."""
+    """Crop as base64-encoded JPEG: truth in green, prediction in red."""
 
 
 class Perturbed(_Frozen):
-    """Error for one change of the boxes or roll of the faces."""
+    """Error under one perturbation of the boxes or roll of the faces."""
 
     kind: str
-    """none, shift_x, shift_y (in longer sides of the box), scale, roll (degrees)."""
+    """none, shift_x, shift_y (in longer box sides), scale, or roll (degrees)."""
     amount: float
     nme: float | None
     failure_rate: float
 
 
 class Report(SubsetScore):
-    """Result of an evaluation, at the first threshold; every rate is a fraction."""
+    """Result of an evaluation, at the main threshold; all rates are fractions."""
 
     protocol: str
     """Id of the protocol."""
     per_part: dict[str, float]
-    """Mean error by part of the face."""
+    """Mean error per part of the face."""
     per_landmark: tuple[float | None, ...]
-    """Mean error of each point of the protocol; None if it is never annotated."""
+    """Mean error per point of the protocol; None if it is never annotated."""
     per_subset: dict[str, SubsetScore]
     per_contour: dict[str, ContourError] = {}
-    """Errors along and across the contours of the protocol, by part."""
+    """Errors along and across the protocol's contours, per part."""
     contours: ContourError | None = None
-    """The same over the points of all these parts; None if there are none."""
+    """The same errors over the points of all parts; None if there are none."""
     visibility_auc: float | None = None
-    """Area under the ROC curve of predicted visibility; None if it is not predicted, or
-    if the data set does not state it."""
+    """Area under the ROC curve of predicted visibility; None if it is not predicted or not
+    annotated."""
     ms_per_face: float | None = None
-    """Median time of predict per face, without the first call; None for a file."""
+    """Median prediction time per face, without the first call; None for prediction files."""
     at_thresholds: tuple[ErrorRates, ...]
-    """Rates at each threshold of the protocol."""
+    """Error rates at each threshold of the protocol."""
     other_norms: dict[str, ErrorRates]
-    """Rates by the protocol's other norms."""
+    """Error rates under the protocol's additional norms."""
     reliability: Calibration | None = None
-    """None if no sigma was predicted."""
+    """Calibration of sigma; None if sigma was not predicted."""
     model: str = ""
     """Name of the model."""
     boxes: str
-    """"truth", "detected", "tracked", or "file" for predictions made elsewhere."""
+    """Source of the boxes: "truth", "detected", "tracked", or "file" for prediction files."""
     converted_from: str = ""
-    """Scheme of the predictions if it is not the protocol's."""
+    """Scheme of the predictions if it differs from the protocol's."""
     notes: tuple[str, ...] = ()
     """Caveats, such as missing data and interpolated points."""
     fingerprint: str
-    """Hash of the true points, in any order."""
+    """Hash of the true landmarks, independent of their order."""
     version: str
-    """Version of this package."""
+    """Version of Lineament."""
     settings: Protocol
     """The complete protocol."""
     per_image: tuple[ImageScore, ...]
     worst: tuple[WorstFace, ...] = ()
-    """Greatest error first; missed faces lead."""
+    """Faces with the largest errors first, missed faces at the top."""
     perturbation: tuple[Perturbed, ...] = ()
 
     def errors(self) -> list[float]:
-        """Return the errors of `per_image`; inf for a missed face."""
+        """Return the errors in `per_image`; inf for missed faces."""
         return [
             float("inf") if face.nme is None else face.nme for face in self.per_image
         ]
@@ -129,10 +129,10 @@ def write_report(report: Report, path: str | os.PathLike[str]) -> Path:
 
 
 def read_report(path: str | os.PathLike[str]) -> Report:
-    """Read a report from its JSON file.
+    """Read a report from a JSON file.
 
     Raises:
-        ProtocolError: If the file is absent or not a report of this version.
+        ProtocolError: If the file is missing or not a report of this version.
     """
     try:
         return Report.model_validate_json(Path(path).read_text(encoding="utf-8"))
@@ -150,7 +150,7 @@ def read_report(path: str | os.PathLike[str]) -> Report:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return lines of columns, the first aligned left; short rows are padded."""
+    """Return lines of aligned columns, the first one left-aligned; short rows are padded."""
     padded = [[*row, *[""] * (len(head) - len(row))] for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*padded, strict=True)]
     lines = []
@@ -195,7 +195,7 @@ def _score_cells(
 
 
 def _part_rows(report: Report) -> list[list[str]]:
-    """Return the rows of the table of parts, its head first."""
+    """Return the rows of the table of parts, header first."""
     rows = [["part", "NME %", *(["along %", "across %"] if report.contours else [])]]
     for part, value in report.per_part.items():
         row, split = [part, _percent(value)], report.per_contour.get(part)
@@ -257,12 +257,12 @@ def _reliability_lines(found: Calibration) -> list[str]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Reports of one protocol, side by side."""
+    """Reports under one protocol, side by side."""
 
     names: tuple[str, ...]
     reports: tuple[Report, ...]
     notes: tuple[str, ...]
-    """Differences that limit the comparison."""
+    """Differences that limit comparability."""
 
     def table(self) -> str:
         """Return the comparison as text; errors and rates are percentages."""
@@ -288,11 +288,11 @@ class Comparison:
 def compare(
     reports: Sequence[Report], names: Sequence[str] | None = None
 ) -> Comparison:
-    """Put reports side by side.
+    """Compare reports side by side.
 
     Args:
-        reports: At least two reports of one protocol on the same faces.
-        names: A name for each; None: their models.
+        reports: At least two reports under one protocol on the same faces.
+        names: Name of each report; None: their models.
 
     Raises:
         ProtocolError: If there are fewer than two, or their protocols or faces differ.
@@ -317,7 +317,7 @@ def compare(
 
 
 def _check_alike(first_name: str, first: Report, name: str, report: Report) -> None:
-    """Raise ProtocolError if two reports do not compare."""
+    """Raise ProtocolError if two reports are not comparable."""
     both = f"{first_name!r} is of protocol {first.protocol!r}, {name!r} of {report.protocol!r}"
     if report.protocol != first.protocol:
         raise ProtocolError(
@@ -347,9 +347,9 @@ def _check_alike(first_name: str, first: Report, name: str, report: Report) -> N
 
 
 def _same_faces(first: Report, report: Report) -> bool:
-    """Return True if reports with other annotations are of copies of the same images.
+    """Return True if reports with different annotations are on copies of the same images.
 
-    That is so if both have all faces of the protocol, or official faces of equal names.
+    This is the case if both have all faces of the protocol, or official faces with equal names.
     """
     protocol = first.settings
     if protocol.faces == first.images:

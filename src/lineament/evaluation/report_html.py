@@ -1,4 +1,4 @@
-"""Draw a report as one image (PNG) or one self-contained page (HTML).
+"""Reports as an image (PNG) or a self-contained HTML page.
 
 Depends on matplotlib (extra `report`), imported when a figure is drawn.
 """
@@ -31,7 +31,7 @@ PERTURBATIONS = {
     "scale": ("Box scale", "scale"),
     "roll": ("Face rolled", "roll, deg"),
 }
-"""Title and x label of the chart of each kind of perturbation."""
+"""Title and x label of the chart for each kind of perturbation."""
 FACES_PER_ROW = 8
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222 }
@@ -150,7 +150,7 @@ def _draw_perturbation(axes: "Axes", report: Report, kind: str) -> None:
     axes.plot(curve[:, 0], curve[:, 1], "o-", color=RED, markersize=3.5)
     title, label = PERTURBATIONS[kind]
     _label(axes, title, label, "NME, %")
-    # Changed boxes share one height; rolled faces may be far worse and have their own.
+    # perturbed boxes share a y scale; rolled faces may be far worse and have their own
     heights = [0.0]
     for p in report.perturbation:
         if (p.kind == "roll") == (kind == "roll"):
@@ -159,7 +159,7 @@ def _draw_perturbation(axes: "Axes", report: Report, kind: str) -> None:
 
 
 def draw_charts(report: Report) -> "Figure":
-    """Draw CED, reliability, parts, landmarks, and the perturbation if measured.
+    """Draw CED, reliability, parts, landmarks, and perturbations if measured.
 
     Raises:
         ExtraError: If matplotlib is not installed.
@@ -183,7 +183,7 @@ def draw_charts(report: Report) -> "Figure":
 
 
 def draw_comparison(reports: Sequence[Report], names: Sequence[str]) -> "Figure":
-    """Draw the CEDs of reports of one protocol in one chart.
+    """Draw the CEDs of several reports under one protocol in one chart.
 
     Raises:
         ExtraError: If matplotlib is not installed.
@@ -200,7 +200,7 @@ def _png(figure: "Figure") -> bytes:
 
 
 def _decode(encoded: bytes) -> NDArray[np.uint8]:
-    """Return a PNG or JPEG as BGR (H, W, 3)."""
+    """Decode a PNG or JPEG to BGR (H, W, 3)."""
     image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
     return np.asarray(image, dtype=np.uint8)
 
@@ -242,7 +242,7 @@ def write_png(report: Report, path: str | os.PathLike[str]) -> Path:
 
 
 def write_html(report: Report, path: str | os.PathLike[str]) -> Path:
-    """Write `report` as one page that needs no other file, and return its path.
+    """Write `report` as one self-contained HTML page, and return its path.
 
     Raises:
         ExtraError: If matplotlib is not installed.

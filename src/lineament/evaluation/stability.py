@@ -1,6 +1,6 @@
-"""Measure tracks: jitter on still stretches, lag, gaps, id switches and misses.
+"""Metrics of tracks: jitter in still frames, lag, gaps, id switches and misses.
 
-A track is the landmarks of a face per frame, (T, N, 2) pixels, nan without the face.
+A track is the landmarks of a face per frame, (T, N, 2), pixels, nan in frames without the face.
 Lengths are fractions of its norm, the interocular distance in pixels; times are in frames.
 """
 
@@ -20,43 +20,43 @@ from .matching import match_boxes
 from .protocols import MATCH_IOU
 
 MOTION_SIGMA = 4.0
-"""Sigma in frames of the Gaussian that separates motion from jitter."""
+"""Standard deviation, in frames, of the Gaussian that separates motion from jitter."""
 STILL_SPEED = 0.005
-"""A frame is still if no point of the smoothed track moves faster, per frame."""
+"""Maximum speed per frame of any point of the smoothed track in a still frame."""
 STILL_STEP = 0.015
-"""And if the mean of all points, which jitters little, moves less in every frame: a head
-may shake too fast for the smoothed track to show it."""
+"""Maximum step of the mean of all points in a still frame. The mean has little jitter and
+reveals head shaking that is too fast for the smoothed track."""
 REFERENCE_SIGMA = 1.5
-"""Sigma in frames of the Gaussian that makes the zero-phase reference for the lag."""
+"""Standard deviation, in frames, of the Gaussian for the zero-phase lag reference."""
 MAX_LAG = 10
-"""Greatest lag that is searched, in either direction."""
+"""Maximum lag searched in either direction."""
 MIN_FRAMES = 3 * MAX_LAG
-"""Least length of a stretch that is measured."""
+"""Minimum length of a segment that is measured."""
 MIN_CORRELATION = 0.2
-"""Below this peak of the cross-correlation there is no lag."""
+"""Minimum peak of the cross-correlation for a lag to be reported."""
 
 
 @dataclass(frozen=True)
 class Stability:
-    """Stability of one face's track."""
+    """Stability metrics of one face's track."""
 
     frames: int
-    """Frames with the face."""
+    """Number of frames with the face."""
     gaps: int
-    """Interruptions of the track."""
+    """Number of interruptions of the track."""
     still_frames: int
-    """Frames in which the reference is still."""
+    """Number of frames in which the reference is still."""
     jitter: float
-    """Root mean square of the second differences in still frames; nan without any."""
+    """Root mean square of the second differences in still frames; nan if there are none."""
     lag: float
-    """Frames after the zero-phase reference; nan without motion or reference."""
+    """Delay in frames relative to the zero-phase reference; nan without motion or reference."""
 
 
 def interocular(track: Array, scheme_name: str) -> float:
     """Return the median distance between the outer eye corners of a track, in pixels.
 
     Raises:
-        InputError: If the scheme has no eye corners, or the face is in no frame.
+        InputError: If the scheme has no eye corners, or no frame has the face.
     """
     points = scheme(scheme_name)
     if "interocular" not in points.norm_points:
@@ -75,7 +75,7 @@ def interocular(track: Array, scheme_name: str) -> float:
 
 
 def stretches(track: Array, min_frames: int = 1) -> list[slice]:
-    """Return the runs of at least `min_frames` frames in which a track has its face."""
+    """Return the segments of at least `min_frames` frames in which the face is present."""
     present = np.concatenate([[False], np.isfinite(track).all((1, 2)), [False]]).astype(
         int
     )
@@ -89,28 +89,28 @@ def stretches(track: Array, min_frames: int = 1) -> list[slice]:
 
 
 def speeds(track: Array, min_frames: int) -> Array:
-    """Return the speed of the fastest smoothed point, (T,); nan below `min_frames`."""
-    found = np.full(len(track), np.nan)
+    """Return the speed of the fastest smoothed point, (T,); nan in segments below `min_frames`."""
+    result = np.full(len(track), np.nan)
     for part in stretches(track, min_frames):
         velocity = np.gradient(zero_phase(track[part], MOTION_SIGMA), axis=0)
-        found[part] = np.linalg.norm(velocity, axis=-1).max(1)
-    return found
+        result[part] = np.linalg.norm(velocity, axis=-1).max(1)
+    return result
 
 
 def still_frames(track: Array, norm: float) -> NDArray[np.bool_]:
-    """Return the frames in which the face is still, apart from jitter, (T,)."""
+    """Return a mask (T,) of the frames in which the face is still, apart from jitter."""
     still = np.nan_to_num(speeds(track, MIN_FRAMES), nan=np.inf) < STILL_SPEED * norm
     for part in stretches(track, MIN_FRAMES):
         steps = np.linalg.norm(np.diff(track[part].mean(1), axis=0), axis=-1)
         longest = np.maximum(np.append(steps, 0), np.append(0, steps))
         shakes = longest > STILL_STEP * norm
-        # A shaking head is not at rest either while it reverses.
+        # a shaking head is not at rest at its turning points either
         still[part] &= np.convolve(shakes, np.ones(9), "same") == 0
     return still
 
 
 def second_differences(track: Array, norm: float) -> Array:
-    """Return the root mean square second difference of the points, (T,), or nan."""
+    """Return the root mean square second difference of the points, (T,); nan if unknown."""
     second = np.full(len(track), np.nan)
     differences = track[2:] - 2 * track[1:-1] + track[:-2]
     second[1:-1] = np.sqrt((differences**2).sum(-1).mean(1)) / norm
@@ -120,7 +120,7 @@ def second_differences(track: Array, norm: float) -> Array:
 def jitter(track: Array, norm: float, still: NDArray[np.bool_]) -> float:
     """Return the root mean square of `second_differences` over `still` (T,) frames.
 
-    Both neighbors must be still; it is nan without such a frame.
+    Both neighboring frames must be still, too; nan if there is no such frame.
     """
     inner = still.copy()
     inner[1:-1] &= still[:-2] & still[2:]
@@ -130,10 +130,10 @@ def jitter(track: Array, norm: float, still: NDArray[np.bool_]) -> float:
 
 
 def lag(track: Array, reference: Array) -> float:
-    """Return by how many frames `track` is late; nan if too little moves.
+    """Return the delay of `track` relative to `reference` in frames; nan if motion is too small.
 
-    It is the peak of the cross-correlation of its motion with the reference's, between
-    frames by a parabola.
+    It is the peak of the cross-correlation of their motions, refined between frames by a
+    parabola.
     """
     correlation = _correlation(track, reference)
     if not np.isfinite(correlation).all() or correlation.max() < MIN_CORRELATION:
@@ -147,7 +147,7 @@ def lag(track: Array, reference: Array) -> float:
 
 
 def _correlation(track: Array, reference: Array) -> Array:
-    """Return the correlation of both motions at lags of -MAX_LAG to MAX_LAG."""
+    """Return the correlation of the two motions at lags from -MAX_LAG to MAX_LAG."""
     both = np.where(np.isfinite(track) & np.isfinite(reference), track, np.nan)
     sums = np.zeros((3, 2 * MAX_LAG + 1))
     for part in stretches(both, 2 * MIN_FRAMES):
@@ -165,16 +165,16 @@ def _correlation(track: Array, reference: Array) -> Array:
 def measure_stability(
     track: Array, scheme_name: str, reference: Array | None = None
 ) -> Stability:
-    """Measure one face's track.
+    """Measure the stability of one face's track.
 
     Args:
-        track: The track.
-        scheme_name: Its scheme.
-        reference: The same face measured frame by frame, to decide what is still and
-            late. None: the track itself decides what is still, and has no lag.
+        track: Landmarks per frame, (T, N, 2), pixels.
+        scheme_name: Landmark scheme.
+        reference: The same face measured without temporal filter, to determine still frames
+            and lag. None: still frames are determined from the track, and the lag is nan.
 
     Raises:
-        InputError: If the numbers of frames differ, or the track has no eye corners.
+        InputError: If the numbers of frames differ, or the scheme has no eye corners.
     """
     late = float("nan")
     if reference is None:
@@ -199,20 +199,20 @@ def measure_stability(
 
 @dataclass(frozen=True)
 class IdErrors:
-    """Errors of track ids against the truth."""
+    """Errors of track ids compared with the truth."""
 
     frames: int
-    """True faces, summed over frames."""
+    """Number of true faces, summed over frames."""
     id_switches: int
-    """Changes of the track id of a true face."""
+    """Number of changes of a true face's track id."""
     misses: int
-    """True faces that were not found, summed over frames."""
+    """Number of true faces not found, summed over frames."""
     false_positives: int
-    """Faces found without a true one, summed over frames."""
+    """Number of detected faces that match no true face, summed over frames."""
 
 
 def count_id_errors(found: Sequence[Faces], truth: Sequence[Faces]) -> IdErrors:
-    """Compare found faces with true ones, frame by frame.
+    """Compare tracked faces with the truth, frame by frame.
 
     Faces are matched if their landmark boxes have an IoU of at least 0.3.
 
@@ -248,7 +248,7 @@ def _boxes(faces: Faces) -> Array:
 
 
 def reference_track(reference: Tracks | None, track_id: int) -> Array | None:
-    """Return the track of a face in `reference`; None if it has no such face."""
+    """Return the track of a face in `reference`; None if it does not contain the face."""
     track = None if reference is None else reference.landmarks(track_id)
     return track if track is not None and np.isfinite(track).any() else None
 
@@ -256,12 +256,12 @@ def reference_track(reference: Tracks | None, track_id: int) -> Array | None:
 def measure_tracks(
     tracks: Tracks, reference: Tracks | None = None
 ) -> dict[int, Stability]:
-    """Measure every face of at least MIN_FRAMES frames, by track id.
+    """Measure every face with at least MIN_FRAMES frames, by track id.
 
     Args:
         tracks: Tracks to measure.
-        reference: The same video tracked without a filter, with the same track ids; a
-            face that it lacks is measured alone.
+        reference: The same video tracked without filter, with the same track ids; faces it
+            lacks are measured without reference.
 
     Raises:
         InputError: If the numbers of frames differ, or the scheme has no eye corners.
@@ -271,10 +271,10 @@ def measure_tracks(
             f"the tracks have {len(tracks.faces)} frames, the reference {len(reference.faces)}; "
             "wanted the same video"
         )
-    found = {}
+    results = {}
     for track_id in tracks.ids():
         track = tracks.landmarks(track_id)
         if np.isfinite(track).all((1, 2)).sum() >= MIN_FRAMES:
-            own = reference_track(reference, track_id)
-            found[track_id] = measure_stability(track, tracks.scheme, own)
-    return found
+            own_reference = reference_track(reference, track_id)
+            results[track_id] = measure_stability(track, tracks.scheme, own_reference)
+    return results

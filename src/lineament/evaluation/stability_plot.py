@@ -1,4 +1,4 @@
-"""Draw the motion and jitter of tracks over time; needs the extra `report`."""
+"""Plot of the motion and jitter of tracks over time; needs the extra `report`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MIN_FRAMES = 3
-"""Least length of a stretch that is drawn."""
+"""Minimum length of a segment that is drawn."""
 
 
 def draw_stability(
     rows: Sequence[tuple[str, Tracks, Tracks | None]], path: Path
 ) -> None:
-    """Draw motion and jitter of the longest face of each row, in percent per frame.
+    """Plot motion and jitter of the longest track in each row, in percent per frame.
 
     Still frames of the first row are shaded.
 
     Args:
-        rows: Name, tracks and their reference.
-        path: PNG file to write.
+        rows: Name, tracks and reference tracks.
+        path: Output PNG file.
     """
     from matplotlib.figure import Figure
 
@@ -62,7 +62,7 @@ def draw_stability(
 
 
 def _longest(tracks: Tracks) -> int | None:
-    """Return the track id of the face in most frames, or None without a face."""
+    """Return the track id of the face in most frames; None if there is no face."""
 
     def frames(track_id: int) -> int:
         return int(np.isfinite(tracks.landmarks(track_id)).all((1, 2)).sum())

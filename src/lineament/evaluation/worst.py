@@ -1,4 +1,4 @@
-"""Keep the faces with the greatest errors, drawn for the report; depends on OpenCV."""
+"""Collect and draw the faces with the largest errors for the report; depends on OpenCV."""
 
 import base64
 import heapq
@@ -21,7 +21,7 @@ from .report import WorstFace
 SIDE = 224
 PADDING = 1.6
 MIN_BOX_SIDE_PX = 32.0
-"""Least side of the box that a crop is taken around, for protocols of one point."""
+"""Minimum side of the box a crop is taken around, for protocols with a single point."""
 TRUTH, PREDICTION = (60, 220, 90), (240, 60, 50)
 SUBPIXEL_BITS = 3
 
@@ -29,11 +29,11 @@ SUBPIXEL_BITS = 3
 def draw_errors(
     image: NDArray[np.uint8], truth: Array, pred: Array | None
 ) -> NDArray[np.uint8]:
-    """Return a crop (SIDE, SIDE, 3): true points green, predicted ones red, joined.
+    """Return a crop (SIDE, SIDE, 3) with true points in green, predictions in red, joined by lines.
 
     Args:
         image: RGB image, (H, W, 3).
-        truth: True landmarks, (N, 2), pixels; those that are nan are not drawn.
+        truth: True landmarks, (N, 2), pixels; points that are nan are not drawn.
         pred: Predicted landmarks, (N, 2), pixels; None for a missed face.
     """
     box = landmark_box(truth)
@@ -56,7 +56,7 @@ def draw_errors(
 
 
 def _fixed(point: Array) -> tuple[int, int]:
-    """Return a point as OpenCV's fixed-point numbers, inside its range."""
+    """Return a point as OpenCV fixed-point coordinates, clipped to their range."""
     x, y = np.clip(np.round(point * 2**SUBPIXEL_BITS), -(2**15), 2**15)
     return int(x), int(y)
 
@@ -66,7 +66,7 @@ def _dot(image: NDArray[np.uint8], point: Array, color: tuple[int, int, int]) ->
 
 
 class WorstFaces:
-    """Keeps the `count` faces of greatest error, each drawn when it enters."""
+    """Keeps the `count` faces with the largest errors, drawing each when it is added."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -81,24 +81,24 @@ class WorstFaces:
         truth: Array,
         pred: Array | None,
     ) -> None:
-        """Keep this face if it is among the worst so far; of equals, keep the earlier.
+        """Keep this face if it is among the worst so far; on ties, keep the earlier one.
 
-        Arguments are those of `draw_errors`; `error` is inf if the face was missed.
+        Arguments are as in `draw_errors`; `error` is inf if the face was missed.
         """
         self._added += 1
         if self.count < 1 or (
             len(self._heap) == self.count and error <= self._heap[0][0]
         ):
             return
-        drawn = cv2.cvtColor(draw_errors(image, truth, pred), cv2.COLOR_RGB2BGR)
-        data = cv2.imencode(".jpg", drawn)[1].tobytes()
+        crop = cv2.cvtColor(draw_errors(image, truth, pred), cv2.COLOR_RGB2BGR)
+        data = cv2.imencode(".jpg", crop)[1].tobytes()
         jpeg = base64.b64encode(data).decode("ascii")
         heapq.heappush(self._heap, (error, -self._added, name, jpeg))
         if len(self._heap) > self.count:
             heapq.heappop(self._heap)
 
     def faces(self) -> tuple[WorstFace, ...]:
-        """Return the kept faces, greatest error first."""
+        """Return the kept faces, largest error first."""
         found = []
         for error, _, name, jpeg in sorted(self._heap, reverse=True):
             nme = None if error == float("inf") else error

@@ -15,12 +15,12 @@ def faces_to_coco(results: Iterable[tuple[str, Faces]], scheme: str) -> dict[str
     """Return (image, faces) pairs as a COCO keypoints data set, ready for json.dumps.
 
     Ids and the points in "skeleton" count from 1; bbox is x, y, width, height. A keypoint
-    has v = 1 if it is probably not visible, else v = 2; "keypoint_scores" has its score.
+    has v = 1 if it is probably not visible, otherwise v = 2; "keypoint_scores" holds the scores.
     "presence" is included if known. An image without a face is listed without
     annotations.
 
     Raises:
-        SchemeError: If faces are of another scheme.
+        SchemeError: If faces have another scheme.
     """
     return _coco_table(results, scheme, _predicted_entries)
 
@@ -30,10 +30,10 @@ def labels_to_coco(
 ) -> dict[str, Any]:
     """Return annotated faces as a COCO keypoints data set, ready for json.dumps.
 
-    Ids, boxes and flags are those of `faces_to_coco`; a point that nobody annotated has v = 0.
+    Ids, boxes and flags are as in `faces_to_coco`; an unannotated point has v = 0.
 
     Raises:
-        SchemeError: If faces are of another scheme.
+        SchemeError: If faces have another scheme.
     """
     return _coco_table(results, scheme, _drawn_entries)
 

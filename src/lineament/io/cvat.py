@@ -1,4 +1,4 @@
-"""Faces -> CVAT's XML for images 1.1: each a skeleton of named points, or a shape of points."""
+"""Faces -> CVAT XML for images 1.1: one skeleton of named points, or one points shape, per face."""
 
 from collections.abc import Iterable
 from xml.etree import ElementTree
@@ -62,8 +62,8 @@ def _label(parent: ElementTree.Element, name: str, kind: str) -> ElementTree.Ele
 def _skeleton(
     image: ElementTree.Element, face: DrawnFace, points: tuple[str, ...]
 ) -> None:
-    stated = {"label": LABEL, "source": "auto", "z_order": "0"}
-    skeleton = ElementTree.SubElement(image, "skeleton", stated)
+    attributes = {"label": LABEL, "source": "auto", "z_order": "0"}
+    skeleton = ElementTree.SubElement(image, "skeleton", attributes)
     annotated = annotated_points(face).tolist()
     rows = zip(points, _places(face), face.occluded.tolist(), annotated, strict=True)
     for name, place, occluded, known in rows:
@@ -84,7 +84,7 @@ def _points(image: ElementTree.Element, face: DrawnFace) -> None:
 
 
 def _places(face: DrawnFace) -> list[str]:
-    """Return the points as x,y in the coordinates of CVAT; those not annotated are 0,0."""
+    """Return the points as "x,y" in CVAT's coordinates; unannotated points are 0,0."""
     landmarks = face.landmarks + FIRST_PIXEL["cvat"]
     landmarks[~annotated_points(face)] = 0.0
     return [f"{x:.{DECIMALS}f},{y:.{DECIMALS}f}" for x, y in landmarks.tolist()]

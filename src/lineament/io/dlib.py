@@ -1,4 +1,4 @@
-"""Faces -> dlib's XML of boxes and parts, as imglab writes it."""
+"""Faces -> dlib XML with boxes and parts, as written by imglab."""
 
 from collections.abc import Iterable
 from xml.etree import ElementTree
@@ -12,16 +12,16 @@ DECIMALS = 4
 def faces_to_dlib(
     results: Iterable[tuple[str, Drawn]], scheme: str, whole_pixels: bool = False
 ) -> str:
-    """Return (image, faces) pairs as the text of an XML file of dlib.
+    """Return (image, faces) pairs as the text of a dlib XML file.
 
-    Parts have the numbers of the points as names, as the training of dlib sorts them by name.
-    Points that nobody annotated are left out; occlusion is not kept.
+    Parts are named by point number, because dlib's training code sorts them by name. Unannotated
+    points are omitted; occlusion is not stored.
 
     Args:
-        whole_pixels: Round coordinates, as dlib's own loader refuses fractions.
+        whole_pixels: Round coordinates, because dlib's own loader rejects fractions.
 
     Raises:
-        SchemeError: If faces are of another scheme.
+        SchemeError: If faces have another scheme.
     """
     decimals = 0 if whole_pixels else DECIMALS
     digits = len(str(len(scheme_called(scheme)) - 1))
@@ -43,11 +43,11 @@ def faces_to_dlib(
 def _box(
     image: ElementTree.Element, face: DrawnFace, digits: int, decimals: int
 ) -> None:
-    # boxes are whole pixels in dlib, too
+    # dlib also stores boxes as whole pixels
     x0, y0, x1, y1 = map(round, face.box.tolist())
     sides = {"left": x0, "top": y0, "width": x1 - x0, "height": y1 - y0}
-    stated = {name: str(value) for name, value in sides.items()}
-    box = ElementTree.SubElement(image, "box", stated)
+    attributes = {name: str(value) for name, value in sides.items()}
+    box = ElementTree.SubElement(image, "box", attributes)
     known = annotated_points(face).tolist()
     for number, (x, y) in enumerate(face.landmarks.tolist()):
         if known[number]:

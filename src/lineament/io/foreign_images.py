@@ -1,4 +1,4 @@
-"""Images of other libraries as arrays: tensors of torch, JAX and TensorFlow, frames of PyAV."""
+"""Convert images of other libraries: torch, JAX and TensorFlow tensors, PyAV frames."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ CHANNELS = (1, 3, 4)
 
 
 def tensor_to_array(tensor: Any) -> NDArray[Any]:
-    """Return a tensor as an array with the channels last, wherever it has them.
+    """Return a tensor as an array with the channels last; channels-first input is detected.
 
     Raises:
-        ImageError: If its type or device has no array.
+        ImageError: If its type or device cannot be converted.
     """
     try:
-        if hasattr(tensor, "detach"):  # of torch
+        if hasattr(tensor, "detach"):  # torch
             tensor = tensor.detach().cpu()
         array = np.asarray(tensor)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -33,12 +33,12 @@ def tensor_to_array(tensor: Any) -> NDArray[Any]:
 
 
 def frame_to_rgb(frame: Any) -> RGB:
-    """Return a frame of PyAV as RGB (H, W, 3), upright by the rotation that it states."""
+    """Return a PyAV frame as RGB (H, W, 3), upright according to its rotation metadata."""
     return upright(frame.to_ndarray(format="rgb24"), display_matrix(frame))
 
 
 def display_matrix(frame: Any) -> NDArray[np.int32] | None:
-    """Return the display matrix (3, 3) that the file states for a frame, or None."""
+    """Return the display matrix (3, 3) of a frame, or None if it has none."""
     for data in frame.side_data:
         if data.type.name == "DISPLAYMATRIX":
             return np.frombuffer(bytes(data), np.int32).reshape(3, 3)
@@ -46,7 +46,7 @@ def display_matrix(frame: Any) -> NDArray[np.int32] | None:
 
 
 def is_sideways(matrix: NDArray[np.int32] | None) -> bool:
-    """Return whether the display `matrix` (3, 3) turns rows into columns."""
+    """Return True if the display `matrix` (3, 3) swaps rows and columns."""
     if matrix is None:
         return False
     (a, b), (c, d) = np.abs(matrix[:2, :2].astype(np.int64)).tolist()
@@ -54,7 +54,7 @@ def is_sideways(matrix: NDArray[np.int32] | None) -> bool:
 
 
 def upright(image: RGB, matrix: NDArray[np.int32] | None) -> RGB:
-    """Rotate and mirror `image` by the nearest right angle of its display `matrix` (3, 3).
+    """Rotate and mirror `image` by the right angle nearest to its display `matrix` (3, 3).
 
     Source: ISO/IEC 14496-12, 8.3.2: x' = a x + c y, y' = b x + d y, with a, b and c, d
         in the first two rows.

@@ -1,4 +1,4 @@
-"""Faces as NumPy arrays, JSON and supervision key points; JSON as faces."""
+"""Faces as NumPy arrays, JSON and supervision keypoints; faces from JSON."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from ..schemes import scheme_entries, stated_scheme
 
 FACE_KEYS = ("box", "score", "landmarks", "scores", "sigma_px")
 OPTIONAL_KEYS = ("presence", "visible")
-"""Keys of a face that are absent if the model does not predict them."""
+"""Keys of a face that are omitted if the model does not predict them."""
 
 
 def faces_to_numpy(faces: Faces) -> dict[str, NDArray[Any]]:
@@ -44,7 +44,7 @@ def faces_to_numpy(faces: Faces) -> dict[str, NDArray[Any]]:
 
 
 def json_numbers(array: Array, decimals: int | None) -> list[Any]:
-    """Return nested lists; a value that is not finite becomes None, which JSON can write."""
+    """Return nested lists; non-finite values become None, because JSON cannot represent them."""
     rounded = array if decimals is None else array.round(decimals)
     if np.isfinite(rounded).all():
         return list(rounded.tolist())
@@ -54,9 +54,9 @@ def json_numbers(array: Array, decimals: int | None) -> list[Any]:
 
 
 def to_dict(result: Any) -> dict[str, Any]:
-    """Return a result as JSON values: `dataclasses.asdict`, but arrays become lists.
+    """Return a result as JSON values, like `dataclasses.asdict` but with arrays as lists.
 
-    Numbers that are not finite become None.
+    Non-finite numbers become None.
 
     Args:
         result: Any dataclass of this package, such as Face, HeadPose or Tracks.
@@ -85,17 +85,17 @@ def faces_to_dict(
 ) -> dict[str, Any]:
     """Return faces as plain lists and numbers: {"image", "faces", "scheme"}.
 
-    A scheme that a user made is carried as "own_scheme".
+    The definition of a user's own scheme is included as "own_scheme".
 
     Each face is {"box", "score", "landmarks", "scores", "sigma_px"}, with "presence" and
-    "visible" if they are known, "attributes" if the model predicts some, and "track_id" if it is
+    "visible" if known, "attributes" if the model predicts any, and "track_id" if the face is
     tracked; units are those of Face.
 
     Args:
         image: Path or name of the image.
-        decimals: Digits after the decimal point; None keeps all.
+        decimals: Digits after the decimal point; None: all.
     """
-    listed = []
+    entries = []
     for face in faces:
         entry: dict[str, Any] = {
             "box": json_numbers(face.box, decimals),
@@ -115,24 +115,24 @@ def faces_to_dict(
             }
         if face.track_id is not None:
             entry["track_id"] = face.track_id
-        listed.append(entry)
-    return {"image": image, "faces": listed} | scheme_entries(faces.scheme)
+        entries.append(entry)
+    return {"image": image, "faces": entries} | scheme_entries(faces.scheme)
 
 
 def faces_to_json(faces: Faces, image: str = "", decimals: int | None = None) -> str:
-    """Return faces as one line of strict JSON, without NaN and in ASCII only."""
+    """Return faces as one line of strict ASCII JSON, without NaN."""
     return json.dumps(faces_to_dict(faces, image, decimals), allow_nan=False)
 
 
 def _face_from(entry: Any, number: int, scheme: str) -> Face:
-    what = ""
+    problem = ""
     if not isinstance(entry, Mapping):
-        what = f"is a {type(entry).__name__}"
+        problem = f"is a {type(entry).__name__}"
     elif absent := [key for key in FACE_KEYS if key not in entry]:
-        what = f"has no {', '.join(absent)}"
-    if what:
+        problem = f"has no {', '.join(absent)}"
+    if problem:
         keys = ", ".join(FACE_KEYS)
-        raise DataError(f"face {number} {what}; wanted an object with {keys}")
+        raise DataError(f"face {number} {problem}; wanted an object with {keys}")
     try:
         parts: dict[str, Any] = {}
         for key in (*FACE_KEYS, *OPTIONAL_KEYS):
@@ -145,23 +145,23 @@ def _face_from(entry: Any, number: int, scheme: str) -> Face:
         raise DataError(
             f"face {number}: {error}; correct that face or write the file again"
         ) from error
-    wanted = len(scheme_called(scheme))
-    if len(face) != wanted:
+    expected = len(scheme_called(scheme))
+    if len(face) != expected:
         raise DataError(
-            f"face {number} has {len(face)} landmarks; wanted {wanted} of scheme {scheme}"
+            f"face {number} has {len(face)} landmarks; wanted {expected} of scheme {scheme}"
         )
     return face
 
 
 def faces_from_dict(given: Mapping[str, Any]) -> Faces:
-    """Return the Faces that faces_to_dict wrote.
+    """Return the Faces stored by `faces_to_dict`.
 
     Raises:
         DataError: If a key is missing or an array has the wrong shape.
     """
     is_object = isinstance(given, Mapping)
-    known = is_object and isinstance(given.get("faces"), list) and "scheme" in given
-    if not known:
+    is_valid = is_object and isinstance(given.get("faces"), list) and "scheme" in given
+    if not is_valid:
         keys = ", ".join(map(str, given)) if is_object else type(given).__name__
         raise DataError(
             f"these are not faces ({keys}); wanted an object with image, faces and scheme"
@@ -178,23 +178,23 @@ def faces_from_dict(given: Mapping[str, Any]) -> Faces:
 
 
 def faces_from_json(text: str) -> tuple[str, Faces]:
-    """Return the name of an image and its Faces from text written by faces_to_json.
+    """Return the image name and Faces from text written by `faces_to_json`.
 
     Raises:
-        DataError: If the text is anything else.
+        DataError: If the text has another format.
     """
     try:
-        given = json.loads(text)
+        data = json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(
             f"not JSON ({error}); wanted the text that faces_to_json writes"
         ) from error
-    faces = faces_from_dict(given)
-    return str(given.get("image", "")), faces
+    faces = faces_from_dict(data)
+    return str(data.get("image", "")), faces
 
 
 def faces_to_supervision(faces: Faces) -> Any:
-    """Return faces as supervision.KeyPoints.
+    """Return faces as `supervision.KeyPoints`.
 
     The keys of its `data` are xyxy, score, presence and visible.
 
@@ -205,7 +205,7 @@ def faces_to_supervision(faces: Faces) -> Any:
         import supervision
     except ImportError as error:
         raise missing_extra("supervision", "supervision") from error
-    # by position: the argument's name changed between supervision's versions
+    # passed by position, because the argument's name differs between supervision versions
     return supervision.KeyPoints(
         faces.landmarks.astype(np.float32),
         np.zeros(len(faces), dtype=np.int_),

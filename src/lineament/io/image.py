@@ -1,7 +1,7 @@
-"""Path, bytes, file, PIL image or array -> RGB uint8 (H, W, 3), upright; decoded by Pillow.
+"""Path, bytes, file, PIL image or array -> upright RGB uint8 (H, W, 3), decoded by Pillow.
 
-An image that cannot be used raises an ImageError of one line, so that a batch can list
-it and continue.
+An unusable image raises an ImageError with a one-line message, so that a batch can report it
+and continue.
 """
 
 import io
@@ -39,7 +39,7 @@ Source = (
 )
 
 MAX_PIXELS = 128_000_000
-"""The largest width x height that is opened, 384 MB decoded; a phone's 12,000 x 9,000 fits."""
+"""Maximum width x height, 384 MB when decoded; enough for a phone's 12,000 x 9,000."""
 
 FORMATS = (
     "JPEG",
@@ -53,7 +53,7 @@ FORMATS = (
     "JPEG2000",
     "AVIF",
 )
-"""Pillow's formats that are opened; others run programs (EPS) or accept any bytes (TGA)."""
+"""Pillow formats that are opened; others run programs (EPS) or accept any bytes (TGA)."""
 
 WANTED = "wanted JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, ICO, JPEG 2000 or AVIF"
 ORIENTATION_TAG = 0x0112
@@ -127,20 +127,20 @@ def read_image(
 
 
 def reread(source: Source | Any) -> Callable[[], RGB | None]:
-    """Return a function that reads `source` once more; it keeps no image in memory.
+    """Return a function that reads `source` again, without keeping an image in memory.
 
-    It returns None if the object is gone, or cannot be referred to.
+    It returns None if the source object no longer exists or cannot be weakly referenced.
     """
     if isinstance(source, str | os.PathLike):
         return lambda: read_image(source)
     try:
-        known = weakref.ref(source)
-    except TypeError:  # such as bytes
+        reference = weakref.ref(source)
+    except TypeError:  # cannot be weakly referenced, e.g. bytes
         return lambda: None
 
     def read_known() -> RGB | None:
-        found = known()
-        return None if found is None else read_image(found)
+        source_object = reference()
+        return None if source_object is None else read_image(source_object)
 
     return read_known
 
@@ -154,7 +154,7 @@ def _from_path(path: str | os.PathLike[str], bits: int | None) -> RGB:
                 f"{name}: a folder, not an image; give a file, or find_images(folder)"
             )
         if not stat.S_ISREG(status.st_mode):
-            # reading a pipe might never end
+            # reading from a pipe might never end
             raise ImageError(
                 f"{name}: a pipe, socket or device, not a file; read its bytes and give those"
             )
@@ -195,10 +195,10 @@ def _from_file(file: IO[bytes], bits: int | None) -> RGB:
 
 
 def image_size(data: bytes) -> tuple[int, int]:
-    """Return width and height that the bytes of an image file state; no pixel is decoded.
+    """Return the width and height stated in an image file's header, without decoding it.
 
     Raises:
-        ImageError: If they are not an image, or its header is broken.
+        ImageError: If the bytes are not an image, or the header is broken.
     """
     with _opened(io.BytesIO(data), f"{len(data)} bytes") as image:
         return image.size
@@ -236,14 +236,14 @@ def _opened(file: IO[bytes], name: str) -> Iterator[Image.Image]:
         except ImageError:
             raise
         except Exception as error:
-            # decoders of hostile bytes raise nearly any class; this is the border
+            # hostile bytes make decoders raise almost any exception; this is the boundary
             raise ImageError(
                 f"{name}: broken or truncated ({short_reason(error)}); get the file again"
             ) from error
 
 
 def _kind(start: bytes) -> str:
-    """Return what kind of file begins with the bytes `start`."""
+    """Describe the kind of file that begins with the bytes `start`."""
     for pattern, kind in SIGNATURES:
         if re.match(pattern, start, re.DOTALL | re.IGNORECASE):
             return kind
@@ -268,7 +268,7 @@ def _from_image(image: Image.Image, name: str, bits: int | None) -> RGB:
     try:
         orientation = image.getexif().get(ORIENTATION_TAG, 1)
     except Exception:
-        # broken EXIF in a sound image is common; the image stays as stored
+        # broken EXIF data in an intact image is common; keep the stored orientation
         orientation = 1
     return _upright(rgb, orientation)
 
@@ -283,17 +283,17 @@ def _too_large(name: str, pixels: int) -> ImageError:
 
 
 def _array_to_rgb(array: NDArray[Any], order: str, name: str, bits: int | None) -> RGB:
-    """Convert an array to RGB uint8 (H, W, 3); one that is so already is returned itself.
+    """Convert an array to RGB uint8 (H, W, 3); an array that already is one is returned as it is.
 
     Args:
         array: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of bool, uint8, uint16 or float
             in [0, 1].
         order: "rgb" or "bgr".
-        name: How errors call the array.
-        bits: Bits of the values of uint16; None: 16.
+        name: Name of the array in error messages.
+        bits: Bits of uint16 values; None: 16.
 
     Raises:
-        ImageError: If the shape, type or values are of another kind.
+        ImageError: If the shape, type or value range is not supported.
     """
     shape = array.shape
     if not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))):
@@ -318,7 +318,7 @@ def _array_to_rgb(array: NDArray[Any], order: str, name: str, bits: int | None) 
 
 
 def _image_to_rgb(image: Image.Image, name: str, bits: int | None) -> RGB:
-    """Convert a decoded Pillow image to RGB uint8 (H, W, 3), transparent parts over white."""
+    """Convert a decoded Pillow image to RGB uint8 (H, W, 3), composited over white."""
     mode = image.mode
     if mode == "RGB" and "transparency" not in image.info:
         return np.array(image)
@@ -333,7 +333,7 @@ def _image_to_rgb(image: Image.Image, name: str, bits: int | None) -> RGB:
         raise ImageError(
             f"{name}: its colors are CIE Lab, which is not supported; save it as RGB"
         )
-    # a palette (P) may itself hold alpha, which only RGBA keeps
+    # a palette (P) may contain alpha itself, which only RGBA preserves
     if "transparency" in image.info or mode in ("RGBA", "LA", "PA", "RGBa", "La", "P"):
         return _over_white(image.convert("RGBA"))
     return np.array(image.convert("RGB"))
@@ -346,7 +346,7 @@ def _over_white(image: Image.Image) -> RGB:
 
 
 def _upright(rgb: RGB, orientation: object) -> RGB:
-    """Rotate and mirror `rgb` by EXIF orientation 1-8; any other value leaves it as it is."""
+    """Rotate and mirror `rgb` by EXIF orientation 1-8; ignore any other value."""
     turned = {
         2: lambda: rgb[:, ::-1],
         3: lambda: rgb[::-1, ::-1],
@@ -362,7 +362,7 @@ def _upright(rgb: RGB, orientation: object) -> RGB:
 
 
 class _Readers:
-    """Number of threads that are reading now, and the warning filters to restore after the last."""
+    """Number of threads currently reading, and the warning filters to restore after the last."""
 
     lock = threading.Lock()
     count = 0
@@ -373,8 +373,8 @@ class _Readers:
 def _pillow_quiet() -> Iterator[None]:
     """Silence Pillow's warnings while an image is read; errors are still raised.
 
-    Warning filters belong to the process, so overlapping threads share one change of
-    them and the last undoes it.
+    Warning filters are global to the process, so overlapping threads share one change and the
+    last thread reverts it.
     """
     if getattr(sys.flags, "context_aware_warnings", False):
         with warnings.catch_warnings():

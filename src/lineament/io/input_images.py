@@ -1,4 +1,4 @@
-"""Input images of a batch: find, read, name the results, predict a few at a time."""
+"""Input images of a batch: find and read them, name their results, predict in small batches."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from .media_files import find_images
 from .unique_names import unique_name
 
 RESERVED_NAMES = frozenset({"lineament", "faces", "faces.coco", "faces.label-studio"})
-"""Names that a folder of results uses for its own files."""
+"""Names of files that a result folder uses itself."""
 DRAWN = ".drawn.jpg"
 BATCH_IMAGES, BATCH_PIXELS = 8, 16_000_000
 Predict = Callable[[list[Any], Any], list[Faces]]
@@ -30,27 +30,27 @@ class InputImage:
 
     path: Path
     name: str
-    """Path of its results below the result folder, without suffix; unique in a batch."""
+    """Path of its results relative to the result folder, without suffix; unique in a batch."""
 
 
 @dataclass(frozen=True)
 class FailedInput:
-    """A path that gave no result."""
+    """An input path without a result."""
 
     path: str
     reason: str
-    """One line."""
+    """Reason in one line."""
 
 
 Predicted = tuple[InputImage, RGB | None, Faces | InputError]
-"""An image, its pixels and its faces; without pixels, the error of an image that failed."""
+"""An image, its pixels and its faces; or, for a failed image, None and the error."""
 
 
 def read_images(sources: Iterable[Source]) -> Iterator[tuple[Any, RGB | ImageError]]:
-    """Yield each source with its image, or with the ImageError that it raised.
+    """Yield each source with its image, or with the ImageError raised.
 
     Args:
-        sources: As for `read_image`; folders and patterns are expanded as by
+        sources: As for `read_image`; folders and patterns are expanded as in
             `find_images`.
     """
     if isinstance(sources, str | os.PathLike):
@@ -73,14 +73,14 @@ def read_images(sources: Iterable[Source]) -> Iterator[tuple[Any, RGB | ImageErr
 def find_inputs(
     paths: Sequence[str | os.PathLike[str]], out: Path | None = None
 ) -> tuple[list[InputImage], list[FailedInput]]:
-    """Find the images that `paths` name; a path that names none is a failure.
+    """Find the images that `paths` match; a path that matches none is a failure.
 
-    Results of an image in a folder keep its place below that folder.
+    Results of images in a folder keep their location relative to that folder.
 
     Args:
         paths: Files, folders, patterns.
-        out: Folder of the results; images that folders and patterns find in it are
-            results, and left out.
+        out: Folder of the results; images found in it by folders and patterns are earlier
+            results and are skipped.
     """
     results = None if out is None else out.resolve()
     found: dict[Path, Path] = {}
@@ -101,7 +101,7 @@ def find_inputs(
 
 
 def _is_result(image: Path, results: Path, root: Path) -> bool:
-    """Return whether an image found below `root` was written by a run with the folder `results`."""
+    """Return True if an image found below `root` is a result in the result folder `results`."""
     if results not in image.resolve().parents:
         return False
     top = root.resolve()
@@ -110,7 +110,7 @@ def _is_result(image: Path, results: Path, root: Path) -> bool:
 
 
 def _root(path: Path) -> Path | None:
-    """Return the folder below which results of `path` keep their place; None for a single file."""
+    """Return the folder that results of `path` are named relative to; None for a single file."""
     if path.is_dir():
         return path
     if path.exists():
@@ -124,28 +124,31 @@ def _root(path: Path) -> Path | None:
 
 
 def _named(found: Mapping[Path, Path]) -> list[InputImage]:
-    """Name each image by its path below its root; if taken, with its suffix, then a number.
+    """Name each image by its path relative to its root; add the suffix or a number if taken.
 
-    No image gets the name of another's face: the faces of IMG are IMG_1, IMG_2.
+    No name may equal the name of another image's face: the faces of IMG are IMG_1, IMG_2.
     """
-    taken: set[str] = set(RESERVED_NAMES)
+    used_names: set[str] = set(RESERVED_NAMES)
     of_faces: set[str] = set()
 
     def is_free(name: str) -> bool:
-        return not {name, image_of_face(name)} & taken and name not in of_faces
+        return not {name, image_of_face(name)} & used_names and name not in of_faces
 
     images = []
-    for path, below in found.items():
-        candidates = (below.with_suffix("").as_posix(), below.as_posix())
+    for path, relative_path in found.items():
+        candidates = (
+            relative_path.with_suffix("").as_posix(),
+            relative_path.as_posix(),
+        )
         name = unique_name(candidates, is_free)
-        taken.add(name)
+        used_names.add(name)
         of_faces.add(image_of_face(name))
         images.append(InputImage(path, name))
     return images
 
 
 def image_of_face(name: str) -> str:
-    """Return the image whose face has that name: IMG of IMG_2; else a name of no image."""
+    """Return the image name for a face name: IMG for IMG_2; otherwise a name no image has."""
     stem, _, number = name.rpartition("_")
     return stem if number.isdigit() else f"{name}\0"
 
@@ -155,11 +158,11 @@ def predict_images(
     images: Sequence[InputImage],
     boxes: Mapping[str, ArrayLike] | None = None,
 ) -> Iterator[Predicted]:
-    """Yield each image, in order, with its pixels and its faces, or with the error that it raised.
+    """Yield each image in order, with its pixels and its faces, or with the error raised.
 
     Args:
         predict: A Predictor, or any callable with its signature.
-        boxes: (F, 4) per image, under its path, file name or stem.
+        boxes: (F, 4) per image, keyed by path, file name or stem.
     """
     return predict_batches(predict, _read_inputs(images, boxes))
 
@@ -168,16 +171,16 @@ def _read_inputs(
     images: Sequence[InputImage], boxes: Mapping[str, ArrayLike] | None
 ) -> Iterator[tuple[InputImage, RGB | InputError, ArrayLike | None]]:
     for image in images:
-        given = None
+        image_boxes = None
         try:
             pixels = read_image(image.path)
             if boxes is not None:
-                given = boxes_of(image, boxes)
-                as_boxes(given)
+                image_boxes = boxes_of(image, boxes)
+                as_boxes(image_boxes)
         except InputError as error:
             yield image, error, None
             continue
-        yield image, pixels, given
+        yield image, pixels, image_boxes
 
 
 def predict_batches(
@@ -185,13 +188,13 @@ def predict_batches(
     items: Iterable[tuple[T, RGB | InputError, ArrayLike | None]],
     batch_images: int = BATCH_IMAGES,
 ) -> Iterator[tuple[T, RGB | None, Faces | InputError]]:
-    """Yield each item, in order, with its pixels and its faces, or with its error.
+    """Yield each item in order, with its pixels and its faces, or with its error.
 
     Args:
         predict: A Predictor, or any callable with its signature.
-        items: Each with its pixels and the boxes given, (F, 4) or None, or with the
-            error of its reading.
-        batch_images: Largest number of images per call.
+        items: Each with its pixels and the given boxes, (F, 4) or None, or with the error
+            raised when reading it.
+        batch_images: Maximum number of images per call.
     """
     batch: list[tuple[T, RGB, ArrayLike | None]] = []
     for item, pixels, given in items:
@@ -216,7 +219,7 @@ def _predicted(
     boxes = None if batch[0][2] is None else [given for _, _, given in batch]
     try:
         found = predict([pixels for _, pixels, _ in batch], boxes)
-    except InputError as error:  # of one of them, such as a box outside its image
+    except InputError as error:  # e.g. a box outside its image
         if len(batch) == 1:
             yield batch[0][0], None, error
         else:
@@ -228,10 +231,10 @@ def _predicted(
 
 
 def boxes_of(image: InputImage, boxes: Mapping[str, ArrayLike]) -> ArrayLike:
-    """Return the boxes given for an image, by its path, file name or stem.
+    """Return the given boxes of an image, looked up by path, file name or stem.
 
     Raises:
-        DataError: If none are given.
+        DataError: If there are none.
     """
     for key in (str(image.path), image.path.name, image.path.stem):
         if key in boxes:
@@ -246,17 +249,17 @@ def read_boxes(path: Path) -> dict[str, ArrayLike]:
     """Read boxes per image from a JSON file {"image.jpg": [[x0, y0, x1, y1], ...]}.
 
     Raises:
-        DataError: If the file is not that.
+        DataError: If the file has another format.
     """
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DataError(
             f"{path}: cannot be read as boxes ({error}); wanted a JSON file of boxes per image"
         ) from error
-    if not isinstance(given, dict):
+    if not isinstance(data, dict):
         raise DataError(
-            f"{path}: a {type(given).__name__}; wanted an object "
+            f"{path}: a {type(data).__name__}; wanted an object "
             '{"image.jpg": [[x0, y0, x1, y1]]}'
         )
-    return given
+    return data

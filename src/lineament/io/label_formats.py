@@ -1,4 +1,4 @@
-"""Annotated faces -> the text files of each format that annotation tools read."""
+"""Annotated faces -> the text files of each annotation format."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from .labels import Labels, annotated_points, of_scheme
 from .yolo import faces_to_yolo
 
 Results = Iterable[tuple[str, Labels]]
-"""Names of images with their faces."""
+"""Image names with their annotated faces."""
 DECIMALS = 4
 
 
@@ -61,16 +61,16 @@ LABEL_FORMATS: dict[str, Callable[[Results, str], dict[str, str]]] = {
     "dlib-whole": _dlib_whole_files,
     "csv": _csv_files,
 }
-"""By format: the texts of its files by their names, from faces and their scheme."""
+"""Writer of each format: maps faces and their scheme to file contents by file name."""
 
 
 def labels_to_csv(results: Results, scheme: str) -> str:
-    """Return a table with a row per face: image, face, scheme, box, and x, y, visible per point.
+    """Return a table with one row per face: image, face, scheme, box, and x, y, visible per point.
 
-    Cells of points that nobody annotated are empty.
+    Cells of unannotated points are empty.
 
     Raises:
-        SchemeError: If faces are of another scheme.
+        SchemeError: If faces have another scheme.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Faces -> tasks of Label Studio: boxes with key points, as predictions to correct."""
+"""Faces -> Label Studio tasks: boxes with keypoints, as predictions to correct."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +10,7 @@ from .labels import Drawn, DrawnFace, annotated_points, of_scheme
 from .pixel_origin import FIRST_PIXEL
 
 LOCAL_FILES = "/data/local-files/?d="
-"""Address under which Label Studio serves files of its local storage."""
+"""URL prefix under which Label Studio serves files from local storage."""
 BOX_LABEL = "face"
 
 
@@ -19,12 +19,12 @@ def faces_to_label_studio(
 ) -> list[dict[str, Any]]:
     """Return (image, faces) pairs as tasks, ready for json.dumps.
 
-    The labeling interface is that of `label_studio_config`. Key points are children of the face's
+    The labeling interface is that of `label_studio_config`. Keypoints are children of the face's
     box. Points that are probably not visible have the meta text "occluded"; unannotated points
-    are left out. Coordinates are percentages, measured from the corner of the first pixel.
+    are omitted. Coordinates are percentages, measured from the corner of the first pixel.
 
     Raises:
-        SchemeError: If faces are of another scheme.
+        SchemeError: If faces have another scheme.
         DataError: If the size of an image is unknown.
     """
     points = scheme_called(scheme).points
@@ -98,14 +98,14 @@ def _regions(
 def label_studio_config(scheme: str) -> str:
     """Return the labeling interface of a project for the points of `scheme`, as XML.
 
-    Each label states its `model_index`, by which Label Studio's exports order key points.
+    Each label has a `model_index`, by which Label Studio's exports order keypoints.
     """
     view = ElementTree.Element("View")
     image = {"name": "image", "value": "$image", "zoom": "true"}
     ElementTree.SubElement(view, "Image", image)
     boxes = {"name": "boxes", "toName": "image"}
     rectangles = ElementTree.SubElement(view, "RectangleLabels", boxes)
-    # of the converter to YOLO, which numbers boxes, too
+    # required by the YOLO converter, which also numbers boxes
     box_label = {"value": BOX_LABEL, "model_index": "0"}
     ElementTree.SubElement(rectangles, "Label", box_label)
     named = {"name": "points", "toName": "image"}

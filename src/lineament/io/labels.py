@@ -1,4 +1,4 @@
-"""Faces as annotators draw them: landmarks, some of them missing or occluded, and a box."""
+"""Manually annotated faces: landmarks, some of them missing or occluded, and a box."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ..geometry import Array
 
 
 class DrawnFace(Protocol):
-    """A face that annotation files can hold; Face and LabeledFace are such faces."""
+    """Interface of faces that annotation files can store, such as Face and LabeledFace."""
 
     @property
     def landmarks(self) -> Array:
@@ -20,7 +20,7 @@ class DrawnFace(Protocol):
 
     @property
     def occluded(self) -> NDArray[np.bool_]:
-        """(N,): landmarks that cannot be seen."""
+        """(N,): True for landmarks that are not visible."""
 
     @property
     def box(self) -> Array:
@@ -28,7 +28,7 @@ class DrawnFace(Protocol):
 
 
 class DrawnFaces(Protocol):
-    """The faces of one image that annotation files can hold; Faces and Labels are such."""
+    """Interface of the faces in one image that annotation files can store: Faces and Labels."""
 
     @property
     def scheme(self) -> str:
@@ -49,7 +49,7 @@ class LabeledFace:
     landmarks: Array
     """(N, 2), pixels of the image; nan if not annotated."""
     occluded: NDArray[np.bool_]
-    """(N,): landmarks that cannot be seen."""
+    """(N,): True for landmarks that are not visible."""
     box: Array
     """(4,), pixels of the image."""
 
@@ -77,7 +77,7 @@ Drawn = TypeVar("Drawn", bound=DrawnFaces)
 def of_scheme(
     results: Iterable[tuple[Any, Drawn]], scheme: str
 ) -> Iterable[tuple[Any, Drawn]]:
-    """Yield `results`; raise SchemeError at faces of another scheme."""
+    """Yield `results`; raise SchemeError for faces with another scheme."""
     for image, faces in results:
         if faces.scheme != scheme:
             raise SchemeError(
@@ -88,5 +88,5 @@ def of_scheme(
 
 
 def annotated_points(face: DrawnFace) -> NDArray[np.bool_]:
-    """Return which landmarks (N,) of a face are annotated."""
+    """Return a mask (N,) of the annotated landmarks of a face."""
     return np.asarray(np.isfinite(face.landmarks).all(1))

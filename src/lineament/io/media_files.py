@@ -1,4 +1,4 @@
-"""Image and video files: the table of their suffixes; finding them by folder or pattern."""
+"""Image and video files: table of their suffixes, and search by folder or pattern."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +24,7 @@ IMAGE_SUFFIXES = (
     ),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".ico", ".jp2", ".j2k", ".avif"),
 )
-"""Lower-case suffixes of images, the most common first; a file named itself may have any."""
+"""Lower-case suffixes of images, most common first; explicitly named files may have any suffix."""
 VIDEO_SUFFIXES = (
     *(
         ".mp4",
@@ -41,24 +41,24 @@ VIDEO_SUFFIXES = (
     ),
     *(".mts", ".3gp", ".ogv"),
 )
-"""Lower-case suffixes of videos. An image of more than one frame is a video, too."""
+"""Lower-case suffixes of videos. An image with more than one frame is also a video."""
 ANIMATED = {".gif": "GIF", ".webp": "WEBP", ".avif": "AVIF"}
-"""Pillow's formats, by suffix, of images that may have more than one frame."""
+"""Pillow formats of images that may have more than one frame, by suffix."""
 
 
 def has_image_suffix(path: Path) -> bool:
-    """Return whether the name of `path` is that of an image."""
+    """Return True if `path` has the suffix of an image."""
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def is_video(path: Path) -> bool:
-    """Return whether a file is a video: by its suffix, an image by its number of frames."""
+    """Return True for a video: by its suffix, or for an image by its number of frames."""
     suffix = path.suffix.lower()
     if suffix in ANIMATED:
         try:
             with Image.open(path, formats=[ANIMATED[suffix]]) as image:
                 return bool(getattr(image, "is_animated", False))
-        except Exception:  # decoders raise nearly any class; a broken file is no video
+        except Exception:  # decoders raise almost any exception
             return False
     return suffix in VIDEO_SUFFIXES
 
@@ -76,12 +76,12 @@ def image_next_to(path: Path) -> Path | None:
 def images_by_stem(
     folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES
 ) -> dict[str, Path]:
-    """Return the images in a folder and below it by their stem in lower case.
+    """Return the images in a folder and its subfolders, by lower-case stem.
 
     Args:
         folder: Searched recursively; may be absent.
-        suffixes: Lower-case suffixes of images. Of images of one stem, the one with the first of
-            these is taken.
+        suffixes: Lower-case image suffixes. If several images share a stem, the suffix listed
+            first is preferred.
     """
     ranked = []
     for path in folder.rglob("*"):
@@ -116,7 +116,7 @@ def find_images(
 
 
 def find_videos(folder: Path) -> list[Path]:
-    """Return the videos in a folder and below it, sorted."""
+    """Return the videos in a folder and its subfolders, sorted."""
     return sorted(path for path in folder.rglob("*") if is_video(path))
 
 
@@ -159,7 +159,7 @@ def _matches(pattern: Path) -> list[Path]:
 
 
 def _is_dotted(match: Path, pattern: Path) -> bool:
-    """Return whether a wildcard, not the user, named a file or folder that begins with a dot."""
+    """Return True if a wildcard matched a file or folder whose name begins with a dot."""
     named = {part for part in pattern.parts if part.startswith(".")}
     if named - {"..", "."}:
         return False
@@ -167,9 +167,9 @@ def _is_dotted(match: Path, pattern: Path) -> bool:
 
 
 def find_files(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
-    """Return the files in a folder and below it that are `wanted`, sorted.
+    """Return the files in a folder and its subfolders for which `wanted` is True, sorted.
 
-    Names that begin with a dot are left out.
+    Names that begin with a dot are skipped.
 
     Raises:
         ImageError: If a folder cannot be listed.
@@ -182,7 +182,7 @@ def find_files(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
         )
 
     found = []
-    # os.walk does not follow linked folders, so a loop of links ends.
+    # os.walk does not follow linked folders, so cyclic links cause no infinite loop
     for at, folders, names in os.walk(folder, onerror=stop):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:

@@ -1,6 +1,6 @@
-"""The coordinate of the center of the first pixel, by format of landmark files.
+"""Coordinate of the center of the first pixel, by landmark file format.
 
-Landmarks in this package count from 0; a pixel that spans 0 to 1 has its center at 0.5.
+Landmarks in this package start at 0; if a pixel spans 0 to 1, its center is at 0.5.
 """
 
 FIRST_PIXEL: dict[str, float] = {
@@ -12,4 +12,4 @@ FIRST_PIXEL: dict[str, float] = {
     "dlib": 0.0,
     "csv": 0.0,
 }
-"""The files of CVAT and Label Studio count from the corner of the first pixel."""
+"""CVAT and Label Studio measure from the corner of the first pixel."""

@@ -1,4 +1,4 @@
-"""Values of images in arrays as bytes: the types and ranges that mean an image."""
+"""Conversion of array values to bytes, for the types and ranges that images have."""
 
 import warnings
 from typing import Any
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..errors import ImageError
 
 MAX_DARK = 4095
-"""The largest value of 12 bits; an image of 16 bits without a higher one is nearly black."""
+"""Maximum of 12-bit values; a 16-bit image without higher values looks nearly black."""
 
 
 def to_bytes(array: NDArray[Any], name: str, bits: int | None) -> NDArray[np.uint8]:
@@ -17,11 +17,11 @@ def to_bytes(array: NDArray[Any], name: str, bits: int | None) -> NDArray[np.uin
 
     Args:
         array: Of bool, uint8, uint16 or float in [0, 1].
-        name: How errors call it.
-        bits: Bits of the values of uint16; None: 16.
+        name: Name of the array in error messages.
+        bits: Bits of uint16 values; None: 16.
 
     Raises:
-        ImageError: If the type or the values are of another kind.
+        ImageError: If the type or value range is not supported.
     """
     if array.dtype == np.uint8:
         return np.asarray(array)
@@ -49,7 +49,7 @@ def to_bytes(array: NDArray[Any], name: str, bits: int | None) -> NDArray[np.uin
 def _uint16_to_bytes(
     array: NDArray[np.uint16], name: str, bits: int | None
 ) -> NDArray[np.uint8]:
-    """Return round(255 v / largest) for values v whose largest is that of `bits`."""
+    """Return round(255 v / maximum) for values v, with the maximum for that number of `bits`."""
     highest = int(array.max())
     if bits is None and 0 < highest <= MAX_DARK:
         warnings.warn(

@@ -1,4 +1,4 @@
-"""Landmarks <-> .pts files, which count pixels from 1."""
+"""Landmarks <-> .pts files, in which pixels are numbered from 1."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,28 +9,28 @@ from ..geometry import Array, as_points
 
 
 def format_pts(landmarks: ArrayLike) -> str:
-    """Return `landmarks` (N, 2) as the text of a .pts file, which counts from 1."""
+    """Return `landmarks` (N, 2) as the text of a .pts file, with 1-based pixels."""
     lines = [f"{x + 1:.3f} {y + 1:.3f}" for x, y in as_points(landmarks)]
     return "\n".join(["version: 1", f"n_points: {len(lines)}", "{", *lines, "}", ""])
 
 
 def parse_pts(text: str, name: str = "this text") -> Array:
-    """Return the points (N, 2) of a .pts file's text, with or without header, as 0-based pixels.
+    """Return the points (N, 2) in the text of a .pts file, with or without header, 0-based pixels.
 
     Args:
-        name: How errors call the file.
+        name: Name of the file in error messages.
 
     Raises:
-        DataError: If a line or the stated count is wrong.
+        DataError: If a line or the stated number of points is wrong.
     """
-    stated = None
+    stated_count = None
     rows: list[list[float]] = []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if not words or words[0] in "{}" or words[0].startswith("version"):
             continue
         if words[0].startswith("n_points"):
-            stated = words[-1].removeprefix("n_points:")
+            stated_count = words[-1].removeprefix("n_points:")
             continue
         try:
             row = [float(word) for word in words]
@@ -44,9 +44,13 @@ def parse_pts(text: str, name: str = "this text") -> Array:
         rows.append(row)
     if not rows:
         raise DataError(f"{name}: no points; wanted one line of x and y per point")
-    if stated is not None and stated.isdigit() and int(stated) != len(rows):
+    if (
+        stated_count is not None
+        and stated_count.isdigit()
+        and int(stated_count) != len(rows)
+    ):
         raise DataError(
-            f"{name}: the header says {stated} points, {len(rows)} follow; "
+            f"{name}: the header says {stated_count} points, {len(rows)} follow; "
             "correct the header or the points"
         )
     return np.array(rows) - 1.0

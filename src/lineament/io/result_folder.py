@@ -1,7 +1,7 @@
-"""A folder of results: one JSON record per image, kept between runs; exports of them.
+"""Result folder: one JSON record per image, kept between runs, and exports of them.
 
-A record states the digest of all that it depends on, so that a later run knows whether
-it is up to date.
+Each record contains a digest of everything it depends on, by which a later run decides
+whether it is up to date.
 """
 
 import json
@@ -42,22 +42,22 @@ TEXTS: dict[str, tuple[str, Callable[[Iterable[tuple[str, Faces]], str], str]]] 
     "cvat": ("faces.cvat.xml", faces_to_cvat),
     "label-studio": ("faces.label-studio.json", _label_studio_text),
 }
-"""File and writer of the formats that are one text."""
+"""File name and writer of the formats that consist of one text file."""
 
 
 class ResultFolder:
-    """The results of runs with the same settings, below one folder.
+    """The results of runs with the same settings, in one folder.
 
     Args:
-        folder: Made if it does not exist.
-        settings: Everything but the image and its boxes that a result depends on.
-        overwrite: Replace results, also those of other settings.
-        images: The images of this run; when settings change, they have to be all that
-            the folder holds.
-        boxes: Boxes given per image, (F, 4); None: detected.
+        folder: Created if it does not exist.
+        settings: Everything that a result depends on, except the image and its boxes.
+        overwrite: Replace existing results, even if they have other settings.
+        images: The images of this run; if the settings changed, they must include every image
+            in the folder.
+        boxes: Given boxes per image, (F, 4); None: detected.
 
     Raises:
-        DataError: If the folder holds results of other settings, is a file, or cannot
+        DataError: If the folder contains results with other settings, is a file, or cannot
             be written.
     """
 
@@ -82,15 +82,19 @@ class ResultFolder:
         self._write(path, json.dumps(self.settings, indent=1) + "\n")
 
     def _refuse_mixing(self, before: Any, images: Sequence[InputImage]) -> None:
-        """Raise DataError if the folder would then hold results of other settings."""
+        """Raise DataError if the folder would contain results with different settings."""
         if not self.overwrite:
-            held = _listed(before) if isinstance(before, dict) else "unknown settings"
+            existing = (
+                _listed(before) if isinstance(before, dict) else "unknown settings"
+            )
             raise DataError(
-                f"{self.folder} contains results of {held}, but this run is "
+                f"{self.folder} contains results of {existing}, but this run is "
                 f"{_listed(self.settings)}; choose another --out, or add --overwrite"
             )
-        own = {self.folder / SETTINGS, self.folder / "faces.coco.json"}
-        others = set(self.folder.rglob("*.json")) - own - set(map(self.path, images))
+        own_files = {self.folder / SETTINGS, self.folder / "faces.coco.json"}
+        others = (
+            set(self.folder.rglob("*.json")) - own_files - set(map(self.path, images))
+        )
         if others:
             raise DataError(
                 f"{self.folder} contains {min(others).name}, a result of other "
@@ -99,18 +103,18 @@ class ResultFolder:
             )
 
     def path(self, image: InputImage) -> Path:
-        """Return the path of the record of `image`."""
+        """Return the record path of `image`."""
         return self.folder / f"{image.name}.json"
 
     def drawn_path(self, image: InputImage) -> Path:
-        """Return the path of the copy of `image` with its landmarks drawn."""
+        """Return the path for the copy of `image` with its landmarks drawn."""
         return self.folder / f"{image.name}{DRAWN}"
 
     def has(self, image: InputImage, drawn: bool = False) -> bool:
-        """Return whether the record of `image` is up to date and, if `drawn`, its drawing exists.
+        """Return True if the record of `image` is up to date and, if `drawn`, its drawing exists.
 
         Raises:
-            DataError: If the record is of another image.
+            DataError: If the record belongs to another image.
         """
         path = self.path(image)
         record = None if self.overwrite else _read_json(path)
@@ -129,7 +133,7 @@ class ResultFolder:
         return record.get("inputs_digest") == self._digest(image)
 
     def _digest(self, image: InputImage) -> str:
-        """Return the digest of the settings, the boxes given and the bytes of the image file."""
+        """Return a digest of the settings, the given boxes and the contents of the image file."""
         boxes = None
         if self.boxes is not None:
             boxes = as_boxes(boxes_of(image, self.boxes)).tolist()
@@ -157,7 +161,7 @@ class ResultFolder:
         self._write_record(image, record)
 
     def read(self, image: InputImage) -> tuple[str, Faces]:
-        """Return the image's path and its faces as recorded.
+        """Return the image's path and the recorded faces.
 
         Raises:
             DataError: If the record is broken.
@@ -181,19 +185,19 @@ class ResultFolder:
         scheme: str,
         empty_rows: bool = False,
     ) -> Path:
-        """Write the records of `images` in another format, too.
+        """Write the records of `images` in another format as well.
 
         Args:
-            kind: csv, parquet, or one of TEXTS: one file; pts: one per face; json: the
+            kind: csv, parquet, or one of TEXTS: one file; pts: one file per face; json: the
                 records themselves.
             scheme: Landmark scheme of all faces.
-            empty_rows: Whether csv and parquet have a row for an image without a face.
+            empty_rows: Whether csv and parquet have a row for images without a face.
 
         Returns:
-            The file, or the folder if there are several.
+            The file, or the folder for formats with several files.
 
         Raises:
-            ExtraError: For parquet without pyarrow.
+            ExtraError: If the format is parquet and pyarrow is not installed.
         """
         if kind == "json":
             return self.folder
@@ -212,20 +216,20 @@ class ResultFolder:
         return path
 
     def _write_pts(self, image: InputImage) -> None:
-        """Replace the .pts files of an image, only those that its record lists."""
+        """Replace the .pts files of an image, removing only those listed in its record."""
         _, faces = self.read(image)
         texts = faces_to_pts(faces, image.name)
         record = _read_json(self.path(image))
-        own = record.get("pts", [])
+        pts_names = record.get("pts", [])
         existing = self._existing_pts(image)
         for path in existing:
-            if not self.overwrite and path.name not in own:
+            if not self.overwrite and path.name not in pts_names:
                 raise DataError(
                     f"{path} is not a result of this folder; choose another --out, or "
                     "add --overwrite"
                 )
         names = [Path(name).name for name in texts]
-        if own != names:
+        if pts_names != names:
             self._write_record(image, {**record, "pts": names})
         for path in existing:
             path.unlink()
@@ -233,7 +237,7 @@ class ResultFolder:
             self._write(self.folder / name, text)
 
     def _existing_pts(self, image: InputImage) -> list[Path]:
-        """Return the existing .pts files of faces of `image`, who may have been more."""
+        """Return the existing .pts files of `image`, which may previously have had more faces."""
         place = self.folder / image.name
         found = []
         for path in place.parent.glob("*.pts"):
@@ -249,7 +253,7 @@ class ResultFolder:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(path) as temporary:
-                # a file name may hold bytes that are not text: JSON has an escape for them
+                # a file name may contain undecodable bytes, which JSON can escape
                 temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise DataError(
@@ -258,7 +262,7 @@ class ResultFolder:
 
 
 def _read_json(path: Path) -> Any:
-    """Return the content of a JSON file; None if it cannot be read."""
+    """Return the contents of a JSON file; None if it cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -270,7 +274,7 @@ def _listed(settings: Mapping[str, Any]) -> str:
 
 
 def to_record(image: InputImage, faces: Faces) -> dict[str, Any]:
-    """Return what is written of one image: faces_to_dict, and the image's size if it is known."""
+    """Return the record of an image: `faces_to_dict`, and the image's size if known."""
     record = faces_to_dict(faces, str(image.path), DECIMALS)
     if faces.image_size is not None:
         record["image_size"] = list(faces.image_size)

@@ -1,4 +1,4 @@
-"""A folder of corrected faces: per face a .pts file, and a JSON file of how it was corrected."""
+"""Review folder: per corrected face, a .pts file and a JSON file with the history of decisions."""
 
 import json
 import os
@@ -20,33 +20,33 @@ from .pts import format_pts
 ACCEPTED, NOT_A_FACE = "accepted", "not a face"
 STATUSES = (ACCEPTED, NOT_A_FACE)
 SUFFIX = ".face.json"
-"""End of the names of JSON files of faces, after the stem of the .pts file."""
+"""Suffix of a face's JSON file, after the stem of the .pts file."""
 DECIMALS = 4
 
 
 @dataclass(frozen=True, eq=False)
 class Save:
-    """One decision of a person on a face."""
+    """One reviewer's decision on a face."""
 
     who: str
     when: str
     """Time in UTC, as 2026-11-29T12:34:56Z."""
     seconds: float
-    """Time that the person spent on the face."""
+    """Time that the reviewer spent on the face."""
     status: str
     """"accepted", or "not a face"."""
     landmarks: Array
     """(N, 2), pixels of the image; nan if not annotated."""
     occluded: tuple[str, ...] = ()
-    """Names of the points that cannot be seen."""
+    """Names of the points that are not visible."""
 
 
 @dataclass(frozen=True, eq=False)
 class FaceRecord:
-    """A face and every decision on it, the last one last."""
+    """A face with all decisions on it, the latest last."""
 
     name: str
-    """Path of its files below the folder, without suffix."""
+    """Path of its files relative to the folder, without suffix."""
     image: Path
     image_size: tuple[int, int]
     """Width and height of the image, pixels."""
@@ -54,21 +54,21 @@ class FaceRecord:
     box: Array
     """(4,), pixels of the image."""
     start: Array
-    """(N, 2): the landmarks before any correction."""
+    """Landmarks before any correction, (N, 2), pixels of the image."""
     sigma_px: Array
-    """(N,): their predicted uncertainty, pixels; nan if unknown."""
+    """Predicted uncertainty of these landmarks, (N,), pixels; nan if unknown."""
     saves: tuple[Save, ...] = ()
 
     @property
     def last(self) -> Save | None:
-        """The decision that counts; None if there is none."""
+        """Return the latest decision, which is the valid one; None if there is none."""
         return self.saves[-1] if self.saves else None
 
 
 def write_face(folder: Path, face: FaceRecord) -> None:
-    """Write the last decision on a face: its .pts file, or none if it is no face, and its JSON.
+    """Write the latest decision on a face: its JSON file, and a .pts file if it is a face.
 
-    Both appear atomically; the JSON file, which readers go by, comes last.
+    Both are written atomically; the JSON file is last, because readers look for it.
 
     Raises:
         DataError: If there is no decision, or a file cannot be written.
@@ -97,7 +97,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def relative_name(image: Path, folder: Path) -> str:
-    """Return the path of an image from a folder, with slashes; absolute on another drive."""
+    """Return the path of an image relative to a folder, with slashes; absolute on another drive."""
     try:
         return Path(os.path.relpath(image.resolve(), folder.resolve())).as_posix()
     except ValueError:
@@ -132,7 +132,7 @@ def read_face(folder: Path, name: str) -> FaceRecord:
     """Read the decisions on the face `name`.
 
     Raises:
-        DataError: If the file is absent or broken.
+        DataError: If the file is missing or broken.
     """
     path = folder / f"{name}{SUFFIX}"
     try:
@@ -161,7 +161,7 @@ def read_face(folder: Path, name: str) -> FaceRecord:
 
 
 def _image_at(folder: Path, name: str) -> Path:
-    """Return the path of an image that a record in `folder` names."""
+    """Return the path of an image named in a record in `folder`."""
     return Path(os.path.normpath(folder / name.replace("\\", "/")))
 
 
@@ -190,7 +190,7 @@ def _numbers(values: Any, shape: tuple[int, ...]) -> Array:
 
 
 def face_names(folder: Path) -> Sequence[str]:
-    """Return the names of the faces in a folder and below it that were decided on, sorted."""
+    """Return the names of all faces with a decision in a folder and its subfolders, sorted."""
     names = []
     for path in sorted(folder.rglob(f"*{SUFFIX}")):
         below = path.relative_to(folder).as_posix()
@@ -199,5 +199,5 @@ def face_names(folder: Path) -> Sequence[str]:
 
 
 def occluded_mask(names: Sequence[str], scheme: str) -> Any:
-    """Return which points (N,) of `scheme` are among `names`."""
+    """Return a mask (N,) of the points of `scheme` that are in `names`."""
     return np.isin(scheme_called(scheme).points, list(names))

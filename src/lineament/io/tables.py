@@ -11,35 +11,35 @@ from ..face import Face, Faces
 from ..schemes import scheme as scheme_called
 from .labels import of_scheme
 
-ROWS_AT_ONCE = 4096  # faces held in memory before they go to a Parquet file
+ROWS_AT_ONCE = 4096  # faces kept in memory before they are written to a Parquet file
 IMAGE = ("image",)
 VIDEO = ("frame", "time")
-"""Names of the first columns of a table of faces: in images, and in the frames of a video."""
+"""First columns of a table of faces found in the frames of a video."""
 Where = str | tuple[int, float]
-"""Values of those columns: an image's name, or a frame's number and time in seconds."""
+"""Values of the first columns: an image name, or a frame's number and time in seconds."""
 
 
 def csv_columns(scheme: str, lead: tuple[str, ...] = IMAGE) -> list[str]:
-    """Return the header of a CSV: `Faces.columns` after those of `lead`."""
+    """Return the header of a CSV file: the `lead` columns, then `Faces.columns`."""
     return [*lead, *Faces.columns(len(scheme_called(scheme)))]
 
 
 def csv_rows(
     faces: Faces, where: Where = "", empty_rows: bool = False
 ) -> list[list[str | int | float]]:
-    """Return one row per face, in the order of csv_columns.
+    """Return one row per face, with the columns of `csv_columns`.
 
-    track_id is empty if there is none, and other unknown numbers are nan.
+    track_id is empty if there is none; other unknown numbers are nan.
 
     Args:
         where: The image, or frame and time.
-        empty_rows: Whether no face is a row, too: of `where` and the scheme alone.
+        empty_rows: Return a row with only `where` and the scheme if there is no face.
     """
     rows: list[list[str | int | float]] = []
     if empty_rows and not len(faces):
         lead = _lead(where)
-        rest = len(csv_columns(faces.scheme, lead=())) - 2
-        return [[*lead, "", faces.scheme, *[""] * rest]]
+        empty_count = len(csv_columns(faces.scheme, lead=())) - 2
+        return [[*lead, "", faces.scheme, *[""] * empty_count]]
     for row in faces.rows():
         rows.append([*_lead(where), *("" if cell is None else cell for cell in row)])
     return rows
@@ -56,7 +56,7 @@ def write_csv(
     lead: tuple[str, ...] = IMAGE,
     empty_rows: bool = False,
 ) -> None:
-    """Write (image, faces) pairs as CSV, one row per face; the file appears when complete.
+    """Write (image, faces) pairs as CSV, one row per face, atomically.
 
     Args:
         lead: Names of the first columns; with frame and time, results are ((frame,
@@ -65,7 +65,7 @@ def write_csv(
             name and the scheme.
 
     Raises:
-        SchemeError: If faces are of another scheme.
+        SchemeError: If faces have another scheme.
     """
     with (
         atomic_path(path) as temporary,
@@ -86,18 +86,18 @@ def write_parquet(
     lead: tuple[str, ...] = IMAGE,
     empty_rows: bool = False,
 ) -> None:
-    """Write (image, faces) pairs as Parquet, one row per face; the file appears when complete.
+    """Write (image, faces) pairs as Parquet, one row per face, atomically.
 
     Columns: image, face, scheme, track_id, score, presence, box [4], x [N], y [N],
         scores [N], sigma_px [N], visible [N].
 
     Args:
-        lead: As in write_csv.
-        empty_rows: As in write_csv; all other columns are null.
+        lead: As in `write_csv`.
+        empty_rows: As in `write_csv`; all other columns are null.
 
     Raises:
         ExtraError: If pyarrow is not installed.
-        SchemeError: If faces are of another scheme.
+        SchemeError: If faces have another scheme.
     """
     try:
         import pyarrow
@@ -115,7 +115,7 @@ def write_parquet(
         rows: list[dict[str, Any]] = []
         for where, faces in of_scheme(results, scheme):
             first: dict[str, Any] = dict(zip(lead, _lead(where), strict=True))
-            if isinstance(where, str):  # a file name may hold bytes that are not text
+            if isinstance(where, str):  # a file name may contain undecodable bytes
                 first[lead[0]] = where.encode("utf-8", "backslashreplace").decode()
             rows += [first | face_row(i, face) for i, face in enumerate(faces)]
             if empty_rows and not len(faces):
@@ -127,10 +127,10 @@ def write_parquet(
 
 
 def face_columns(of_points: Any) -> dict[str, Any]:
-    """Return the Parquet types of the values of `face_row`.
+    """Return the Parquet column types of `face_row`.
 
     Args:
-        of_points: Type of pyarrow for box, landmarks and what is known per landmark.
+        of_points: pyarrow type for the box, landmarks and per-landmark values.
     """
     import pyarrow
 
@@ -142,7 +142,7 @@ def face_columns(of_points: Any) -> dict[str, Any]:
 
 
 def face_row(number: int, face: Face) -> dict[str, Any]:
-    """Return the values of one face for Parquet: its number in the image, and the rest."""
+    """Return the Parquet values of one face: its number in the image and its properties."""
     return {
         "face": number,
         "scheme": face.scheme,

@@ -1,7 +1,7 @@
-"""Files of tracks: the faces of a video as JSON lines, written by frame, resumable.
+"""Track files: the faces of a video as JSON lines, one per frame, resumable.
 
-The first line states what the tracks depend on; each other line is a frame. While a
-file is written, `.part` is added to its name and the tracker's state lies next to it.
+The first line contains what the tracks depend on; each other line is a frame. While a file is
+being written, `.part` is appended to its name and the tracker's state is stored next to it.
 """
 
 import json
@@ -27,29 +27,29 @@ KIND = "lineament tracks"
 
 
 def frame_line(number: int, timestamp: float, faces: Faces) -> str:
-    """Return the JSON line of one frame, without its line end."""
-    listed = faces_to_dict(faces, "", DECIMALS)["faces"]
-    record = {"frame": number, "time": round(timestamp, 6), "faces": listed}
+    """Return the JSON line of one frame, without newline."""
+    entries = faces_to_dict(faces, "", DECIMALS)["faces"]
+    record = {"frame": number, "time": round(timestamp, 6), "faces": entries}
     return json.dumps(record, allow_nan=False)
 
 
 def state_path(path: Path) -> Path:
-    """Return where the tracker's state lies while the tracks at `path` are incomplete."""
+    """Return the path of the tracker's state, which exists while the tracks are incomplete."""
     return path.with_name(path.name + ".state")
 
 
 def is_partial(path: Path) -> bool:
-    """Return whether a run that writes the tracks at `path` was stopped before its end."""
+    """Return True if a run writing the tracks at `path` was interrupted."""
     return state_path(path).exists() and partial_path(path).exists()
 
 
 def rounded(faces: Faces) -> Faces:
-    """Return `faces` with the precision at which they are written."""
+    """Return `faces` rounded to the precision of the file."""
     return faces_from_dict(faces_to_dict(faces, "", DECIMALS))
 
 
 def head_line(settings: Mapping[str, Any], scheme_name: str) -> str:
-    """Return the first line of a file of tracks, without its line end.
+    """Return the first line of a track file, without newline.
 
     Args:
         settings: Everything that the tracks depend on.
@@ -59,20 +59,20 @@ def head_line(settings: Mapping[str, Any], scheme_name: str) -> str:
 
 
 class TrackWriter(AtomicWriter):
-    """Write tracks frame by frame to `path`.part, which is named `path` when it is complete.
+    """Write tracks frame by frame to `path`.part, renamed to `path` when complete.
 
-    After a resume, `frames` is the number of frames written before and `state` the
-    tracker's state after them.
+    After resuming, `frames` is the number of frames already written and `state` the tracker's
+    state after them.
 
     Args:
         path: A .jsonl file.
         settings: Everything that the tracks depend on.
-        resume: Continue what an interrupted run left.
-        overwrite: Replace a complete file, or what an interrupted run left.
+        resume: Continue an interrupted run.
+        overwrite: Replace a complete file, or the output of an interrupted run.
 
     Raises:
         DataError: If the file exists and may not be replaced, if there is nothing to
-            resume, or if it is of other settings.
+            resume, or if it was written with other settings.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class TrackWriter(AtomicWriter):
             temporary.write_text(json.dumps(saved), encoding="utf-8")
 
     def written(self) -> Iterator[Faces]:
-        """Yield the faces of the frames written before; to be read before another is written."""
+        """Yield the faces of the frames already written; call before writing another frame."""
         end = self._file.tell()
         with self.part.open("rb") as file:
             file.readline()
@@ -148,13 +148,13 @@ class TrackWriter(AtomicWriter):
                 yield _frame(json.loads(file.readline()), self.scheme)[2]
 
     def close(self) -> None:
-        """Give the complete file its name."""
+        """Rename the complete file to its final name."""
         self._file.close()
         self.part.replace(self.path)
         self._state_path.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Close the partial file, which can be resumed; without a frame it is deleted."""
+        """Close the partial file so that it can be resumed; delete it if it has no frames."""
         self._file.close()
         if not self.frames:
             self.part.unlink(missing_ok=True)
@@ -169,7 +169,7 @@ class Tracks:
     settings: Mapping[str, Any]
     """Everything that the tracks depend on, recorded when they were made."""
     times: Array
-    """(T,): seconds."""
+    """Time of each frame, (T,), seconds."""
     faces: tuple[Faces, ...]
     """The faces of each of the T frames."""
 
@@ -181,7 +181,7 @@ class Tracks:
         return sorted(track_id for track_id in found if track_id is not None)
 
     def landmarks(self, track_id: int) -> Array:
-        """Return the landmarks of one face, (T, N, 2), pixels, nan where it is absent."""
+        """Return the landmarks of one face, (T, N, 2), pixels, nan in frames without it."""
         path = np.full((len(self.faces), len(scheme(self.scheme)), 2), np.nan)
         for number, faces in enumerate(self.faces):
             for face in faces:
@@ -191,10 +191,10 @@ class Tracks:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, float, Faces]]:
-    """Yield number, time and faces of each frame of a .jsonl file of tracks.
+    """Yield number, time and faces of each frame in a .jsonl track file.
 
     Raises:
-        DataError: If the file holds no tracks, or a line is broken.
+        DataError: If the file contains no tracks, or a line is broken.
     """
     with _opened(path) as file:
         head = _head(path, file.readline())
@@ -208,10 +208,10 @@ def read_lines(path: Path) -> Iterator[tuple[int, float, Faces]]:
 
 
 def read_tracks(path: str | os.PathLike[str]) -> Tracks:
-    """Read the tracks in a .jsonl file of `lineament track`, complete or partial.
+    """Read a .jsonl file written by `lineament track`, complete or partial.
 
     Raises:
-        DataError: If the file holds no tracks, or a line is broken.
+        DataError: If the file contains no tracks, or a line is broken.
     """
     file = Path(path)
     with _opened(file) as lines:
@@ -223,14 +223,14 @@ def read_tracks(path: str | os.PathLike[str]) -> Tracks:
 
 
 def convert_tracks(source: Path, target: Path, empty_rows: bool = False) -> None:
-    """Write the tracks of a .jsonl file as .csv or .parquet, one row per face.
+    """Convert a .jsonl track file to .csv or .parquet, one row per face.
 
     Args:
-        empty_rows: Whether a frame without a face has a row, too.
+        empty_rows: Whether frames without a face have a row.
 
     Raises:
-        ExtraError: For parquet without pyarrow.
-        DataError: If the source is not a file of tracks.
+        ExtraError: If the target is parquet and pyarrow is not installed.
+        DataError: If the source is not a track file.
     """
     with _opened(source) as lines:
         scheme_name = _head(source, lines.readline())["scheme"]
@@ -253,8 +253,8 @@ def _head(path: Path, line: str) -> dict[str, Any]:
         head = json.loads(line)
     except ValueError:
         head = None
-    known = isinstance(head, dict) and head.get("kind") == KIND
-    if not known or not {"scheme", "settings"} <= head.keys():
+    is_valid = isinstance(head, dict) and head.get("kind") == KIND
+    if not is_valid or not {"scheme", "settings"} <= head.keys():
         raise DataError(
             f"{path}: not a file of tracks; wanted the .jsonl file that lineament track writes"
         )

@@ -1,10 +1,10 @@
-"""Names that differ although what they name is called alike."""
+"""Unique names for items that would otherwise have the same name."""
 
 from collections.abc import Callable, Iterable
 
 
 def unique_name(candidates: Iterable[str], is_free: Callable[[str], bool]) -> str:
-    """Return the first free one of `candidates`, else the last of them with a number from 2.
+    """Return the first free name in `candidates`, or the last one with a number from 2 appended.
 
     >>> unique_name(["a", "a.jpg"], lambda name: name not in {"a", "a.jpg"})
     'a.jpg-2'

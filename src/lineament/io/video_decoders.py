@@ -1,4 +1,4 @@
-"""Decoders of videos: PyAV (extra `video`) and OpenCV; VideoReader chooses between them."""
+"""Video decoders: PyAV (extra `video`) and OpenCV; VideoReader chooses between them."""
 
 import re
 import sys
@@ -21,40 +21,40 @@ CAMERAS = {
     "darwin": ("avfoundation", "{}:none"),
     "win32": ("dshow", "video={}"),
 }
-"""FFmpeg's input format and the address of a camera, by platform."""
+"""FFmpeg input format and camera address, by platform."""
 CAMERA_OPTIONS = {"darwin": {"framerate": "30"}}
-"""Built-in cameras refuse FFmpeg's default, 29.97."""
+"""Built-in cameras on macOS reject FFmpeg's default frame rate, 29.97."""
 MAX_BROKEN = 1000
 DEFAULT = 0x1
-"""FFmpeg's flag of the stream to choose by default."""
+"""FFmpeg flag of the default stream."""
 STILL = 0x400 | 0x800 | 0x100000
-"""Its flags of cover images, thumbnails and still images."""
+"""FFmpeg flags of cover images, thumbnails and still images."""
 RGB = NDArray[np.uint8]
 DecodedFrame = tuple[float | None, Callable[[], RGB]]
-"""Seconds, if the file states them, and a function that converts the frame to RGB."""
+"""Time in seconds, if the file has one, and a function that converts the frame to RGB."""
 
 
 class Decoder:
     """One pass over the frames of a video.
 
-    Frames that cannot be decoded are skipped and counted in `broken`. `frames` and
-    `rate` are what the file states.
+    Frames that cannot be decoded are skipped and counted in `broken`. `frames` and `rate` are
+    as stated in the file.
     """
 
     frames: int | None = None
     rate: float | None = None
     live = False
-    """Whether the source cannot be read again, as a camera."""
+    """True if the source cannot be read again, like a camera."""
     pixel_aspect = Fraction(1)
-    """Width of a pixel as displayed, in heights; known with the first frame."""
+    """Displayed width of a pixel divided by its height; known after the first frame."""
     broken = 0
     silent = ""
-    """Why a live source ended; empty if it did not."""
+    """Reason why a live source ended; empty if it did not."""
     ended = False
-    """Set to end a live source after its next frame."""
+    """Set to True to end a live source after its next frame."""
 
     def decode(self) -> Iterator[DecodedFrame]:
-        """Yield the frames in order; called once."""
+        """Yield the frames in order; may only be called once."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class Decoder:
 
 
 class OpenCVDecoder(Decoder):
-    """A video file by OpenCV, which states no exact times."""
+    """Decode a video file with OpenCV, which provides no exact times."""
 
     def __init__(self, path: Path) -> None:
         self._capture = cv2.VideoCapture(str(path))
@@ -73,7 +73,7 @@ class OpenCVDecoder(Decoder):
         self.rate = float(self._capture.get(cv2.CAP_PROP_FPS)) or None
 
     def decode(self) -> Iterator[DecodedFrame]:
-        """Yield the frames; one that is not converted costs no conversion."""
+        """Yield the frames; a frame is only converted to RGB when its function is called."""
         while self._capture.grab():
             yield None, self._convert
 
@@ -88,15 +88,14 @@ class OpenCVDecoder(Decoder):
 
 
 class AVDecoder(Decoder):
-    """A file, a URL or a camera by PyAV, upright by the rotation that the file states.
+    """Decode a file, URL or camera with PyAV, upright according to the file's rotation metadata.
 
     Args:
-        name: How errors call the video.
-        remote: Whether the source is a URL, whose silence is an error if it is not
-            live.
+        name: Name of the video in error messages.
+        remote: True for a URL; unless it is live, it is an error if it stops sending.
 
     Raises:
-        ImageError: If there is no video in it.
+        ImageError: If the source contains no video.
         ExtraError: If PyAV is not installed.
     """
 
@@ -133,7 +132,7 @@ class AVDecoder(Decoder):
         self.rate = float(rate) if rate else None
 
     def decode(self) -> Iterator[DecodedFrame]:
-        """Yield the frames with the times that the file states."""
+        """Yield the frames with the times stated in the file."""
         av = import_av()
         silent = ""
         packets = self._packets()
@@ -160,7 +159,7 @@ class AVDecoder(Decoder):
             self.broken += 1
 
     def _decoded(self, packet: Any, flush: bool) -> list[Any]:
-        """Return the frames of a packet; of None, those that the codec still holds if `flush`."""
+        """Return the frames in a packet; for None, those left in the codec if `flush` is True."""
         av = import_av()
         codec = self._stream.codec_context
         try:
@@ -176,7 +175,7 @@ class AVDecoder(Decoder):
             return []
 
     def _packets(self) -> Iterator[Any]:
-        """Yield the packets of the file or the camera up to its end."""
+        """Yield the packets of the file or camera until its end."""
         av = import_av()
         packets = self._container.demux(self._stream)
         while not self.ended:
@@ -184,7 +183,7 @@ class AVDecoder(Decoder):
                 packet = next(packets, None)
             except av.error.EOFError:
                 return
-            except BlockingIOError:  # a camera that has no frame yet
+            except BlockingIOError:  # the camera has no new frame yet
                 time.sleep(0.002)
                 packets = self._container.demux(self._stream)
                 continue
@@ -198,9 +197,9 @@ class AVDecoder(Decoder):
 
 
 def _video_rank(stream: Any) -> tuple[bool, bool, int]:
-    """Return the key by which the video itself comes before covers, thumbnails and previews.
+    """Return a sort key that puts the main video before covers, thumbnails and previews.
 
-    FFmpeg's own choice prefers a thumbnail that is marked as the default stream.
+    FFmpeg's own choice would prefer a thumbnail marked as the default stream.
     """
     disposition = int(stream.disposition)
     is_still = bool(disposition & STILL) or _stated_frames(stream) == 1
@@ -208,13 +207,13 @@ def _video_rank(stream: Any) -> tuple[bool, bool, int]:
 
 
 def _stated_frames(stream: Any) -> int:
-    """Return the number of frames that a stream states; 0 if it states none."""
+    """Return the number of frames stated for a stream; 0 if unknown."""
     stated = re.fullmatch(
         r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", "")
     )
     if stream.frames or not stated or not stream.average_rate:
         return int(stream.frames)
-    hours, minutes, seconds = map(float, stated.groups())  # of Matroska
+    hours, minutes, seconds = map(float, stated.groups())  # Matroska's DURATION tag
     return round((3600 * hours + 60 * minutes + seconds) * float(stream.average_rate))
 
 
@@ -233,10 +232,10 @@ def import_av() -> Any:
 
 
 def open_camera(number: int, threads: int) -> AVDecoder:
-    """Open the camera of that number.
+    """Open the camera with the given number.
 
     Raises:
-        ImageError: If there is none.
+        ImageError: If there is no such camera.
     """
     kind, address = CAMERAS.get(sys.platform, CAMERAS["linux"])
     device: object = number

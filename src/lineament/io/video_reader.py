@@ -1,4 +1,4 @@
-"""Video files, cameras, URLs, folders of images -> frames, in order or by number."""
+"""Video files, cameras, URLs and folders of images -> frames, in order or by number."""
 
 import math
 import os
@@ -26,27 +26,27 @@ from .video_decoders import (
 )
 
 WAIT_S = 30.0
-"""Seconds that a URL may be silent."""
+"""Time in seconds after which a silent URL counts as ended."""
 DEFAULT_RATE = 30.0
 ANIMATIONS = (".webp", ".avif")
-"""Animated images that Pillow decodes, as FFmpeg reads them badly or not at all."""
+"""Animated images decoded by Pillow, because FFmpeg's support is poor or missing."""
 MAX_BACKWARD_S = 1.0
-"""A clock that jumps back by more was restarted: its times continue from the frame before."""
+"""A larger backward jump means that the clock was restarted; times then continue from before."""
 
 
 class Frame(NamedTuple):
     """One frame of a video."""
 
     number: int
-    """Counted from 0."""
+    """Frame index, from 0."""
     timestamp: float
-    """Seconds, as the file states them; greater than the frame before's."""
+    """Time in seconds as stated in the file, strictly increasing."""
     image: RGB
-    """RGB (H, W, 3), upright by the rotation that the file states."""
+    """RGB (H, W, 3), upright according to the file's rotation metadata."""
 
 
 class FolderDecoder(Decoder):
-    """The images of a folder, in the order of the numbers in their names, `rate` per second."""
+    """Read the images in a folder, ordered by the numbers in their names, `rate` per second."""
 
     def __init__(self, folder: Path, rate: float) -> None:
         self._paths = sorted(find_images(folder), key=_numbers_last)
@@ -65,13 +65,13 @@ class FolderDecoder(Decoder):
 
 
 def _numbers_last(path: Path) -> list[Any]:
-    """Return the key that sorts frame2 before frame10."""
+    """Return a sort key that puts frame2 before frame10."""
     parts = re.split(r"(\d+)", str(path))
     return [int(part) if part.isdigit() else part for part in parts]
 
 
 class AnimationDecoder(Decoder):
-    """The frames of an animated image, each shown for the time that the file states.
+    """Decode an animated image, whose frames have individual durations.
 
     Raises:
         ImageError: If the file cannot be read.
@@ -81,8 +81,8 @@ class AnimationDecoder(Decoder):
         try:
             known = [ANIMATED[path.suffix.lower()]]
             self._image: Any = Image.open(path, formats=known)
-            self._image.load()  # states the duration
-        except Exception as error:  # decoders raise nearly any class
+            self._image.load()  # makes the duration available
+        except Exception as error:  # decoders raise almost any exception
             raise ImageError(
                 f"{path}: cannot be opened as a video ({short_reason(error)})"
             ) from error
@@ -91,17 +91,17 @@ class AnimationDecoder(Decoder):
         self.rate = 1 / shown_s if shown_s else None
 
     def _shown_s(self) -> float:
-        """Return for how many seconds the frame decoded last is shown."""
+        """Return the duration of the last decoded frame, seconds."""
         return float(self._image.info.get("duration", 0)) / 1000
 
     def decode(self) -> Iterator[DecodedFrame]:
-        """Yield the frames in order; the file ends at the first one that is broken."""
+        """Yield the frames in order, up to the first broken one."""
         time = 0.0
         for number in range(self.frames or 0):
             try:
                 self._image.seek(number)
                 image = read_image(self._image)
-            except Exception:  # as above
+            except Exception:  # a broken frame; decoders raise almost any exception
                 self.broken += 1
                 return
             yield time, lambda image=image: image  # type: ignore[misc]
@@ -118,16 +118,16 @@ class VideoReader:
     If a file has several video streams, cover images and thumbnails are ignored.
 
     Frames that cannot be decoded are skipped and counted in `broken`. `live` sources
-    cannot be read again; if one stops sending, the frames end, and `silent` gives the
-    reason. `frames` and `rate` (frames per second) are as the source states them, or None.
-    `pixel_aspect` is the displayed width of a pixel divided by its height, known from the
-    first frame on; landmarks are in pixels.
+    cannot be read again; if one stops sending, the frames end, and `silent` contains the
+    reason. `frames` and `rate` (frames per second) are as stated by the source, or None.
+    `pixel_aspect` is the displayed width of a pixel divided by its height, known after the
+    first frame; landmarks are in stored pixels.
 
     Args:
         source: A file, a URL, the number of a camera, or a folder of
             images, in the order of the numbers in their names.
         rate: Frames per second of a folder of images.
-        threads: Threads of the decoder; 0: its default.
+        threads: Decoder threads; 0: the decoder's default.
         exact_times: Whether frame times matter. If not, OpenCV reads files when PyAV is not
             installed.
 
@@ -157,7 +157,7 @@ class VideoReader:
         self.frames, self.rate = self._decoder.frames, self._decoder.rate
 
     def _open(self) -> Decoder:
-        """Choose the decoder of the source."""
+        """Open the source with a suitable decoder."""
         path = Path(self.name)
         if is_camera(self._source):
             return open_camera(int(self.name), self._threads)
@@ -180,7 +180,7 @@ class VideoReader:
             return AnimationDecoder(path)
         if not self._exact_times and find_spec("av") is None:
             return OpenCVDecoder(path)
-        # absolute: a name may hold a colon, as a URL does
+        # absolute, because a file name containing a colon would look like a URL
         return AVDecoder(str(path.absolute()), self.name, self._threads)
 
     @property
@@ -202,11 +202,11 @@ class VideoReader:
         last, offset, index = -1.0, 0.0, -1
         step = 1 / (self.rate or DEFAULT_RATE)
         for index, (timestamp, convert) in enumerate(self._decoded):
-            # some files repeat a time, or have none
+            # some files repeat times, or have none
             time = 0.0 if not index else last + step
             if timestamp is not None:
                 time = timestamp + offset
-            # joined files, a restarted stream
+            # the clock restarted, e.g. in concatenated files or a restarted stream
             if index and time < last - MAX_BACKWARD_S:
                 offset += last + step - time
                 time = last + step
@@ -216,14 +216,14 @@ class VideoReader:
         if index < 0:
             self.close()
             if self.live:
-                why = f" ({self.silent})" if self.silent else ""
-                raise ImageError(f"{self.name}: no frames received{why}")
+                reason = f" ({self.silent})" if self.silent else ""
+                raise ImageError(f"{self.name}: no frames received{reason}")
             raise ImageError(
                 f"{self.name}: no frames can be decoded; get the file again"
             )
 
     def read(self, number: int) -> RGB:
-        """Return frame `number` as RGB (H, W, 3); increasing numbers decode each frame once.
+        """Return frame `number` as RGB (H, W, 3); in ascending order, each frame is decoded once.
 
         Frames are counted by decoding, since seeking is inexact in many codecs.
 
@@ -245,7 +245,7 @@ class VideoReader:
         )
 
     def end(self) -> None:
-        """End after the frame in progress; may be called from a signal handler."""
+        """End after the current frame; may be called from a signal handler."""
         self._decoder.ended = True
 
     def close(self) -> None:
@@ -265,19 +265,19 @@ class VideoReader:
 
 
 def is_address(source: str | Path | int) -> bool:
-    """Return whether `source` is a URL, such as https://example.org/a.mp4."""
+    """Return True if `source` is a URL, such as https://example.org/a.mp4."""
     return "://" in str(source)
 
 
 def is_camera(source: str | Path | int) -> bool:
-    """Return whether `source` is a camera's number; a file of that name has priority."""
+    """Return True if `source` is a camera number; a file with that name takes precedence."""
     if isinstance(source, int):
         return True
     return str(source).isdecimal() and not Path(source).exists()
 
 
 def every_nth_frame(path: Path, every: int) -> Iterator[tuple[int, RGB]]:
-    """Yield every N-th frame of a video, from the first, with its number.
+    """Yield every N-th frame of a video, starting with the first, with its number.
 
     Raises:
         ImageError: If the file is not a video.
@@ -296,7 +296,7 @@ def every_nth_frame(path: Path, every: int) -> Iterator[tuple[int, RGB]]:
 
 
 def frame_rate(path: Path) -> float:
-    """Return the frames per second that the video at `path` states; 30 if it states none.
+    """Return the frame rate stated in the video at `path`; 30 if unknown.
 
     Raises:
         ImageError: If the file is not a video.
@@ -306,15 +306,15 @@ def frame_rate(path: Path) -> float:
     return rate if 1 <= rate <= 1000 else DEFAULT_RATE
 
 
-# one open video per thread: samples of a video mostly come in order
+# one open video per thread, because samples of a video are mostly read in order
 _open = threading.local()
 
 
 def read_video_frame(path: Path, number: int) -> RGB:
     """Return frame `number`, counted from 0, of the video at `path` as RGB (H, W, 3).
 
-    The video stays open for the next call of the same thread, so that rising numbers
-    decode each frame once.
+    The video stays open for the next call in the same thread, so ascending numbers decode each
+    frame once.
 
     Raises:
         ImageError: If the file is not a video or ends before that frame.

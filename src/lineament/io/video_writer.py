@@ -20,21 +20,20 @@ ENCODERS = {
     ".mkv": "libx264",
     ".webm": "libvpx-vp9",
 }
-"""Suffix of a written video -> its encoder."""
+"""Encoder by suffix of the written video."""
 CONTAINERS = {".m4v": "mp4", ".mkv": "matroska"}
-"""FFmpeg's name of the container, if it is not the suffix."""
+"""FFmpeg's container name, if it differs from the suffix."""
 CLOCK = 90_000
-"""Ticks per second of the times in a written video: MPEG's."""
+"""Timestamp ticks per second in written videos, as in MPEG."""
 
 
 class VideoWriter(AtomicWriter):
     """Write frames with times to a video file without sound.
 
-    The file appears under its name when it is closed; until then it is `path` with
-    ".part" added, readable even if the program is killed. The same frames and times
-    give the same bytes, with the same version of PyAV on the same machine. Set
-    `pixel_aspect`, the displayed width of a pixel divided by its height, before the
-    first frame; .webm cannot store it.
+    The file gets its name when it is closed; until then it is `path` with ".part" appended,
+    playable even if the program is killed. Equal frames and times give equal bytes with the
+    same PyAV version on the same machine. Set `pixel_aspect`, the displayed width of a pixel
+    divided by its height, before the first frame; .webm cannot store it.
 
     Args:
         path: File to write; its suffix, a key of ENCODERS, selects the encoding.
@@ -59,7 +58,7 @@ class VideoWriter(AtomicWriter):
         av = import_av()
         options = {"flush_packets": "1"}
         if container in ("mp4", "mov"):
-            # in fragments, so that a file without its end can be played
+            # fragmented, so that a truncated file is still playable
             options["movflags"] = "frag_keyframe+empty_moov+default_base_moof"
         else:
             options["fflags"] = "+bitexact"  # no random id
@@ -79,7 +78,7 @@ class VideoWriter(AtomicWriter):
         self._last = -1
 
     def write(self, image: NDArray[np.uint8], timestamp: float) -> None:
-        """Add a frame; if its size differs from the first one, it is fitted into that, on black.
+        """Add a frame; if its size differs from the first frame, it is letterboxed.
 
         Args:
             image: RGB (H, W, 3).
@@ -92,7 +91,7 @@ class VideoWriter(AtomicWriter):
         height, width = (side + side % 2 for side in image.shape[:2])
         if self._stream is None:
             self._stream = self._new_stream(width, height)
-        if (height, width) != image.shape[:2]:  # codecs want even sides
+        if (height, width) != image.shape[:2]:  # codecs require even sides
             border = ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0))
             image = np.pad(image, border, mode="edge")
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
@@ -106,8 +105,8 @@ class VideoWriter(AtomicWriter):
         codec = stream.codec_context
         codec.sample_aspect_ratio = self.pixel_aspect
         if self._encoder == "libx264":
-            # bf: frames that look ahead would have times that start after 0
-            # mbtree, and threads that share a frame, give other bytes from run to run
+            # bf: B-frames would make the timestamps start after 0
+            # mbtree and frame threading would make the bytes vary between runs
             crf = self._quality
             options = {"g": "30", "bf": "0", "preset": "veryfast", "mbtree": "0"}
             codec.thread_type = "FRAME"
@@ -129,7 +128,7 @@ class VideoWriter(AtomicWriter):
             self._partial.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Close the partial file, which keeps its ".part" name; without a frame it is deleted."""
+        """Close the partial file, which keeps its ".part" name; delete it if it has no frames."""
         with suppress(Exception):
             self._container.mux(self._stream.encode(None))
         with suppress(Exception):
@@ -139,7 +138,7 @@ class VideoWriter(AtomicWriter):
 
 
 def fitted(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Scale `image` (H, W, 3) to fit into `size`, width and height, centered over black."""
+    """Scale `image` (H, W, 3) to fit into `size` (width, height), centered on black."""
     width, height = size
     if image.shape[:2] == (height, width):
         return image
@@ -147,6 +146,6 @@ def fitted(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     w, h = (max(round(side * scale), 1) for side in (image.shape[1], image.shape[0]))
     x, y = (width - w) // 2, (height - h) // 2
     framed = np.zeros((height, width, 3), np.uint8)
-    shown = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
-    framed[y : y + h, x : x + w] = shown
+    resized = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
+    framed[y : y + h, x : x + w] = resized
     return framed

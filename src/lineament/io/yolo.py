@@ -1,4 +1,4 @@
-"""Faces -> labels of YOLO pose: a text file of fractions per image, and a data.yaml."""
+"""Faces -> YOLO pose labels: one text file of fractions per image, and a data.yaml."""
 
 import json
 from collections.abc import Iterable
@@ -11,19 +11,19 @@ from ..schemes import scheme as scheme_called
 from .labels import Drawn, DrawnFace, annotated_points, of_scheme
 
 DECIMALS = 8
-"""Digits of a fraction: a thousandth of a pixel in images of 10,000 pixels and more."""
+"""Decimals of a fraction: precise to a thousandth of a pixel even in very large images."""
 
 
 def faces_to_yolo(results: Iterable[tuple[str, Drawn]], scheme: str) -> dict[str, str]:
-    """Return the text files of a data set for YOLO pose by name: labels/*.txt and data.yaml.
+    """Return the text files of a YOLO pose data set by name: labels/*.txt and data.yaml.
 
-    The images belong into `images`, under the same names. A point has v = 1 if it is likely not
-    visible, else v = 2; one that nobody annotated is 0 0 0. An image without a face has an empty
+    The images belong in `images`, under the same names. A point has v = 1 if it is probably not
+    visible, otherwise v = 2; an unannotated point is 0 0 0. An image without a face has an empty
     file.
 
     Raises:
-        SchemeError: If faces are of another scheme.
-        DataError: If the size of an image is unknown, or two images have one name.
+        SchemeError: If faces have another scheme.
+        DataError: If the size of an image is unknown, or two images have the same name.
     """
     files: dict[str, str] = {}
     for image, faces in of_scheme(results, scheme):
@@ -66,15 +66,15 @@ def _line(face: DrawnFace, size: tuple[int, int]) -> str:
 
 
 def _data_yaml(scheme: str) -> str:
-    """Return the description of the set; JSON values are YAML."""
-    of = scheme_called(scheme)
+    """Return the data set description; JSON values are valid YAML."""
+    landmark_scheme = scheme_called(scheme)
     lines = [
         "path: .",
         "train: images",
         "val: images",
-        f"kpt_shape: [{len(of)}, 3]",
-        f"flip_idx: {json.dumps(of.mirror.tolist())}",
+        f"kpt_shape: [{len(landmark_scheme)}, 3]",
+        f"flip_idx: {json.dumps(landmark_scheme.mirror.tolist())}",
         "names: {0: face}",
-        f"kpt_names: {{0: {json.dumps(list(of.points))}}}",
+        f"kpt_names: {{0: {json.dumps(list(landmark_scheme.points))}}}",
     ]
     return "\n".join(lines) + "\n"

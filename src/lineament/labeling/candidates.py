@@ -1,6 +1,6 @@
-"""Boxes in photos without a face that a detector takes for faces, to train presence on.
+"""Collect false positives of a detector in photos without a face, for training presence.
 
-Depends on the face detector; data/negatives.py reads them.
+Depends on the face detector; data/negatives.py reads the boxes.
 """
 
 import json
@@ -17,25 +17,25 @@ from ..inference.detections import Detections
 from ..inference.predictor import Predictor
 
 MIN_SCORE = 0.15
-"""Score of a detector from which a box counts."""
+"""Minimum detector score of a candidate box."""
 MIN_SIDE_PX = 12.0
-"""Smaller boxes are left out: they show a few pixels."""
+"""Minimum side of a box; smaller ones contain too few pixels."""
 MAX_BOXES = 10
-"""Boxes kept per photo, the best ones; the shipped detector has 45 in the median photo of a pet."""
+"""Maximum number of boxes kept per photo, best first; the median pet photo has 45."""
 
 
 MIN_PRESENCE = 0.02
-"""Presence by a model from which a box is kept, if there is a model."""
+"""Minimum presence predicted by the model for a box to be kept, if a model is used."""
 
 
 def faces_by_presence(predict: Predictor) -> Callable[[Image], Detections]:
-    """Return a detector of what a model takes for faces: boxes scored by presence, best first.
+    """Return a detector whose boxes are scored by a model's presence, best first.
 
     Args:
-        predict: Its model predicts presence.
+        predict: Predictor with a model that predicts presence.
 
     Raises:
-        ModelError: If it does not.
+        ModelError: If the model does not predict presence.
     """
     if not predict.predicts_presence:
         raise ModelError(
@@ -59,18 +59,18 @@ def write_candidates(
     kinds: Sequence[str] = NO_FACE,
     step: Callable[[], None] = lambda: None,
 ) -> tuple[int, int]:
-    """Write the boxes of a detector in every photo without a face as JSON, atomically.
+    """Write a detector's boxes in all photos without a face as JSON, atomically.
 
     Args:
-        detect: Gives the boxes in an RGB image, best first: a face detector with a threshold
+        detect: Returns the boxes in an RGB image, best first: a face detector with a threshold
             of MIN_SCORE, or `faces_by_presence`.
         root: The data root.
-        path: The file to write: boxes (x0, y0, x1, y1, score) by photo below `root`.
-        kinds: Folders of detection/.
+        path: Output file with boxes (x0, y0, x1, y1, score) by photo path relative to `root`.
+        kinds: Names of folders in detection/.
         step: Called after each photo.
 
     Returns:
-        The numbers of boxes, and of photos with at least one.
+        The number of boxes, and of photos with at least one box.
 
     Raises:
         DataError: If the photos are missing.

@@ -1,4 +1,4 @@
-"""Mean shape of a user's scheme, in the frame of the 68 points that a model finds.
+"""Mean shape of a user's scheme, in the frame of the 68 points predicted by a model.
 
 Depends on the predictor.
 """
@@ -16,23 +16,23 @@ from ..schemes import scheme
 FULL = "ibug68"
 MAX_FACES = 40
 MIN_OVERLAP = 0.2
-"""IoU of the boxes of annotated and found points from which they are of one face."""
+"""Minimum IoU of the boxes of annotated and predicted points of the same face."""
 
 
 def learn_mean_shape(
     samples: Sequence[Sample], predict: Predictor
 ) -> tuple[Array | None, int]:
-    """Return the mean shape (N, 2) of annotated faces, and the number of faces it is made of.
+    """Return the mean shape (N, 2) of annotated faces, and the number of faces used.
 
-    It is about the center of the tight box of the face's 68 points, in longer sides of it, as those
-    of all schemes are: thus crops of a user's points are those that detectors give.
+    As in all schemes, the origin is the center of the tight box of the face's 68 points and the
+    unit its longer side, so that crops around a user's points match those around detections.
 
     Args:
-        samples: Annotated faces of one scheme; at most MAX_FACES are read.
-        predict: Finds 68 points.
+        samples: Annotated faces with the same scheme; at most MAX_FACES are used.
+        predict: Predicts 68 points.
 
     Returns:
-        None if a point is annotated in no face that the model finds.
+        The mean shape is None if a point is not annotated in any face that the model finds.
     """
     mean = scheme(FULL).mean_shape
     assert mean is not None

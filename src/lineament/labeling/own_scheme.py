@@ -1,6 +1,6 @@
-"""The scheme of a user's annotated faces: from names and skeleton, or from places alone.
+"""Infer the scheme of a user's annotated faces, from names and skeleton or from positions alone.
 
-Depends on the readers, and for the mean shape on the predictor.
+Depends on the readers and, for the mean shape, on the predictor.
 """
 
 from collections.abc import Sequence
@@ -36,31 +36,31 @@ from ..schemes import add_scheme, scheme
 from .mean_shape import FULL, learn_mean_shape
 
 USUAL = "ibug68"
-"""Scheme that points without names are tried as first."""
+"""Scheme tried first for points without names."""
 
 
 def read_own_faces(
     found: Annotations, name: str, note: Note = ignore
 ) -> tuple[list[Sample], Scheme | None]:
-    """Read annotated faces whose scheme nobody has stated.
+    """Read annotated faces of unknown scheme.
 
     Args:
         found: The annotations.
-        name: Name of a scheme that is made of them.
-        note: Takes lines on what was inferred.
+        name: Name for the scheme if a new one is created.
+        note: Called with a line per inferred property.
 
     Returns:
-        The faces, and the scheme that was made for them; None if it is one of the package's.
+        The faces, and the newly created scheme; None if a scheme of the package matches.
 
     Raises:
-        DataError: If the annotations are broken, or no mirror can be inferred.
+        DataError: If the annotations are broken, or no mirror map can be inferred.
     """
     try:
         samples = read_more_faces(found, None)
     except UnknownPointsError as error:
         points: Sequence[str] = error.points
     else:
-        fault = _fault_of_known(samples)
+        fault = _known_scheme_fault(samples)
         if not fault:
             return samples, None
         note(
@@ -74,7 +74,7 @@ def read_own_faces(
 
 
 def read_more_faces(found: Annotations, made: Scheme | None) -> list[Sample]:
-    """Read faces of the points of which `read_own_faces` has returned the scheme."""
+    """Read further faces with the scheme that `read_own_faces` returned."""
     if made is None:
         return _read(found, OwnData(wanted=USUAL, needs_images=True))
     return _read(found, OwnData(made.name, needs_images=True))
@@ -84,14 +84,14 @@ def _read(found: Annotations, own: OwnData) -> list[Sample]:
     return data_set(found.reader).read(found.path, "all", own=own)
 
 
-def _fault_of_known(samples: Sequence[Sample]) -> str:
-    """Return why the faces do not seem to be of the package's scheme that they were read in."""
-    of = scheme(samples[0].scheme)
-    shapes = [face.landmarks for face in samples if face.scheme == of.name]
-    if mirror_fits(shapes, of.mirror.tolist()):
+def _known_scheme_fault(samples: Sequence[Sample]) -> str:
+    """Return why the faces do not seem to match the package's scheme they were read in."""
+    named = scheme(samples[0].scheme)
+    shapes = [face.landmarks for face in samples if face.scheme == named.name]
+    if mirror_fits(shapes, named.mirror.tolist()):
         return ""
     return (
-        f"as many points ({len(of)}) as {of.name}, but swapping its left and right "
+        f"as many points ({len(named)}) as {named.name}, but swapping its left and right "
         "does not mirror the faces, so they are other points"
     )
 
@@ -99,7 +99,7 @@ def _fault_of_known(samples: Sequence[Sample]) -> str:
 def _make_scheme(
     found: Annotations, points: Sequence[str], name: str, note: Note
 ) -> Scheme:
-    """Return the scheme of points that the package does not know."""
+    """Return a new scheme for points that match no scheme of the package."""
     if found.reader == "coco" and any(points):
         return scheme_of_coco(found.path, name, note=note)
     place = str(found.path)
@@ -131,13 +131,13 @@ def _make_scheme(
 def with_mean_shape(
     made: Scheme, faces: Sequence[Sample], model: str, note: Note = ignore
 ) -> Scheme:
-    """Return a scheme with the mean shape of its annotated faces, if a model finds them.
+    """Return the scheme with the mean shape of its annotated faces, if a model finds them.
 
     Args:
         made: The scheme.
-        faces: Faces of it.
-        model: Name or file of a model of 68 points.
-        note: Takes a line on the result.
+        faces: Annotated faces of the scheme.
+        model: Name or file of a 68-point model.
+        note: Called with a line about the result.
     """
     mean, count = learn_mean_shape(faces, Predictor(model, scheme=FULL))
     if mean is None:
@@ -150,7 +150,7 @@ def with_mean_shape(
 
 
 def save_drawing(made: Scheme, faces: Sequence[Sample], path: Path) -> Path:
-    """Draw a scheme on the face with the most points, and return the file."""
-    known = [int(np.isfinite(face.landmarks).all(1).sum()) for face in faces]
-    face = faces[known.index(max(known))]
+    """Draw a scheme on the face with the most annotated points, and return the file."""
+    counts = [int(np.isfinite(face.landmarks).all(1).sum()) for face in faces]
+    face = faces[counts.index(max(counts))]
     return save_image(path, draw_scheme(face.read(), face.landmarks, made))

@@ -1,7 +1,7 @@
-"""Unlabeled images and videos -> face crops with .pts files, labeled by a model: self-training.
+"""Self-training labels: face crops with .pts files, from unlabeled images and videos.
 
-Depends on the predictor. Landmarks that the model is unsure of, or that move when the crop
-moves, are nan and carry no weight in training.
+Depends on the predictor. Landmarks that are uncertain, or that move when the crop moves, are
+nan and get no weight in training.
 """
 
 import os
@@ -35,43 +35,43 @@ BOX_MOVES = (
     (0.03, -0.04, 1.0),
     (-0.03, -0.03, 1.03),
 )
-"""How the box is moved for each prediction of a face: x and y in box sides, and scale."""
+"""Box shift in x and y (box sides) and scale factor for each prediction of a face."""
 MAX_CROP = 320
-"""Largest side of a labeled crop, pixels."""
+"""Maximum side of a labeled crop, pixels."""
 
 
 @dataclass(frozen=True)
 class LabelThresholds:
-    """Thresholds of faces and landmarks to train on; lengths are in landmark box sides."""
+    """Thresholds for labeling faces and landmarks; lengths are in landmark box sides."""
 
     min_box_px: float = 40.0
-    """Faces with a smaller box side, in pixels, are left out."""
+    """Minimum box side of a face, pixels."""
     min_score: float = 0.55
-    """Faces with a lower mean score are left out, if the model predicts no presence; else
-    the predictor's `min_presence` decides."""
+    """Minimum mean score of a face, if the model does not predict presence; otherwise the
+    predictor's `min_presence` applies."""
     max_sigma: float = 0.03
-    """Landmarks of a larger uncertainty are nan."""
+    """Maximum uncertainty of a landmark; others become nan."""
     max_spread: float = 0.012
-    """Landmarks whose predictions have a larger standard deviation are nan."""
+    """Maximum standard deviation of a landmark's predictions; others become nan."""
     min_known: float = 0.6
-    """Faces with a smaller fraction of known landmarks among the visible are left out."""
+    """Minimum fraction of known landmarks among a face's visible ones."""
 
 
 def label_faces(
     predictor: Predictor, image: NDArray[np.uint8], thresholds: LabelThresholds
 ) -> list[tuple[NDArray[np.uint8], Array]]:
-    """Label the faces of one image that the model is sure of.
+    """Label the faces in an image that the model is confident about.
 
-    Each face is predicted several times, with its box moved a little. The labels are the means.
+    Each face is predicted several times with slightly shifted boxes; the labels are the means.
 
     Args:
         predictor: The labeling model.
         image: RGB (H, W, 3).
-        thresholds: What is sure enough.
+        thresholds: Thresholds for labeling faces and landmarks.
 
     Returns:
-        Crops (S, S, 3) of 2.2 box sides, of at most 320 pixels, and their landmarks (N, 2), pixels
-        of the crop, nan where not sure or not visible.
+        Crops (S, S, 3) of 2.2 box sides, at most 320 pixels, and their landmarks (N, 2), pixels
+        of the crop, nan if uncertain or not visible.
     """
     labeled = []
     for face in predictor(image):
@@ -84,13 +84,13 @@ def label_faces(
         mean, spread = landmarks.mean(0), np.sqrt(landmarks.var(0).sum(-1)) / side
         sigmas = [prediction.sigma_px for prediction in predictions]
         sigma = np.mean(sigmas, axis=0) / side
-        unsure = (spread > thresholds.max_spread) | (sigma > thresholds.max_sigma)
+        is_uncertain = (spread > thresholds.max_spread) | (sigma > thresholds.max_sigma)
         visible = ~(predictions.visible.mean(0) < 0.5)  # all if unknown
         score = float(np.mean([prediction.scores.mean() for prediction in predictions]))
         means = (float(predictions.presence.mean()), score)
         if not is_face(*means, predictor.min_presence, thresholds.min_score):
             continue
-        known = visible & ~unsure
+        known = visible & ~is_uncertain
         if known.sum() < max(thresholds.min_known * visible.sum(), 1):
             continue
         size = min(MAX_CROP, int(np.ceil(CACHE_PADDING * side)))
@@ -102,12 +102,12 @@ def label_faces(
 
 
 def iter_frames(path: Path, every: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Yield the image of an image file, or every N-th frame of a video.
+    """Yield the image in an image file, or every N-th frame of a video.
 
-    Each comes with the number of the frame as text that ends in "_", empty for an image.
+    Each comes with a prefix: the frame number followed by "_", or "" for an image.
 
     Raises:
-        ImageError: If the file is neither.
+        ImageError: If the file is neither an image nor a video.
     """
     if not is_video(path):
         yield "", read_image(path)
@@ -123,20 +123,20 @@ def write_labels(
     thresholds: LabelThresholds,
     every: int = 10,
 ) -> int:
-    """Label the faces of one file: a JPEG and a .pts file each, `stem`__<frame>_<face>.
+    """Label the faces in a file, writing `stem`__<frame>_<face> as JPEG and .pts for each.
 
-    `read_folder` groups faces by the name before the "__". The .pts file is written last, because
-    readers ignore a crop without one.
+    `read_folder` groups faces by the name before "__". The .pts file is written last, because
+    readers ignore crops without one.
 
     Args:
         predictor: The labeling model.
         path: An image or video file.
-        stem: Where to write, without suffix.
-        thresholds: What is sure enough.
+        stem: Output path without suffix.
+        thresholds: Thresholds for labeling faces and landmarks.
         every: Label every N-th frame of a video.
 
     Returns:
-        The number of faces written.
+        Number of faces written.
 
     Raises:
         ImageError: If the file cannot be read.
@@ -156,13 +156,13 @@ def write_labels(
 
 
 def find_media(paths: Sequence[str | os.PathLike[str]]) -> dict[Path, Path]:
-    """Find image and video files, each with a unique place for its labels.
+    """Find image and video files, and a unique output name for the labels of each.
 
     Args:
         paths: Files and folders.
 
     Returns:
-        By file: its path below the given folder, without suffix unless that is taken.
+        Output path by file: relative to the given folder, without suffix unless that is taken.
 
     Raises:
         ImageError: If a path names neither an image nor a video.
@@ -185,7 +185,7 @@ def find_media(paths: Sequence[str | os.PathLike[str]]) -> dict[Path, Path]:
 
 
 def _media_in(path: Path) -> list[Path]:
-    """Return the files of a folder or pattern, sorted."""
+    """Return the media files matched by a folder or pattern, sorted."""
     videos = find_videos(path) if path.is_dir() else []
     try:
         images = find_images(path)

@@ -1,4 +1,4 @@
-"""Clips of faces in unlabeled videos, labeled by a tracker.
+"""Clips of faces in unlabeled videos, labeled by tracking.
 
 Depends on the tracker and on data/clip_cache.py.
 """
@@ -23,9 +23,9 @@ from ..tracking.tracker import Tracker
 from .pseudo_labels import LabelThresholds, iter_frames
 
 MAX_SIDE_PX = 720
-"""Longer side to which frames are shrunk: those of one video are kept in memory."""
+"""Longer side to which frames are downscaled, since all frames of a video are kept in memory."""
 LABEL_SMOOTHING = 1.0
-"""Deviation in frames of the centered Gaussian that smooths labels."""
+"""Standard deviation, in frames, of the centered Gaussian that smooths the labels."""
 
 
 def clips_from_videos(
@@ -36,22 +36,22 @@ def clips_from_videos(
     frames: int,
     min_length: int,
 ) -> Clips:
-    """Return clips of the faces in videos; the first call makes them.
+    """Return clips of the faces in videos; created on the first call.
 
-    The labels are the tracker's landmarks, smoothed over time, nan where it is not sure or where
-    they are likely not visible. A face that is lost and found again is two clips.
+    Labels are the tracker's landmarks, smoothed over time; nan if uncertain or probably not
+    visible. A face that is lost and found again becomes two clips.
 
     Args:
         videos: The video files.
         model: Name or path of the tracker's model.
-        scheme_name: The scheme wanted.
-        folder: Where the cache is kept.
-        frames: Frames read of each video, from its start.
-        min_length: Clips of fewer frames are left out.
+        scheme_name: Target scheme.
+        folder: Cache folder.
+        frames: Number of frames read from the start of each video.
+        min_length: Minimum number of frames of a clip.
 
     Raises:
-        ImageError: If a file is no video.
-        DataError: If no face is followed for `min_length` frames.
+        ImageError: If a file is not a video.
+        DataError: If no face is tracked for at least `min_length` frames.
         ModelError: If the model cannot be loaded.
         SchemeError: If the model's landmarks do not convert to the scheme.
     """
@@ -78,7 +78,7 @@ def clips_from_videos(
 def label_video(
     path: Path, tracker: Tracker, frames: int, min_length: int
 ) -> Iterator[list[Shot]]:
-    """Yield the clips of one video; arguments as for `clips_from_videos`."""
+    """Yield the clips in one video; for the arguments see `clips_from_videos`."""
     tracker.reset()
     thresholds = LabelThresholds()
     tracks: dict[int, list[tuple[int, Shot]]] = {}
@@ -106,7 +106,7 @@ def label_video(
 
 
 def _unbroken(track: list[tuple[int, Shot]]) -> Iterator[list[Shot]]:
-    """Yield the runs of consecutive frames of `track`."""
+    """Yield the runs of consecutive frames in `track`."""
     run: list[Shot] = []
     last = -1
     for number, shot in track:

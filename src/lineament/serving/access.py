@@ -1,4 +1,4 @@
-"""The bearer token of requests."""
+"""Bearer token authentication of requests."""
 
 import hmac
 from collections.abc import Mapping
@@ -12,20 +12,20 @@ def check_token(
     """Check the bearer token of a request.
 
     Args:
-        token: Token wanted; None: no token is needed.
-        headers: Headers of the request, lower case.
-        given: Token that came otherwise.
+        token: Required token; None: no token is needed.
+        headers: Headers of the request, with lower-case names.
+        given: Token passed in another way than by header.
 
     Raises:
-        Refusal: If it is absent or wrong.
+        Refusal: If the token is missing or wrong.
     """
     if token is None:
         return
     words = headers.get(b"authorization", b"").split(None, 1)
-    found = (given or "").encode()
+    received = (given or "").encode()
     if len(words) == 2 and words[0].lower() == b"bearer":
-        found = words[1]
-    if not hmac.compare_digest(found, token.encode()):
+        received = words[1]
+    if not hmac.compare_digest(received, token.encode()):
         raise Refusal(
             401,
             "this server needs a token; send the header Authorization: Bearer TOKEN",

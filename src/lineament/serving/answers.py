@@ -1,4 +1,4 @@
-"""Types of the answers, for /openapi.json: the JSON of `faces_to_json` and its companions."""
+"""Response models for /openapi.json: the JSON of `faces_to_json` and related responses."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ Point = tuple[float, float]
 
 
 class ErrorDetail(BaseModel):
-    """Reason of a refusal."""
+    """Reason for an error response."""
 
     code: str = Field(description="A word for programs.")
     message: str = Field(description="A line for people.")
 
 
 class ErrorAnswer(BaseModel):
-    """Every answer that is not a success."""
+    """Body of every error response."""
 
     error: ErrorDetail
 
@@ -80,7 +80,7 @@ class ModelsAnswer(BaseModel):
 
 
 class StatusAnswer(BaseModel):
-    """State of the server."""
+    """Status of the server."""
 
     status: str
 
@@ -92,7 +92,7 @@ class LiveAnswer(BaseModel):
 
 
 class ReadyAnswer(BaseModel):
-    """Open Inference Protocol: the server takes requests."""
+    """Open Inference Protocol: the server accepts requests."""
 
     ready: bool
 
@@ -124,7 +124,7 @@ class ModelMetadataAnswer(BaseModel):
 
 
 class ModelReadyAnswer(BaseModel):
-    """Open Inference Protocol: a model takes requests."""
+    """Open Inference Protocol: a model accepts requests."""
 
     name: str
     ready: bool

@@ -1,4 +1,4 @@
-"""The application: routes, the gate around them, and errors as JSON."""
+"""The ASGI application: routes, the gate around them, and errors as JSON."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ def make_app(service: Service) -> FastAPI:
         description=ABOUT,
         version=__version__,
         lifespan=lifespan,
-        # their pages load scripts from other servers
+        # FastAPI's documentation pages load scripts from third-party servers
         docs_url=None,
         redoc_url=None,
     )
@@ -61,7 +61,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    """Answer what the router refuses, such as an unknown path."""
+    """Handle errors raised by the router, such as an unknown path."""
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
     return refusal_response(Refusal(error.status_code, error.detail, None, headers))

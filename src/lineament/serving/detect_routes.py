@@ -46,15 +46,15 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 async def detect(request: Request, options: DetectQuery) -> Response:
     """Find the faces of an image and their landmarks.
 
-    The body is an image, or a form with files. Several files answer with a line of JSON
-    per file, in order. `Accept: image/jpeg` or `draw` answers with the drawn image.
+    The body is an image, or a form with files. For several files, the response has one line of
+    JSON per file, in order. With `Accept: image/jpeg` or `draw`, it is the drawn image.
     """
     return await _answer(request, options)
 
 
 @router.post("/v1/landmarks", responses=ANSWERS, openapi_extra=BODY)
 async def landmarks(request: Request, options: DetectQuery) -> Response:
-    """Find the landmarks of faces whose boxes are given; no detector runs."""
+    """Find the landmarks of faces in given boxes, without running a detector."""
     return await _answer(request, options, need_boxes=True)
 
 
@@ -62,7 +62,7 @@ async def _answer(
     request: Request, options: DetectOptions, need_boxes: bool = False
 ) -> Response:
     service = service_of(request)
-    service.queue.check_wait()  # before the body is read
+    service.queue.check_wait()  # refuse before reading the body
     form = await service.bodies.read(request)
     options = merge_form(options, form.fields)
     if JPEG in request.headers.get("accept", ""):
@@ -85,7 +85,7 @@ async def _answer(
 def _question(
     service: Service, form: Form, options: DetectOptions, need_boxes: bool
 ) -> Question:
-    """Return the question about the first file."""
+    """Return the question for the first file."""
     predictor = service.models.predictor(
         options.model, options.scheme, options.min_face
     )
@@ -119,7 +119,7 @@ async def _wait_until_gone(request: Request) -> None:
 async def _lines(
     service: Service, form: Form, question: Question, options: DetectOptions
 ) -> AsyncIterator[bytes]:
-    """Yield a line per file, in order; as many files as there are workers run at once."""
+    """Yield one line per file, in order, processing as many files at once as there are workers."""
     jobs: deque[tuple[str, Job]] = deque()
     try:
         for upload in form.uploads:

@@ -1,4 +1,4 @@
-"""The work of /v1/detect and /v1/landmarks: bytes of images to bytes of answers."""
+"""The computation for /v1/detect and /v1/landmarks: image bytes to response bytes."""
 
 import io
 import json
@@ -24,7 +24,7 @@ JPEG_QUALITY = 90
 
 @dataclass(frozen=True)
 class Question:
-    """One image whose faces are wanted."""
+    """One image in which to find faces."""
 
     upload: Upload
     predictor: Predictor
@@ -36,7 +36,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Result:
-    """The answer for one image."""
+    """The response for one image."""
 
     content: bytes
     media_type: str
@@ -44,9 +44,9 @@ class Result:
 
 
 def answer_questions(questions: list[Question]) -> Sequence[Any]:
-    """Return a Result or an error per question.
+    """Return a Result or an error for each question.
 
-    All questions have the same predictor, and boxes either all or none.
+    All questions must have the same predictor, and either all or none have boxes.
     """
     images: dict[int, Image] = {}
     outcomes: list[Any] = [None] * len(questions)
@@ -68,7 +68,7 @@ def answer_questions(questions: list[Question]) -> Sequence[Any]:
 
 
 def _predict(questions: list[Question], images: list[Image]) -> list[Any]:
-    """Return the Faces of each image, or an error."""
+    """Return the Faces in each image, or an error."""
     if not images:
         return []
     boxes = [question.boxes for question in questions if question.boxes is not None]
@@ -77,7 +77,7 @@ def _predict(questions: list[Question], images: list[Image]) -> list[Any]:
     except Exception as error:
         if len(images) == 1:
             return [error]
-    # one by one, so that only the question at fault fails
+    # retry one at a time, so that only the faulty question fails
     found = []
     for question, image in zip(questions, images, strict=True):
         found += _predict([question], [image])
@@ -87,8 +87,8 @@ def _predict(questions: list[Question], images: list[Image]) -> list[Any]:
 def _result(question: Question, image: Image, faces: Faces) -> Result:
     if question.draw:
         file = io.BytesIO()
-        drawn = PILImage.fromarray(draw_faces(image, faces))
-        drawn.save(file, "JPEG", quality=JPEG_QUALITY)
+        drawing = PILImage.fromarray(draw_faces(image, faces))
+        drawing.save(file, "JPEG", quality=JPEG_QUALITY)
         return Result(file.getvalue(), "image/jpeg", len(faces))
     height, width = image.shape[:2]
     record = faces_to_dict(faces, question.upload.name, DECIMALS)
@@ -101,7 +101,7 @@ def _result(question: Question, image: Image, faces: Faces) -> Result:
 
 
 def _pose(face: Any, size: tuple[int, int]) -> dict[str, Any] | None:
-    """Return the head pose as JSON values; None if the landmarks fit no pose."""
+    """Return the head pose as JSON values; None if it cannot be estimated."""
     try:
         return to_dict(head_pose(face, size))
     except ShapeError:

@@ -1,4 +1,4 @@
-"""Gate: what holds for every request: token, draining, errors as JSON, log and metrics."""
+"""ASGI middleware for all requests: token, draining, errors as JSON, log and metrics."""
 
 import asyncio
 import logging
@@ -20,16 +20,16 @@ from .work_queue import ClientGoneError
 
 LOG = logging.getLogger("lineament.serve")
 WORK = "/v1/"
-"""Paths of work, which ends when the server drains."""
+"""Path prefix of requests that are refused while the server drains."""
 GUARDED = ("/v1/", "/v2/models", "/metrics")
-"""Paths that need the token; the page, the health and the description do not."""
+"""Path prefixes that require the token; the page, health and description do not."""
 DISCARD_S, DISCARD_BYTES = 5.0, 64_000_000
-"""Limits of reading the rest of a refused body, without which clients miss the answer."""
+"""Limits for reading the rest of a refused body; otherwise clients may miss the response."""
 HEADERS = ((b"x-content-type-options", b"nosniff"),)
 SLOW = 408
-"""Status of a body that was waited for long enough."""
+"""Status for a body that did not arrive in time."""
 CLIENT_GONE = 499
-"""Status in log and metrics of a request whose client left."""
+"""Status in log and metrics of a request whose client disconnected."""
 INTERNAL = "the server failed on this request; it is logged without the image"
 
 
@@ -40,7 +40,7 @@ class Gate:
         self.app, self.service = app, service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Process one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -77,7 +77,7 @@ class Gate:
                 exchange.scope, exchange.receive, exchange.send
             )
         else:
-            raise ClientDisconnect from None  # the connection closes in mid-answer
+            raise ClientDisconnect from None  # closes the connection in the middle of the response
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
@@ -88,7 +88,7 @@ class Gate:
 
 
 class Exchange:
-    """One request and its answer; notes the status and reads the rest of a refused body."""
+    """One request and its response; records the status and discards the rest of a refused body."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope, self._receive, self._send = scope, receive, send
@@ -97,7 +97,7 @@ class Exchange:
         self._is_read = False
 
     async def receive(self) -> Message:
-        """Receive the next message of the client."""
+        """Receive the next message from the client."""
         message = await self._receive()
         self._is_read = self._is_read or not message.get("more_body", False)
         return message
@@ -114,8 +114,8 @@ class Exchange:
         await self._send(message)
 
     async def _discard(self) -> bool:
-        """Read the rest of the body; return whether all of it came within the limits."""
-        if b"expect" in self.headers:  # nothing is sent before the server agrees
+        """Read the rest of the body; return True if it ended within the limits."""
+        if b"expect" in self.headers:  # client waits for the server's consent
             return False
         if self.status == SLOW:
             return False

@@ -1,4 +1,4 @@
-"""State of the server over its life: warming up, ready, draining."""
+"""Lifecycle of the server: warming up, ready, draining."""
 
 import asyncio
 import logging
@@ -12,31 +12,31 @@ POLL_S = 0.05
 
 
 class Lifecycle:
-    """Readiness of the server, and the work that it has begun."""
+    """Readiness of the server, and the number of active requests."""
 
     def __init__(self, queue: WorkQueue, models: ServedModels) -> None:
         self.queue, self.models = queue, models
         self.active = 0
-        """Requests and tracks that are not yet answered or closed."""
+        """Number of unanswered requests and open tracking connections."""
         self.tracks = 0
-        """Connections of tracks."""
+        """Number of open tracking connections."""
         self.draining = asyncio.Event()
         self._is_warm = False
 
     @property
     def is_ready(self) -> bool:
-        """True if the models are warm and the server is not ending."""
+        """Return True if the models are warmed up and the server is not draining."""
         return self._is_warm and not self.draining.is_set()
 
     async def warm_up(self) -> None:
-        """Run every model once, then be ready."""
+        """Run every model once, then become ready."""
         start = time.monotonic()
         await outcome_of(self.queue.submit(Job("warm up", _warm_up, self.models)))
         self._is_warm = True
         LOG.info("ready after %.1f s", time.monotonic() - start)
 
     async def drain(self, seconds: float) -> None:
-        """Refuse new work, and return when all begun work has ended or `seconds` are over."""
+        """Refuse new work; return when all active work has finished or after `seconds`."""
         self.draining.set()
         LOG.info("draining: %d requests are open", self.active)
         end = time.monotonic() + seconds

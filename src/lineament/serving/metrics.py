@@ -1,4 +1,4 @@
-"""Figures of the server for Prometheus, without a word about images or clients."""
+"""Prometheus metrics of the server, without any data about images or clients."""
 
 from collections.abc import Callable, Mapping
 
@@ -16,15 +16,15 @@ GAUGES = {
 
 
 class Metrics:
-    """Counters of one server."""
+    """Metrics of one server."""
 
     media_type = CONTENT_TYPE_LATEST
 
     def __init__(self, current: Mapping[str, Callable[[], float]]) -> None:
-        """Make the counters.
+        """Create the metrics.
 
         Args:
-            current: Functions that return a present value, by the keys of GAUGES.
+            current: Functions that return the current value, by the keys of GAUGES.
         """
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
@@ -53,5 +53,5 @@ class Metrics:
             gauge.set_function(current[name])
 
     def text(self) -> bytes:
-        """Return all figures in the format of Prometheus."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""Options of requests: query parameters, or fields of a form."""
+"""Request options: query parameters or form fields."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
@@ -21,11 +21,11 @@ class ModelOptions(BaseModel):
         None, description="Name of a model of /v1/models; default: the server's."
     )
     scheme: Name | None = Field(
-        None, description="Landmark scheme of the answer; default: the model's own."
+        None, description="Landmark scheme of the response; default: the model's own."
     )
     min_face: Name | None = Field(
         None,
-        description="Smallest face wanted, such as 40px or 0.05 of the longer side.",
+        description="Smallest face to find, such as 40px or 0.05 of the longer side.",
     )
     head_pose: bool = Field(False, description="Add the head pose of each face.")
 
@@ -35,20 +35,20 @@ class DetectOptions(ModelOptions):
 
     boxes: list[Name] | None = Field(
         None,
-        description="Face boxes x0,y0,x1,y1 in pixels, repeatable; no detector runs.",
+        description="Face boxes x0,y0,x1,y1 in pixels, repeatable; skips the detector.",
     )
     draw: bool = Field(
-        False, description="Answer with the image and its landmarks, as JPEG."
+        False, description="Return the image with its landmarks drawn, as JPEG."
     )
 
 
 class TrackOptions(ModelOptions):
     """Options of /v1/track."""
 
-    faces: int | None = Field(None, ge=1, le=256, description="Faces to follow.")
-    smooth: bool = Field(True, description="Filter the landmarks over time.")
+    faces: int | None = Field(None, ge=1, le=256, description="Maximum face count.")
+    smooth: bool = Field(True, description="Smooth the landmarks over time.")
     token: Name | None = Field(
-        None, description="The bearer token, for browsers, which cannot send headers."
+        None, description="Bearer token, for browsers, which cannot set headers."
     )
 
 
@@ -56,10 +56,10 @@ DetectQuery = Annotated[DetectOptions, Query()]
 
 
 def merge_form(options: DetectOptions, form: Mapping[str, list[str]]) -> DetectOptions:
-    """Return the options with those of the fields of a form in place of the query's.
+    """Return the query options, overridden by the fields of a form.
 
     Raises:
-        Refusal: If a field is unknown or has a wrong value.
+        Refusal: If a field is unknown or its value is invalid.
     """
     given: dict[str, Any] = options.model_dump(exclude_unset=True)
     for name, values in form.items():
@@ -68,10 +68,10 @@ def merge_form(options: DetectOptions, form: Mapping[str, list[str]]) -> DetectO
 
 
 def checked(kind: type[Options], given: Mapping[str, Any]) -> Options:
-    """Return options of one kind.
+    """Validate options and return them as an instance of `kind`.
 
     Raises:
-        Refusal: If a name is unknown or a value is wrong.
+        Refusal: If a name is unknown or a value is invalid.
     """
     try:
         return kind.model_validate(given)
@@ -80,7 +80,7 @@ def checked(kind: type[Options], given: Mapping[str, Any]) -> Options:
 
 
 def invalid_options(errors: Any) -> Refusal:
-    """Return the refusal for errors of pydantic; it repeats names, never values."""
+    """Return the refusal for pydantic errors; it contains option names but no values."""
     parts = []
     for error in list(errors)[:3]:
         place = ".".join(str(step) for step in error["loc"] if step != "query")
@@ -89,10 +89,10 @@ def invalid_options(errors: Any) -> Refusal:
 
 
 def parse_boxes(texts: list[str], limit: int) -> list[list[float]]:
-    """Return boxes given as texts "x0,y0,x1,y1".
+    """Parse boxes given as "x0,y0,x1,y1".
 
     Raises:
-        Refusal: If a text is not four numbers, or there are too many.
+        Refusal: If a text does not contain four numbers, or there are too many boxes.
     """
     if len(texts) > limit:
         raise Refusal(422, f"{len(texts)} boxes; wanted at most {limit}")

@@ -1,6 +1,6 @@
-"""The page: static files that find faces in the browser, and its models.
+"""The web page: static files that find faces in the browser, and their models.
 
-Nothing is sent anywhere, and the page's policy forbids it.
+Nothing leaves the browser, which the page's Content-Security-Policy enforces.
 """
 
 import json
@@ -29,21 +29,21 @@ POLICY = (
     "img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; "
     "worker-src 'self' blob:; form-action 'none'; base-uri 'none'"
 )
-"""Content-Security-Policy of the page, which its HTML states, too: no other host."""
+"""Content-Security-Policy of the page, also stated in its HTML: no other hosts."""
 MODULE, LOADER, WASM = (name.replace(".mjs", ".js") for name in FILES)
-"""Names of the runtime's files in a page: some hosts serve .mjs as another type."""
+"""File names of the runtime in the page: some hosts serve .mjs with a wrong MIME type."""
 DEFAULT_MODELS = ("fast",)
 
 
 @dataclass(frozen=True)
 class WrittenPage:
-    """A page that was written."""
+    """Summary of a written page."""
 
     folder: Path
     size: int
-    """Bytes of all its files."""
+    """Total size of all files, bytes."""
     converted: bool
-    """True if models were rewritten for browsers, which needs the onnx package."""
+    """True if models were converted for browsers, which requires the onnx package."""
 
 
 def write_page(
@@ -54,17 +54,17 @@ def write_page(
 ) -> WrittenPage:
     """Write the page and the module lineament.js into the folder `out`.
 
-    int8 models are rewritten for browsers if onnx is installed, and copied if not.
+    int8 models are converted for browsers if onnx is installed, and otherwise copied.
 
     Args:
-        models: Names of landmark models of the package, or .onnx files; the first one is
-            the page's default.
-        detector: The package's, or an .onnx file.
-        runtime: Folder of the npm package onnxruntime-web; None: npm fetches it once.
+        models: Names of packaged landmark models, or .onnx files; the first one is the page's
+            default.
+        detector: The packaged detector, or an .onnx file.
+        runtime: Folder of the npm package onnxruntime-web; None: downloaded once with npm.
 
     Raises:
-        InputError: If the runtime is absent or another version, or two models share a name.
-        ModelError: If a model is missing or cannot run in a page.
+        InputError: If the runtime is missing or another version, or model names are not unique.
+        ModelError: If a model is missing or cannot run in a browser.
     """
     source = find_runtime(runtime)
     opened = [open_model(name) for name in models]
@@ -74,24 +74,28 @@ def write_page(
             f"two models have the same name: {', '.join(names)}; give models with "
             "different names"
         )
-    found = open_detector(find_model(detector))
+    opened_detector = open_detector(find_model(detector))
     out.mkdir(parents=True, exist_ok=True)
     for path in sorted(STATIC.iterdir()):
         text = path.read_text(encoding="utf-8").replace("{{policy}}", POLICY)
         place_file(out / path.name, text.encode())
     for name, target in zip(FILES, (MODULE, LOADER, WASM), strict=True):
         place_file(out / target, (source / name).read_bytes())
-    listed = {}
+    entries = {}
     for model in opened:
         precision = str(stated_metadata(model.session).get("precision"))
         written = place_model(model.path, out / f"{model.name}.onnx", precision)
-        listed[model.name] = model_entry(model) | written
+        entries[model.name] = model_entry(model) | written
     detector_path = out / f"{DETECTOR}.onnx"
-    precision = str(found.card.get("precision"))
-    stated = detector_entry(found) | place_model(
-        found.session.path, detector_path, precision
+    precision = str(opened_detector.card.get("precision"))
+    detector_json = detector_entry(opened_detector) | place_model(
+        opened_detector.session.path, detector_path, precision
     )
-    described = {"runtime": runtime_entry(out), "detector": stated, "models": listed}
+    described = {
+        "runtime": runtime_entry(out),
+        "detector": detector_json,
+        "models": entries,
+    }
     text = json.dumps(described, allow_nan=False)
     place_file(out / "models.json", text.encode())
     size = sum(path.stat().st_size for path in out.iterdir())
@@ -99,12 +103,12 @@ def write_page(
 
 
 def has_onnx() -> bool:
-    """Return whether models can be rewritten for browsers here."""
+    """Return True if models can be converted for browsers."""
     return find_spec("onnx") is not None
 
 
 def open_model(name: str) -> Model:
-    """Open a landmark model that pages can run.
+    """Open a landmark model that can run in a browser.
 
     Raises:
         ModelError: If it is missing, broken, recurrent, or not an ONNX network.
@@ -121,10 +125,10 @@ def open_model(name: str) -> Model:
 
 
 def open_detector(path: Path) -> DetectorFile:
-    """Open a face detector that pages can run.
+    """Open a face detector that can run in a browser.
 
     Raises:
-        ModelError: If it is missing, broken, or finds no five points.
+        ModelError: If it is missing, broken, or does not predict five points.
     """
     found = DetectorFile(path, 1)
     if found.kind.scheme is None:
@@ -136,7 +140,7 @@ def open_detector(path: Path) -> DetectorFile:
 
 
 def place_model(source: Path, target: Path, precision: str) -> dict[str, Any]:
-    """Write a model into the page, for browsers if that is possible; return its file."""
+    """Write a model into the page, converted for browsers if possible; return its file entry."""
     if precision == "int8" and has_onnx():
         write_web(source, target)
     else:
@@ -145,18 +149,18 @@ def place_model(source: Path, target: Path, precision: str) -> dict[str, Any]:
 
 
 def place_file(target: Path, content: bytes) -> None:
-    """Write a file of the page, atomically."""
+    """Write a file into the page, atomically."""
     with atomic_path(target) as partial:
         partial.write_bytes(content)
 
 
 def model_entry(model: Model) -> dict[str, Any]:
-    """Return what lineament.js needs of a landmark model."""
-    of = scheme(model.scheme)
+    """Return the properties of a landmark model that lineament.js needs."""
+    landmark_scheme = scheme(model.scheme)
     shape = BoxShape(model.scheme, model.never_learned)
-    learned = learned_points(len(of), model.never_learned)
+    learned = learned_points(len(landmark_scheme), model.never_learned)
     colors = []
-    for red, green, blue in part_colors(of):
+    for red, green, blue in part_colors(landmark_scheme):
         colors.append(f"rgb({red} {green} {blue})")
     return {
         "name": model.name,
@@ -169,7 +173,7 @@ def model_entry(model: Model) -> dict[str, Any]:
         "never_learned": np.flatnonzero(~learned).tolist(),
         "mean_shape": None if shape.mean is None else shape.mean.tolist(),
         "own": None if shape.own is None else shape.own.tolist(),
-        "chains": [list(chain) for chain in of.chains],
+        "chains": [list(chain) for chain in landmark_scheme.chains],
         "colors": colors,
         "licence": model.card.get("licence", ""),
         "limits": model.card.get("limits", ""),
@@ -177,7 +181,7 @@ def model_entry(model: Model) -> dict[str, Any]:
 
 
 def detector_entry(found: DetectorFile) -> dict[str, Any]:
-    """Return what lineament.js needs of a face detector."""
+    """Return the properties of a face detector that lineament.js needs."""
     five = mean_five()
     return {
         "threshold": found.threshold,
@@ -191,7 +195,7 @@ def detector_entry(found: DetectorFile) -> dict[str, Any]:
 
 
 def runtime_entry(out: Path) -> dict[str, Any]:
-    """Return the names of the runtime's files."""
+    """Return the file names of the runtime."""
     return {
         "name": f"{PACKAGE} {VERSION}",
         "module": MODULE,

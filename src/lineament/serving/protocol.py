@@ -1,4 +1,4 @@
-"""HTTP connections with limits on the time of a head, and errors as JSON."""
+"""HTTP connections with a time limit for request headers, and errors as JSON."""
 
 import asyncio
 import json
@@ -11,13 +11,13 @@ from .refusals import Refusal, busy
 
 
 class LimitedProtocol(H11Protocol):
-    """uvicorn's protocol; closes connections whose next request does not arrive in time."""
+    """uvicorn's protocol, closing connections whose next request does not arrive in time."""
 
     head_s = 10.0
     max_connections = 512
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the clock of the first request."""
+        """Start the timer for the first request."""
         super().connection_made(transport)
         self._head_timer: asyncio.TimerHandle | None = None
         if len(self.connections) > self.max_connections:
@@ -27,21 +27,21 @@ class LimitedProtocol(H11Protocol):
         self._start_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Stop the clock while a request is answered."""
+        """Stop the timer while a request is being processed."""
         super().data_received(data)
-        is_left = self.transport.get_protocol() is not self  # to a WebSocket
+        is_left = self.transport.get_protocol() is not self  # upgraded to a WebSocket
         if self._is_answering() or is_left:
             self._stop_timer()
         elif self._head_timer is None:
             self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the timer."""
         self._stop_timer()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no request of HTTP."""
+        """Refuse data that is not a valid HTTP request."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             refusal = Refusal(400, "not an HTTP request, or its head is too large")
             self.transport.write(_response(refusal))
@@ -67,13 +67,13 @@ class LimitedProtocol(H11Protocol):
 
 
 def limited_protocol(head_s: float, max_connections: int) -> type[LimitedProtocol]:
-    """Return a protocol with these limits."""
+    """Return a protocol class with these limits."""
     limits: dict[str, Any] = {"head_s": head_s, "max_connections": max_connections}
     return type("LimitedProtocol", (LimitedProtocol,), limits)
 
 
 def _response(refusal: Refusal) -> bytes:
-    """Return a complete response of HTTP."""
+    """Return a complete HTTP response."""
     body = json.dumps(refusal.answer()).encode()
     lines = [
         f"HTTP/1.1 {refusal.status} {refusal.code.replace('_', ' ')}",

@@ -1,4 +1,4 @@
-"""Refusal: an answer other than success, as a status, a code and one line of text."""
+"""Refusal: an error response with a status, a code and a one-line message."""
 
 import json
 import logging
@@ -23,17 +23,17 @@ CODES = {
     500: "internal",
     503: "busy",
 }
-"""Code in the answer by status, unless a refusal states another."""
+"""Error code by status, unless the refusal specifies another one."""
 
 
 class Refusal(Exception):
-    """An answer other than success.
+    """An error response.
 
     Args:
         status: HTTP status.
-        message: What was given, what was wanted and what to do.
-        code: Word for programs; None: that of the status.
-        headers: Further headers.
+        message: What was given, what was expected and what to do.
+        code: Machine-readable code; None: the default for the status.
+        headers: Additional headers.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class Refusal(Exception):
         self.headers = headers or {}
 
     def answer(self) -> dict[str, Any]:
-        """Return the JSON values of the answer."""
+        """Return the response body as JSON values."""
         return {"error": {"code": self.code, "message": self.message}}
 
 
 def busy(wait_s: float) -> Refusal:
-    """Return the refusal of work that would wait for `wait_s` seconds."""
+    """Return the refusal of a job that would wait for `wait_s` seconds."""
     seconds = max(1, round(wait_s))
     return Refusal(
         503,
@@ -64,13 +64,13 @@ def busy(wait_s: float) -> Refusal:
 
 
 def draining() -> Refusal:
-    """Return the refusal of new work before the server ends."""
+    """Return the refusal of new work while the server drains."""
     headers = {"Retry-After": "1", "Connection": "close"}
     return Refusal(503, "the server is shutting down; try again", "draining", headers)
 
 
 def refusal_of(error: BaseException) -> Refusal | None:
-    """Return the refusal for an error of the package, None for any other error."""
+    """Return the refusal for an error of this package; None for any other error."""
     if isinstance(error, Refusal):
         return error
     if isinstance(error, ImageError):
@@ -85,7 +85,7 @@ def refusal_of(error: BaseException) -> Refusal | None:
 
 
 def refusal_response(refusal: Refusal) -> Response:
-    """Return the answer of a refusal."""
+    """Return the HTTP response for a refusal."""
     return Response(
         json.dumps(refusal.answer()),
         refusal.status,
@@ -95,7 +95,7 @@ def refusal_response(refusal: Refusal) -> Response:
 
 
 def log_failure(error: BaseException) -> None:
-    """Log the class and place of an unexpected error; its text may repeat the input."""
+    """Log class and location of an unexpected error, but not its text, which may quote input."""
     frames: list[Any] = traceback.extract_tb(error.__traceback__)[-3:]
     places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
     LOG.error("%s at %s", type(error).__name__, " > ".join(places))

@@ -1,6 +1,6 @@
-"""The three files of onnxruntime-web that a page needs, pinned by their digests.
+"""The three files of onnxruntime-web that the web page needs, pinned by digest.
 
-They are too large for this package: npm fetches them, or a folder is given.
+They are too large to include in the package: they are downloaded with npm or given as a folder.
 """
 
 import shutil
@@ -24,21 +24,21 @@ FILES = {
         "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2"
     ),
 }
-"""SHA-256 of each file: the module that pages import, its loader and the WebAssembly."""
+"""SHA-256 of each file: the module imported by pages, its loader and the WebAssembly."""
 PLACES = ("", "dist", "package/dist", f"node_modules/{PACKAGE}/dist")
-"""Folders below a given one in which the files may be."""
+"""Subfolders that may contain the files."""
 NPM_SECONDS = 600
 
 
 def find_runtime(folder: Path | None = None) -> Path:
-    """Return a folder that holds the files of FILES.
+    """Return a folder that contains all FILES.
 
     Args:
-        folder: A folder with them, or one in which npm installed or unpacked the package;
-            None: the user's cache, which npm fills first.
+        folder: A folder that contains them, or in which npm installed or unpacked the package;
+            None: the user's cache, filled with npm if needed.
 
     Raises:
-        InputError: If they are not there, differ from their digests, or cannot be fetched.
+        InputError: If the files are missing, have wrong digests, or cannot be downloaded.
     """
     if folder is None:
         return cached_runtime()
@@ -53,7 +53,7 @@ def find_runtime(folder: Path | None = None) -> Path:
 
 
 def check_runtime(folder: Path) -> None:
-    """Raise InputError if a file in `folder` differs from its digest."""
+    """Raise InputError if a file in `folder` has a wrong digest."""
     for name, wanted in FILES.items():
         found = sha256((folder / name).read_bytes()).hexdigest()
         if found != wanted:
@@ -64,7 +64,7 @@ def check_runtime(folder: Path) -> None:
 
 
 def cached_runtime() -> Path:
-    """Return the cached folder with the files, after npm has fetched them if needed."""
+    """Return the cached folder with the files, downloading them with npm if needed."""
     cached = cache_root() / f"{PACKAGE}-{VERSION}"
     if not all((cached / name).is_file() for name in FILES):
         _fetch(cached)
@@ -73,7 +73,7 @@ def cached_runtime() -> Path:
 
 
 def _fetch(target: Path) -> None:
-    """Let npm fetch the package, and keep three files of it."""
+    """Download the package with npm, and keep only the three files."""
     npm = shutil.which("npm")
     if npm is None:
         raise InputError(
@@ -105,6 +105,6 @@ def _fetch(target: Path) -> None:
         with tarfile.open(packed) as archive:
             for name in FILES:
                 member = archive.extractfile(f"package/dist/{name}")
-                assert member is not None  # a file of this version
+                assert member is not None  # this version contains the file
                 with atomic_path(target / name) as partial:
                     partial.write_bytes(member.read())

@@ -1,4 +1,4 @@
-"""The models that a server offers, each loaded once, and the predictors made of them."""
+"""The models offered by a server, each loaded once, and predictors that use them."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -19,16 +19,16 @@ from ..inference.predictor import Predictor
 from ..schemes import scheme_names
 
 KEPT_PREDICTORS = 64
-"""Predictors kept; they share models and detectors, so one is small."""
+"""Maximum number of cached predictors; they share models and detectors, so each is small."""
 
 
 class ServedModels:
     """Landmark models by name. Thread-safe.
 
     Args:
-        names: Names of packaged models or files; the first is the default.
-        max_pixels: Pixels that a search for small faces may cover.
-        device: Device that models run on.
+        names: Names of packaged models, or files; the first one is the default.
+        max_pixels: Maximum number of pixels processed in a search for small faces.
+        device: Device to run the models on.
 
     Raises:
         ModelError: If one cannot be loaded, or two have the same name.
@@ -37,7 +37,7 @@ class ServedModels:
     def __init__(
         self, names: Sequence[str], max_pixels: int, device: str = CPU
     ) -> None:
-        # here, so that importing the server loads no model
+        # imported here so that importing the server does not import the inference code
         from ..inference.registry import load_model
 
         self.max_pixels, self.device = max_pixels, device
@@ -58,25 +58,25 @@ class ServedModels:
         return iter(self._models.values())
 
     def get(self, name: str | None) -> LandmarkModel:
-        """Return the model called `name`, or the default one.
+        """Return the model with the given name, or the default one.
 
         Raises:
-            InputError: If no model is called so.
+            InputError: If there is no such model.
         """
-        known = self._models.get(name or self.default)
-        if known is None:
+        model = self._models.get(name or self.default)
+        if model is None:
             hint = did_you_mean(str(name), self._models)
             raise InputError(f"no model is called {name!r}; {hint}")
-        return known
+        return model
 
     def _predictor(
         self, name: str | None, scheme: str | None, min_face: str | None
     ) -> Predictor:
-        """Return a predictor; `scheme` is a name, never the path of a file.
+        """Return a predictor; `scheme` must be a name, not a file path.
 
         Raises:
-            InputError: If a name is unknown, or `min_face` is not a size.
-            SchemeError: If the scheme cannot be made from the model's.
+            InputError: If a name is unknown, or `min_face` is not a valid size.
+            SchemeError: If the model's landmarks cannot be converted to the scheme.
         """
         model = self.get(name)
         if scheme is not None and scheme not in scheme_names():
@@ -89,13 +89,13 @@ class ServedModels:
 
     def _detector(self, model: LandmarkModel, min_face: float) -> "LimitedDetector":
         proposals = bool(getattr(model, "predicts_presence", False))
-        # a copy shares the network: requests may state any number of sizes
+        # a copy shares the network, so any number of sizes can be requested
         detector = copy(packaged_detector(1, None, proposals, self.device))
         detector.min_face = min_face
         return LimitedDetector(detector, self.max_pixels)
 
     def describe(self, model: LandmarkModel) -> dict[str, Any]:
-        """Return the facts of a model that /v1/models lists."""
+        """Return the properties of a model listed by /v1/models."""
         path = getattr(model, "path", None)
         card = read_card(Path(path)) if path is not None else {}
         return {
@@ -117,16 +117,16 @@ class ServedModels:
 
 
 class LimitedDetector:
-    """A detector with `min_face` that refuses searches of too many pixels."""
+    """A detector with `min_face` that rejects searches over too many pixels."""
 
     def __init__(self, detector: FaceDetector, max_pixels: int) -> None:
         self.detector, self.max_pixels = detector, max_pixels
 
     def __call__(self, image: Image) -> Any:
-        """Detect the faces of an RGB image.
+        """Detect the faces in an RGB image.
 
         Raises:
-            InputError: If the smallest face wanted is too small for the image.
+            InputError: If `min_face` is too small for the image.
         """
         plan = self.detector.plan(image.shape)
         pixels = image.shape[0] * image.shape[1]

@@ -1,4 +1,4 @@
-"""The server's process: one event loop, the threads of the queue, and an orderly end."""
+"""The server process: one event loop, the worker threads of the queue, graceful shutdown."""
 
 import asyncio
 import logging
@@ -14,17 +14,17 @@ from .service import Service, make_service
 from .settings import ServerSettings
 
 CLOSE_S = 1
-"""Time for closing connections after the work has drained, seconds."""
+"""Time for closing connections after draining, seconds."""
 
 
 class Server(uvicorn.Server):
-    """A server that, at its first signal, refuses new work and ends when the old is done.
+    """A server that drains on the first signal: it refuses new work and exits after open work.
 
     Args:
-        service: Its parts.
-        host: Address to listen at.
-        port: Port; 0: any free one.
-        started: Called with the address when requests are taken.
+        service: Components of the server.
+        host: Address to listen on.
+        port: Port; 0: any free port.
+        started: Called with the address once requests are accepted.
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class Server(uvicorn.Server):
             server_header=False,
             timeout_graceful_shutdown=CLOSE_S,
             ws_max_size=settings.max_bytes,
-            ws_max_queue=4,  # the newest frame wins, so none needs to wait
-            ws_per_message_deflate=False,  # images do not get smaller
+            ws_max_queue=4,  # older frames are dropped anyway, so a long queue is useless
+            ws_per_message_deflate=False,  # compressing images does not make them smaller
         )
         super().__init__(config)
         self.service, self._announce = service, started
@@ -55,21 +55,21 @@ class Server(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
-        """Listen, and announce the address."""
+        """Start listening, and report the address."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         self._announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Drain at the first signal, end at the second."""
+        """Drain on the first signal, exit on the second."""
         if self._draining is not None or self._loop is None:
             super().handle_exit(sig, frame)
         else:
             self._loop.call_soon_threadsafe(self.drain)
 
     def drain(self) -> None:
-        """Refuse new work, and end the server when the old is done."""
+        """Refuse new work, and exit when open work has finished."""
         if self._draining is None:
             self._draining = asyncio.ensure_future(self._drain())
 
@@ -78,7 +78,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     def _log_started_message(self, listeners: Any) -> None:
-        """Do nothing: `started` is called instead."""
+        """Do nothing; `started` is called instead."""
 
 
 def serve(

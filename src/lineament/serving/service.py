@@ -1,4 +1,4 @@
-"""Service: the parts of one server that its routes share."""
+"""Service: the components of a server, shared by its routes."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -15,7 +15,7 @@ from .work_queue import WorkQueue
 
 @dataclass(frozen=True)
 class Service:
-    """The parts of one server."""
+    """The components of one server."""
 
     settings: ServerSettings
     models: ServedModels
@@ -26,7 +26,7 @@ class Service:
 
 
 def make_service(settings: ServerSettings) -> Service:
-    """Load the models and start the threads.
+    """Load the models and start the worker threads.
 
     Raises:
         ModelError: If a model cannot be loaded.
@@ -47,5 +47,5 @@ def make_service(settings: ServerSettings) -> Service:
 
 
 def service_of(connection: HTTPConnection) -> Service:
-    """Return the parts of the server that a request reached."""
+    """Return the service of the server that received a request."""
     return cast(Service, connection.app.state.service)

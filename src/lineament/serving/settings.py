@@ -6,41 +6,41 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class ServerSettings(BaseModel):
-    """Every setting of the server. `lineament serve` makes it from options and variables."""
+    """Settings of the server. `lineament serve` creates them from options and variables."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     models: tuple[str, ...] = ("accurate", "fast")
     """Names or files of the models to serve; the first is the default."""
     device: str = "cpu"
-    """Device that they run on."""
+    """Device to run the models on."""
     workers: int = Field(default=1, ge=1, le=256)
-    """Threads that decode images and run models."""
+    """Number of threads that decode images and run models."""
     wait_s: float = Field(default=2.0, gt=0)
-    """Expected wait above which a request is refused, seconds."""
+    """Maximum expected wait, seconds; requests that would wait longer are refused."""
     token: str | None = None
-    """Bearer token that requests have to carry; None: everybody may use the server."""
+    """Bearer token required in requests; None: no authentication."""
     max_bytes: int = Field(default=10_000_000, ge=1)
-    """Size of the largest body."""
+    """Maximum size of a request body, bytes."""
     max_pixels: int = Field(default=40_000_000, ge=1)
-    """Width x height of the largest image, and pixels that a search may cover."""
+    """Maximum width x height of an image, and pixels processed in a search for small faces."""
     max_files: int = Field(default=100, ge=1)
-    """Files of one request."""
+    """Maximum number of files per request."""
     max_boxes: int = Field(default=256, ge=1)
-    """Boxes of one request."""
+    """Maximum number of boxes per request."""
     max_held_bytes: int = Field(default=256_000_000, ge=1)
-    """Bodies of all requests together, above which one is refused."""
+    """Maximum total size of the bodies of all open requests, bytes."""
     max_tracks: int = Field(default=64, ge=0)
-    """Connections of /v1/track at the same time."""
+    """Maximum number of simultaneous /v1/track connections."""
     max_connections: int = Field(default=512, ge=1)
-    """Connections at the same time."""
+    """Maximum number of simultaneous connections."""
     body_s: float = Field(default=20.0, gt=0)
-    """Time within which a body has to arrive, seconds."""
+    """Time limit for receiving a request body, seconds."""
     head_s: float = Field(default=10.0, gt=0)
-    """Time within which the head of a request has to arrive, seconds."""
+    """Time limit for receiving request headers, seconds."""
     drain_s: float = Field(default=8.0, ge=0)
-    """Time that begun work has to end in after SIGTERM, seconds; closing takes 2 more."""
+    """Time limit for open work after SIGTERM, seconds; closing takes up to 2 more."""
     max_batch: int = Field(default=1, ge=1)
-    """Images of several requests that share a call of the model; above 1 for GPUs."""
+    """Maximum number of images batched across requests; use more than 1 for GPUs."""
     page: Path | None = None
-    """Folder of static files for `/`; None: a plain page."""
+    """Folder of static files served at `/`; None: a plain page."""

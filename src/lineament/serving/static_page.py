@@ -22,11 +22,11 @@ PLAIN_PAGE = """<!doctype html>
 POLICY = "Content-Security-Policy"
 PLAIN_POLICY = "default-src 'none'; frame-ancestors 'none'"
 FOLDER_POLICY = "frame-ancestors 'none'"
-"""Added to the policy in the page itself, which cannot state this."""
+"""Policy sent in addition to the page's <meta> policy, which does not support this directive."""
 
 
 def add_page(app: FastAPI, folder: Path | None) -> None:
-    """Serve the files of a folder at `/`, after all routes; None: a plain page.
+    """Serve a folder's files at `/`, with lower priority than all routes; None: a plain page.
 
     Raises:
         DataError: If the folder has no index.html.

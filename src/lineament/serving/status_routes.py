@@ -37,13 +37,13 @@ async def models(request: Request) -> Any:
 
 @router.get("/health/live", response_model=StatusAnswer)
 async def live() -> Any:
-    """Answer that the process is running."""
+    """Confirm that the process is running."""
     return {"status": "live"}
 
 
 @router.get("/health/ready", response_model=StatusAnswer, responses=NOT_READY)
 async def ready(request: Request) -> Any:
-    """Answer whether requests are taken: 503 until the models are warm, and at the end."""
+    """Respond with 200 if requests are accepted, 503 while warming up or draining."""
     lifecycle = service_of(request).lifecycle
     if lifecycle.draining.is_set():
         raise draining()
@@ -54,7 +54,7 @@ async def ready(request: Request) -> Any:
 
 @router.get("/metrics", include_in_schema=False)
 async def metrics(request: Request) -> Response:
-    """Return the figures of the server for Prometheus."""
+    """Return the Prometheus metrics of the server."""
     figures = service_of(request).metrics
     return Response(figures.text(), media_type=figures.media_type)
 
@@ -67,7 +67,7 @@ async def server_metadata() -> Any:
 
 @router.get("/v2/health/live", response_model=LiveAnswer)
 async def protocol_live() -> Any:
-    """Answer that the process is running."""
+    """Confirm that the process is running."""
     return {"live": True}
 
 
@@ -77,7 +77,7 @@ async def protocol_live() -> Any:
     responses={503: {"model": ReadyAnswer}},
 )
 async def protocol_ready(request: Request) -> Any:
-    """Answer whether requests are taken."""
+    """Respond with 200 if requests are accepted."""
     is_ready = service_of(request).lifecycle.is_ready
     return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
@@ -88,7 +88,7 @@ async def model_metadata(request: Request, name: str) -> Any:
     model = _model(request, name)
     session = getattr(model, "session", None)
     described: dict[str, Any] = {"name": name, "versions": ["1"]}
-    if session is None:  # a model without a network
+    if session is None:  # a model without an ONNX network
         return described | {"platform": "lineament", "inputs": [], "outputs": []}
     described["platform"] = "onnxruntime_onnx"
     described["inputs"] = [asdict(tensor) for tensor in input_tensors(session)]
@@ -102,7 +102,7 @@ async def model_metadata(request: Request, name: str) -> Any:
     responses={**UNKNOWN, 503: {"model": ModelReadyAnswer}},
 )
 async def model_ready(request: Request, name: str) -> Any:
-    """Answer whether a model takes requests."""
+    """Respond with 200 if a model accepts requests."""
     _model(request, name)
     is_ready = service_of(request).lifecycle.is_ready
     return JSONResponse({"name": name, "ready": is_ready}, 200 if is_ready else 503)

@@ -1,4 +1,4 @@
-"""WS /v1/track: a tracker per connection; the newest frame wins, older ones are dropped."""
+"""WebSocket /v1/track: one tracker per connection; only the newest frame is processed."""
 
 import asyncio
 import json
@@ -23,13 +23,13 @@ from .work_queue import Job, outcome_of
 
 router = APIRouter()
 TRACK_MODEL = "fast"
-"""Default model, if it is served."""
+"""Default model, if the server offers it."""
 SERVER_ENDS, UNSUPPORTED = 1012, 1003
-"""Codes of closing a WebSocket."""
+"""WebSocket close codes."""
 
 
 class Track:
-    """The tracker of one connection, and the newest frame that it has not seen."""
+    """The tracker of one connection, and its newest unprocessed frame."""
 
     def __init__(self, tracker: Tracker, max_pixels: int) -> None:
         self.tracker, self.max_pixels = tracker, max_pixels
@@ -40,11 +40,11 @@ class Track:
 
     @property
     def has_frame(self) -> bool:
-        """True if a frame waits."""
+        """Return True if a frame is waiting."""
         return self._newest is not None
 
     def put(self, data: bytes) -> bool:
-        """Keep the next frame; return whether it took the place of one."""
+        """Store the next frame; return True if it replaced an unprocessed one."""
         with self._changed:
             is_dropping = self.has_frame
             self.dropped += is_dropping
@@ -53,7 +53,7 @@ class Track:
         return is_dropping
 
     def follow(self) -> dict[str, Any]:
-        """Track the newest frame, of which there is one; called in a thread of the queue."""
+        """Track the waiting frame, which must exist; called in a thread of the queue."""
         with self._changed:
             taken, self._newest = self._newest, None
         assert taken is not None
@@ -75,13 +75,13 @@ class Track:
 
 
 def follow_all(tracks: list[Track]) -> Sequence[Any]:
-    """Track the newest frame of each connection."""
+    """Track the waiting frame of each connection."""
     return [track.follow() for track in tracks]
 
 
 @router.websocket("/v1/track")
 async def track(websocket: WebSocket) -> None:
-    """Track the faces of a live video: binary messages are frames, the answers JSON."""
+    """Track faces in a live video: binary messages are frames, responses are JSON."""
     service = service_of(websocket)
     try:
         state = _open(service, websocket)
@@ -104,10 +104,10 @@ async def track(websocket: WebSocket) -> None:
 
 
 def _open(service: Service, websocket: WebSocket) -> Track:
-    """Return the track of a new connection.
+    """Create the track of a new connection.
 
     Raises:
-        Refusal: If the token or an option is wrong, or the server is busy or ending.
+        Refusal: If the token or an option is invalid, or the server is busy or draining.
     """
     options = checked(TrackOptions, dict(websocket.query_params))
     headers = dict(websocket.scope["headers"])
@@ -126,7 +126,7 @@ def _open(service: Service, websocket: WebSocket) -> Track:
 
 
 async def _run(service: Service, websocket: WebSocket, state: Track) -> None:
-    """Receive and answer frames until the client leaves or the server ends."""
+    """Process frames until the client disconnects or the server drains."""
     arrived = asyncio.Event()
     draining = asyncio.create_task(service.lifecycle.draining.wait())
     tasks: list[asyncio.Task[Any]] = [
@@ -138,7 +138,7 @@ async def _run(service: Service, websocket: WebSocket, state: Track) -> None:
         if draining.done():
             await websocket.close(SERVER_ENDS)
     except (WebSocketDisconnect, RuntimeError):
-        pass  # the client left at the same time
+        pass  # the client disconnected at the same time
     finally:
         for task in (*tasks, draining):
             task.cancel()
@@ -147,7 +147,7 @@ async def _run(service: Service, websocket: WebSocket, state: Track) -> None:
 
 
 def _log(outcome: BaseException | None) -> None:
-    """Log the end of a task, unless the client left or the task was stopped."""
+    """Log the error of a task, unless the client disconnected or the task was cancelled."""
     expected = WebSocketDisconnect | RuntimeError | asyncio.CancelledError
     if outcome is not None and not isinstance(outcome, expected):
         log_failure(outcome)
@@ -156,7 +156,7 @@ def _log(outcome: BaseException | None) -> None:
 async def _receive(
     service: Service, websocket: WebSocket, state: Track, arrived: asyncio.Event
 ) -> None:
-    """Keep the newest frame until the client leaves."""
+    """Store the newest frame until the client disconnects."""
     while True:
         message = await websocket.receive()
         if message["type"] == "websocket.disconnect":
@@ -173,11 +173,11 @@ async def _receive(
 async def _answer(
     service: Service, websocket: WebSocket, state: Track, arrived: asyncio.Event
 ) -> None:
-    """Answer the newest frame, again and again."""
+    """Respond to the newest frame, in a loop."""
     while True:
         await arrived.wait()
         arrived.clear()
-        if not state.has_frame:  # it came in time for the job before
+        if not state.has_frame:  # the previous job already processed it
             continue
         job = Job("track", follow_all, state)
         record = await outcome_of(service.queue.submit(job, always=True))

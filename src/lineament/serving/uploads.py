@@ -1,4 +1,4 @@
-"""Bodies of requests: read within limits of size and time, and checked before decoding."""
+"""Request bodies: read with limits on size and time, and checked before decoding."""
 
 import asyncio
 import re
@@ -20,17 +20,17 @@ ACCEPTED = re.compile(
     rb"\xff\xd8\xff|\x89PNG|GIF8|BM|RIFF....WEBP|II\*\0|MM\0\*|....ftypavi[fs]",
     re.DOTALL,
 )
-"""First bytes of the images that are decoded."""
+"""Magic bytes of the supported image formats."""
 WANTED = "JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF"
 MAX_SCANS = 100
-"""Scans of a progressive JPEG; each is decoded over all pixels, and usual ones have ten."""
+"""Maximum number of scans in a progressive JPEG; each is decoded in full, and ten are typical."""
 HELD = "lineament.held_bytes"
-"""Key of a request's scope for the bytes of its body."""
+"""Key in the request's scope for the size of its body."""
 MULTIPART = "multipart/form-data"
 RAW_TYPES = (
     "",
     "application/octet-stream",
-    # what curl --data-binary and others state if nothing is stated
+    # the default of curl --data-binary and other clients
     "application/x-www-form-urlencoded",
 )
 
@@ -40,29 +40,29 @@ class Upload:
     """One file of a request."""
 
     name: str
-    """As the client calls it; only repeated in the answer."""
+    """Name given by the client; only repeated in the response."""
     data: bytes
 
 
 @dataclass(frozen=True)
 class Form:
-    """The files and fields of a request."""
+    """Files and fields of a request."""
 
     uploads: list[Upload]
     fields: dict[str, list[str]] = field(default_factory=dict)
 
 
 class HeldBytes:
-    """Bytes that the bodies of all open requests take together."""
+    """Total size of the bodies of all open requests, bytes."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self.count = limit, 0
 
     def add(self, count: int) -> None:
-        """Count more bytes.
+        """Add to the total.
 
         Raises:
-            Refusal: If there are too many.
+            Refusal: If the limit is exceeded.
         """
         if self.count + count > self.limit:
             raise busy(1)
@@ -70,17 +70,17 @@ class HeldBytes:
 
 
 class BodyReader:
-    """Read the bodies of requests, and count what they hold until they are answered."""
+    """Reads request bodies, and counts their size until the requests are answered."""
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
         self.held = HeldBytes(settings.max_held_bytes)
 
     async def read(self, request: Request) -> Form:
-        """Return the files and fields of a request; `release` follows its answer.
+        """Return the files and fields of a request; call `release` after the response.
 
         Raises:
-            Refusal: If the body is of another type, too large, too slow or broken.
+            Refusal: If the body has an unsupported type, or is too large, too slow or broken.
         """
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == MULTIPART:
@@ -133,7 +133,7 @@ class BodyReader:
         except MultiPartException as error:
             raise Refusal(400, f"the form is broken: {error.message}") from error
         except Exception as error:
-            # hostile forms make the parser raise nearly any class
+            # hostile forms make the parser raise almost any exception
             raise Refusal(400, "the form is broken") from error
         finally:
             parser.close()
@@ -153,11 +153,11 @@ def _uploads_and_fields(form: FormData) -> Form:
 
 
 class _MemoryParser(MultiPartParser):
-    # files of forms stay in memory: the server writes nothing to disk
+    # files in forms stay in memory, because the server never writes to disk
     spool_max_size = 2**40
 
     def close(self) -> None:
-        """Close all files, also those of a form that is not complete."""
+        """Close all files, including those of an incomplete form."""
         for file in self._files_to_close_on_error:
             file.close()
 
@@ -170,7 +170,7 @@ def check_image(data: bytes, max_pixels: int) -> None:
     """Check the bytes of an image before it is decoded.
 
     Raises:
-        Refusal: If they are no image, of another format, broken or too large.
+        Refusal: If they are not an image, or are unsupported, broken or too large.
     """
     if not data:
         raise Refusal(400, f"the image is empty; wanted {WANTED}")

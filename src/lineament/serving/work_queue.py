@@ -1,4 +1,4 @@
-"""The queue of all work: threads that run jobs, and the wait that a new job expects."""
+"""The work queue: threads that run jobs, and estimates of the waiting time."""
 
 import asyncio
 import threading
@@ -12,42 +12,42 @@ from typing import Any
 from .refusals import busy
 
 FIRST_COST_S = 0.05
-"""Expected time of a job of a kind that never ran, seconds."""
+"""Initial estimate of the duration of a kind of job, seconds."""
 DECAY = 0.9
-"""Weight of the past when the average time of a kind is updated."""
+"""Weight of previous measurements in the running average of a job's duration."""
 
 
 class ClientGoneError(Exception):
-    """The client closed its connection before the answer."""
+    """The client disconnected before the response."""
 
 
 @dataclass(eq=False)
 class Job:
-    """One piece of work; its future holds the outcome."""
+    """One unit of work; its future receives the outcome."""
 
     kind: str
-    """Jobs of one kind take about the same time."""
+    """Kind of job; jobs of the same kind take about the same time."""
     work: Callable[[list[Any]], Sequence[Any]]
     """Maps items to one outcome each; an outcome may be an exception."""
     item: Any
     batch_key: Hashable = None
-    """Jobs of equal keys may share a call of `work`; None: never."""
+    """Jobs with equal keys may share a call of `work`; None: never."""
     future: "Future[Any]" = field(default_factory=Future)
 
 
 class WorkQueue:
-    """Run jobs in threads, first come, first served. Thread-safe.
+    """Runs jobs in threads in first-in, first-out order. Thread-safe.
 
     Args:
         workers: Number of threads.
-        wait_s: Expected wait above which jobs are refused, seconds.
-        max_batch: Jobs that may share one call.
+        wait_s: Maximum expected wait, seconds; jobs that would wait longer are refused.
+        max_batch: Maximum number of jobs that share a call.
     """
 
     def __init__(self, workers: int, wait_s: float, max_batch: int = 1) -> None:
         self.workers, self.wait_s, self.max_batch = workers, wait_s, max_batch
         self._jobs: deque[Job] = deque()
-        self._running: dict[int, tuple[float, float]] = {}  # start and cost by thread
+        self._running: dict[int, tuple[float, float]] = {}  # start, cost by thread
         self._costs: dict[str, float] = {}
         self._changed = threading.Condition()
         self._closed = False
@@ -56,17 +56,17 @@ class WorkQueue:
             threading.Thread(target=self._run_jobs, name=name, daemon=True).start()
 
     def __len__(self) -> int:
-        """Return the number of jobs that wait or run."""
+        """Return the number of waiting and running jobs."""
         with self._changed:
             return len(self._waiting()) + len(self._running)
 
     def expected_wait_s(self) -> float:
-        """Return the time until a job that comes now would start, seconds."""
+        """Return the expected waiting time of a new job, seconds."""
         with self._changed:
             return self._expected_wait_s()
 
     def check_wait(self) -> None:
-        """Raise a Refusal if a job that comes now would wait too long."""
+        """Raise a Refusal if a new job would have to wait too long."""
         wait_s = self.expected_wait_s()
         if wait_s > self.wait_s:
             raise busy(wait_s)
@@ -75,10 +75,10 @@ class WorkQueue:
         """Add a job.
 
         Args:
-            always: Accept it however long it will wait.
+            always: Accept the job regardless of the expected wait.
 
         Raises:
-            Refusal: If it would wait too long.
+            Refusal: If the job would have to wait too long.
         """
         with self._changed:
             wait_s = self._expected_wait_s()
@@ -89,7 +89,7 @@ class WorkQueue:
         return job
 
     def close(self) -> None:
-        """End the threads after the jobs that run now."""
+        """Stop the threads after the running jobs."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -111,10 +111,10 @@ class WorkQueue:
     def _run_jobs(self) -> None:
         while batch := self._next_batch():
             self._run(batch)
-            del batch  # an idle thread keeps no image
+            del batch  # so that an idle thread holds no image
 
     def _next_batch(self) -> list[Job]:
-        """Wait for the next job and return it with others of its key; empty at the end."""
+        """Wait for the next job; return it with others of its key, or an empty list at shutdown."""
         with self._changed:
             while True:
                 while not self._jobs and not self._closed:
@@ -130,7 +130,7 @@ class WorkQueue:
             return batch
 
     def _partners(self, first: Job) -> list[Job]:
-        """Remove the waiting jobs that share a call with `first`, and return them."""
+        """Remove and return the waiting jobs that can share a call with `first`."""
         if self.max_batch == 1 or first.batch_key is None:
             return []
         partners: list[Job] = []
@@ -147,7 +147,7 @@ class WorkQueue:
         start = time.monotonic()
         try:
             outcomes = batch[0].work([job.item for job in batch])
-        except Exception as error:  # the threads outlive any job
+        except Exception as error:  # a failing job must not end its thread
             outcomes = [error] * len(batch)
         seconds = (time.monotonic() - start) / len(batch)
         with self._changed:
@@ -168,13 +168,13 @@ async def outcome_of(
     """Return the outcome of a submitted job.
 
     Args:
-        gone: Done when the client is gone; then the job is cancelled.
-        wait_s: Time after which a job that did not start is refused, seconds; None:
-            no limit.
+        gone: Completes when the client disconnects; the job is then cancelled.
+        wait_s: Time after which a job that has not started is refused, seconds; None: no
+            limit.
 
     Raises:
-        ClientGoneError: If the client is gone.
-        Refusal: If the job did not start in time.
+        ClientGoneError: If the client disconnects.
+        Refusal: If the job does not start in time.
     """
     future = asyncio.wrap_future(job.future)
     future.add_done_callback(_read_exception)
@@ -190,10 +190,10 @@ async def outcome_of(
             return future.result()
         raise ClientGoneError
     finally:
-        job.future.cancel()  # no effect on a job that runs
+        job.future.cancel()  # has no effect on a running job
 
 
 def _read_exception(future: "asyncio.Future[Any]") -> None:
-    # an exception that nobody reads would be logged with its text
+    # asyncio would log an unretrieved exception including its text
     if not future.cancelled():
         future.exception()

@@ -1,4 +1,4 @@
-"""Association of tracks with what is seen: which face is which from frame to frame."""
+"""Association of tracks with observations: which face is which from frame to frame."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -12,21 +12,21 @@ from .rules import TrackRules
 from .tracked_face import FaceObservation, TrackedFace
 
 MIN_TURN_DEG = 10.0
-"""Turn between two frames that is always allowed: landmarks are not exact."""
+"""Rotation between two frames that is always allowed, because landmarks are inexact."""
 MAX_TURN_DEG = 90.0
-"""Turn that is allowed of a face lost for longer: heads do not turn over."""
+"""Maximum rotation of a face that was lost for longer: heads do not turn upside down."""
 
 
 def is_plausible(
     face: TrackedFace, seen: FaceObservation, size: tuple[int, int], rules: TrackRules
 ) -> bool:
-    """Return whether an observation may be the face one frame later.
+    """Return True if an observation may be the same face one frame later.
 
     Args:
-        face: The face, moved on to the present frame.
+        face: The tracked face, predicted for the current frame.
         seen: The observation.
         size: Width and height of the image.
-        rules: Limits of motion, scale and turn.
+        rules: Limits of motion, scale and rotation.
     """
     center, side = box_center(seen.box), box_side(seen.box)
     scale_change = max(side / face.side, face.side / side)
@@ -38,7 +38,7 @@ def is_plausible(
 
 
 def turned_too_far(face: TrackedFace, seen: FaceObservation, rules: TrackRules) -> bool:
-    """Return whether a face would have turned in the image faster than a head can."""
+    """Return True if the face would have rotated in the image faster than a head can."""
     turn_deg = abs(fit_roll_deg(face.landmarks, seen.landmarks))
     possible = rules.max_turn_deg_per_s * face.unseen_s
     return bool(turn_deg > np.clip(possible, MIN_TURN_DEG, MAX_TURN_DEG))
@@ -47,9 +47,9 @@ def turned_too_far(face: TrackedFace, seen: FaceObservation, rules: TrackRules) 
 def find_duplicates(
     followed: dict[TrackedFace, FaceObservation], image: Image, rules: TrackRules
 ) -> list[TrackedFace]:
-    """Return the tracks that landed on a face which another track matches better.
+    """Return the tracks that are on a face which another track matches better.
 
-    A track nested in a larger one of a higher landmark score is a duplicate, too.
+    A track nested in a larger one with a higher landmark score is also a duplicate.
     """
     duplicates = []
     for pair in combinations(followed, 2):
@@ -67,7 +67,7 @@ def find_duplicates(
 
 
 def _is_part(box: Array, better: Array, rules: TrackRules) -> bool:
-    """Return whether a box (4,) is nested in a clearly larger one of a better track."""
+    """Return True if a box (4,) is nested in a clearly larger box of a better track."""
     area, better_area = (box[2:] - box[:2]).prod(), (better[2:] - better[:2]).prod()
     return bool(area < rules.max_nested_area * better_area) and is_nested(box, better)
 
@@ -78,7 +78,7 @@ def match_lost(
     image: Image,
     rules: TrackRules,
 ) -> dict[int, TrackedFace]:
-    """Return which lost face is which new observation, by index; best matches first."""
+    """Match new observations to lost faces, best matches first; keys are observation indices."""
     mismatches: list[tuple[float, int, int]] = []
     for i, face in enumerate(lost):
         for k, seen in enumerate(found):
@@ -104,7 +104,7 @@ def _may_return(
 
 
 def is_same_box(box: Array, known: Array) -> bool:
-    """Return whether two boxes (4,) belong to one face."""
+    """Return True if two boxes (4,) belong to the same face."""
     center = box_center(box)
     inside = bool((center > known[:2]).all() and (center < known[2:]).all())
     return inside or float(iou(box, known)[0, 0]) > 0.3

@@ -1,7 +1,7 @@
-"""Filters of a face's landmarks over time: pose and shape are filtered apart.
+"""Temporal smoothing of a face's landmarks, with separate filters for pose and shape.
 
-The pose, a similarity fitted to all landmarks, is known better than any of them and is
-hardly filtered; the rest of each landmark is smoothed by its uncertainty.
+The pose, a similarity fitted to all landmarks, is more accurate than any single landmark and
+hardly filtered; the remaining shape is smoothed according to each landmark's uncertainty.
 """
 
 import math
@@ -18,7 +18,7 @@ from .one_euro import EuroSettings, OneEuro
 from .temporal_filter import TemporalFilter
 
 MAX_GAP_S = 0.5
-"""Longer gaps reset a filter."""
+"""Gap in seconds above which a filter is reset."""
 MIN_SCALE = 1e-6
 Settings = EuroSettings | KalmanSettings
 
@@ -48,28 +48,28 @@ FILTERS: dict[str, tuple[Settings, Settings]] = {
         ),
     ),
 }
-"""Filters of pose and shape by name; rounded from a search by `python -m
-bench.choose_filters` on clips of validation faces and real ones."""
+"""Settings of the pose and shape filters by name; rounded results of `python -m
+bench.choose_filters` on clips of validation faces and real videos."""
 DEFAULT = "one-euro"
 
 
 def make_filter(settings: Settings) -> TemporalFilter:
-    """Return a new filter with these settings."""
+    """Return a new filter for these settings."""
     return OneEuro(settings) if isinstance(settings, EuroSettings) else Kalman(settings)
 
 
 class Smoother:
     """Smooth the landmarks of one face, frame by frame.
 
-    The first landmarks are returned as they are.
+    The first landmarks are returned unchanged.
 
     Args:
         kind: A key of FILTERS.
         scheme_name: Scheme of the landmarks.
-        settings: Settings of pose and shape; None: those of FILTERS.
+        settings: Settings of the pose and shape filters; None: those in FILTERS.
 
     Raises:
-        InputError: If there is no filter of this kind.
+        InputError: If the kind is unknown.
     """
 
     def __init__(
@@ -85,11 +85,11 @@ class Smoother:
         self.settings = settings or FILTERS[kind]
         self.mean_shape = scheme(scheme_name).mean_shape
         self.shape: Array | None = None
-        """(N, 2): shape whose pose is fitted."""
+        """Reference shape (N, 2) to which the pose is fitted."""
         self.reset()
 
     def reset(self) -> None:
-        """Forget the past: the next landmarks are the first."""
+        """Reset the state, so that the next landmarks count as the first."""
         self.shape = self.mean_shape
         self.pose_filter, self.shape_filter = map(make_filter, self.settings)
         self.scale, self.angle = 1.0, 0.0
@@ -109,20 +109,20 @@ class Smoother:
         if dt > MAX_GAP_S:
             self.reset()
         if self.shape is None:
-            # without a mean face: the first shape, of side 1 about the origin
+            # without a mean face, use the first shape, scaled to side 1 and centered at the origin
             side = max(float(np.ptp(landmarks, axis=0).max()), MIN_SCALE)
             self.shape = (landmarks - landmarks.mean(0)) / side
         affine = fit_similarity(self.shape, landmarks)
         scale = max(math.hypot(affine[0, 0], affine[1, 0]), MIN_SCALE)
-        # unwrapped, as a jump from 180 to -180 degrees is no motion
+        # unwrapped, because a jump from 180 to -180 degrees is not a motion
         turn = math.atan2(affine[1, 0], affine[0, 0]) - self.angle
         angle = self.angle + math.remainder(turn, 2 * math.pi)
-        # in sides of the face, so that near and far faces are filtered alike
+        # in units of the face side, so that near and far faces are filtered alike
         self.pose_filter.rescale(np.array([self.scale / scale, 1.0]))
         self.scale, self.angle = scale, angle
         noise = np.asarray(sigma_px, dtype=np.float64) / scale
         pose = np.array([affine[:, 2] / scale, [math.log(scale), angle]])
-        # errors of neighbors are correlated: a pose is as uncertain as a landmark
+        # errors of neighboring landmarks are correlated, so a pose is as uncertain as a landmark
         pose_noise = np.full(2, np.sqrt((noise**2).mean()))
         center, (log_scale, angle) = self.pose_filter(pose, pose_noise, dt)
         offsets = (landmarks - affine[:, 2]) @ affine[:, :2] / scale**2 - self.shape
@@ -136,7 +136,7 @@ class Smoother:
         return np.asarray((self.shape + offsets) @ rotation + center * scale)
 
     def state(self) -> dict[str, Any]:
-        """Return all that the next landmarks depend on, as JSON values."""
+        """Return everything that the next output depends on, as JSON values."""
         return {
             "shape": None if self.shape is None else self.shape.tolist(),
             "scale": self.scale,
@@ -147,7 +147,7 @@ class Smoother:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from a `state`."""
+        """Continue from a stored `state`."""
         shape = state["shape"]
         self.shape = None if shape is None else np.array(shape, np.float64)
         self.scale, self.angle = state["scale"], state["angle"]
@@ -157,7 +157,7 @@ class Smoother:
 
 
 def zero_phase(path: Array, deviation: float) -> Array:
-    """Smooth a path by a Gaussian, which shifts nothing in time.
+    """Smooth a path with a centered Gaussian, which causes no delay.
 
     Args:
         path: (T, N, 2), without gaps.

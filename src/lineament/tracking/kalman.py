@@ -1,4 +1,4 @@
-"""The Kalman filter: constant velocity, weighted by measurement uncertainty."""
+"""Kalman filter with constant velocity, weighted by measurement uncertainty."""
 
 from dataclasses import dataclass
 
@@ -10,26 +10,26 @@ from .temporal_filter import MIN_NOISE, TemporalFilter
 
 @dataclass(frozen=True)
 class KalmanSettings:
-    """Settings of Kalman. Lengths are in sides of the face, or in radians and logs."""
+    """Settings of Kalman. Lengths are in sides of the face, radians or log units."""
 
     measurement_noise: float
-    """Standard deviation of a measurement, as a fraction of its stated uncertainty."""
+    """Standard deviation of a measurement as a fraction of its predicted uncertainty."""
     process_noise: float
-    """Variance of the speed gained per second at rest."""
+    """Variance of the speed added per second at rest."""
     beta: float
-    """Increase of the process noise with speed**power."""
+    """Coefficient of speed**power in the process noise."""
     power: float
     """Exponent of the speed."""
     velocity_decay: float = 1.0
-    """Fraction of the speed that is left after a second."""
+    """Fraction of the speed that remains after one second."""
 
 
 class Kalman(TemporalFilter):
-    """A Kalman filter of constant velocity with white-noise acceleration.
+    """A Kalman filter with constant velocity and white-noise acceleration.
 
-    Its process noise rises with the speed, as what moves also turns, and speeds decay.
-    However large it gets, a wrong speed is at most half as wrong a sample later; noise
-    that is constant between two samples would make it oscillate without end.
+    The process noise increases with the speed, because moving faces also change direction, and
+    the speed decays. However large the noise becomes, a speed error at least halves with each
+    sample; noise held constant between two samples would cause undamped oscillation.
 
     Source: Bar-Shalom, Li, Kirubarajan 2001, section 6.2.2.
     """
@@ -38,7 +38,7 @@ class Kalman(TemporalFilter):
     value: Array | None
     speed: Array | None
     covariance: Array | None
-    """(M, 2, 2): of value and speed, one for all dimensions of a value."""
+    """Covariance of value and speed, (M, 2, 2), shared by all dimensions of a value."""
 
     def __init__(self, settings: KalmanSettings) -> None:
         super().__init__()

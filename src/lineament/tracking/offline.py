@@ -1,4 +1,4 @@
-"""Offline tracking of recorded videos, and filters over stored tracks."""
+"""Offline tracking of recorded videos, and filtering of stored tracks."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -19,7 +19,7 @@ def track_all(
     tracker: Callable[[Any, float], Faces],
     step: Callable[[], None] = lambda: None,
 ) -> Tracks:
-    """Track the faces of all frames and hold them in memory.
+    """Track the faces in all frames and keep the results in memory.
 
     Args:
         frames: The frames of one video, in order.
@@ -27,7 +27,7 @@ def track_all(
         step: Called after each frame.
 
     Raises:
-        DataError: If there is no frame.
+        DataError: If there are no frames.
     """
     times, found = [], []
     for frame in frames:
@@ -40,31 +40,31 @@ def track_all(
 
 
 def smoothed(tracks: Tracks, kind: str) -> Tracks:
-    """Return tracks smoothed over time; a face that was away starts a new filter.
+    """Return the tracks smoothed over time; the filter restarts after each gap of a face.
 
-    A Tracker with that filter gives the same, except for faces that were doubtful at
-    first, as their filter is running when they are confirmed.
+    A Tracker with the same filter gives the same result, except for faces that were
+    unconfirmed at first: their filter already runs before they are confirmed.
 
     Args:
         tracks: Tracks made without a filter.
         kind: Name of the filter, "one-euro" or "kalman".
 
     Raises:
-        InputError: If there is no filter of this kind.
+        InputError: If the kind is unknown.
     """
     filters: dict[int | None, Smoother] = {}
-    # no filter uses the first step
+    # the first time step is arbitrary, because no filter uses it
     steps = np.diff(tracks.times, prepend=tracks.times[:1] - 1 / 30)
     frames = []
     for faces, dt in zip(tracks.faces, steps.tolist(), strict=True):
         before, filters = filters, {}
-        shown = []
+        results = []
         for face in faces:
             smoother = before.get(face.track_id) or Smoother(kind, tracks.scheme)
             filters[face.track_id] = smoother
             landmarks = smoother(face.landmarks, face.sigma_px, dt)
-            shown.append(
+            results.append(
                 replace(face, landmarks=landmarks, box=landmark_box(landmarks))
             )
-        frames.append(replace(faces, faces=tuple(shown)))
+        frames.append(replace(faces, faces=tuple(results)))
     return replace(tracks, faces=tuple(frames))

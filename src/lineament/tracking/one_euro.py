@@ -1,4 +1,4 @@
-"""The one-euro filter: a low pass whose cutoff frequency rises with speed."""
+"""One-euro filter: a low-pass filter whose cutoff frequency increases with speed."""
 
 import math
 from dataclasses import dataclass
@@ -10,31 +10,31 @@ from ..geometry import Array
 from .temporal_filter import MIN_NOISE, TemporalFilter
 
 REFERENCE_NOISE = 0.02
-"""Uncertainty that the cutoffs are stated for, that of a usual landmark, in sides of
+"""Uncertainty for which the cutoffs are specified, that of a typical landmark, in sides of
 the face."""
 
 
 @dataclass(frozen=True)
 class EuroSettings:
-    """Settings of OneEuro. Lengths are in sides of the face, or in radians and logs."""
+    """Settings of OneEuro. Lengths are in sides of the face, radians or log units."""
 
     min_cutoff_hz: float
-    """Cutoff frequency at rest: lower jitters less."""
+    """Cutoff frequency at rest; lower values reduce jitter."""
     beta: float
-    """Increase of the cutoff with speed**power: higher lags less."""
+    """Coefficient of speed**power in the cutoff; higher values reduce lag."""
     power: float
-    """Exponent of the speed: with a higher one the cutoff rises later, and more."""
+    """Exponent of the speed; higher values delay the increase of the cutoff and make it steeper."""
     derivative_cutoff_hz: float = 4.0
-    """Cutoff frequency of the filtered speed."""
+    """Cutoff frequency of the speed estimate."""
     trust: float = 0.5
-    """Exponent by which a landmark's uncertainty lowers its cutoff."""
+    """Exponent with which a landmark's uncertainty lowers its cutoff."""
 
 
 class OneEuro(TemporalFilter):
-    """A first-order low pass whose cutoff rises with speed and falls with uncertainty.
+    """A first-order low-pass filter whose cutoff increases with speed and falls with uncertainty.
 
-    Unlike in the source the cutoff may rise with a power of the speed, so that jitter
-    raises it less and motion more.
+    In contrast to the source, the cutoff may depend on a power of the speed, so that jitter raises
+    it less and motion more.
 
     Source: Casiez, Roussel, Vogel 2012, section 3.
     """
@@ -68,5 +68,5 @@ class OneEuro(TemporalFilter):
 
 
 def _weight(cutoff_hz: Any, dt: float) -> Any:
-    """Return the weight of a new sample in a first-order low pass."""
+    """Return the weight of a new sample in a first-order low-pass filter."""
     return 1 / (1 + 1 / (2 * math.pi * cutoff_hz * dt))

@@ -1,4 +1,4 @@
-"""Scene change: sudden changes between frames, such as flashes and cuts."""
+"""Detection of sudden changes between frames, such as flashes and cuts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,20 +11,20 @@ from ..opencv import cv2
 THUMBNAIL = (24, 18)
 """Width and height of the thumbnails that are compared."""
 MIN_DEVIATION = 0.02
-"""Minimum deviation of a thumbnail: changes of a plain image are noise."""
+"""Minimum standard deviation of a thumbnail; changes in a plain image are noise."""
 SUDDEN = 4
-"""A change is sudden if it exceeds the usual one by this factor."""
+"""Ratio to the usual change above which a change is sudden."""
 
 
 class SceneChange:
-    """Measure sudden changes from frame to frame of one video."""
+    """Measures sudden changes between consecutive frames of a video."""
 
     def __init__(self) -> None:
         self.thumbnail: Array | None = None
         self.usual = 0.0
 
     def __call__(self, image: Image) -> float:
-        """Return the mean color change since the last frame, 0 if it is not sudden.
+        """Return the mean color change since the last frame, or 0 if it is not sudden.
 
         Args:
             image: RGB, (H, W, 3).
@@ -32,12 +32,12 @@ class SceneChange:
         Returns:
             The change, in standard deviations of the colors.
         """
-        # averaging all pixels would take longer than the model
+        # averaging all pixels would take longer than running the model
         step = max(min(image.shape[:2]) // 96, 1)
         sampled = np.ascontiguousarray(image[::step, ::step])
         small = cv2.resize(sampled, THUMBNAIL, interpolation=cv2.INTER_AREA)
         thumbnail = np.asarray(small, np.float64) / 255
-        # without brightness and contrast, as a change of exposure is no cut
+        # remove brightness and contrast, because a change of exposure is not a cut
         thumbnail -= thumbnail.mean((0, 1))
         thumbnail /= max(float(thumbnail.std()), MIN_DEVIATION)
         before = thumbnail if self.thumbnail is None else self.thumbnail
@@ -53,7 +53,7 @@ class SceneChange:
         return {"thumbnail": thumbnail, "usual": self.usual}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from a `state`."""
+        """Continue from a stored `state`."""
         thumbnail = state["thumbnail"]
         self.thumbnail = None if thumbnail is None else np.array(thumbnail, np.float64)
         self.usual = state["usual"]

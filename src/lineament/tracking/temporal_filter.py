@@ -1,4 +1,4 @@
-"""TemporalFilter: the interface of filters over time, with their stored state."""
+"""TemporalFilter: interface of filters over time, including their serialized state."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ MIN_NOISE = 1e-6
 
 
 class TemporalFilter(ABC):
-    """Filter M values of D dimensions each, sample by sample."""
+    """A filter of M values with D dimensions each, applied sample by sample."""
 
     arrays: ClassVar[tuple[str, ...]]
-    """Names of the arrays kept from sample to sample; each is None before the first."""
+    """Names of the arrays that hold the state; each is None before the first sample."""
 
     def __init__(self) -> None:
         self.restore(dict.fromkeys(self.arrays))
@@ -36,18 +36,18 @@ class TemporalFilter(ABC):
 
     @abstractmethod
     def rescale(self, factors: NDArray[np.float64]) -> None:
-        """Change the units: values become `factors` (M,) times as large."""
+        """Change the units: values are multiplied by `factors` (M,)."""
 
     def state(self) -> dict[str, Any]:
-        """Return all that the next sample depends on, as JSON values."""
-        kept = {name: getattr(self, name) for name in self.arrays}
+        """Return everything that the next output depends on, as JSON values."""
+        arrays = {name: getattr(self, name) for name in self.arrays}
         state: dict[str, Any] = {}
-        for name, array in kept.items():
+        for name, array in arrays.items():
             state[name] = None if array is None else array.tolist()
         return state
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from a `state`."""
+        """Continue from a stored `state`."""
         for name in self.arrays:
-            kept = state[name]
-            setattr(self, name, None if kept is None else np.array(kept, np.float64))
+            array = state[name]
+            setattr(self, name, None if array is None else np.array(array, np.float64))

@@ -17,19 +17,19 @@ from ..inference.recurrent_state import RecurrentState
 from .filters import Smoother
 
 APPEARANCE_PX, APPEARANCE_PADDING = 12, 1.8
-"""Side of a face's thumbnail, and its side in the image in box sides."""
+"""Side of a face's thumbnail in pixels, and of the region it shows in box sides."""
 BORDER = 2
-"""Border pixels of the thumbnail that mostly show the background."""
+"""Width of the thumbnail's border that mostly shows background, pixels."""
 APPEARANCE_EVERY_S = 0.09
-"""Seconds between two updates of the appearance, which take time and change little."""
+"""Minimum time between appearance updates, seconds; they take time and change little."""
 APPEARANCE_MEAN_S = 0.65
 """Time constant of the mean appearance, seconds."""
 VELOCITY_MEAN_S = 0.1
 """Time constant of the mean velocity, seconds."""
 COAST_S = 0.5
-"""Time constant in which a lost face slows down, seconds."""
+"""Time constant with which a lost face slows down, seconds."""
 MAX_PREDICTED_STEP = 0.3
-"""Limit of the predicted step per frame, in box sides."""
+"""Maximum predicted step per frame, in box sides."""
 STORED_ARRAYS = ("landmarks", "appearance", "velocity")
 STORED_VALUES = (
     "track_id",
@@ -43,73 +43,73 @@ STORED_VALUES = (
 
 @dataclass(frozen=True, eq=False)
 class FaceObservation:
-    """Landmarks of one face in the present frame."""
+    """Landmarks of one face in the current frame."""
 
     landmarks: Array
     """(N, 2), pixels."""
     scores: Array
-    """(N,)."""
+    """Landmark scores, (N,)."""
     sigma_px: Array
-    """(N,)."""
+    """Uncertainty of each landmark, (N,), pixels."""
     presence: float
-    """Probability of a face; nan if unknown."""
+    """Probability that this is a face; nan if unknown."""
     visible: Array
-    """(N,), nan if unknown."""
+    """Probability that each landmark is visible, (N,); nan if unknown."""
     recurrent_state: RecurrentState | None = None
-    """State of this face alone."""
+    """Recurrent state of this face only."""
     attributes: Mapping[str, float] = field(default_factory=dict)
-    """Probabilities by name."""
+    """Attribute probabilities by name."""
 
     @cached_property
     def box(self) -> Array:
-        """The tight box (4,) around the landmarks."""
+        """Return the tight box (4,) around the landmarks."""
         return landmark_box(self.landmarks)
 
     @cached_property
     def score(self) -> float:
-        """The mean landmark score."""
+        """Return the mean landmark score."""
         return float(self.scores.mean())
 
 
 @dataclass(eq=False)
 class TrackedFace:
-    """One face that is followed, doubtful or lost."""
+    """One tracked, unconfirmed or lost face."""
 
     track_id: int | None
-    """None while the face is doubtful."""
+    """Track id; None while the face is unconfirmed."""
     landmarks: Array
-    """(N, 2), last measured or predicted, pixels, in the model's scheme."""
+    """Last measured or predicted landmarks, (N, 2), pixels, in the model's scheme."""
     score: float
     """Score of the last detection."""
     appearance: Array
-    """(12, 12, 3): thumbnail of the face without brightness and contrast."""
+    """Thumbnail of the face without brightness and contrast, (12, 12, 3)."""
     smoother: Smoother | None
     velocity: Array = field(default_factory=lambda: np.zeros(2))
-    """(2,): of the box center, px/s."""
+    """Velocity of the box center, (2,), pixels per second."""
     hits: int = 1
     """Consecutive detector hits; negative: consecutive misses."""
     lost_s: float = 0.0
-    """Seconds since the face was lost; 0 while it is followed."""
+    """Time since the face was lost, seconds; 0 while it is tracked."""
     unseen_s: float = 0.0
-    """Seconds from the last measured landmarks to the present frame."""
+    """Time between the last measured landmarks and the current frame, seconds."""
     lost_at_cut: bool = False
-    """If it was lost at a cut, its last position does not count."""
+    """True if the face was lost at a cut, which invalidates its last position."""
     recurrent_state: RecurrentState | None = None
-    """State of a recurrent model while the face is followed."""
+    """State of a recurrent model while the face is tracked."""
     appearance_age_s: float = 0.0
-    """Seconds since the last update of the appearance."""
+    """Time since the last update of the appearance, seconds."""
 
     def __post_init__(self) -> None:
         self.box = landmark_box(self.landmarks)
-        """(4,): around the landmarks."""
+        """Tight box around the landmarks, (4,)."""
 
     @property
     def side(self) -> float:
-        """The side of its landmark box."""
+        """Return the longer side of the landmark box."""
         return box_side(self.box)
 
     def predict(self, dt: float, size: tuple[int, int]) -> None:
-        """Move on by the velocity; a lost face slows down and stops at the border.
+        """Move the face by its velocity; a lost face slows down and stops at the border.
 
         Args:
             dt: Seconds since the last frame.
@@ -126,51 +126,53 @@ class TrackedFace:
         self.landmarks, self.box = self.landmarks + step, self.box + np.tile(step, 2)
 
     def update(self, seen: FaceObservation, image: Image, dt: float) -> FaceObservation:
-        """Take in an observation after `dt` seconds, and return it smoothed."""
-        # the landmarks were moved by the velocity: the rest is what the velocity lacks
-        moved = box_center(seen.box) - box_center(self.box)
-        self.velocity = self.velocity + min(dt / VELOCITY_MEAN_S, 1.0) * moved / dt
+        """Update the face with an observation after `dt` seconds, and return it smoothed."""
+        # landmarks were already moved by the velocity, so the difference is the velocity's error
+        shift = box_center(seen.box) - box_center(self.box)
+        self.velocity = self.velocity + min(dt / VELOCITY_MEAN_S, 1.0) * shift / dt
         self.landmarks, self.box, self.lost_s = seen.landmarks, seen.box, 0.0
         self.recurrent_state = seen.recurrent_state
         self.appearance_age_s += dt
         is_due = self.appearance_age_s >= APPEARANCE_EVERY_S
-        # half a face, as it leaves, is not how it looks when it returns
+        # a face leaving the image is half cut off and would look different when it returns
         if is_due and not is_cut(seen.box, image.shape):
-            kept = math.exp(-self.appearance_age_s / APPEARANCE_MEAN_S)
-            shown = appearance_of(image, seen.box)
-            self.appearance = _normalized(kept * self.appearance + (1 - kept) * shown)
+            decay = math.exp(-self.appearance_age_s / APPEARANCE_MEAN_S)
+            appearance = appearance_of(image, seen.box)
+            self.appearance = _normalized(
+                decay * self.appearance + (1 - decay) * appearance
+            )
             self.appearance_age_s = 0.0
         if self.smoother is None:
             return seen
         return replace(seen, landmarks=self.smoother(seen.landmarks, seen.sigma_px, dt))
 
     def miss(self, dt: float) -> None:
-        """Count a frame of `dt` seconds without the face."""
+        """Record a frame of `dt` seconds without the face."""
         self.lost_s += dt
         self.recurrent_state = None
 
     def reacquire(
         self, seen: FaceObservation, score: float, smoother: Smoother | None
     ) -> None:
-        """Continue at an observation, with a detector score and a new smoother."""
+        """Continue with an observation, its detector score and a new smoother."""
         self.landmarks, self.box, self.score = seen.landmarks, seen.box, score
         self.velocity, self.smoother, self.hits = np.zeros(2), smoother, 1
         self.lost_at_cut = False
 
     def distance(self, seen: FaceObservation) -> float:
-        """Return the distance from the predicted position, in box sides."""
+        """Return the distance of an observation from the predicted position, in box sides."""
         step = box_center(seen.box) - box_center(self.box)
         return float(np.hypot(*step) / self.side)
 
     def similarity(self, seen: FaceObservation, image: Image, border: int = 0) -> float:
-        """Return the correlation of the appearances, without `border` pixels."""
+        """Return the correlation of the appearances, excluding a border of `border` pixels."""
         inner = slice(border, APPEARANCE_PX - border)
-        known = self.appearance[inner, inner]
-        shown = appearance_of(image, seen.box)[inner, inner]
-        return float((_normalized(known) * _normalized(shown)).mean())
+        previous = self.appearance[inner, inner]
+        current = appearance_of(image, seen.box)[inner, inner]
+        return float((_normalized(previous) * _normalized(current)).mean())
 
     def mismatch(self, seen: FaceObservation, image: Image) -> float:
-        """Return how badly an observation matches, by position, size and appearance."""
+        """Return how badly an observation matches in position, size and appearance."""
         size = abs(math.log(box_side(seen.box) / self.side))
         return self.distance(seen) + size + 2 * (1 - self.similarity(seen, image))
 
@@ -179,14 +181,14 @@ class TrackedFace:
         arrays = {name: getattr(self, name).tolist() for name in STORED_ARRAYS}
         values = {name: getattr(self, name) for name in STORED_VALUES}
         smoother = None if self.smoother is None else self.smoother.state()
-        rest = {"smoother": smoother, "recurrent": _packed(self.recurrent_state)}
-        return arrays | values | rest
+        nested = {"smoother": smoother, "recurrent": _packed(self.recurrent_state)}
+        return arrays | values | nested
 
     @classmethod
     def restored(
         cls, state: Mapping[str, Any], smoother: Smoother | None
     ) -> "TrackedFace":
-        """Return the face of a `state`, with a new smoother of the same kind."""
+        """Return a face restored from `state`, with a new smoother of the same kind."""
         if smoother is not None:
             smoother.restore(state["smoother"])
         parts: dict[str, Any] = {name: state[name] for name in STORED_VALUES}
@@ -208,7 +210,7 @@ def _normalized(thumbnail: Array) -> Array:
 
 
 def _packed(state: RecurrentState | None) -> dict[str, Any] | None:
-    """Return a state as JSON values; base64 is a third as long as digits."""
+    """Return a recurrent state as JSON values; base64 is a third as long as decimal digits."""
     if state is None:
         return None
     maps = b64encode(state.maps.astype("<f4").tobytes()).decode()

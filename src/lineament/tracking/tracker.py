@@ -1,6 +1,6 @@
-"""Tracker: frames of a video, in order, to Faces with track ids and smoothed landmarks.
+"""Tracker: consecutive video frames -> Faces with track ids and smoothed landmarks.
 
-Depends on no file or clock: the same frames and times give the same faces.
+Independent of files and clocks: the same frames and times give the same faces.
 """
 
 import math
@@ -43,16 +43,16 @@ from .tracked_face import (
 )
 
 FRAME_S = 1 / 30
-"""Seconds between frames without timestamps."""
+"""Time between frames without timestamps, seconds."""
 Seen = dict[TrackedFace, FaceObservation]
 
 
 class Tracker:
-    """Track the faces of one video, frame by frame, with constant memory use.
+    """Track the faces in one video, frame by frame, with constant memory use.
 
-    Each video needs its own tracker; trackers share models. By default a single face runs
-    on one thread, since more would be slower, and several faces run in parallel on all
-    cores.
+    Each video needs its own tracker; trackers can share models. By default a single face is
+    processed on one thread, because more would be slower, and several faces run in parallel
+    on all cores.
 
     Args:
         model: Model as in Predictor, or a Predictor, whose rules the tracker follows.
@@ -95,15 +95,15 @@ class Tracker:
             self.predictor = model
         self.faces, self.smooth, self.rules = faces, smooth, rules
         self._model_scheme = self.predictor.model.scheme
-        # a followed face is upright already: it is re-cropped if it moved far, but other
-        # angles are not searched
+        # a tracked face already is upright: it is re-cropped if it moved far, but other angles are
+        # not searched
         recrop = self.predictor.recrop
         self._recrop = None if recrop is None else replace(recrop, min_score=0.0)
-        self._new_smoother()  # an unknown filter is refused here
+        self._new_smoother()  # rejects an unknown filter early
         self.reset()
 
     def reset(self) -> None:
-        """Forget all faces; the next frame is the first one of a video."""
+        """Forget all faces; the next frame is treated as the first of a video."""
         self._tracks: list[TrackedFace] = []
         self._next_id = 1
         self._since_detection = 0
@@ -117,7 +117,7 @@ class Tracker:
         """Track the faces in the next frame.
 
         Args:
-            frame: Anything that `read_image` takes. A frame of another size starts a
+            frame: Anything that `read_image` accepts. A frame of a different size starts a
                 new scene.
             timestamp: Seconds, after the last one; None: 1/30 s after it.
 
@@ -147,8 +147,8 @@ class Tracker:
         confirmed = [face for face in seen if face.track_id]
         confirmed.sort(key=lambda face: face.track_id or 0)
         faces = tuple(self._to_face(face, seen[face]) for face in confirmed)
-        wanted = self.predictor.scheme
-        found = Faces(faces, wanted, len(scheme(wanted)), size)
+        scheme_name = self.predictor.scheme
+        found = Faces(faces, scheme_name, len(scheme(scheme_name)), size)
         return warn_of_bgr(frame, found).shown_on(reread(frame))
 
     def state(self) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class Tracker:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from a `state` of a tracker with the same model and settings."""
+        """Continue from the `state` of a tracker with the same model and settings."""
         self._tracks = [
             TrackedFace.restored(face, self._new_smoother()) for face in state["tracks"]
         ]
@@ -181,7 +181,7 @@ class Tracker:
         return Smoother(self.smooth, self._model_scheme) if self.smooth else None
 
     def _advance(self, timestamp: float | None) -> float:
-        """Set the time of the frame and return the seconds since the last one."""
+        """Update the time and return the seconds since the last frame."""
         last = self._time
         if timestamp is None:
             time = 0.0 if last is None else last + FRAME_S
@@ -200,12 +200,12 @@ class Tracker:
         return FRAME_S if last is None else time - last
 
     def _follow(self, image: Image, size: tuple[int, int]) -> Seen:
-        """Observe each face where it is expected, and drop implausible ones."""
+        """Run the model on each face at its predicted position, and drop implausible results."""
         followed = [face for face in self._tracks if not face.lost_s]
         requests = [self.predictor.crop_around(0, face.landmarks) for face in followed]
         state = self._recurrent_state(followed)
         found = self.predictor.predict_boxes([image], requests, self._recrop, state)
-        # a followed face needs no more presence than a new one
+        # the threshold for a tracked face must not exceed that for a new one
         min_presence = min(self.rules.keep_presence, self.predictor.min_presence)
         min_score, seen = self.predictor.min_landmark_score, {}
         for face, observation in zip(followed, observations_of(found), strict=True):
@@ -220,7 +220,7 @@ class Tracker:
 
     @staticmethod
     def _recurrent_state(followed: list[TrackedFace]) -> RecurrentState | None:
-        """Return the state of all faces; None if the model is not recurrent."""
+        """Return the recurrent states of all faces; None if the model is not recurrent."""
         states = []
         for face in followed:
             if face.recurrent_state is not None:
@@ -232,7 +232,7 @@ class Tracker:
         return RecurrentState(maps, affines)
 
     def _check_appearance(self, image: Image, seen: Seen, is_cut: bool) -> None:
-        """Lose the faces that look different after a sudden change, not at a flash."""
+        """After a sudden change, lose the faces that look different, unless it is a flash."""
         for face, observation in list(seen.items()):
             if (
                 not face.track_id
@@ -246,11 +246,11 @@ class Tracker:
         self._detect_now, self._first = True, self._first or (is_cut and not seen)
 
     def _is_detection_due(self) -> bool:
-        """Return whether the detector runs on this frame, and count the frame."""
+        """Return True if the detector is due on this frame, and count the frame."""
         self._since_detection += 1
         every = self.rules.detect_every
-        unsure = any(face.lost_s or not face.track_id for face in self._tracks)
-        if not self._tracks or unsure:
+        has_unsure = any(face.lost_s or not face.track_id for face in self._tracks)
+        if not self._tracks or has_unsure:
             every = min(self.rules.detect_every_when_lost, every)
         due = self._detect_now or self._since_detection >= every
         if due:
@@ -275,13 +275,13 @@ class Tracker:
         for row in self.predictor.keep(found):
             box = observations[row].box
             is_known = any(is_same_box(box, known) for known in boxes.values())
-            if not is_known and not self._turned_over(observations[row], seen):
+            if not is_known and not self._has_turned_over(observations[row], seen):
                 new.append(observations[row])
                 scores.append(float(unknown.scores[row]))
         self._add(image, new, scores, seen)
 
-    def _turned_over(self, observation: FaceObservation, seen: Seen) -> bool:
-        """Return whether it is a lost face in its place, turned further than a head can."""
+    def _has_turned_over(self, observation: FaceObservation, seen: Seen) -> bool:
+        """Return True for a lost face at its position, rotated further than a head can."""
         for face in self._tracks:
             if face in seen or face.lost_at_cut:
                 continue
@@ -293,7 +293,7 @@ class Tracker:
     def _judge(
         self, face: TrackedFace, image: Image, seen: Seen, scores: Array
     ) -> None:
-        """Confirm or end a track by the scores (K,) of the detections of its face."""
+        """Confirm or end a track based on the scores (K,) of its detections."""
         rules = self.rules
         if not len(scores):
             face.hits = min(face.hits, 0) - 1
@@ -315,23 +315,23 @@ class Tracker:
                 self._assign_id(face)
 
     def _lost(self, seen: Seen) -> list[TrackedFace]:
-        """Return the faces with a track id that are not in this frame."""
+        """Return the faces with a track id that are not in the current frame."""
         return [face for face in self._tracks if face not in seen and face.track_id]
 
     def _is_sure(self, seen: FaceObservation, min_score: float) -> bool:
-        """Return whether it is a face by its presence, or else a mean score."""
+        """Return True for a face with enough presence or, if unknown, mean landmark score."""
         limits = (self.predictor.min_presence, min_score)
         return is_face(seen.presence, seen.score, *limits)
 
     def _is_clear(self, seen: FaceObservation, score: float) -> bool:
-        """Return whether a new face need not be confirmed: by presence, or else a score."""
+        """Return True if a new face needs no confirmation, by presence or, if unknown, score."""
         rules = self.rules
         return is_face(
             seen.presence, score, rules.new_face_presence, rules.new_face_score
         )
 
     def _is_full(self, seen: Seen) -> bool:
-        """Return whether the maximum of faces is followed, without doubtful ones."""
+        """Return True if the maximum number of confirmed faces is tracked."""
         if self.faces is None:
             return False
         return sum(face.track_id is not None for face in seen) >= self.faces
@@ -343,7 +343,7 @@ class Tracker:
     def _add(
         self, image: Image, new: list[FaceObservation], scores: list[float], seen: Seen
     ) -> None:
-        """Follow newly detected faces, under their old track ids if they returned."""
+        """Start tracking newly detected faces, under their old track ids if they returned."""
         returned = match_lost(self._lost(seen), new, image, self.rules)
         for k, (observation, score) in enumerate(zip(new, scores, strict=True)):
             if self._is_full(seen):
@@ -359,7 +359,7 @@ class Tracker:
             seen[face] = observation
 
     def _update(self, image: Image, seen: Seen, dt: float) -> None:
-        """Update the tracks, smooth the observations, and drop tracks lost too long."""
+        """Update the tracks, smooth the observations, and remove tracks lost for too long."""
         kept = []
         for face in self._tracks:
             if face in seen:

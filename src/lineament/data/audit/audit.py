@@ -1,4 +1,4 @@
-"""Audit of a data set: the faults of its annotations and images, the worst first.
+"""Audit of a data set: errors in its annotations and images, worst first.
 
 Depends on files.py, which reads the set, and on checks.py.
 """
@@ -40,7 +40,7 @@ Progress = Callable[[int, int], None]
 
 OUTSIDE = "outside"
 VIDEO_STRIDE = 100
-"""Only every N-th frame of a video is checked."""
+"""Stride at which the frames of a video are checked."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,17 @@ class AuditReport:
     """The result of an audit."""
 
     root: str
-    """The folder, or the number of samples."""
+    """The audited folder, or the number of samples as text."""
     data: str
-    """The official layout that was recognized, or an empty text."""
+    """Name of the detected official layout; empty if there is none."""
     faces: int
-    """Annotated faces that could be read."""
+    """Number of annotated faces that could be read."""
     images: int
-    """Images that were checked."""
+    """Number of images that were checked."""
     splits: dict[str, int]
-    """Faces by split."""
+    """Number of faces per split."""
     findings: tuple[Finding, ...]
-    """The worst first."""
+    """All findings, worst first."""
 
     def count(self, severity: str) -> int:
         """Return the number of findings of one severity."""
@@ -69,7 +69,7 @@ class AuditReport:
         return [(f.severity, f.kind, f.file, f.message) for f in self.findings]
 
     def summary(self) -> str:
-        """Return one line for the user."""
+        """Return a one-line summary for the user."""
         text = (
             f"{self.root}: {self.faces} faces on {self.images} images in "
             f"{len(self.splits)} splits"
@@ -81,7 +81,7 @@ class AuditReport:
         return f"{text}; {', '.join(counts)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as plain lists and numbers, ready for JSON."""
+        """Return the report as JSON-serializable values."""
         keys = ("severity", "kind", "file", "message")
         return {
             "root": self.root,
@@ -99,17 +99,17 @@ def audit(
     progress: Progress | None = None,
     own: OwnData = UNSTATED,
 ) -> AuditReport:
-    """Find what is wrong with a data set; a broken file is a finding, not an error.
+    """Find errors in a data set; a broken file is reported as a finding, not raised.
 
     Args:
-        source: Samples, or a folder of a known layout, of .pts files or of a table.
-        predict: Maps an image and a sample to landmarks in its scheme; finds faces far from a
-            model and splits that are off by a pixel.
-        progress: Called with the number of checked images and of all.
-        own: Statements about the data of a folder.
+        source: Samples, or a folder with a known layout, .pts files or an annotation table.
+        predict: Maps an image and a sample to landmarks in its scheme; used to find outliers
+            and splits that are off by one pixel.
+        progress: Called with the number of images checked and the total.
+        own: User-provided information about the data.
 
     Raises:
-        DataError: If the folder does not exist or holds no annotation.
+        DataError: If the folder does not exist or contains no annotations.
     """
     if isinstance(source, Path):
         root = str(source)
@@ -134,7 +134,7 @@ def audit(
 
 
 def _by_image(samples: Iterable[Sample]) -> list[list[Sample]]:
-    """Return the faces of each image."""
+    """Group the samples by image."""
     faces: dict[tuple[Path, int | None], list[Sample]] = defaultdict(list)
     for sample in samples:
         faces[sample.image, sample.frame].append(sample)
@@ -142,7 +142,7 @@ def _by_image(samples: Iterable[Sample]) -> list[list[Sample]]:
 
 
 def _check_double_annotations(samples: Iterable[Sample]) -> Iterator[Finding]:
-    """Find images that are annotated twice, one pixel apart."""
+    """Find images that are annotated twice, with an offset of one pixel."""
     for faces in _by_image(samples):
         for number, one in enumerate(faces):
             for two in faces[number + 1 :]:
@@ -158,7 +158,7 @@ def _is_checked(sample: Sample) -> bool:
 def _check_images(
     samples: Sequence[Sample], predict: Predict | None, progress: Progress | None
 ) -> tuple[list[ImageSummary], list[Finding]]:
-    """Read every image once; return the summaries, and the findings about faces and headers."""
+    """Read every image once; return summaries, and findings about faces and image headers."""
     groups = _by_image(filter(_is_checked, samples))
     summaries: list[ImageSummary] = []
     findings: list[Finding] = []
@@ -186,7 +186,7 @@ def _check_images(
             try:
                 apart = face.landmarks - predict(image, face)
             except InputError:
-                # a face outside its image, which other checks report
+                # the face lies outside its image, which other checks report
                 continue
             residuals[face.subset].append(np.nanmean(apart, axis=0))
             findings += check_far(face, apart)
@@ -197,11 +197,11 @@ def _check_images(
 
 
 def check_exif(faces: Sequence[Sample], size: tuple[int, int]) -> Iterator[Finding]:
-    """Find an EXIF header that rotates the image, and faces annotated on the image as stored.
+    """Find EXIF headers that rotate the image, and faces annotated on the unrotated image.
 
     Args:
         faces: The faces of one image.
-        size: Width and height of the upright image.
+        size: Width and height of the image after EXIF rotation.
     """
     if faces[0].frame is not None:
         return
@@ -209,7 +209,7 @@ def check_exif(faces: Sequence[Sample], size: tuple[int, int]) -> Iterator[Findi
         with PIL.Image.open(faces[0].image) as image:
             orientation = image.getexif().get(ORIENTATION_TAG, 1)
     except Exception:
-        # a broken header of a readable image does not affect the points
+        # a broken EXIF header in a readable image does not affect the points
         return
     if orientation not in range(2, 9):
         return

@@ -1,4 +1,4 @@
-"""The single checks of an audit, which yield findings about samples and their images."""
+"""The individual checks of an audit; each yields findings about samples and their images."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,42 +18,43 @@ from ..sample import Image, Sample
 
 SEVERITIES = ("error", "warning", "note")
 FAR = 0.1
-"""Mean distance from a model's points, in box sides: three times a usual error."""
+"""Mean distance to a model's landmarks, in box sides; three times the typical error."""
 SWAPPED = 1.5
-"""Factor by which mirrored points fit better; at most 0.4 on 300W, 0.8 on infants."""
+"""Ratio by which mirrored points must fit better; at most 0.4 on 300W, 0.8 on infants."""
 UNLIKE = 0.2
 """Mean distance to the mean face, in box sides; below 0.13 on 300W, 0.17 on infants."""
 SIDES = {"right_brow": "brows", "right_eye": "eyes"}
-"""Parts that are also checked for swapped sides by themselves, by their names."""
+"""Parts whose left and right sides are also checked separately, with their display names."""
 EXCHANGED = (0.2, 0.1)
-"""Distances from the mean face, in box sides, above and below which two points are exchanged."""
+"""Two points are swapped if their distances to the mean face, in box sides, drop from above the
+first value to below the second."""
 MAX_DOUBTFUL = 8
-"""Points that may be far from the mean face for pairs of them to be exchanged."""
+"""Maximum number of outlier points for which pairs are tested for a swap."""
 SAME_HASH = 3
-"""Bits of 64 by which the hashes of copies may differ."""
+"""Maximum Hamming distance of the 64-bit hashes of two copies."""
 SAME_TINY = 3.0
-"""Mean difference of 32 x 32 gray pixels of copies, in gray levels."""
+"""Maximum mean difference of the 32 x 32 gray thumbnails of two copies, gray levels."""
 MIN_FACES = 30
-"""Fewest faces of a split from which its offset from a model is judged."""
+"""Minimum number of faces in a split to judge its offset from a model."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault that an audit found."""
+    """One problem found by an audit."""
 
     severity: str
-    """"error": results are wrong; "warning": check it; "note": good to know."""
+    """"error": distorts results; "warning": should be checked; "note": for information."""
     kind: str
-    """offset, far, swapped, outside, shape, count, duplicate, exif, header, image, file,
-    unit, mark, scale, person or resized."""
+    """Kind of problem: offset, far, swapped, outside, shape, count, duplicate, exif, header,
+    image, file, unit, mark, scale, person or resized."""
     file: str
-    """Name of the face, folder or part, below the root."""
+    """Name of the face, folder or part, relative to the root."""
     message: str
-    """What was found, what was expected and what to do, in one line."""
+    """One line that says what was found, what was expected and what to do."""
     samples: tuple[Sample, ...] = ()
-    """The faces concerned."""
+    """The affected faces."""
     weight: float = 0.0
-    """How bad it is among its kind."""
+    """Severity relative to findings of the same kind."""
 
 
 def finding_of(
@@ -65,22 +66,22 @@ def finding_of(
 
 @dataclass(frozen=True)
 class ImageSummary:
-    """The part of an image that is kept after it was read."""
+    """The information about an image that is kept after reading it."""
 
     sample: Sample
-    """The first face of the image."""
+    """The first face in the image."""
     size: tuple[int, int]
-    """Width and height, upright."""
+    """Width and height after EXIF rotation, pixels."""
     bits: int
-    """64 bits: pixels of a 9 x 8 reduction that are brighter than their left neighbor."""
+    """64-bit hash: which pixels of a 9 x 8 thumbnail are brighter than their left neighbor."""
     bits_flipped: int
-    """The same of the mirrored image."""
+    """The same hash of the mirrored image."""
     tiny: NDArray[np.uint8]
-    """(32, 32), gray."""
+    """Gray thumbnail, (32, 32)."""
 
 
 def summarize(sample: Sample, image: Image) -> ImageSummary:
-    """Return the size of an image, two hashes and 32 x 32 gray pixels."""
+    """Return the size of an image, two hashes and a 32 x 32 gray thumbnail."""
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     tiny = np.asarray(
         cv2.resize(gray, (32, 32), interpolation=cv2.INTER_AREA), dtype=np.uint8
@@ -99,21 +100,21 @@ def _hash(small: Any) -> int:
 
 
 def known_rows(*points: Array) -> NDArray[np.bool_]:
-    """Return (N,): the rows that are finite in all `points` (N, 2)."""
+    """Return a mask (N,) of the rows that are finite in all `points` (N, 2)."""
     return np.asarray(np.isfinite(np.stack(points)).all((0, 2)))
 
 
 def check_points(sample: Sample, own_mean: Array | None = None) -> Iterator[Finding]:
-    """Find a wrong number of points, swapped sides or points, and shapes unlike a face.
+    """Find wrong numbers of points, swapped sides or points, and shapes unlike a face.
 
     Args:
         sample: The face.
-        own_mean: Mean (N, 2) of the set, for a scheme without a mean face.
+        own_mean: Mean face (N, 2) of the set, used for schemes without a mean face.
     """
     landmarks = sample.landmarks
     if sample.scheme in scheme_names() and len(landmarks) != len(scheme(sample.scheme)):
-        wanted = len(scheme(sample.scheme))
-        count = f"{len(landmarks)} points; {sample.scheme} has {wanted}"
+        expected = len(scheme(sample.scheme))
+        count = f"{len(landmarks)} points; {sample.scheme} has {expected}"
         text = f"{count}: correct the file or name its scheme"
         yield finding_of("error", "count", sample, text, 1.0)
         return
@@ -131,7 +132,7 @@ def check_points(sample: Sample, own_mean: Array | None = None) -> Iterator[Find
 
 @cache
 def mean_face(name: str) -> Array | None:
-    """Return the mean face (N, 2) of a scheme, nan where unknown; None if most of it is."""
+    """Return the mean face (N, 2) of a scheme, nan where unknown; None if mostly unknown."""
     if name not in scheme_names():
         return None
     own, common = scheme(name).mean_shape, scheme("ibug68").mean_shape
@@ -145,7 +146,7 @@ def mean_face(name: str) -> Array | None:
 
 
 def _distances(landmarks: Array, mean: Array) -> Array:
-    """Return the distances (N,) to the fitted mean face, in box sides, nan where unknown."""
+    """Return the distances (N,) to the fitted mean face, in box sides; nan where unknown."""
     known = known_rows(landmarks, mean)
     out = np.full(len(mean), np.nan)
     if known.sum() >= 4:
@@ -157,59 +158,62 @@ def _distances(landmarks: Array, mean: Array) -> Array:
 
 
 def _check_against_mean(sample: Sample, mean: Array) -> Iterator[Finding]:
-    known = scheme(sample.scheme)
+    face_scheme = scheme(sample.scheme)
     try:
-        plain = _distances(sample.landmarks, mean)
-        mirrored = _distances(sample.landmarks[known.mirror], mean)
+        distances = _distances(sample.landmarks, mean)
+        mirrored_distances = _distances(sample.landmarks[face_scheme.mirror], mean)
     except ShapeError:
         return
-    if not np.isfinite(plain).any() or not np.isfinite(mirrored).any():
+    if not np.isfinite(distances).any() or not np.isfinite(mirrored_distances).any():
         return
-    own, other = float(np.nanmean(plain)), float(np.nanmean(mirrored))
-    if own > SWAPPED * other:
+    error, mirrored_error = (
+        float(np.nanmean(distances)),
+        float(np.nanmean(mirrored_distances)),
+    )
+    if error > SWAPPED * mirrored_error:
         text = "the points fit a mirrored face; use the subject's left and right"
         text = f"left and right are swapped: {text}"
-        yield finding_of("error", "swapped", sample, text, own / max(other, 1e-9))
-        return
-    swapped = list(_check_parts(sample, mean, plain))
-    swapped = swapped or list(_check_pairs(sample, mean, plain))
-    yield from swapped
-    if own > UNLIKE and not swapped:
-        text = (
-            f"{own:.2f} box sides from the mean face, usually under {UNLIKE}; check it"
+        yield finding_of(
+            "error", "swapped", sample, text, error / max(mirrored_error, 1e-9)
         )
-        yield finding_of("warning", "shape", sample, f"unlike a face: {text}", own)
+        return
+    swapped = list(_check_parts(sample, mean, distances))
+    swapped = swapped or list(_check_pairs(sample, mean, distances))
+    yield from swapped
+    if error > UNLIKE and not swapped:
+        text = f"{error:.2f} box sides from the mean face, usually under {UNLIKE}; check it"
+        yield finding_of("warning", "shape", sample, f"unlike a face: {text}", error)
 
 
 def _check_parts(sample: Sample, mean: Array, plain: Array) -> Iterator[Finding]:
-    """Find brows or eyes of swapped sides, given the distances `plain` (N,) to the mean face."""
-    known = scheme(sample.scheme)
-    for part, called in SIDES.items():
-        right = np.array(known.parts.get(part, ()), dtype=np.intp)
+    """Find brows or eyes with swapped sides, given the distances `plain` (N,) to the mean face."""
+    face_scheme = scheme(sample.scheme)
+    for part, label in SIDES.items():
+        right = np.array(face_scheme.parts.get(part, ()), dtype=np.intp)
         if len(right) == 0:
             continue
-        both = np.concatenate([right, known.mirror[right]])
-        changed = sample.landmarks.copy()
-        changed[both] = sample.landmarks[known.mirror[both]]
+        both = np.concatenate([right, face_scheme.mirror[right]])
+        swapped = sample.landmarks.copy()
+        swapped[both] = sample.landmarks[face_scheme.mirror[both]]
         before = float(np.nanmean(plain[both]))
-        after = float(np.nanmean(_distances(changed, mean)[both]))
+        after = float(np.nanmean(_distances(swapped, mean)[both]))
         if before > 0.1 and before > SWAPPED * after:
-            text = f"the {called} are swapped: exchange the subject's left and right"
+            text = f"the {label} are swapped: exchange the subject's left and right"
             yield finding_of(
                 "error", "swapped", sample, text, before / max(after, 1e-9)
             )
 
 
 def _check_pairs(sample: Sample, mean: Array, plain: Array) -> Iterator[Finding]:
-    """Find two points that each are where the other one is expected."""
+    """Find pairs of points that lie at each other's expected position."""
     names = scheme(sample.scheme).points
-    doubtful = np.flatnonzero(plain > EXCHANGED[0])
-    if not 2 <= len(doubtful) <= MAX_DOUBTFUL:
+    outliers = np.flatnonzero(plain > EXCHANGED[0])
+    if not 2 <= len(outliers) <= MAX_DOUBTFUL:
         return
-    for a, b in combinations(doubtful.tolist(), 2):
-        changed = sample.landmarks.copy()
-        changed[[a, b]] = changed[[b, a]]
-        after = _distances(changed, mean)[[a, b]]
+    for a, b in combinations(outliers.tolist(), 2):
+        swapped = sample.landmarks.copy()
+        swapped[[a, b]] = swapped[[b, a]]
+        after = _distances(swapped, mean)[[a, b]]
         if after.max() < EXCHANGED[1]:
             text = (
                 f"points {a} ({names[a]}) and {b} ({names[b]}) are swapped; exchange "
@@ -219,7 +223,7 @@ def _check_pairs(sample: Sample, mean: Array, plain: Array) -> Iterator[Finding]
 
 
 def check_outside(sample: Sample, size: tuple[int, int]) -> Iterator[Finding]:
-    """Find points outside an image of `size` (width, height), or a wrong origin."""
+    """Find points outside an image of `size` (width, height), or a wrong pixel origin."""
     points = sample.landmarks[known_rows(sample.landmarks)]
     if len(points) == 0:
         return
@@ -251,7 +255,7 @@ def check_outside(sample: Sample, size: tuple[int, int]) -> Iterator[Finding]:
 
 
 def _constant_shift(one: Array, two: Array) -> Array | None:
-    """Return the mean (2,) of two - one if all known points agree, else None."""
+    """Return the mean offset (2,) of `two` from `one` if all known points agree, else None."""
     shift = (two - one)[known_rows(one, two)]
     if len(shift) == 0 or shift.std(0).max() > 0.05:
         return None
@@ -259,7 +263,7 @@ def _constant_shift(one: Array, two: Array) -> Array | None:
 
 
 def check_offset(one: Sample, two: Sample) -> Iterator[Finding]:
-    """Find two annotations of one image that differ by exactly one pixel."""
+    """Find two annotations of the same image that differ by exactly one pixel."""
     if one.scheme != two.scheme or one.landmarks.shape != two.landmarks.shape:
         return
     shift = _constant_shift(one.landmarks, two.landmarks)
@@ -277,10 +281,10 @@ def check_offset(one: Sample, two: Sample) -> Iterator[Finding]:
 def find_duplicates(
     images: Sequence[ImageSummary],
 ) -> Iterator[tuple[ImageSummary, ImageSummary, bool]]:
-    """Yield each pair of equal images once, and whether the second is mirrored.
+    """Yield each pair of equal images once, with True if the second one is mirrored.
 
-    The hashes of candidates differ in at most 3 of 64 bits, so that one of four 16-bit words is
-    equal; then 32 x 32 pixels decide.
+    Hashes of candidates differ in at most 3 of 64 bits, so at least one of the four 16-bit words
+    matches exactly; the 32 x 32 thumbnails then decide.
     """
     by_word: dict[tuple[int, int], list[int]] = defaultdict(list)
     found: set[tuple[int, int]] = set()
@@ -305,14 +309,14 @@ def find_duplicates(
 
 
 def _words(bits: int) -> list[tuple[int, int]]:
-    """Return the four 16-bit words of a hash, each with its place."""
+    """Return the four 16-bit words of a hash, each with its position."""
     return [(place, (bits >> (16 * place)) & 0xFFFF) for place in range(4)]
 
 
 def judge_duplicate(
     one: ImageSummary, two: ImageSummary, mirrored: bool
 ) -> Iterator[Finding]:
-    """Judge two equal images: a leak between splits, two faces of a photo, a shifted copy."""
+    """Classify two equal images: a leak between splits, two faces in a photo, or a shifted copy."""
     a, b = one.sample, two.sample
     equal = _pixels_equal(a, b, mirrored)
     how = "the same pixels" if equal else "nearly the same image"
@@ -344,7 +348,7 @@ def _pixels_equal(a: Sample, b: Sample, mirrored: bool) -> bool:
 
 
 def _check_mirrored_offset(a: Sample, b: Sample, width: int) -> Iterator[Finding]:
-    """Find a mirrored copy of a wrong origin: x + 1 becomes W - 1 - (x + 1), 2 px off."""
+    """Find mirrored copies with a wrong origin: x + 1 becomes W - 1 - (x + 1), 2 px off."""
     if (
         a.scheme != b.scheme
         or a.scheme not in scheme_names()
@@ -366,7 +370,7 @@ def _origin(shift: float) -> str:
 
 
 def check_far(sample: Sample, apart: Array) -> Iterator[Finding]:
-    """Find a face far from a model's landmarks; apart is truth - prediction (N, 2), pixels."""
+    """Find a face far from a model's landmarks; `apart` is truth - prediction (N, 2), pixels."""
     distance = float(np.nanmean(np.linalg.norm(apart, axis=1))) / box_side(
         sample.face_box()
     )
@@ -381,7 +385,7 @@ def check_far(sample: Sample, apart: Array) -> Iterator[Finding]:
 
 
 def check_against(residuals: Mapping[str, Sequence[Array]]) -> Iterator[Finding]:
-    """Find splits a pixel off a model: residuals are truth - prediction (2,) of each face."""
+    """Find splits that are a pixel off: `residuals` are truth - prediction (2,) per face."""
     for subset, rows in residuals.items():
         if len(rows) < MIN_FACES:
             continue

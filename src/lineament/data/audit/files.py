@@ -1,6 +1,6 @@
-"""The faces of a folder of any known layout, and what is wrong with its files.
+"""Read the faces in a folder of any known layout, and find problems with its files.
 
-Depends on the readers. A broken file is a finding, so that the rest is still read.
+Depends on the readers. A broken file becomes a finding, so the other files are still read.
 """
 
 from collections import Counter, defaultdict
@@ -35,9 +35,9 @@ MARKS: dict[str, tuple[str, ...]] = {
     "lfpw": ("kbvt_lfpw_v1_train.csv", "kbvt_lfpw_v1_test.csv"),
     "afw": ("anno.mat", "testimages/anno.mat"),
 }
-"""Files and folders by which an official layout is recognized."""
+"""Files and folders that identify an official layout."""
 PTS_SETS = ("300w", "infanface")
-"""Sets that are read file by file, because one broken file would end a reader."""
+"""Data sets that are read file by file, because one broken file would stop their reader."""
 DISJOINT_PARTS: dict[str, tuple[str, ...]] = {
     "wflw": ("train", "test"),
     "cofw": ("train", "test"),
@@ -56,9 +56,9 @@ DISJOINT_PARTS: dict[str, tuple[str, ...]] = {
     "infanface": ("train", "test"),
     "300w": ("train", "common", "challenging", "test-indoor", "test-outdoor"),
 }
-"""Parts that together are the data set, each face once."""
+"""Parts that together make up the data set without repeating a face."""
 TABLES = (".xml", ".json", ".csv")
-"""Suffixes of tables of annotations."""
+"""File suffixes of annotation tables."""
 
 Read = tuple[list[Sample], list[Finding]]
 
@@ -66,17 +66,17 @@ Read = tuple[list[Sample], list[Finding]]
 def read_any(
     root: Path, own: OwnData = UNSTATED
 ) -> tuple[str, list[Sample], list[Finding]]:
-    """Read the faces of a folder, whatever its layout.
+    """Read the faces in a folder of any layout.
 
     Args:
         root: The folder.
-        own: Statements about the data.
+        own: User-provided information about the data.
 
     Returns:
-        The name of the official layout, or an empty text; the faces; the faults of files.
+        The name of the official layout or "", the faces, and findings about files.
 
     Raises:
-        DataError: If the folder does not exist or holds no annotation.
+        DataError: If the folder does not exist or contains no annotations.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; wanted the root of a data set")
@@ -93,13 +93,13 @@ def read_any(
         name = ""
         samples, findings = _read_tables(root, own)
     if not samples and not findings:
-        wanted = ".pts files next to images, a known layout, XML, JSON or CSV"
-        raise DataError(f"{root}: no annotations; wanted {wanted}")
+        expected = ".pts files next to images, a known layout, XML, JSON or CSV"
+        raise DataError(f"{root}: no annotations; wanted {expected}")
     return name, samples, findings
 
 
 def _note_schemes(samples: list[Sample], own: OwnData, root: Path) -> None:
-    """Note the schemes that are taken from a number of points."""
+    """Report the schemes that were inferred from the number of points."""
     for name, count in {(s.scheme, len(s.landmarks)) for s in samples if s.scheme}:
         own.note(by_count_note(str(root), count, name))
 
@@ -126,7 +126,7 @@ def _read_parts(name: str, root: Path) -> Read:
 
 
 def _short_parts(name: str, samples: list[Sample]) -> list[Finding]:
-    """Find parts with fewer faces than officially; wholly absent ones are notes."""
+    """Find parts with fewer faces than officially; completely absent parts are only notes."""
     findings = []
     for part in DISJOINT_PARTS[name]:
         folders = FOLDERS[part] if name == "300w" else (part,)
@@ -146,7 +146,7 @@ def _short_part(
 
 
 def _read_tables(root: Path, own: OwnData) -> Read:
-    """Read the tables of a folder and of its folder `annotations`, else labels of YOLO."""
+    """Read the tables in a folder and its subfolder `annotations`, otherwise YOLO labels."""
     samples: list[Sample] = []
     findings: list[Finding] = []
     for suffix in TABLES:
@@ -166,7 +166,7 @@ def _read_tables(root: Path, own: OwnData) -> Read:
 
 
 def _read_pts_files(root: Path, own: OwnData) -> Read:
-    """Read a tree of .pts files; find broken, headerless, lone and unusual ones."""
+    """Read a tree of .pts files; find broken, headerless, unpaired and unusual files."""
     samples: list[Sample] = []
     findings: list[Finding] = []
     alone: dict[str, list[str]] = defaultdict(list)
@@ -236,7 +236,7 @@ def _images_without_points(root: Path, folders: list[str]) -> list[Finding]:
 
 
 def _unusual_counts(samples: list[Sample]) -> list[Finding]:
-    """Find faces with another number of points than most faces of the set."""
+    """Find faces whose number of points differs from that of most faces in the set."""
     counts = Counter(len(sample.landmarks) for sample in samples)
     findings = []
     for sample in samples:

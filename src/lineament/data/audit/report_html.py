@@ -1,4 +1,4 @@
-"""The HTML report of an audit: a summary, images of the worst, and all findings."""
+"""HTML report of an audit: a summary, images of the worst findings, and all findings."""
 
 import base64
 import os
@@ -14,7 +14,7 @@ from .audit import AuditReport
 from .checks import SEVERITIES, Finding, known_rows
 
 MAX_SHOWN = 48
-"""Findings that are shown with images."""
+"""Maximum number of findings shown with images."""
 MAX_SHOWN_OF_KIND = 12
 THUMBNAIL = 240
 """Longer side of a thumbnail, pixels."""
@@ -35,13 +35,13 @@ figcaption { font-size: 13px; overflow-wrap: anywhere; }
 
 
 def write_audit_html(report: AuditReport, path: str | os.PathLike[str]) -> None:
-    """Write the report as one self-contained file, atomically."""
+    """Write the report as a self-contained HTML file, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(audit_html(report), encoding="utf-8")
 
 
 def audit_html(report: AuditReport) -> str:
-    """Return the text of the report."""
+    """Return the report as HTML text."""
     splits = [
         _table_row(name or ".", str(faces)) for name, faces in report.splits.items()
     ]
@@ -74,7 +74,7 @@ def _finding_row(finding: Finding) -> str:
 
 
 def choose_worst(findings: tuple[Finding, ...]) -> list[Finding]:
-    """Return findings with images, the gravest first, at most 12 of a kind and 48 in all."""
+    """Return findings with images, most severe first, at most 12 per kind and 48 in total."""
     chosen: list[Finding] = []
     taken: dict[tuple[str, str], int] = {}
     with_images = [finding for finding in findings if finding.samples]
@@ -98,7 +98,7 @@ def _figure(finding: Finding) -> str:
 
 
 def _thumbnail(sample: Sample) -> str:
-    """Return an <img> of the image and its points, or an empty text if it cannot be read."""
+    """Return an <img> tag showing the image and its points; empty if it cannot be read."""
     try:
         image = sample.read()
     except LineamentError:
@@ -111,10 +111,10 @@ def _thumbnail(sample: Sample) -> str:
 
 
 def _draw(image: Image, sample: Sample) -> Image:
-    """Return the shrunk image with its points, and a margin for points outside."""
+    """Return the downscaled image with its points, and a margin for points outside."""
     height, width = image.shape[:2]
     points = sample.landmarks[known_rows(sample.landmarks)]
-    # points far outside would shrink the image to nothing: the margin is at most half a side
+    # without this limit, points far outside would make the image vanishingly small
     margin = np.array([width, height]) / 2
     low = np.maximum(np.minimum(points.min(0, initial=0), 0), -margin)
     high = np.minimum(
@@ -132,5 +132,5 @@ def _draw(image: Image, sample: Sample) -> Image:
 
 
 def _escape(text: str) -> str:
-    """Return text that is safe in HTML, even if a file name holds bytes that are no text."""
+    """Return HTML-safe text, even if a file name contains undecodable bytes."""
     return escape(text.encode("utf-8", "replace").decode("utf-8"))

@@ -1,4 +1,4 @@
-"""Checks of an audit that look at a set of faces together: units, scale, order, persons."""
+"""Audit checks that compare the faces of a set: units, scale, point order, persons."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -13,21 +13,21 @@ from ..units import unit_fault
 from .checks import Finding, finding_of, known_rows, mean_face
 
 SCALE = 10.0
-"""Factor by which the side of a face may differ from the median of the set."""
+"""Maximum ratio between the side of a face and the median side of the set."""
 SPREAD = 6.0
-"""Median deviations of the logarithm of the side by which it may differ."""
+"""Maximum deviation of the log side, in median absolute deviations."""
 MIN_FACES = 5
-"""Faces from which a set has a usual scale and a mean of its own."""
+"""Minimum number of faces for estimating the typical scale and the mean face of a set."""
 MARK = -1.0
-"""Coordinate that marks points which are not annotated, if x and y both have it."""
+"""Coordinate that marks unannotated points, if both x and y have this value."""
 
 
 def check_set(samples: Sequence[Sample], grouped: bool) -> Iterator[Finding]:
-    """Find faults that show in a set of faces, or in coordinates that are no places.
+    """Find problems that only show across a set of faces, and coordinates that are markers.
 
     Args:
         samples: The faces.
-        grouped: True if a user states which faces are of one person.
+        grouped: True if the user specified which faces belong to the same person.
     """
     fault = unit_fault(samples)
     if fault:
@@ -44,7 +44,7 @@ def check_set(samples: Sequence[Sample], grouped: bool) -> Iterator[Finding]:
 
 
 def _check_marks(sample: Sample) -> Iterator[Finding]:
-    """Find points of which one coordinate marks them as not annotated."""
+    """Find points with a marker for "not annotated" in only one coordinate."""
     marked = sample.landmarks == MARK
     halves = np.flatnonzero(marked.any(1) & ~marked.all(1))
     if len(halves):
@@ -57,7 +57,7 @@ def _check_marks(sample: Sample) -> Iterator[Finding]:
 
 
 def _check_scale(samples: Sequence[Sample]) -> Iterator[Finding]:
-    """Find faces that are far larger or smaller than the others."""
+    """Find faces that are much larger or smaller than the others."""
     sides, kept = [], []
     for sample in samples:
         points = sample.landmarks[known_rows(sample.landmarks)]
@@ -81,7 +81,7 @@ def _check_scale(samples: Sequence[Sample]) -> Iterator[Finding]:
 
 
 def _check_persons(samples: Sequence[Sample]) -> Iterator[Finding]:
-    """Find persons, photos or videos that are in several splits."""
+    """Find persons, photos or videos that occur in several splits."""
     splits: dict[str, dict[str, Sample]] = defaultdict(dict)
     for sample in samples:
         if sample.group:
@@ -98,21 +98,21 @@ def _check_persons(samples: Sequence[Sample]) -> Iterator[Finding]:
 
 
 def check_resized(sample: Sample, size: tuple[int, int]) -> Iterator[Finding]:
-    """Find an image that has another size than its annotation states.
+    """Find an image whose size differs from the size stated in its annotation.
 
     Args:
         sample: The face.
         size: Width and height of the image.
     """
-    stated = sample.stated_size
-    if stated is None or stated == size:
+    stated_size = sample.stated_size
+    if stated_size is None or stated_size == size:
         return
-    factors = size[0] / stated[0], size[1] / stated[1]
+    factors = size[0] / stated_size[0], size[1] / stated_size[1]
     text = (
-        f"the annotation is for an image of {stated[0]} x {stated[1]} pixels, but this "
+        f"the annotation is for an image of {stated_size[0]} x {stated_size[1]} pixels, but this "
         f"one has {size[0]} x {size[1]}"
     )
-    if stated == size[::-1]:
+    if stated_size == size[::-1]:
         text += (
             ": it was annotated rotated; rotate the points, or store the image upright"
         )
@@ -125,11 +125,11 @@ def check_resized(sample: Sample, size: tuple[int, int]) -> Iterator[Finding]:
 
 
 def check_all_outside(outside: Sequence[Finding], faces: int) -> Iterator[Finding]:
-    """Find a set of which most faces reach beyond their images: points of a larger copy.
+    """Report if most faces extend beyond their images, as if annotated on larger copies.
 
     Args:
-        outside: Findings of points outside an image.
-        faces: Faces of the set.
+        outside: Findings about points outside an image.
+        faces: Number of faces in the set.
     """
     if faces >= 2 and len(outside) > faces / 2:
         factor = 1 + float(np.median([finding.weight for finding in outside]))
@@ -143,7 +143,7 @@ def check_all_outside(outside: Sequence[Finding], faces: int) -> Iterator[Findin
 
 
 def own_means(samples: Sequence[Sample]) -> dict[str, Array]:
-    """Return the mean face (N, 2) of each scheme that has enough faces, in its own frame."""
+    """Return the mean face (N, 2) of each scheme with enough faces, in its own frame."""
     shapes: dict[str, list[Array]] = defaultdict(list)
     for sample in samples:
         if mean_face(sample.scheme) is None:

@@ -1,4 +1,4 @@
-"""Decoded images in one memory-mapped file, so that training never waits for JPEG.
+"""Decoded images in one memory-mapped file, so that training never waits for JPEG decoding.
 
 Depends on array_cache.py.
 """
@@ -15,13 +15,13 @@ from .photos import Photo
 
 
 class ImageCache:
-    """Give the image of photo i, RGB (H, W, 3), read-only; written once per list of photos."""
+    """A sequence of cached images, RGB (H, W, 3), read-only; written once per list of photos."""
 
     def __init__(self, folder: Path, photos: Sequence[Photo]) -> None:
-        """Open the cache in `folder`, or write it there: about 0.3 MB per image.
+        """Open the cache in `folder`, or create it; it takes about 0.3 MB per image.
 
         Raises:
-            DataError: If there is no photo, or the cache is broken.
+            DataError: If `photos` is empty, or the cache is broken.
             ImageError: If an image cannot be read.
         """
         if not photos:
@@ -41,7 +41,7 @@ class ImageCache:
 
 
 def images_digest(photos: Sequence[Photo]) -> str:
-    """Return a text that changes with the images of `photos`."""
+    """Return a digest that changes when the images of `photos` change."""
     return digest([file_state(photo.image, photo.frame) for photo in photos])
 
 

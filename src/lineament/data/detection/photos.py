@@ -1,4 +1,4 @@
-"""Photos for the face detector: all faces of a photo, or one of them, as tight boxes of 68 points.
+"""Photos for face detector training, with tight 68-point boxes of all faces or of one face.
 
 Reads detection/annotations.json, landmark sets, unlabeled photos with a box, and video frames.
 """
@@ -25,16 +25,16 @@ from ..readers.w300 import read_300w
 from ..sample import Sample, bare_name, in_validation
 
 NO_FACE = ("background", "objects", "pets")
-"""Kinds of photos without a face."""
+"""Kinds of photos that contain no face."""
 INSETS = {
     "wider": (0.01, 0.26, 0.01, 0.0),
     "masks": (0.0, 0.09, 0.02, 0.02),
 } | dict.fromkeys(NO_FACE, (0.0, 0.0, 0.0, 0.0))
-"""Insets left, top, right, bottom from a set's box to the landmark box, in sides of its box.
+"""Insets (left, top, right, bottom) from a set's box to the landmark box, in box sides.
 
-Medians on the training photos, fitted through BlazeFace: its boxes against the landmark boxes of
-300W train, then against the boxes of each set; rounded and made nearly symmetrical. At the bottom
-of masks BlazeFace stops at the mask, so the chin was estimated by eye.
+Medians over the training photos, fitted by way of BlazeFace: its boxes against the landmark
+boxes of 300W train, then against the boxes of each set; rounded and made nearly symmetric. On
+masked faces BlazeFace ends at the mask, so the chin was estimated by eye.
 """
 ONE_FACE: dict[str, Callable[[Path], list[Sample]]] = {
     "landmarks": lambda root: read_300w(root / "300w", "train"),
@@ -42,52 +42,52 @@ ONE_FACE: dict[str, Callable[[Path], list[Sample]]] = {
     "profiles": lambda root: read_cfp30(root / "cfp30", "train"),
     "mtfl": lambda root: read_mtfl(root / "mtfl", "train"),
 }
-"""Landmark sets by kind. One face of each photo is labeled."""
+"""Landmark data sets by kind. Only one face per photo is labeled."""
 TEST_PHOTOS = ("lfpw/trainset/image_0828", "lfpw/trainset/image_0862")
-"""Training photos that are the same photographs as images of the LFPW test set."""
+"""Training photos that are identical to images of the LFPW test set."""
 TEACHER_KINDS = ("people", "clips")
-"""Kinds whose faces only a teacher labels."""
+"""Kinds whose faces are labeled only by a teacher."""
 KINDS = (*INSETS, *ONE_FACE, "unlabelled", *TEACHER_KINDS)
 FRAMES_PER_CLIP = 12
 SAME_FACE_IOU = 0.35
-"""Overlap from which five points belong to a box."""
+"""Minimum IoU for assigning five points to a box."""
 NEGATIVE_IOU = 0.3
-"""A window that overlaps every face less shows no face."""
+"""Maximum IoU of a negative window with any face."""
 SMALLEST_WINDOW_PX = 12.0
-"""Side of the smallest window in its photo, pixels."""
+"""Side of the smallest window, pixels of the photo."""
 
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """One image and the faces that are labeled in it."""
+    """One image with its labeled faces."""
 
     image: Path
-    """The file of the image, or of the video that it is a frame of."""
+    """Image file, or the video file that contains the frame."""
     kind: str
     """A key of KINDS."""
     boxes: Array
-    """(F, 4), the tight boxes, pixels."""
+    """Tight face boxes, (F, 4), pixels."""
     name: str
-    """The photo's or the person's name, which decides about validation."""
+    """Name of the photo or person; it decides whether the photo is for validation."""
     landmarks: Array | None = None
-    """(68, 2) of the first face, pixels; None if it has no 68."""
+    """Landmarks (68, 2) of the first face, pixels; None if it does not have 68."""
     given_heights: Array | None = None
-    """(F,) pixels, heights of the boxes before INSETS; None if they were tight."""
+    """Heights (F,) of the original boxes before INSETS, pixels; None if they were tight."""
     five: Array | None = None
-    """(F, 5, 2) eyes, nose tip, mouth corners, pixels, nan if unknown; None: all unknown."""
+    """Eyes, nose tip and mouth corners, (F, 5, 2), pixels, nan if unknown; None: all unknown."""
     certain: NDArray[np.bool_] | None = None
-    """(F,) False for faces that are neither face nor background; None: all are faces."""
+    """Mask (F,): False for faces ignored in training and scoring; None: all are certain."""
     frame: int | None = None
-    """Number of the image in a video."""
+    """Frame number if the image is a video frame."""
     all_labeled: bool = True
-    """False if there may be more faces than `boxes`."""
+    """False if the photo may contain faces without a box."""
 
     def is_validation(self) -> bool:
-        """Return True if the photo is for validation, not for training."""
+        """Return True if the photo belongs to the validation set."""
         return in_validation(self.name)
 
     def has_no_face(self) -> bool:
-        """Return True for kinds without a face."""
+        """Return True if the photo is of a kind without faces."""
         return self.kind in NO_FACE
 
     def read(self) -> NDArray[np.uint8]:
@@ -101,19 +101,19 @@ class Photo:
         return read_image(self.image)
 
     def five_points(self) -> Array:
-        """Return the five points of each face (F, 5, 2), nan if unknown."""
+        """Return the five points of each face, (F, 5, 2); nan if unknown."""
         if self.five is None:
             return np.full((len(self.boxes), 5, 2), np.nan)
         return self.five
 
     def is_certain(self) -> NDArray[np.bool_]:
-        """Return (F,) False for faces that are neither face nor background."""
+        """Return a mask (F,) that is False for ignored faces."""
         if self.certain is None:
             return np.ones(len(self.boxes), bool)
         return self.certain
 
     def roll_deg(self) -> Array:
-        """Return the roll of each face (F,) by its eyes; 0 if they are unknown."""
+        """Return the roll of each face from its eyes, (F,) degrees; 0 if unknown."""
         x, y = (self.five_points()[:, 1] - self.five_points()[:, 0]).T
         rolls = np.nan_to_num(np.rad2deg(np.arctan2(y, x)))
         if self.landmarks is not None:
@@ -122,7 +122,7 @@ class Photo:
 
 
 def eye_roll_deg(landmarks: Array) -> float:
-    """Return the roll of the line between the eyes of ibug68 `landmarks` (68, 2)."""
+    """Return the roll of the line between the eyes of ibug68 `landmarks` (68, 2), degrees."""
     x, y = landmarks[42:48].mean(0) - landmarks[36:42].mean(0)
     return float(np.rad2deg(np.arctan2(y, x)))
 
@@ -130,24 +130,26 @@ def eye_roll_deg(landmarks: Array) -> float:
 def read_detection(root: Path) -> list[Photo]:
     """Read the photos of `root/annotations.json`: {"images": [{"file", "boxes_xyxy"}]}.
 
-    The five points of some faces come from `root/points5.json`, if it exists.
+    Five points of some faces are read from `root/points5.json` if it exists.
 
     Raises:
-        DataError: If a file is missing or broken, or a folder is of no known kind.
+        DataError: If a file is missing or broken, or a folder name is not a known kind.
     """
     path = root / "annotations.json"
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))["images"]
         rows = [(str(entry["file"]), entry["boxes_xyxy"]) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        wanted = 'wanted {"images": [{"file": ..., "boxes_xyxy": [[x0, y0, x1, y1]]}]}'
+        expected = (
+            'wanted {"images": [{"file": ..., "boxes_xyxy": [[x0, y0, x1, y1]]}]}'
+        )
         raise DataError(
-            f"{path}: cannot be read ({type(error).__name__}: {error}); {wanted}"
+            f"{path}: cannot be read ({type(error).__name__}: {error}); {expected}"
         ) from error
     points = _read_points(root / "points5.json")
     photos = []
     for file, given in rows:
-        # the first folder is the kind
+        # the first folder names the kind
         kind = file.split("/")[0]
         if kind not in INSETS:
             kinds = ", ".join(INSETS)
@@ -169,7 +171,7 @@ def read_detection(root: Path) -> list[Photo]:
 
 
 def _read_points(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return the faces with five points by file: {"box": [4 numbers], "points": [5 pairs]}."""
+    """Read faces with five points by file: {"box": [4 numbers], "points": [5 pairs]}."""
     if not path.is_file():
         return {}
     try:
@@ -183,7 +185,7 @@ def _read_points(path: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def _points_of_boxes(boxes: Array, faces: list[dict[str, Any]]) -> Array:
-    """Return the points (F, 5, 2) of the faces whose boxes are the best match of `boxes`."""
+    """Return the points (F, 5, 2) of the faces that best match `boxes`."""
     five = np.full((len(boxes), 5, 2), np.nan)
     if not faces or not len(boxes):
         return five
@@ -195,8 +197,8 @@ def _points_of_boxes(boxes: Array, faces: list[dict[str, Any]]) -> Array:
 
 
 def photo_of_sample(sample: Sample, kind: str = "landmarks") -> Photo:
-    """Return the photo of one face with landmarks; other faces in it are not labeled."""
-    # the box of a profile is that of the reader: a mean face would add a half that does not show
+    """Return the photo of a face with landmarks; other faces in the photo are not labeled."""
+    # profiles keep the reader's box: completing them by a mean face would add the hidden half
     box = sample.box if kind == "profiles" else sample.face_box()
     assert box is not None
     five = sample.landmarks
@@ -215,21 +217,21 @@ def photo_of_sample(sample: Sample, kind: str = "landmarks") -> Photo:
 
 
 def read_detector_photos(root: Path, kinds: Iterable[str] = KINDS) -> list[Photo]:
-    """Read the photos of `kinds` below the data folder `root`: training and validation, no tests.
+    """Read the training and validation photos of `kinds` in the data root, but no test photos.
 
     Raises:
-        DataError: If a data set that these kinds need is missing, or a kind is unknown.
+        DataError: If a required data set is missing, or a kind is unknown.
     """
-    wanted = list(dict.fromkeys(kinds))
-    for kind in wanted:
+    unique_kinds = list(dict.fromkeys(kinds))
+    for kind in unique_kinds:
         if kind not in KINDS:
             raise DataError(f"no kind of photo {kind!r}; {did_you_mean(kind, KINDS)}")
     photos: list[Photo] = []
-    if set(wanted) & set(INSETS):
+    if set(unique_kinds) & set(INSETS):
         for photo in read_detection(root / "detection"):
-            if photo.kind in wanted:
+            if photo.kind in unique_kinds:
                 photos.append(photo)
-    for kind in wanted:
+    for kind in unique_kinds:
         if kind in ONE_FACE:
             photos += _read_one_face(root, kind)
         elif kind in FOLDERS:
@@ -260,12 +262,12 @@ def _unlabeled_photo(file: Path, kind: str, frame: int | None = None) -> Photo:
 
 
 def _read_clips(root: Path) -> list[Photo]:
-    """Return every N-th frame of each clip; the clip decides about validation."""
+    """Read every N-th frame of each clip; the clip name decides about validation."""
     photos = []
     for file in sorted((root / "clips").glob("*.*")):
         with VideoReader(file) as video:
             count = video.frames or 1
-        # files often end before the number of frames that they state
+        # files often end before the number of frames in their header
         frames = np.unique(
             np.linspace(0, 0.9 * (count - 1), FRAMES_PER_CLIP).astype(int)
         )
@@ -275,7 +277,7 @@ def _read_clips(root: Path) -> list[Photo]:
 
 
 def _read_unlabelled(root: Path) -> list[Photo]:
-    """Return the photos of unlabelled/*.csv: file, x0, y0, x1, y1 of the one boxed face."""
+    """Read the photos in unlabelled/*.csv: file, x0, y0, x1, y1 of the single labeled face."""
     folder = root / "unlabelled"
     photos = []
     for table in sorted(folder.glob("*.csv")):
@@ -297,4 +299,4 @@ FOLDERS: dict[str, Callable[[Path], list[Photo]]] = {
     "clips": _read_clips,
     "unlabelled": _read_unlabelled,
 }
-"""Readers of the kinds that are plain folders."""
+"""Readers for the kinds stored as plain folders."""

@@ -1,4 +1,4 @@
-"""One training image of the face detector and its labels; boxes that turn with it."""
+"""One training image for the face detector with its labels, and rotation of boxes."""
 
 from dataclasses import dataclass
 
@@ -13,19 +13,19 @@ class Scene:
     """One training image."""
 
     image: NDArray[np.uint8]
-    """(S, S, 3) RGB."""
+    """RGB, (S, S, 3)."""
     boxes: Array
-    """(F, 4) tight boxes, pixels; they may reach over the edge."""
+    """Tight face boxes, (F, 4), pixels; may extend beyond the image."""
     recognizable: NDArray[np.bool_]
-    """(F,) False for faces that are neither face nor background: cropped, covered, blurred."""
+    """Mask (F,): False for ignored faces that are cropped, covered or blurred."""
     five: Array
-    """(F, 5, 2) eyes, nose tip, mouth corners, pixels; nan if unknown."""
+    """Eyes, nose tip and mouth corners, (F, 5, 2), pixels; nan if unknown."""
     labeled: NDArray[np.bool_]
-    """(S, S) True where a face would have a box."""
+    """Mask (S, S): True where every face is labeled, so background can be trained on."""
 
 
 def turn_boxes(boxes: Array, affine: Array) -> Array:
-    """Return `boxes` (F, 4) after a similarity: each around the turned ellipse that filled it."""
+    """Return `boxes` (F, 4) after a similarity: tight around the rotated inscribed ellipses."""
     scale = affine_scale(affine)
     cos, sin = affine[0, :2] / scale
     centers = apply_affine(affine, (boxes[:, :2] + boxes[:, 2:]) / 2)

@@ -1,6 +1,6 @@
-"""Training scenes of the face detector: photos turned, scaled, tiled and pasted over each other.
+"""Training scenes for the face detector: rotated, scaled, tiled and overlaid photos.
 
-Boxes are fitted again after turning, to the landmarks or else to the ellipse that filled the box.
+After rotation, boxes are refitted to the landmarks, or to the ellipse inscribed in the box.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,12 +39,12 @@ from .scene import Scene, turn_boxes
 
 @dataclass
 class Canvas:
-    """A scene in the making."""
+    """A scene under construction."""
 
     image: Image
     labeled: Image
     layer_map: NDArray[np.int16]
-    """(S, S) the layer that each pixel shows."""
+    """Index of the layer shown at each pixel, (S, S)."""
     layers: int = 0
     boxes: list[Array] = field(default_factory=list)
     five: list[Array] = field(default_factory=list)
@@ -54,11 +54,11 @@ class Canvas:
 
 
 Window = tuple[int, int, int, int]
-"""x0, y0, x1, y1 in pixels of the scene."""
+"""Window (x0, y0, x1, y1) in pixels of the scene."""
 LABELED_SIDES = 1.45
-"""If one face of a photo is labeled, background counts only within this many of its sides."""
+"""If only one face of a photo is labeled, radius of usable background in sides of that face."""
 MIN_SIDE = 9.0
-"""Smallest side of a face that scenes are made for, pixels."""
+"""Minimum side of a face that scenes are made for, pixels."""
 MAX_SIDES = {
     "landmarks": 1.1,
     "infants": 1.1,
@@ -67,23 +67,23 @@ MAX_SIDES = {
     "mtfl": 0.5,
     "people": 0.8,
 }
-"""Largest side of a face by kind, in sides of the scene."""
+"""Maximum side of a face by kind, as a fraction of the scene."""
 MAX_CROWD_SIDE = 0.6
-"""That of other kinds."""
+"""Maximum side of a face for all other kinds."""
 UNDIVIDED = 0.45
-"""Share of scenes of one photo; the others show four. Many small faces teach most per pixel."""
+"""Fraction of scenes with one photo; the others have four, for more small faces per pixel."""
 PASTED = (0.4, 0.3, 0.2, 0.1)
-"""Shares of scenes with 0, 1, 2, 3 faces pasted over them."""
+"""Probabilities of 0, 1, 2 or 3 faces pasted over a scene."""
 TURNED = (0.65, 0.2, 0.15)
-"""Shares of photos that are tilted as heads are, turned up to 60 degrees, turned by any angle."""
+"""Probabilities of the natural tilt, a rotation up to 60 degrees, or any rotation."""
 HARD_SHARE = 0.5
-"""Share of the photos without faces that show a place which a detector takes for a face."""
+"""Fraction of photos without faces that are centered on a known false positive."""
 MIN_VISIBLE = 0.55
-"""A face of which a smaller fraction is visible is neither face nor background."""
+"""Minimum visible fraction of a labeled face; less visible faces are ignored."""
 
 
 def move_faces(photo: Photo, affine: Array) -> tuple[Array, Array]:
-    """Return the boxes (F, 4) and rolls (F,) of a photo after a similarity that may mirror."""
+    """Return the boxes (F, 4) and rolls (F,) of a photo after a similarity, possibly mirroring."""
     mirrored = np.linalg.det(affine[:, :2]) < 0
     turn = affine_roll_deg(affine) + (180.0 if mirrored else 0.0)
     rolls = turn + (-photo.roll_deg() if mirrored else photo.roll_deg())
@@ -94,7 +94,7 @@ def move_faces(photo: Photo, affine: Array) -> tuple[Array, Array]:
 
 
 def move_points(photo: Photo, affine: Array) -> Array:
-    """Return the five points (F, 5, 2) of a photo after a similarity that may mirror."""
+    """Return the five points (F, 5, 2) of a photo after a similarity, possibly mirroring."""
     five = apply_affine(affine, photo.five_points())
     if np.linalg.det(affine[:, :2]) < 0:
         five = five[:, scheme("five").mirror]
@@ -109,12 +109,12 @@ def random_affine(
     side: float,
     window: Array | None = None,
 ) -> Array:
-    """Return a similarity that brings one face of `photo` to about `side` pixels in a window.
+    """Return a similarity that scales one face of `photo` to about `side` pixels in a window.
 
     Args:
         extent: Width and height of the photo.
         size: Width and height of the window.
-        window: Center x, y and side of a place to show in a photo without faces.
+        window: Center x, y and side of a region to show, for a photo without faces.
     """
     if len(photo.boxes):
         box = photo.boxes[rng.integers(len(photo.boxes))]
@@ -125,7 +125,7 @@ def random_affine(
     else:
         center = rng.uniform(0, 1, 2) * extent
         scale = log_uniform(rng, 0.4, 3.0)
-    # beyond this the source shows nothing
+    # beyond these limits the source would show nothing useful
     scale = float(np.clip(scale, 0.05, 3.0))
     angles = [rng.normal(0, 12), rng.uniform(-60, 60), rng.uniform(-180, 180)]
     angle_deg = rng.choice(angles, p=TURNED)
@@ -144,7 +144,7 @@ def warp_window(
     size: tuple[int, int],
     border: int = cv2.BORDER_CONSTANT,
 ) -> Image:
-    """Warp `image` into a window of (width, height); shrinking averages, as a camera does."""
+    """Warp `image` into a window of (width, height), averaging pixels when shrinking."""
     scale = affine_scale(affine)
     if scale < 0.6:
         image, affine = _visible_part(image, affine, size)
@@ -164,7 +164,7 @@ def warp_window(
 def _visible_part(
     image: Image, affine: Array, size: tuple[int, int]
 ) -> tuple[Image, Array]:
-    """The part of `image` that a window of (width, height) shows, with a margin, and its affine."""
+    """Return the part of `image` visible in a (width, height) window, padded, and its affine."""
     width, height = size
     ends = [[0, 0], [width, 0], [width, height], [0, height]]
     corners = apply_affine(invert_affine(affine), ends)
@@ -178,7 +178,7 @@ def _visible_part(
 
 
 class SceneMaker:
-    """Makes scene number `index`; the same index gives the same scene in every process."""
+    """Makes scene number `index`; equal indices give equal scenes in every process."""
 
     def __init__(
         self,
@@ -189,14 +189,14 @@ class SceneMaker:
         seed: int = 0,
         hard: Mapping[int, Array] | None = None,
     ) -> None:
-        """Sort the photos by kind.
+        """Group the photos by kind.
 
         Args:
-            images: Those of `photos`, in the same order.
-            shares: Relative frequency of each kind of photo; kinds without photos are left out.
+            images: Images of `photos`, in the same order.
+            shares: Relative frequency of each kind of photo; kinds without photos are skipped.
             size: Side of the scenes, pixels.
-            hard: Places (K, 3) in photos without faces that a detector takes for faces, center
-                x, y and side in pixels, by index of the photo.
+            hard: False positives of a detector in photos without faces, (K, 3): center x, y and
+                side in pixels, by index of the photo.
         """
         self.photos, self.images = list(photos), images
         self.size, self.seed = size, seed
@@ -227,7 +227,7 @@ class SceneMaker:
         return int(self.by_kind[kind][rng.integers(len(self.by_kind[kind]))])
 
     def _backdrop(self, rng: Rng) -> Canvas:
-        """A canvas of one color, or of an image without faces."""
+        """Return a canvas of one color, or with an image without faces."""
         size = self.size
         image: Image = np.empty((size, size, 3), np.uint8)
         image[:] = rng.integers(0, 256, 3)
@@ -239,7 +239,7 @@ class SceneMaker:
             affine = similarity(scale, angle_deg, center, (size / 2, size / 2))
             image = warp_window(photo, affine, (size, size), cv2.BORDER_REFLECT)
             if rng.random() < 0.7:
-                # these images are grey: without a tint, color alone would mean a face
+                # these images are gray: without a tint, any color would indicate a face
                 tables = np.arange(256)[:, None] * rng.uniform(0.5, 1.0, 3)
                 image = np.asarray(
                     cv2.LUT(image, tables.astype(np.uint8)[None]), np.uint8
@@ -249,7 +249,7 @@ class SceneMaker:
         )
 
     def _fill(self, rng: Rng, canvas: Canvas, kind: str, window: Window) -> None:
-        """Fill a window of the canvas with a photo of `kind`, as far as the photo reaches."""
+        """Fill a window of the canvas with a photo of `kind`, as far as the photo extends."""
         place = None
         i = self._pick(rng, kind)
         if kind in self.hard_of_kind and rng.random() < HARD_SHARE:
@@ -264,12 +264,12 @@ class SceneMaker:
         self._draw(canvas, i, affine, window, np.ones(size[::-1], np.uint8))
 
     def _extent(self, i: int) -> tuple[int, int]:
-        """The width and height of photo i."""
+        """Return the width and height of photo i."""
         height, width = self.images[i].shape[:2]
         return width, height
 
     def _paste_face(self, rng: Rng, canvas: Canvas) -> None:
-        """Paste the face of a landmark photo over the canvas."""
+        """Paste a face from a landmark photo over the canvas."""
         i = self._pick(rng, "landmarks")
         size = (self.size, self.size)
         side = log_uniform(rng, MIN_SIDE, 0.4 * self.size)
@@ -284,7 +284,7 @@ class SceneMaker:
     def _draw(
         self, canvas: Canvas, i: int, affine: Array, window: Window, mask: Image
     ) -> None:
-        """Draw photo i, moved by `affine`, into the window where `mask` (h, w) is 1."""
+        """Draw photo i, warped by `affine`, into the window where `mask` (h, w) is 1."""
         photo, image = self.photos[i], self.images[i]
         x0, y0, x1, y1 = window
         size = (x1 - x0, y1 - y0)
@@ -297,21 +297,21 @@ class SceneMaker:
         cv2.fillConvexPoly(
             reach, apply_affine(affine, corners).round().astype(np.int32), (1,)
         )
-        drawn = mask & reach
+        visible_mask = mask & reach
         boxes, rolls = move_faces(photo, affine)
-        labeled = np.ones_like(drawn)
+        labeled = np.ones_like(visible_mask)
         if not photo.all_labeled and len(boxes):
             extent = (boxes[0, 2:] - boxes[0, :2]) * LABELED_SIDES
             labeled = turned_shape(
-                drawn.shape, box_center(boxes[0]), extent, 0.0, ellipse=True
+                visible_mask.shape, box_center(boxes[0]), extent, 0.0, ellipse=True
             )
         elif not photo.all_labeled:
-            labeled = np.zeros_like(drawn)
+            labeled = np.zeros_like(visible_mask)
         canvas.layers += 1
         view = np.s_[y0:y1, x0:x1]
-        cv2.copyTo(layer, drawn, canvas.image[view])
-        cv2.copyTo(labeled, drawn, canvas.labeled[view])
-        canvas.layer_map[view][drawn > 0] = canvas.layers
+        cv2.copyTo(layer, visible_mask, canvas.image[view])
+        cv2.copyTo(labeled, visible_mask, canvas.labeled[view])
+        canvas.layer_map[view][visible_mask > 0] = canvas.layers
         canvas.boxes += list(boxes + np.array([x0, y0, x0, y0]))
         canvas.five += list(move_points(photo, affine) + np.array([x0, y0]))
         canvas.rolls += list(rolls)
@@ -320,7 +320,7 @@ class SceneMaker:
 
 
 def _finish(rng: Rng, canvas: Canvas) -> Scene:
-    """Drop faces that others cover, then occlude and degrade what is left."""
+    """Remove faces covered by others, then occlude and degrade the scene."""
     boxes = np.array(canvas.boxes).reshape(-1, 4)
     faces = zip(boxes, canvas.layer_of, strict=True)
     visible = np.array([_visible_fraction(canvas, box, layer) for box, layer in faces])
@@ -341,7 +341,7 @@ def _finish(rng: Rng, canvas: Canvas) -> Scene:
 
 
 def _windows(rng: Rng, size: int) -> list[Window]:
-    """The entire scene, or four windows that share a corner."""
+    """Return the entire scene as one window, or four windows that share a corner."""
     if rng.random() < UNDIVIDED:
         return [(0, 0, size, size)]
     x, y = rng.integers(round(0.35 * size), round(0.65 * size), 2).tolist()
@@ -349,7 +349,7 @@ def _windows(rng: Rng, size: int) -> list[Window]:
 
 
 def _visible_fraction(canvas: Canvas, box: Array, layer: int) -> float:
-    """The fraction of `box` in which the canvas shows its `layer`."""
+    """Return the fraction of `box` in which the canvas shows the given layer."""
     size = canvas.layer_map.shape[0]
     x0, y0, x1, y1 = np.clip(np.round(box), 0, size).astype(int).tolist()
     area = float((box[2] - box[0]) * (box[3] - box[1]))

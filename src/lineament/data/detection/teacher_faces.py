@@ -1,4 +1,4 @@
-"""Faces that another detector found complete the labels of photos."""
+"""Completion of photo labels by the detections of a teacher detector."""
 
 from dataclasses import replace
 
@@ -9,23 +9,23 @@ from ...geometry import Array, iou
 from .photos import NO_FACE, SAME_FACE_IOU, Photo
 
 CERTAIN_SCORE = 0.7
-"""Score from which a face of the teacher is a face; below, neither face nor background."""
+"""Minimum score of a positive teacher face; faces below it are ignored in training."""
 POINTS_SCORE = 0.6
-"""Score from which the teacher's five points are used."""
+"""Minimum score for using the teacher's five points."""
 CONTAINED = 0.6
-"""Fraction of a box inside a labeled face from which it is not another face."""
+"""Fraction of a box inside a labeled face above which it is not a separate face."""
 
 
 def add_teacher_faces(photo: Photo, boxes: Array, scores: Array, five: Array) -> Photo:
-    """Return `photo` with what a teacher found in it.
+    """Return `photo` with the teacher's detections added.
 
-    Labeled faces without five points get the teacher's. If not all faces are labeled, the
-    teacher's others are added, and then all are.
+    Labeled faces without five points receive the teacher's. If not all faces were labeled, the
+    teacher's other faces are added, and the photo then counts as fully labeled.
 
     Args:
-        boxes: (K, 4), tight boxes, pixels.
-        scores: (K,) in [0, 1].
-        five: (K, 5, 2), pixels.
+        boxes: Tight boxes, (K, 4), pixels.
+        scores: Detection scores, (K,), in [0, 1].
+        five: Five points, (K, 5, 2), pixels.
     """
     if photo.kind in NO_FACE:
         return photo
@@ -53,7 +53,7 @@ def add_teacher_faces(photo: Photo, boxes: Array, scores: Array, five: Array) ->
 
 
 def contained(boxes: Array, others: Array) -> NDArray[np.float64]:
-    """Return the largest fraction of each box (K, 4) that lies in one of `others` (F, 4)."""
+    """Return the largest fraction of each box (K, 4) contained in one of `others` (F, 4)."""
     if not len(others) or not len(boxes):
         return np.zeros(len(boxes))
     top_left = np.maximum(boxes[:, None, :2], others[None, :, :2])

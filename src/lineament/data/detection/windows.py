@@ -1,7 +1,7 @@
-"""Windows of photos for MTCNN: no faces, parts of faces, faces, faces with five points.
+"""Training windows for MTCNN: negatives, part faces, faces, and faces with five points.
 
-Source: Zhang et al. 2016: the shares and overlaps of the four kinds, and which outputs each trains:
-the score no face and face, the box part and face, the points the last kind alone.
+Source: Zhang et al. 2016: the ratios and IoU ranges of the four kinds, and the outputs that each
+trains: scores on negatives and faces, boxes on part faces and faces, points on the last kind only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,33 +30,33 @@ from .photos import NEGATIVE_IOU, SMALLEST_WINDOW_PX, Photo
 from .scene import turn_boxes
 
 SHARES = {"negative": 3, "part": 1, "face": 1, "landmarks": 2}
-"""Relative frequencies of the kinds of windows."""
+"""Relative frequencies of the window kinds."""
 PART_IOU, FACE_IOU = 0.4, 0.65
-"""A window shows a part of a face from the first overlap, a face from the second."""
+"""Minimum IoU of a part-face window, and of a face window."""
 HARD_SHARE = 0.5
-"""Share of hard places among the windows without a face of photos that have some."""
+"""Fraction of known false positives among negative windows, for photos that have some."""
 SIDES, SHIFT = (0.75, 1.3), 0.35
-"""Range of a window's side, and largest shift along an axis, in longer sides of its face's box."""
+"""Window side range and maximum shift along an axis, in longer sides of the face's box."""
 TRIES = 32
-"""Squares drawn at once, of which one that fits is taken."""
+"""Number of random squares drawn at once; the first suitable one is used."""
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """One window and what it trains; nan: nothing."""
+    """One window with its training targets; nan targets are not trained."""
 
     crop: NDArray[np.uint8]
-    """(s, s, 3)."""
+    """RGB, (s, s, 3)."""
     presence: float
-    """1 for a face, 0 for none."""
+    """1 for a face, 0 for background."""
     box: Array
-    """(4,), pixels of the window."""
+    """Face box (4,), pixels of the window."""
     landmarks: Array
-    """(5, 2), pixels of the window."""
+    """Five points (5, 2), pixels of the window."""
 
 
 class WindowMaker:
-    """Makes window `number`; the same number gives the same window in every process."""
+    """Makes window `number`; equal numbers give equal windows in every process."""
 
     def __init__(
         self,
@@ -67,17 +67,17 @@ class WindowMaker:
         augment: Augmentation,
         hard: Mapping[int, Array] | None = None,
     ) -> None:
-        """Sort the photos by what they can show; other kinds of windows are left out.
+        """Group the photos by the window kinds they can provide; other kinds are skipped.
 
         Args:
-            images: Those of `photos`, in the same order.
+            images: Images of `photos`, in the same order.
             size: Side of a window, pixels.
-            augment: Mirrors, turns and degrades windows; its scale and shift are not used.
-            hard: Squares (K, 4) without a face that earlier networks take for faces, pixels,
+            augment: Mirroring, rotation and degradation; its scale and shift are not used.
+            hard: Squares (K, 4) without a face that earlier networks mistake for faces, pixels,
                 by index of the photo.
 
         Raises:
-            DataError: If they show neither a face nor surely none.
+            DataError: If the photos contain neither a face nor reliable background.
         """
         self.photos, self.images = list(photos), images
         self.size, self.seed, self.augment = size, seed, augment
@@ -87,12 +87,12 @@ class WindowMaker:
         for photo, face in self.faces:
             if np.isfinite(self.photos[photo].five_points()[face]).all():
                 self.pointed.append((photo, face))
-        # only where every face is labeled is everything else no face
+        # only if every face is labeled is everything else background
         self.searched = [n for n, photo in enumerate(photos) if photo.all_labeled]
         sources = (self.searched, self.faces, self.faces, self.pointed)
         usable = zip(SHARES, sources, strict=True)
         self.kinds = [kind for kind, source in usable if source]
-        """Kinds of windows that the photos can show."""
+        """Window kinds that the photos can provide."""
         if not self.kinds:
             raise DataError(
                 f"none of the {len(self.photos)} photos has labeled faces or is known "
@@ -112,12 +112,12 @@ class WindowMaker:
         photo, face = chosen[rng.integers(len(chosen))]
         low, high = (PART_IOU, FACE_IOU) if kind == "part" else (FACE_IOU, np.inf)
         square = _near(rng, self.photos[photo].boxes[face], low, high)
-        # a part of a face is neither face nor background, and points are trained alone
+        # part faces are neither positive nor negative, and points are trained on their own
         presence = 1.0 if kind == "face" else float("nan")
         return self._window(rng, photo, face, square, presence, kind == "landmarks")
 
     def _without_face(self, rng: Rng) -> tuple[int, Array]:
-        """Return a photo and a square in it without a face."""
+        """Return a photo index and a square in the photo without a face."""
         photo = self.searched[rng.integers(len(self.searched))]
         hard = self.hard.get(photo, np.zeros((0, 4)))
         if len(hard) and rng.random() < HARD_SHARE:
@@ -130,7 +130,7 @@ class WindowMaker:
         centers = rng.uniform(0.4 * sides, extent - 0.4 * sides)
         squares = np.concatenate([centers - sides / 2, centers + sides / 2], 1)
         overlaps = iou(squares, self.photos[photo].boxes).max(1, initial=0.0)
-        # the first one without a face, or else the one with the least of it
+        # the first square without a face, otherwise the one that overlaps faces least
         free = np.where(overlaps < NEGATIVE_IOU, 0.0, overlaps)
         return photo, np.asarray(squares[free.argmin()])
 
@@ -143,12 +143,12 @@ class WindowMaker:
         presence: float,
         has_points: bool = False,
     ) -> Window:
-        """Return the window of `square`, turned, mirrored and degraded by chance.
+        """Return the window at `square`, randomly rotated, mirrored and degraded.
 
         Args:
-            has_points: Train the points of its face, not the box.
+            has_points: Train the face's points instead of its box.
         """
-        settings, known = self.augment, self.photos[photo]
+        settings, source_photo = self.augment, self.photos[photo]
         angle_deg = rng.normal(0, settings.rotation_deg)
         if rng.random() < settings.wild_rotation:
             limit = settings.wild_rotation_deg
@@ -160,15 +160,15 @@ class WindowMaker:
         crop = photometric(rng, warp(self.images[photo], affine, self.size), settings)
         box, points = np.full(4, np.nan), np.full((5, 2), np.nan)
         if face is not None and not has_points:
-            box = turn_boxes(known.boxes[face][None], affine)[0]
+            box = turn_boxes(source_photo.boxes[face][None], affine)[0]
         if face is not None and has_points:
-            points = apply_affine(affine, known.five_points()[face])
+            points = apply_affine(affine, source_photo.five_points()[face])
             points = points[scheme("five").mirror] if mirrored else points
         return Window(crop, presence, box, points)
 
 
 def _faces_of(photos: Sequence[Photo]) -> list[tuple[int, int]]:
-    """Return the photo and row of every certain face that is not too small."""
+    """Return (photo, row) of every certain face that is large enough."""
     found = []
     for number, photo in enumerate(photos):
         for face in np.flatnonzero(photo.is_certain()).tolist():
@@ -178,14 +178,14 @@ def _faces_of(photos: Sequence[Photo]) -> list[tuple[int, int]]:
 
 
 def _near(rng: Rng, box: Array, low: float, high: float) -> Array:
-    """Return a square (4,) whose overlap with `box` (4,) is from `low` to `high`.
+    """Return a random square (4,) whose overlap with `box` (4,) is between `low` and `high`.
 
-    The overlap counts as a fraction of that of the square around the box.
+    Overlap is relative to that of the square enclosing the box.
     """
     longer, center = box_side(box), box_center(box)
     sides = longer * rng.uniform(*SIDES, (TRIES, 1))
     centers = center + longer * rng.uniform(-SHIFT, SHIFT, (TRIES, 2))
-    # the square around the box is the first one, taken if no other one fits
+    # the enclosing square comes first, as a fallback if no other square fits
     sides[0], centers[0] = longer, center
     squares = np.concatenate([centers - sides / 2, centers + sides / 2], 1)
     overlaps = iou(squares, box)[:, 0]

@@ -13,25 +13,25 @@ from .mat import read_mat
 PARTS: dict[str, int] = {"train": 20000, "full": 4386, "frontal": 1314, "all21": 25993}
 TRAIN = 20000
 FOLDERS = ("data/flickr", "flickr", "images", "aflw/data/flickr", "")
-"""Folders that the names of images may be relative to."""
+"""Folders that image names may be relative to."""
 VARIABLES = ("bbox", "data", "mask_new", "nameList", "ra")
 
 
 def read_aflw(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part, aflw19, or aflw21 for "all21"; only existing images.
+    """Read the faces of one part, aflw19, or aflw21 for "all21"; skip missing images.
 
-    "full" is the test set, "frontal" its faces of 19 visible points.
+    "full" is the test set; "frontal" contains its faces with 19 visible points.
     """
     return [sample for sample in annotated_aflw(root, part) if sample.image.is_file()]
 
 
 def annotated_aflw(root: Path, part: str) -> list[Sample]:
-    """Read faces like `read_aflw`, also those whose image is absent."""
+    """Read faces like `read_aflw`, including those whose image is missing."""
     return _read_21(root) if part == "all21" else _read_19(root, part)
 
 
 def _image_folder(root: Path, name: str) -> Path:
-    """Return the folder that has the image `name`, else the usual one."""
+    """Return the folder that contains the image `name`, or the default one."""
     for folder in FOLDERS:
         if (root / folder / name).is_file():
             return root / folder
@@ -90,7 +90,7 @@ def _read_21(root: Path) -> list[Sample]:
     for face, name, x, y, width, height in faces:
         landmarks = np.full((21, 2), np.nan)
         for feature, px, py in points.get(face, ()):
-            # features count from 1, in the order of aflw21
+            # feature numbers start at 1, in the order of aflw21
             landmarks[feature - 1] = px, py
         if not np.isfinite(landmarks).any():
             continue
@@ -111,7 +111,7 @@ def _read_21(root: Path) -> list[Sample]:
 
 
 def _query(path: Path) -> tuple[list[Any], dict[int, list[tuple[int, float, float]]]]:
-    """Return rows (face, image, x, y, w, h), and the points (feature, x, y) by face."""
+    """Return rows (face, image, x, y, w, h), and points (feature, x, y) by face."""
     points: dict[int, list[tuple[int, float, float]]] = {}
     base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:

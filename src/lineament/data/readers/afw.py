@@ -1,4 +1,4 @@
-"""AFW (Zhu and Ramanan 2012): 468 faces of any pose in 205 photos, with 6 points and the pose."""
+"""AFW (Zhu and Ramanan 2012): 468 faces in any pose in 205 photos, with 6 points and the pose."""
 
 from collections import Counter
 from pathlib import Path
@@ -16,19 +16,19 @@ LIST = "anno.mat"
 
 
 def read_afw(root: Path, part: str) -> list[Sample]:
-    """Read the faces, afw6, with boxes and the angles yaw, pitch and roll; only existing images.
+    """Read the faces, afw6, with boxes and the angles yaw, pitch and roll; skip missing images.
 
-    The list anno.mat is next to the photos, in `root` or its folder `testimages`. A row has the
-    name of a photo, and per face the box [x0 y0; x1 y1], the angles and the points (6, 2), which
-    may be nan. Pixels count from 1, as in MATLAB. Faces of one photo are one group, like those of
-    300W, which has some of them.
+    The list anno.mat is next to the photos, in `root` or its folder `testimages`. Each row
+    contains the name of a photo, and per face the box [x0 y0; x1 y1], the angles and the points
+    (6, 2), which may be nan. Pixel coordinates start at 1, as in MATLAB. Faces in the same photo
+    form one group, like those of 300W, which includes some of them.
 
-    This is the layout that three public readers expect; we have not seen the file. They disagree
-    on the order of the mouth. Ours is that of the reader that scores by these points: the corner
-    on the left of the image, the center, the other corner.
+    This layout is inferred from three public readers; it was not tested on the original file. The
+    readers disagree on the order of the mouth points. This one follows the reader used for scoring
+    these points: the corner on the left of the image, the center, the other corner.
 
     Raises:
-        DataError: If the list is absent or broken.
+        DataError: If the list is missing or broken.
         ExtraError: If h5py or scipy is not installed.
     """
     folder = root if (root / LIST).is_file() else root / "testimages"
@@ -63,7 +63,7 @@ def read_afw(root: Path, part: str) -> list[Sample]:
 
 
 def _faces(row: list[Any], place: str) -> list[tuple[str, Any, Any, Any]]:
-    """Return name, box (2, 2), angles (3) and points (6, 2) of each face of a row."""
+    """Return name, box (2, 2), angles (3) and points (6, 2) of each face in a row."""
     try:
         name, (boxes,), (angles,), (points,) = row
         if not isinstance(name, str):

@@ -21,23 +21,24 @@ CONDITIONS: dict[str, tuple[int, ...]] = {
     "spotlight": (5, 6, 7),
     "occluded": (8, 9, 10, 11, 12, 13),
 }
-"""Numbers of the conditions; the second session adds 13."""
+"""Condition numbers; in the second session they are 13 higher."""
 SESSION = 13
 RAW_SIZE = (3, 576, 768)
-"""Red, green and blue planes of a .raw file."""
+"""Shape of a .raw file: red, green and blue planes."""
 
 
 def read_ar(root: Path, part: str) -> list[Sample]:
-    """Read the faces, fgnet22, with sex, expression, light and occlusion; only existing images.
+    """Read the faces, fgnet22, with sex, expression, light and occlusion; skip missing images.
 
-    Points are the files m-001-01.pts of FGNET, by sex, person and condition. Images are .raw files
-    or any image format. Both may be anywhere below `root`. The faces of one person are one group.
+    Points are read from FGNET's files, such as m-001-01.pts, named by sex, person and condition.
+    Images are .raw files or any image format. Both may be anywhere below `root`. The faces of one
+    person form one group.
 
-    The order of the points was compared with one published file. FGNET is assumed to count pixels
-    from 0, as its Talking Face video does.
+    The order of the points was checked against one published file. FGNET is assumed to number
+    pixels from 0, as in its Talking Face video.
 
     Raises:
-        DataError: If there is no .pts file, or one is broken or has another name.
+        DataError: If there is no .pts file, or one is broken or has an unexpected name.
     """
     faces = read_pts_of_images(
         root,
@@ -55,7 +56,7 @@ def _person(stem: str) -> str:
 
 
 def _with_condition(face: Sample) -> Sample:
-    """Return `face` with the attributes that its name states, and the way to read a .raw file."""
+    """Return `face` with the attributes from its file name, and a reader for .raw files."""
     name = NAME.fullmatch(face.image.stem)
     if name is None:
         raise DataError(
@@ -71,10 +72,10 @@ def _with_condition(face: Sample) -> Sample:
 
 
 def read_ar_raw(path: Path, frame: int = 0) -> Image:
-    """Read a .raw file of AR, 768 x 576, its red, green and blue planes in turn: RGB (H, W, 3).
+    """Read a .raw file of AR, 768 x 576, with red, green and blue planes in turn: RGB (H, W, 3).
 
     Raises:
-        ImageError: If the file has another size.
+        ImageError: If the file has a different size.
     """
     data = np.fromfile(path, np.uint8)
     if data.size != np.prod(RAW_SIZE):

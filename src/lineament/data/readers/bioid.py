@@ -9,14 +9,14 @@ PARTS: dict[str, int] = {"all": 1521}
 
 
 def read_bioid(root: Path, part: str) -> list[Sample]:
-    """Read the faces, fgnet20; only existing images.
+    """Read the faces, fgnet20; skip missing images.
 
-    Points are the files bioid_0000.pts of FGNET, images BioID_0000.pgm; both may be anywhere below
-    `root`. The names do not tell the 23 persons apart, so faces of one person can be in training
-    and validation.
+    Points are read from FGNET's files, such as bioid_0000.pts, images from BioID_0000.pgm; both
+    may be anywhere below `root`. The file names do not identify the 23 persons, so faces of the
+    same person can be in both training and validation.
 
-    This is the layout and the order that public readers expect; we have not seen the set. FGNET is
-    assumed to count pixels from 0, as its Talking Face video does.
+    Layout and point order are inferred from public readers; they were not tested on the original
+    data. FGNET is assumed to number pixels from 0, as in its Talking Face video.
 
     Raises:
         DataError: If there is no .pts file, or one is broken.

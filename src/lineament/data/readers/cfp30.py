@@ -1,4 +1,4 @@
-"""CFP (Sengupta et al. 2016): profiles and frontal faces, 30 points on the shown half."""
+"""CFP (Sengupta et al. 2016): profile and frontal faces, 30 points on the visible half."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from .pts import read_pts_folder
 from .table import read_table
 
 PARTS: dict[str, int] = {"train": 7000, "profile": 2000, "frontal": 5000}
-"""Four profiles and ten frontal faces of 500 persons; "train" is both."""
+"""Number of faces: four profiles and ten frontal faces of 500 persons; "train" has both."""
 SHOWN: dict[str, tuple[int, ...]] = {
     "right": (
         *(0, 1, 2, 3, 4, 5, 6, 7, 8, 17, 19, 21, 36, 37, 38, 39, 40, 41),
@@ -24,23 +24,22 @@ SHOWN: dict[str, tuple[int, ...]] = {
         *(27, 28, 29, 30, 33, 34, 35, 54, 51, 62, 57, 66),
     ),
 }
-"""By the shown half of the face: the ibug68 index of each of the 30 points."""
+"""ibug68 index of each of the 30 points, by visible half of the face."""
 RIGHT = [
     *(0, 1, 2, 3, 4, 5, 6, 7, 17, 18, 19, 20, 21, 36, 37, 38, 39, 40, 41),
     *(31, 32, 48, 49, 50, 58, 59, 60, 61, 67),
 ]
-"""The 29 points of the subject's right half; 10 lie in the middle."""
+"""The 29 points of the subject's right half; 10 more lie on the midline."""
 TURNED_AWAY = {"right": scheme("ibug68").mirror[RIGHT], "left": np.array(RIGHT)}
-"""By the shown half of the face: the points of the other one."""
+"""Points on the hidden half, by visible half of the face."""
 
 
 def read_cfp30(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part as ibug68; the 38 points that are not annotated are nan.
+    """Read the faces in one part as ibug68; the 38 unannotated points are nan.
 
-    In a profile, the points of the half that is turned away are not visible. The faces of one
-    person are one group. The box of a frontal face is that of its 68 points,
-    completed by a mean face. In a profile the shown half occludes the other, so the annotated
-    points span the box.
+    In a profile, the points of the hidden half are not visible. The faces of one person form one
+    group. The box of a frontal face is the tight box of its 68 points, completed by a mean face.
+    In a profile the visible half occludes the other, so the annotated points span the box.
     """
     table = root / "faces.csv"
     sides: dict[str, str] = {}
@@ -57,7 +56,7 @@ def read_cfp30(root: Path, part: str) -> list[Sample]:
 
 
 def _to_ibug68(sample: Sample, sides: dict[str, str], table: Path) -> Sample:
-    """Return `sample` with its 30 points at their places among the 68."""
+    """Return `sample` with its 30 points at their indices among the 68."""
     name = Path(sample.name).with_suffix("").as_posix()
     side = sides.get(name, "")
     if side not in SHOWN:

@@ -1,4 +1,4 @@
-"""COCO keypoints in one JSON file; v = 0 is not annotated, v = 1 occluded."""
+"""COCO keypoints in a JSON file; v = 0 is not annotated, v = 1 occluded."""
 
 import json
 from collections import Counter, defaultdict
@@ -15,21 +15,21 @@ from .image_finder import ImageFinder
 from .own_data import UNSTATED, OwnData, choose_category, choose_points
 
 NO_CATEGORY = "face"
-"""Name of the category of annotations that state none."""
+"""Category name for annotations without a category."""
 
 
 def read_coco(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
-    """Read the annotations of a JSON file that have keypoints, coordinates unchanged.
+    """Read the annotations with keypoints in a JSON file, coordinates unchanged.
 
-    Images are found in the layouts of COCO, CVAT, FiftyOne, Label Studio and Roboflow. Crowds are
-    left out.
+    Images are found in the layouts of COCO, CVAT, FiftyOne, Label Studio and Roboflow. Crowd
+    annotations are skipped.
 
     Args:
         path: The file.
-        own: Statements about the data.
+        own: User-provided information about the data.
 
     Raises:
-        DataError: If the file is absent or has no COCO keypoints, or its points are not those of
+        DataError: If the file is missing or contains no COCO keypoints, or its points do not match
             the scheme.
     """
     images, by_category = _read_table(path, own)
@@ -46,10 +46,10 @@ def read_coco(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     for face, annotation in zip(faces, annotations, strict=True):
         columns = {**images[annotation["image_id"]], **annotation}
         columns |= annotation.get("attributes") or {}
-        placed = face.with_points(scheme, rows)
+        sample = face.with_points(scheme, rows)
         group = own.group_of(face.name, columns, "")
         image = finder.find(str(face.image))
-        samples.append(replace(placed, image=image, group=group))
+        samples.append(replace(sample, image=image, group=group))
     finder.check()
     return samples
 
@@ -57,7 +57,7 @@ def read_coco(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
 def _read_table(
     path: Path, own: OwnData
 ) -> tuple[dict[Any, Mapping[str, Any]], dict[str, tuple[list[str], list[Any]]]]:
-    """Return the images by id, and the points and annotations of each category."""
+    """Return the images by id, and the point names and annotations of each category."""
     found: dict[str, list[Any]] = defaultdict(list)
     crowds = 0
     try:
@@ -109,7 +109,7 @@ def _face(
     annotation: Mapping[str, Any],
     faces: Counter[str],
 ) -> Sample:
-    """Return a face with its points in the order of the file, and the name of its image."""
+    """Return a face with its points in file order; `image` is only the image name."""
     place = f"{path}: annotation {annotation.get('id')}"
     try:
         image = images[annotation["image_id"]]

@@ -1,4 +1,4 @@
-"""A user's scheme from the category of a COCO file: names, skeleton, mirror."""
+"""Infer a user's scheme from a COCO category: names, skeleton, mirror map."""
 
 import json
 from collections.abc import Mapping
@@ -18,17 +18,17 @@ from .own_data import Note, ignore, is_unnamed
 def scheme_of_coco(
     path: Path, name: str, category: str = "", note: Note = ignore
 ) -> Scheme:
-    """Return the scheme that a COCO file states in a category with key points.
+    """Return the scheme defined by a COCO category with keypoints.
 
     Args:
         path: The file.
         name: Name of the scheme.
-        category: Name of the category; empty: the only one with key points.
-        note: Takes a line on what was not stated but inferred.
+        category: Name of the category; empty: the only one with keypoints.
+        note: Called with one line per inferred property.
 
     Raises:
-        DataError: If the file has no such category, or no mirror can be inferred.
-        SchemeError: If names are wrong.
+        DataError: If the file has no such category, or no mirror map can be inferred.
+        SchemeError: If point names are invalid.
     """
     table = _read(path)
     chosen = _category(table, path, category)
@@ -95,7 +95,7 @@ def _category(table: Mapping[str, Any], path: Path, wanted: str) -> dict[str, An
 
 
 def _shapes(table: Mapping[str, Any], category: Mapping[str, Any]) -> list[Array]:
-    """Return the annotated points (N, 2) of the category's faces, nan where there are none."""
+    """Return the annotated points (N, 2) of the category's faces; nan where not annotated."""
     shapes = []
     for annotation in table.get("annotations", ()):
         keypoints = annotation.get("keypoints") or ()

@@ -15,12 +15,12 @@ VARIABLES = {
     "train": ("IsTr", "phisTr", "bboxesTr"),
     "test": ("IsT", "phisT", "bboxesT"),
 }
-"""Images, points and boxes of each split."""
+"""Variable names of images, points and boxes, by split."""
 COFW68 = "COFW68_Data"
 
 
 def read_cofw(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part, cofw29 with visibility, or ibug68 for "test68"."""
+    """Read the faces in one part: cofw29 with visibility, or ibug68 for "test68"."""
     split = part.removesuffix("68")
     path = _find_mat(root, split)
     _, phis, bboxes = VARIABLES[split]
@@ -65,7 +65,7 @@ def _find_mat(root: Path, split: str) -> Path:
 
 
 def _corners(box: Array) -> Array:
-    """Return x0, y0, x1, y1 from 0 of x, y, width, height from 1, as MATLAB counts."""
+    """Return the 0-based box x0, y0, x1, y1 of a 1-based MATLAB box x, y, width, height."""
     return np.append(box[:2], box[:2] + box[2:]) - 1.0
 
 
@@ -106,10 +106,10 @@ def _read_68(root: Path, path: Path, count: int) -> list[Sample]:
 
 
 def read_cofw_image(path: Path, frame: int) -> Image:
-    """Read image number `frame`, from 0, of a COFW .mat file: RGB (H, W, 3).
+    """Read image number `frame`, counted from 0, from a COFW .mat file: RGB (H, W, 3).
 
     Raises:
-        ImageError: If the file has no such image.
+        ImageError: If the file does not contain the image.
         DataError: If the file is broken.
     """
     name = VARIABLES["train" if "train" in path.name else "test"][0]

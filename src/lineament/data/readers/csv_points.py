@@ -1,4 +1,4 @@
-"""A CSV with an image and x, y columns per point: ours, HRNet's, Kaggle's and similar."""
+"""CSV files with an image and x, y columns per point: Lineament's, HRNet's, Kaggle's, ..."""
 
 import csv
 import re
@@ -28,25 +28,25 @@ POINT_COLUMN = re.compile(
 NAMED_COLUMN = re.compile(r"(.+)[_.\- ]([xy])|([xy])[_.\- ](.+)", re.IGNORECASE)
 
 NOT_ANNOTATED = ("", "nan", "na", "n/a", "null", "none")
-"""Cells of points that nobody annotated, in lower case."""
+"""Lower-case cell contents that mean a point is not annotated."""
 PointColumns = list[tuple[str, str]]
 
 
 def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
-    """Read the faces of a table, one per row.
+    """Read the faces in a table, one per row.
 
-    Points are columns x_0, y_0 or x0, y0 or original_0_x, original_0_y, counted from 0 or 1, or
-    <name>_x, <name>_y, in any case; an empty cell or NaN is not annotated. Columns visible_0, ...
-    state which points can be seen, as 0 to 1. The column of the image holds its path, or its gray
-    pixels as Kaggle's does. Cells may be separated by commas, semicolons or tabs; with the latter
-    numbers may have decimal commas.
+    Point columns are x_0, y_0 or x0, y0 or original_0_x, original_0_y, counted from 0 or 1, or
+    <name>_x, <name>_y, in any case; an empty cell or NaN means not annotated. Columns visible_0,
+    ... hold the visibility of each point, 0 to 1. The image column contains a path, or gray pixels
+    as in Kaggle's data. Cells may be separated by commas, semicolons or tabs; with the latter two,
+    numbers may use decimal commas.
 
     Args:
         path: The file.
-        own: Statements about the data.
+        own: User-provided information about the data.
 
     Raises:
-        DataError: If the file or a column is absent, or a cell is not a number.
+        DataError: If the file or a column is missing, or a cell is not a number.
     """
     separator = _separator(path)
     header, rows = read_table(path, separator=separator)
@@ -78,20 +78,24 @@ def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     schemes: dict[str, tuple[str, list[int]]] = {}
     samples = []
     for face, row in zip(faces, rows, strict=True):
-        stated = row.get("scheme") or ""
-        if stated not in schemes:
-            given = own if own.scheme or not stated else replace(own, scheme=stated)
-            schemes[stated] = choose_points(names, given, str(path))
-        placed = face.with_points(*schemes[stated])
+        scheme_name = row.get("scheme") or ""
+        if scheme_name not in schemes:
+            row_info = (
+                own
+                if own.scheme or not scheme_name
+                else replace(own, scheme=scheme_name)
+            )
+            schemes[scheme_name] = choose_points(names, row_info, str(path))
+        sample = face.with_points(*schemes[scheme_name])
         samples.append(
-            replace(placed, group=own.group_of(placed.name, row, placed.group))
+            replace(sample, group=own.group_of(sample.name, row, sample.group))
         )
     finder.check()
     return samples
 
 
 def _with_pixels(face: Sample, row: int) -> Sample:
-    """Return a face whose image is in a row of its table."""
+    """Return a face whose image is stored in a row of its table."""
     return replace(
         face,
         frame=row,
@@ -106,13 +110,13 @@ def _separator(path: Path) -> str:
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             first = file.readline()
     except OSError:
-        # read_table states the reason
+        # read_table reports the reason
         return ","
     return max(",;\t", key=first.count)
 
 
 def _with_decimal_points(row: Row, columns: PointColumns) -> Row:
-    """Return a row whose coordinates have decimal points."""
+    """Return a row with decimal commas of coordinates replaced by points."""
     changed = dict(row)
     for column in [name for pair in columns for name in pair] + list(BOX_COLUMNS):
         if changed.get(column):
@@ -121,7 +125,7 @@ def _with_decimal_points(row: Row, columns: PointColumns) -> Row:
 
 
 def _face(path: Path, row: Row, columns: PointColumns, place: str) -> Sample:
-    """Return a face without its image, with its points in the order of `columns`."""
+    """Return a face without its image, with points in the order of `columns`."""
     landmarks = np.array(
         [[_number(row, x, place), _number(row, y, place)] for x, y in columns]
     )
@@ -138,15 +142,15 @@ def _face(path: Path, row: Row, columns: PointColumns, place: str) -> Sample:
 
 
 def _visible(row: Row, count: int, place: str) -> NDArray[np.bool_] | None:
-    """Return which points (N,) are visible; None if the table does not state it."""
+    """Return the visibility mask (N,) of the points; None if the table has none."""
     if f"visible_{count - 1}" not in row:
         return None
-    stated = np.array([_number(row, f"visible_{i}", place) for i in range(count)])
-    return None if np.isnan(stated).all() else np.asarray(stated >= 0.5)
+    values = np.array([_number(row, f"visible_{i}", place) for i in range(count)])
+    return None if np.isnan(values).all() else np.asarray(values >= 0.5)
 
 
 def _point_columns(path: Path, header: list[str]) -> tuple[list[str], PointColumns]:
-    """Return the names of the points, empty for numbered ones, and their x and y columns."""
+    """Return the point names, empty for numbered points, and their x and y columns."""
     numbered: dict[int, dict[str, str]] = {}
     named: dict[str, dict[str, str]] = {}
     for name in header:
@@ -191,15 +195,15 @@ def _number(row: Row, column: str, place: str) -> float:
 
 
 def _is_pixels(cell: str) -> bool:
-    """Return whether a cell holds the gray pixels of a square image, not its path."""
+    """Return True if a cell holds the gray pixels of a square image instead of its path."""
     return len(cell) > 200 and cell[:40].replace(" ", "").isdigit()
 
 
 def read_pixels(path: Path, row: int) -> NDArray[np.uint8]:
-    """Return the image (H, H, 3) whose gray pixels are in a row of a CSV, from 0.
+    """Return the image (H, H, 3) whose gray pixels are in the given row of a CSV, from 0.
 
     Raises:
-        DataError: If the pixels are not those of a square.
+        DataError: If the number of pixels is not a square.
     """
     gray = _gray_rows(path, path.stat().st_mtime_ns)[row]
     side = round(len(gray) ** 0.5)
@@ -211,7 +215,7 @@ def read_pixels(path: Path, row: int) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=1)
 def _gray_rows(path: Path, changed_ns: int) -> list[NDArray[np.uint8]]:
-    """Return the pixels of each row."""
+    """Return the gray pixels of each row as an image."""
     rows = []
     with path.open(encoding="utf-8-sig", newline="") as file:
         for row in csv.reader(file):

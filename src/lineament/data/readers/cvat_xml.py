@@ -1,4 +1,4 @@
-"""CVAT's XML for images, version 1.1: faces as skeletons or points; coordinates unchanged."""
+"""CVAT XML for images, version 1.1: faces as skeletons or points; coordinates unchanged."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from .image_finder import ImageFinder
 from .own_data import UNSTATED, OwnData, choose_category, choose_points
 
 SINGLE = "single points"
-"""Category of faces whose points are shapes of their own, each with its label."""
+"""Category name for faces whose points are separate shapes, each with its own label."""
 
 
 @dataclass
 class _Shape:
-    """A face as drawn: its points by name, x, y and whether it is visible."""
+    """A face as drawn: x, y and visibility of its points by name."""
 
     image: Element
     points: dict[str, tuple[float, float, bool]]
@@ -29,17 +29,17 @@ class _Shape:
 
 
 def read_cvat_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
-    """Read the faces of a file: skeletons, shapes of several points, or points one by one.
+    """Read the faces in a file: skeletons, shapes with several points, or single points.
 
-    Points marked outside are not annotated, occluded ones not visible. Single points of one image
-    and group are one face.
+    Points marked "outside" are not annotated, occluded points are not visible. Single points in
+    the same image and group form one face.
 
     Args:
         path: The file.
-        own: Statements about the data; the category is a label.
+        own: User-provided information about the data; the category is a CVAT label.
 
     Raises:
-        DataError: If the file is absent or not CVAT's XML, or its points are not those of the
+        DataError: If the file is missing or not CVAT XML, or its points do not match the
             scheme.
     """
     root = parse_xml(path, "CVAT XML")
@@ -64,16 +64,16 @@ def read_cvat_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     samples = []
     for shape in shapes[label]:
         face = _face(path, shape, names[label], counted)
-        placed = face.with_points(scheme, rows)
+        sample = face.with_points(scheme, rows)
         group = own.group_of(face.name, shape.columns, "")
         found_at = finder.find(str(face.image))
-        samples.append(replace(placed, image=found_at, group=group))
+        samples.append(replace(sample, image=found_at, group=group))
     finder.check()
     return samples
 
 
 def _shapes(image: Element) -> Iterator[tuple[str, _Shape]]:
-    """Yield the faces of an image with their labels."""
+    """Yield the label and shape of each face in an image."""
     single: dict[str, _Shape] = {}
     for shape in image:
         columns = {**image.attrib, **shape.attrib, **_attributes(shape)}
@@ -114,7 +114,7 @@ def _coordinates(shape: Element) -> list[tuple[float, float, bool]]:
 
 
 def _names(root: Element, shapes: list[_Shape]) -> list[str]:
-    """Return the names of the points of a label, in the order in which labels are declared."""
+    """Return the point names of a label, in the order of the label declarations."""
     used: dict[str, None] = {}
     for shape in shapes:
         used.update(dict.fromkeys(shape.points))
@@ -126,7 +126,7 @@ def _names(root: Element, shapes: list[_Shape]) -> list[str]:
 
 
 def _face(path: Path, shape: _Shape, names: list[str], counted: Counter[str]) -> Sample:
-    """Return a face with its points in the order of `names`, and the name of its image."""
+    """Return a face with points in the order of `names`; `image` is only the image name."""
     landmarks = np.full((len(names), 2), np.nan)
     visible = np.zeros(len(names), np.bool_)
     for number, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""dlib's XML of boxes and parts, as written by imglab: 0-based pixels, parts by name."""
+"""dlib XML files with boxes and parts, as written by imglab; 0-based pixels, parts by name."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,16 +13,16 @@ from .own_data import UNSTATED, OwnData, choose_points
 
 
 def read_dlib_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
-    """Read the faces of an XML file that have parts; images are relative to the file.
+    """Read the faces with parts in an XML file; image paths are relative to the file.
 
-    Boxes that are marked to be ignored are left out. Parts that a box lacks are nan.
+    Boxes marked "ignore" are skipped. Parts missing from a box are nan.
 
     Args:
         path: The file.
-        own: Statements about the data.
+        own: User-provided information about the data.
 
     Raises:
-        DataError: If the file is absent or not dlib XML, or a box is broken.
+        DataError: If the file is missing or not dlib XML, or a box is broken.
     """
     boxes = []
     names: set[str] = set()
@@ -48,25 +48,25 @@ def read_dlib_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     finder = ImageFinder(path, own.pictures, own.needs_images)
     samples = []
     for face, (name, _, box) in zip(faces, boxes, strict=True):
-        placed = face.with_points(scheme, rows)
+        sample = face.with_points(scheme, rows)
         group = own.group_of(face.name, box.attrib, "")
-        samples.append(replace(placed, image=finder.find(name), group=group))
+        samples.append(replace(sample, image=finder.find(name), group=group))
     finder.check()
     return samples
 
 
 def sorted_names(names: set[str]) -> list[str]:
-    """Return names in order: numbers before words, numbers by value."""
+    """Return names sorted with numbers first, by value, then words."""
     return sorted(
         names, key=lambda n: (not n.isdigit(), int(n) if n.isdigit() else 0, n)
     )
 
 
 def parse_xml(path: Path, kind: str) -> ElementTree.Element:
-    """Return the root of an XML file without entities.
+    """Return the root of an XML file, rejecting entity declarations.
 
     Args:
-        kind: The format in messages.
+        kind: Name of the format, for error messages.
 
     Raises:
         DataError: If the file cannot be read, is broken or declares entities.
@@ -94,7 +94,7 @@ def _face(
     box: ElementTree.Element,
     rows: dict[str, int],
 ) -> Sample:
-    """Return a face with its points in the order of `rows`, and the name of its image."""
+    """Return a face with points in the order of `rows`; `image` is only the image name."""
     landmarks = np.full((len(rows), 2), np.nan)
     try:
         for part in box.iter("part"):

@@ -1,4 +1,4 @@
-"""Annotations in a folder of a user: their format, their file and their split."""
+"""Find the annotations in a user's folder: their format, files and splits."""
 
 import re
 from collections.abc import Iterator
@@ -18,35 +18,35 @@ SPLITS = {
     "test": "test",
     "testing": "test",
 }
-"""Split by a word in the name of a file or of its folder."""
+"""Split name by a word in the name of a file or its folder."""
 MARKS = {
     ".json": (b'"keypoints"', b'"keypointlabels"'),
     ".xml": (b"<image",),
     ".csv": (b",", b";", b"\t"),
 }
-"""Bytes, one of which every table of landmarks has, by suffix."""
+"""Byte strings of which every landmark table contains at least one, by suffix."""
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """Annotations of one format."""
+    """Annotations in one format."""
 
     reader: str
     """Name of the reader."""
     path: Path
-    """The file, or the folder of many files."""
+    """The file, or the folder for formats with many files."""
     split: str = ""
-    """"train", "validation" or "test" by its name; empty: not stated."""
+    """"train", "validation" or "test", inferred from the name; empty: unknown."""
 
 
 def find_annotations(place: Path) -> list[Annotations]:
-    """Return the annotations at `place`, all of one format.
+    """Return the annotations in `place`, which must all have the same format.
 
     Args:
-        place: A folder, or a file of annotations.
+        place: A folder or an annotation file.
 
     Raises:
-        DataError: If there are none, or several formats.
+        DataError: If there are none, or they have different formats.
     """
     if place.is_file():
         if place.suffix not in MARKS:
@@ -73,24 +73,24 @@ def find_annotations(place: Path) -> list[Annotations]:
     formats = sorted({each.reader for each in found})
     splits = [each.split for each in found]
     if len(formats) > 1 or len(set(splits)) < len(splits):
-        listed = ", ".join(str(each.path) for each in found[:6])
+        paths = ", ".join(str(each.path) for each in found[:6])
         raise DataError(
-            f"{place}: {len(found)} annotation files ({listed}); give one of them, or "
+            f"{place}: {len(found)} annotation files ({paths}); give one of them, or "
             "list them as [[data]] in a recipe"
         )
     return found
 
 
 def _tables(place: Path) -> list[Annotations]:
-    """Return the tables of landmarks in a folder, in its annotations, or else anywhere below."""
+    """Return the landmark tables in a folder, in its `annotations`, or otherwise anywhere below."""
     for paths in (place.glob("*"), place.glob("annotations/*"), place.rglob("*")):
-        found = list(_of_paths(paths, place))
+        found = list(_annotations_in(paths, place))
         if found:
             return found
     return []
 
 
-def _of_paths(paths: Iterator[Path], place: Path) -> Iterator[Annotations]:
+def _annotations_in(paths: Iterator[Path], place: Path) -> Iterator[Annotations]:
     for path in sorted(paths):
         marks = MARKS.get(path.suffix)
         if marks is None or not path.is_file():

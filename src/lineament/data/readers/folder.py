@@ -12,13 +12,13 @@ from .pts import annotated_pts, with_images
 
 
 def read_folder(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sample]:
-    """Read every face with a .pts file below `root`, or below its folder `part` if not "all".
+    """Read every face with a .pts file below `root`, or below its subfolder `part` unless "all".
 
-    Without a stated scheme the number of points gives it. photo__1 and photo__2 are faces of one
-    group.
+    If no scheme is given, it is inferred from the number of points. photo__1 and photo__2 are
+    faces of the same group.
 
     Raises:
-        DataError: If there is no .pts file, or one is broken or has no image.
+        DataError: If there is no .pts file, or one is broken or lacks its image.
     """
     return with_images(annotated_folder(root, part, own))
 
@@ -26,7 +26,7 @@ def read_folder(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[
 def annotated_folder(
     root: Path, part: str = "all", own: OwnData = UNSTATED
 ) -> list[Sample]:
-    """Read faces like `read_folder`, also those whose image is absent."""
+    """Read faces like `read_folder`, including those whose image is missing."""
     folder = "" if part == "all" else part
     faces = annotated_pts(
         root, "", folder, lambda stem: stem.partition(GROUP_SEPARATOR)[0]

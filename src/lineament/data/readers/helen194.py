@@ -15,11 +15,11 @@ PARTS: dict[str, int] = {"train": 2000, "both": 2000}
 """The same faces: "train" in the scheme helen194, "both" in ibug68_helen194."""
 FOLDER = "helen/trainset"
 UNIT = 32
-"""Units of the file per pixel."""
+"""Coordinate units of the file per pixel."""
 
 
 def read_helen194(root: Path, part: str) -> list[Sample]:
-    """Read the training faces with 194 points; "both" has those of 300W before them."""
+    """Read the training faces with 194 points; "both" puts the 68 points of 300W before them."""
     path = root / "helen194.npz"
     if not path.is_file():
         raise DataError(
@@ -48,7 +48,7 @@ def read_helen194(root: Path, part: str) -> list[Sample]:
 
 
 def _read_points(path: Path) -> dict[str, Array]:
-    """Return the points (194, 2) by the file stem of the photo, 0-based pixels."""
+    """Read the points (194, 2) by the photo's file stem, 0-based pixels."""
     try:
         with np.load(path, allow_pickle=False) as table:
             names, points = table["names"], table["points"]

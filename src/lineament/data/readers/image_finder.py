@@ -1,4 +1,4 @@
-"""Images that a table of annotations names, in the layouts of COCO, CVAT, FiftyOne and others."""
+"""Find the images named in an annotation table, in the layouts of COCO, CVAT, FiftyOne, ..."""
 
 import re
 from collections import defaultdict
@@ -12,19 +12,19 @@ from ...io.image import ORIENTATION_TAG
 from ...io.media_files import has_image_suffix
 
 TABLE_KINDS = re.compile(r"^(person_keypoints|keypoints|instances|captions|labels)_")
-"""Beginnings of the names of COCO files, before the name of the subset."""
+"""Prefixes of COCO file names, before the name of the subset."""
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
-"""Letters that Label Studio puts before the names of uploaded files."""
+"""Prefix that Label Studio adds to the names of uploaded files."""
 FOLDERS = ("", "images", "data", "img")
 
 
 class ImageFinder:
-    """Finds the images of a table, by names as tools write them.
+    """Finds the images of an annotation table by the names that tools write.
 
     Args:
-        table: The file, or the folder that names are relative to.
-        pictures: A folder that is searched first, or None.
-        needed: `check` refuses absent images.
+        table: The annotation file, or the folder that names are relative to.
+        pictures: A folder to search first, or None.
+        needed: If True, `check` raises an error for missing images.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ImageFinder:
                 yield home / folder / subset
 
     def find(self, name: str) -> Path:
-        """Return the image called `name`; one that is absent below the table's folder."""
+        """Return the path of image `name`; if not found, a missing path in the table's folder."""
         plain = _plain_path(name)
         if Path(plain).is_absolute() and Path(plain).is_file():
             self.found += 1
@@ -58,18 +58,18 @@ class ImageFinder:
                 path = base.joinpath(*parts[start:])
                 if path.is_file():
                     self.found += 1
-                    # most images are in the folder of the one before
+                    # most images are in the same folder as the previous one
                     self.bases.insert(0, self.bases.pop(number))
                     return path
-        elsewhere = self._anywhere(parts)
+        elsewhere = self._find_anywhere(parts)
         if elsewhere is None:
             self.missing.append(name)
             return self.home.joinpath(*parts)
         self.found += 1
         return elsewhere
 
-    def _anywhere(self, parts: list[str]) -> Path | None:
-        """Return the image below the folders whose path ends most like `parts`, in any case."""
+    def _find_anywhere(self, parts: list[str]) -> Path | None:
+        """Return the image whose path matches the longest end of `parts`, ignoring case."""
         if self._by_name is None:
             self._by_name = defaultdict(list)
             for folder in filter(None, (self.pictures, self.home)):
@@ -79,17 +79,17 @@ class ImageFinder:
         if not parts:
             return None
         last = parts[-1].lower()
-        listed = self._by_name.get(last) or self._by_name.get(
+        matches = self._by_name.get(last) or self._by_name.get(
             UPLOAD_PREFIX.sub("", last)
         )
-        if not listed:
+        if not matches:
             return None
-        scores = [_common_end(path, parts) for path in listed]
+        scores = [_common_end(path, parts) for path in matches]
         best = max(scores)
-        return listed[scores.index(best)] if scores.count(best) == 1 else None
+        return matches[scores.index(best)] if scores.count(best) == 1 else None
 
     def check(self) -> None:
-        """Raises: DataError: If needed images are absent; it lists where they were looked for."""
+        """Raise DataError if required images are missing, listing the searched folders."""
         if not self.missing or not self.needed:
             return
         count = f"{len(self.missing)} of {len(self.missing) + self.found} images"
@@ -102,7 +102,7 @@ class ImageFinder:
 
 
 def _plain_path(name: str) -> str:
-    """Return a path or address with slashes, without drive, query and escapes."""
+    """Return a path or URL with forward slashes, without drive, query or escapes."""
     name = name.rpartition("?d=")[2]
     name = re.sub(r"(?:%[0-9A-Fa-f]{2})+", _unescaped, name)
     return re.sub(r"^(?:[A-Za-z]:|file://|https?://[^/]*)", "", name.replace("\\", "/"))
@@ -113,7 +113,7 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def _common_end(path: Path, parts: list[str]) -> int:
-    """Return the number of folders, from the last one, in which a path equals `parts`."""
+    """Return the number of trailing components that a path shares with `parts`."""
     count = 0
     for mine, other in zip(path.parts[-2::-1], parts[-2::-1], strict=False):
         if mine.lower() != other.lower():
@@ -123,7 +123,7 @@ def _common_end(path: Path, parts: list[str]) -> int:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Return width and height of an upright image from its header.
+    """Return the width and height of an image after EXIF rotation, from its header.
 
     Raises:
         DataError: If it cannot be read.

@@ -1,4 +1,4 @@
-"""IMM (Nordstrom et al. 2004): 40 persons in six images each, with 58 points in .asf files."""
+"""IMM (Nordstrom et al. 2004): six images each of 40 persons, with 58 points in .asf files."""
 
 import re
 from pathlib import Path
@@ -19,16 +19,16 @@ KINDS: dict[str, tuple[str, ...]] = {
     "spotlight": ("5",),
     "expressive": ("6",),
 }
-"""Kinds of image; 1 is frontal and neutral."""
+"""Kinds of images; 1 is frontal and neutral."""
 POINTS = 58
 
 
 def read_imm(root: Path, part: str) -> list[Sample]:
-    """Read the faces, imm58, with sex and kind of image; only existing images.
+    """Read the faces, imm58, with sex and kind of image; skip missing images.
 
-    The image that a file names is next to it. Coordinates are fractions of its width and height;
-    they are taken as pixels from 0. The faces of one person are one group. The order of the points
-    was compared with one published face.
+    Each file names an image in the same folder. Coordinates are fractions of the image size and
+    are converted to 0-based pixels. The faces of one person form one group. The order of the points
+    was checked against one published face.
 
     Raises:
         DataError: If there is no .asf file, or one is broken.
@@ -67,10 +67,10 @@ def read_imm(root: Path, part: str) -> list[Sample]:
 
 
 def parse_asf(path: Path) -> tuple[Array, str]:
-    """Return the points (58, 2) of an .asf file, in widths and heights, and its image's name.
+    """Return the points (58, 2) of an .asf file, as fractions of the image size, and image name.
 
-    Lines that begin with # are comments. The others are the number of points, one line per point
-    (path, type, x, y, number, from, to), and the name of the image.
+    Lines starting with # are comments. The others are the number of points, one line per point
+    (path, type, x, y, number, from, to), and the image name.
 
     Raises:
         DataError: If the file is broken.
@@ -90,5 +90,5 @@ def parse_asf(path: Path) -> tuple[Array, str]:
         raise DataError(
             f"{path}: {error}; wanted {POINTS}, a line of 7 columns per point, and the image"
         ) from error
-    # official names have no folder
+    # image names in the official files have no folder
     return np.array(points), Path(lines[POINTS + 1]).name

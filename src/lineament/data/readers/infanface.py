@@ -11,7 +11,7 @@ PARTS: dict[str, int] = {"train": 210, "test": 200}
 
 
 def read_infanface(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part, ibug68, with the attributes of <part>.csv, if it exists."""
+    """Read the faces in one part, ibug68, with the attributes in <part>.csv if it exists."""
     attributes: dict[str, dict[str, bool]] = {}
     for table in (root / f"{part}.csv", root / part / f"{part}.csv"):
         if table.is_file():

@@ -1,4 +1,4 @@
-"""Label Studio's JSON: key points in percent of the image, one face per region or per task."""
+"""Label Studio JSON: keypoints in percent of the image, one face per region or per task."""
 
 import json
 from collections import Counter, defaultdict
@@ -18,22 +18,22 @@ from .own_data import UNSTATED, OwnData, choose_points
 
 KIND = "keypointlabels"
 NOT_VISIBLE = "occluded"
-"""Value in a key point's "meta" text, or key of its value, of points that cannot be seen."""
+"""Text in a keypoint's "meta", or key of its value, that marks an invisible point."""
 
 
 def read_label_studio(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
-    """Read the key points of a JSON export, as fractions of the stated size of the image.
+    """Read the keypoints in a JSON export, scaled by the stated image size.
 
-    Key points of one region, such as a box, are one face; without regions, those of one task are.
-    Of several annotations of a task the last one counts. Predictions count where nothing is
-    annotated.
+    The keypoints of one region, such as a box, form one face; without regions, those of one task
+    do. If a task has several annotations, the last one is used; if it has none, its last
+    prediction.
 
     Args:
         path: The file.
-        own: Statements about the data.
+        own: User-provided information about the data.
 
     Raises:
-        DataError: If the file is absent or not an export, or its points are not those of the
+        DataError: If the file is missing or not an export, or its points do not match the
             scheme.
     """
     faces, boxes = _read_tasks(path, own)
@@ -46,23 +46,23 @@ def read_label_studio(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     samples = []
     for (task, points), box in zip(faces, boxes, strict=True):
         face = replace(_face(path, task, points, names, counted), box=box)
-        placed = face.with_points(scheme, rows)
+        sample = face.with_points(scheme, rows)
         columns = {**task, **task["data"]}
         group = own.group_of(face.name, columns, "")
         image = finder.find(str(face.image))
-        samples.append(replace(placed, image=image, group=group))
+        samples.append(replace(sample, image=image, group=group))
     finder.check()
     return samples
 
 
 Points = dict[str, Mapping[str, Any]]
-"""Key point regions by the name of the point."""
+"""Keypoint regions by point name."""
 
 
 def _read_tasks(
     path: Path, own: OwnData
 ) -> tuple[list[tuple[Mapping[str, Any], Points]], list[Any]]:
-    """Return each face as its task and its points, and the box of each or None."""
+    """Return the task and points of each face, and its box or None."""
     faces: list[tuple[Mapping[str, Any], Points]] = []
     boxes: list[Any] = []
     predicted = 0
@@ -110,18 +110,18 @@ def _read_tasks(
 
 
 def _results_of(task: Mapping[str, Any]) -> tuple[list[Any], bool]:
-    """Return the results of the last annotation, else of the last prediction, and which it is."""
-    kept = [a for a in task.get("annotations", ()) if not a.get("was_cancelled")]
+    """Return the results of the last annotation, or prediction, and True for a prediction."""
+    annotations = [a for a in task.get("annotations", ()) if not a.get("was_cancelled")]
     predictions = task.get("predictions") or []
     if "data" not in task:
         raise KeyError("data")
-    if kept:
-        return list(kept[-1]["result"]), False
+    if annotations:
+        return list(annotations[-1]["result"]), False
     return (list(predictions[-1]["result"]), True) if predictions else ([], False)
 
 
 def _box_of(region: Mapping[str, Any] | None) -> Any:
-    """Return the box (4,) of a region in pixels; None if it has none."""
+    """Return the box (4,) of a region, pixels; None if it has none."""
     if region is None or "width" not in region.get("value", {}):
         return None
     value = region["value"]
@@ -138,7 +138,7 @@ def _face(
     names: list[str],
     counted: Counter[str],
 ) -> Sample:
-    """Return a face with its points in the order of `names`, and the name of its image."""
+    """Return a face with points in the order of `names`; `image` is only the image name."""
     landmarks = np.full((len(names), 2), np.nan)
     visible = np.zeros(len(names), np.bool_)
     size = None

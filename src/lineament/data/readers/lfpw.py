@@ -1,4 +1,4 @@
-"""LFPW (Belhumeur et al. 2011): photos of the web with 35 points, 29 of which are published."""
+"""LFPW (Belhumeur et al. 2011): web photos with 35 points, 29 of which are published."""
 
 from collections import Counter
 from pathlib import Path
@@ -14,29 +14,28 @@ from ..sample import Sample, numbered_name
 PARTS: dict[str, int] = {"train": 1132, "test": 300, "train35": 1132, "test35": 300}
 LIST = "kbvt_lfpw_v1_{}.csv"
 POINTS = 35
-COLUMNS = 2 + 3 * POINTS  # address, worker, and x, y, flag per point
+COLUMNS = 2 + 3 * POINTS  # address, worker, and (x, y, flag) per point
 PUBLISHED = [*range(28), 34]
-"""The 29 points of the paper among the 35: all but those of the ears."""
+"""Indices of the paper's 29 points among the 35: all except those of the ears."""
 VISIBLE, CROPPED = 0, 3
-"""Flags of a point; 1 is occluded, 2 turned away."""
+"""Point flags; 1 means occluded, 2 turned away."""
 
 
 def read_lfpw(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part, cofw29, or lfpw35 for "train35" and "test35".
+    """Read the faces in one part: cofw29, or lfpw35 for "train35" and "test35".
 
-    The list has several rows per photo, each with its address: one per worker, and their average,
-    which is read. Points that the crop cuts off and points with a negative coordinate are nan.
-    Coordinates are not shifted. Left is the left of the image, as in the list.
+    The list has several rows per photo, each with the photo's URL: one per worker, and their
+    average, which is used. Points outside the crop and points with a negative coordinate are nan.
+    Coordinates are not shifted. Left means the left side of the image, as in the list.
 
-    The image of an address is below `train` or `test` next to the list, else anywhere below
-    `root`. Its name is the end of the address; case and suffix may differ. Photos without an image
-    are left out, and so are names that two addresses share, because nothing tells their images
-    apart.
+    The image for a URL is in `train` or `test` next to the list, or otherwise anywhere below
+    `root`. Its name is the end of the URL; case and suffix may differ. Photos without an image are
+    skipped, and so are names shared by two URLs, because their images are ambiguous.
 
-    These are the columns and flags that public readers expect; we have not seen the list.
+    Columns and flags are inferred from public readers; they were not tested on the original list.
 
     Raises:
-        DataError: If the list is absent or broken.
+        DataError: If the list is missing or broken.
     """
     split = part.removesuffix("35")
     path = root / LIST.format(split)
@@ -49,7 +48,7 @@ def read_lfpw(root: Path, part: str) -> list[Sample]:
     images = images_by_stem(folder)
     rows = _average_rows(path)
     shared = _shared_stems([words[0] for _, words in rows])
-    kept = list(range(POINTS)) if part.endswith("35") else PUBLISHED
+    indices = list(range(POINTS)) if part.endswith("35") else PUBLISHED
     faces: Counter[str] = Counter()
     samples = []
     for number, words in rows:
@@ -61,10 +60,10 @@ def read_lfpw(root: Path, part: str) -> list[Sample]:
         samples.append(
             Sample(
                 image=image,
-                landmarks=landmarks[kept],
+                landmarks=landmarks[indices],
                 scheme="lfpw35" if part.endswith("35") else "cofw29",
                 name=numbered_name(image.relative_to(root).as_posix(), faces),
-                visible=visible[kept],
+                visible=visible[indices],
                 subset=split,
             )
         )
@@ -72,7 +71,7 @@ def read_lfpw(root: Path, part: str) -> list[Sample]:
 
 
 def _average_rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Return line number and words of each row that averages the workers."""
+    """Return the line number and words of each row with the workers' average."""
     rows = []
     text = path.read_text(encoding="utf-8", errors="replace")
     for number, line in enumerate(text.splitlines(), 1):
@@ -87,7 +86,7 @@ def _average_rows(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def _stem(address: str) -> str:
-    """Return the stem, in lower case, of the image of an address.
+    """Return the lower-case stem of the image name in a URL.
 
     >>> _stem("http://a.org/photos/Anna.PNG?size=2")
     'anna'
@@ -96,13 +95,13 @@ def _stem(address: str) -> str:
 
 
 def _shared_stems(addresses: list[str]) -> set[str]:
-    """Return the stems that two different addresses have."""
+    """Return the stems shared by two different URLs."""
     counts = Counter(_stem(address) for address in set(addresses))
     return {stem for stem, count in counts.items() if count > 1}
 
 
 def _points(words: list[str], place: str) -> tuple[Array, NDArray[np.bool_]]:
-    """Return the points (35, 2) and whether each is visible (35,)."""
+    """Return the points (35, 2) and their visibility mask (35,)."""
     try:
         if len(words) != COLUMNS:
             raise ValueError(f"{len(words)} columns")

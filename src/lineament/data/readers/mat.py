@@ -1,4 +1,4 @@
-"""MATLAB files of both formats: 7.3 (HDF5, read by h5py) and older (read by scipy)."""
+"""MATLAB files: version 7.3 (HDF5, read with h5py) and older (read with scipy)."""
 
 from functools import lru_cache
 from importlib import import_module
@@ -13,7 +13,7 @@ from ...errors import DataError, missing_extra
 
 @lru_cache(maxsize=1)
 def read_mat(path: Path) -> dict[str, Any]:
-    """Read all variables of a file older than 7.3."""
+    """Read all variables of a file older than version 7.3."""
     try:
         from scipy.io import loadmat
     except ImportError as error:
@@ -21,22 +21,22 @@ def read_mat(path: Path) -> dict[str, Any]:
     try:
         return dict(loadmat(path))
     except Exception as error:
-        # scipy raises whatever its parser meets in a broken file
+        # a broken file can make scipy's parser raise almost any exception
         message = f"{path}: cannot be read as a .mat file ({error}); get the file again"
         raise DataError(message) from error
 
 
 def read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
-    """Read the float arrays `names` in MATLAB's shape.
+    """Read the float arrays `names`, with axes in MATLAB's order.
 
     Raises:
-        DataError: If the file is broken or lacks a variable.
+        DataError: If the file is broken or a variable is missing.
         ExtraError: If h5py or scipy is not installed.
     """
     arrays = {}
     if is_hdf5(path):
         with open_hdf5(path) as file:
-            # HDF5 has MATLAB's axes reversed
+            # HDF5 stores MATLAB's axes in reverse order
             for name in names:
                 if name in file:
                     arrays[name] = np.asarray(file[name], np.float64).T
@@ -71,7 +71,7 @@ def read_cells(path: Path, name: str) -> list[list[Any]]:
     """Read the cell array `name` as rows: numbers as float arrays, text as str, cells as rows.
 
     Raises:
-        DataError: If the file is broken or has no such variable.
+        DataError: If the file is broken or the variable is missing.
         ExtraError: If h5py or scipy is not installed.
     """
     if is_hdf5(path):
@@ -86,8 +86,8 @@ def read_cells(path: Path, name: str) -> list[list[Any]]:
 
 
 def _from_hdf5(file: Any, item: Any) -> Any:
-    """Return an item of a file of format 7.3: rows of a cell array, text or a float array."""
-    # HDF5 has MATLAB's axes reversed
+    """Return an item of a version 7.3 file: rows of a cell array, text or a float array."""
+    # HDF5 stores MATLAB's axes in reverse order
     values = np.asarray(item).T
     if values.dtype == object:
         rows = []
@@ -112,13 +112,13 @@ def _from_table(item: NDArray[Any]) -> Any:
 
 
 def is_hdf5(path: Path) -> bool:
-    """Return True for format 7.3, whose HDF5 signature comes after 512 bytes."""
+    """Return True for version 7.3, whose HDF5 signature follows 512 bytes."""
     with path.open("rb") as file:
         return b"MATLAB 7.3" in file.read(128)
 
 
 def open_hdf5(path: Path) -> Any:
-    """Open a file of format 7.3."""
+    """Open a version 7.3 file."""
     try:
         h5py: Any = import_module("h5py")
     except ImportError as error:

@@ -13,7 +13,7 @@ POSES = ("left_profile", "left", "frontal", "right", "right_profile")
 
 
 def read_mtfl(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part, five points, with attributes; only existing images."""
+    """Read the faces in one part, five points, with attributes; skip missing images."""
     path = root / LISTS[part]
     if not path.is_file():
         raise DataError(
@@ -39,7 +39,7 @@ def _parse_face(words: list[str], root: Path, place: str, part: str) -> Sample:
         raise DataError(
             f"{place}: {error}; wanted a path, 5 x, 5 y, gender, smile, glasses and pose"
         ) from error
-    # the lists were written on Windows
+    # paths in the lists use Windows separators
     name = words[0].replace("\\", "/")
     return Sample(
         image=root / name,

@@ -16,21 +16,21 @@ LIST = "muct76-opencv.csv"
 NAME = re.compile(r"i(r?)(\d{3})[a-z]([a-e])-([mf])([ng])")
 """Mirrored, person, lighting, camera, sex and glasses, as in i000qa-fn."""
 TURNED = "bc"
-"""The cameras that see a face from the side."""
+"""Cameras that see the face from the side."""
 X_COLUMNS = [f"x{point:02d}" for point in range(76)]
 Y_COLUMNS = [f"y{point:02d}" for point in range(76)]
 
 
 def read_muct(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part, muct76, with sex, glasses and view; only existing images.
+    """Read the faces in one part, muct76, with sex, glasses and view; skip missing images.
 
-    List and images may be anywhere below `root`. "mirrored" has the list's rows of mirrored images,
-    such as ir000qa-fn; these images are not part of the download. Points at 0, 0 are hidden by the
-    face itself: they are nan and not visible. Pixels count from 0. The faces of one person are one
-    group. The order of the points was compared with the rows of one person.
+    List and images may be anywhere below `root`. "mirrored" reads the list's rows of mirrored
+    images, such as ir000qa-fn; these images are not part of the download. Points at (0, 0) are
+    self-occluded: they become nan and not visible. Pixel coordinates start at 0. The faces of one
+    person form one group. The order of the points was checked against the rows of one person.
 
     Raises:
-        DataError: If the list is absent or broken.
+        DataError: If the list is missing or broken.
     """
     table = next(iter(sorted(root.rglob(LIST))), None)
     if table is None:
@@ -74,7 +74,7 @@ def read_muct(root: Path, part: str) -> list[Sample]:
 
 
 def _points(row: Row, place: str) -> Array:
-    """Return the points (76, 2) of a row."""
+    """Return the points (76, 2) in a row."""
     points = []
     try:
         for x, y in zip(X_COLUMNS, Y_COLUMNS, strict=True):

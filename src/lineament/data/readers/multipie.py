@@ -13,33 +13,33 @@ from .mat import read_arrays
 PARTS: dict[str, None] = {"frontal": None, "profile": None}
 LABELS = "MPie_Labels/labels/*/*_lm.mat"
 IMAGES = ("data", "Multi-Pie/data", "Multi-PIE/data")
-"""Folders that may hold session01, session02 and so on."""
+"""Folders that may contain session01, session02 and so on."""
 NAME = re.compile(r"(\d{3})_(\d{2})_(\d{2})_(\d{2})(\d)_\d{2}")
 """Person, session, recording, camera and flash, as in 001_01_01_051_07."""
 FROM_ABOVE = ("081", "191")
-"""Cameras that look down on the person."""
+"""Cameras that look down at the person."""
 WITHOUT_INNER_CORNERS = np.delete(np.arange(68), [60, 64])
-"""The points of a file of 66 among the 68."""
+"""Indices among the 68 of the points in files with 66."""
 MIDDLE = (0, 1, 2, 3, 4, 15, 21, 22, 26, 27, 28, 29, 30)
 SIDED = (*range(5, 15), 16, 17, 18, 19, 20, 23, 24, 25, *range(38, 30, -1))
-"""Points of a profile in the order of multipie65: in its middle, and on its half."""
+"""Indices of a profile's 39 points in multipie65 order: on the midline, on the visible half."""
 NOSE_TIP, EAR = 3, 37
 
 
 def read_multipie(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part, ibug68 or, for "profile", multipie65; only existing images.
+    """Read the faces in one part: ibug68, or multipie65 for "profile"; skip missing images.
 
-    A label MPie_Labels/labels/051/001_01_01_051_07_lm.mat has the variable `pts`. Its image is
-    data/session01/multiview/001/01/05_1/001_01_01_051_07.png. Labels of 66 points lack the inner
-    corners of the mouth, which are nan. In a profile, the points of the half that is turned away
-    are nan and not visible; the box spans the others. The faces of one person are one group.
+    The label file MPie_Labels/labels/051/001_01_01_051_07_lm.mat contains the variable `pts`; its
+    image is data/session01/multiview/001/01/05_1/001_01_01_051_07.png. Labels with 66 points lack
+    the inner mouth corners, which become nan. In a profile, the points of the hidden half are nan
+    and not visible; the box spans the others. The faces of one person form one group.
 
-    This is the layout and the order of the 39 points that public readers expect; we have not seen
-    the files. Pixels are assumed to count from 1, as in MATLAB. The cameras 081 and 191 are left
-    out, because one reader turns their images upside down and another does not.
+    Layout and order of the 39 points are inferred from public readers; they were not tested on the
+    original files. Pixel coordinates are assumed to start at 1, as in MATLAB. Cameras 081 and 191
+    are excluded, because one reader turns their images upside down and another does not.
 
     Raises:
-        DataError: If there is no label, or one is broken.
+        DataError: If there is no label file, or one is broken.
         ExtraError: If scipy is not installed.
     """
     labels = sorted(root.glob(LABELS))
@@ -78,7 +78,7 @@ def read_multipie(root: Path, part: str) -> list[Sample]:
 
 
 def _find_image(root: Path, stem: str, label: Path) -> Path | None:
-    """Return the image of a label, or None if it is absent."""
+    """Return the image of a label file, or None if it is missing."""
     name = NAME.fullmatch(stem)
     if name is None:
         raise DataError(
@@ -95,7 +95,7 @@ def _find_image(root: Path, stem: str, label: Path) -> Path | None:
 
 
 def _to_68(points: Array) -> Array:
-    """Return the 68 points of a file of 68 or 66."""
+    """Return the 68 points of a file with 68 or 66."""
     if len(points) == 68:
         return points
     landmarks = np.full((68, 2), np.nan)
@@ -104,9 +104,9 @@ def _to_68(points: Array) -> Array:
 
 
 def to_multipie65(points: Array) -> Array:
-    """Return the 39 points of a profile at their places among the 65; the others are nan.
+    """Return the 39 points of a profile at their indices among the 65; the others are nan.
 
-    If the nose is on the right of the ear in the image, the subject's right half is shown.
+    If the nose is to the right of the ear in the image, the subject's right half is visible.
     """
     shows_right = points[NOSE_TIP, 0] > points[EAR, 0]
     first = len(MIDDLE) if shows_right else len(MIDDLE) + len(SIDED)

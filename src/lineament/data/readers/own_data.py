@@ -1,6 +1,6 @@
-"""Statements of a user about data in a general format, and what readers conclude from them.
+"""User-provided information about data in a general format, and what readers infer from it.
 
-A scheme is taken from names of points; from their number alone only with a note.
+Schemes are inferred from point names; from the number of points only with a note to the user.
 """
 
 import re
@@ -17,49 +17,49 @@ Note = Callable[[str], None]
 
 
 class UnknownPointsError(DataError):
-    """Raised for points of no known scheme, which a scheme of one's own may describe."""
+    """Raised if points match no known scheme; the user can define a scheme for them."""
 
     def __init__(self, message: str, points: Sequence[str]) -> None:
         super().__init__(message)
         self.points = tuple(points)
-        """Their names; empty texts if they have none."""
+        """Names of the points; empty strings if they have none."""
 
 
 def ignore(line: str) -> None:
-    """Take a note without showing it."""
+    """Ignore a note."""
 
 
 @dataclass(frozen=True)
 class OwnData:
-    """Statements about the files of a data set."""
+    """User-provided information about the files of a data set."""
 
     scheme: str = ""
-    """Scheme of the points; empty: as the files state it."""
+    """Scheme of the points; empty: as stated in the files."""
     wanted: str = ""
-    """Scheme of the model that is trained, tried for points without names."""
+    """Scheme of the model to train, tried first for points without names."""
     category: str = ""
-    """Category or label of the faces; empty: the one that fits."""
+    """Category or label of the faces; empty: the one that matches."""
     pictures: Path | None = None
-    """Folder of the images; None: where the files say, or near them."""
+    """Folder of the images; None: as stated in the files, or nearby."""
     group: str = ""
-    """Column, number of a folder level, or pattern that keeps persons together."""
+    """Column, folder level or pattern by which faces of the same person are grouped."""
     first_pixel: float | None = None
-    """Coordinate of the center of the first pixel in the files; None: that of the format."""
+    """Coordinate of the center of the first pixel in the files; None: as the format defines."""
     needs_images: bool = False
-    """True if an absent image is an error."""
+    """True if a missing image is an error."""
     note: Note = ignore
-    """Takes lines that a user should read."""
+    """Called with each message for the user."""
 
     def group_of(self, name: str, columns: Mapping[str, object], default: str) -> str:
         """Return the group of a face.
 
         Args:
-            name: Name of the face, a path below the set's folder.
-            columns: Further entries of the face or its image.
-            default: The group if the user states none.
+            name: Name of the face, a path relative to the data set's folder.
+            columns: Further properties of the face or its image.
+            default: The group if the user specified no grouping.
 
         Raises:
-            DataError: If the column, folder or match is absent.
+            DataError: If the column, folder level or pattern match is missing.
         """
         if not self.group:
             return default
@@ -90,26 +90,26 @@ class OwnData:
 
 
 UNSTATED = OwnData()
-"""Nothing is stated."""
+"""Default: no information given."""
 
 
 def is_unnamed(points: Sequence[str]) -> bool:
-    """Return whether the names of points state nothing about their meaning."""
+    """Return True if the point names say nothing about their meaning."""
     return not any(points) or is_numbered(points)
 
 
 def choose_points(
     points: Sequence[str], own: OwnData, place: str
 ) -> tuple[str, list[int]]:
-    """Return the scheme of points, and the index in it of each of them.
+    """Return the scheme of points, and the index of each point in it.
 
     Args:
-        points: Their names; empty texts if they have none.
-        own: Statements of the user.
-        place: The points in messages: the file, and its category if any.
+        points: Point names; empty strings if they have none.
+        own: User-provided information about the data.
+        place: Description of the points for messages: the file, and the category if any.
 
     Raises:
-        DataError: If the names are not those of the scheme, or no scheme fits.
+        DataError: If the names do not match the scheme, or no scheme fits.
     """
     if is_unnamed(points):
         return _scheme_by_count(len(points), own, place), list(range(len(points)))
@@ -118,7 +118,7 @@ def choose_points(
     for name in filter(None, candidates):
         rows = {plain_name(point): i for i, point in enumerate(scheme(name).points)}
         is_subset = set(plain) <= rows.keys()
-        # of a scheme that nobody stated, all points must be there
+        # unless the user specified the scheme, all of its points must be present
         if is_subset and (len(plain) == len(rows) or name in (own.scheme, own.wanted)):
             return name, [rows[point] for point in plain]
     some = ", ".join(points[:4])
@@ -138,10 +138,10 @@ def choose_points(
 
 def _scheme_by_count(count: int, own: OwnData, place: str) -> str:
     if own.scheme:
-        wanted = len(scheme(own.scheme))
-        if wanted != count:
+        expected = len(scheme(own.scheme))
+        if expected != count:
             raise DataError(
-                f"{place}: {count} points, but {own.scheme} has {wanted}; give their "
+                f"{place}: {count} points, but {own.scheme} has {expected}; give their "
                 "scheme"
             )
         return own.scheme
@@ -155,7 +155,7 @@ def _scheme_by_count(count: int, own: OwnData, place: str) -> str:
 
 
 def by_count_note(place: str, count: int, name: str) -> str:
-    """Return the line on a scheme that is guessed from a number of points alone."""
+    """Return the message about a scheme guessed only from the number of points."""
     return (
         f"{place}: {count} points without names, read as {name} because of their number; if "
         'they are others, set their scheme: scheme = "my.toml"'
@@ -168,12 +168,12 @@ def choose_category(
     """Return the category of the faces.
 
     Args:
-        found: Names of the points of each category, empty texts if they have none.
-        own: Statements of the user.
+        found: Point names by category; empty strings if they have none.
+        own: User-provided information about the data.
         place: The file.
 
     Raises:
-        DataError: If the category is absent, or several or none fit.
+        DataError: If the category is missing, or none or several match.
     """
     if own.category:
         for name in found:
@@ -201,7 +201,7 @@ def choose_category(
 
 
 def _fits(points: Sequence[str], own: OwnData) -> bool:
-    """Return whether points may be those of the scheme that is stated, wanted or known."""
+    """Return True if points may belong to the specified, requested or any known scheme."""
     name = own.scheme or own.wanted
     if name and len(scheme(name)) != len(points):
         return False

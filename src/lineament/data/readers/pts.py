@@ -1,4 +1,4 @@
-"""The .pts format of 300W: a file of points next to each image, counted from 1."""
+"""The .pts format of 300W: one file of 1-based points next to each image."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from ..sample import Sample
 
 
 def read_pts(path: Path) -> Array:
-    """Read the points (N, 2) of a .pts file, as 0-based pixels.
+    """Read the points (N, 2) in a .pts file, as 0-based pixels.
 
     Raises:
         DataError: If the file is broken.
@@ -27,10 +27,10 @@ def read_pts(path: Path) -> Array:
 
 
 def with_images(samples: Sequence[Sample]) -> list[Sample]:
-    """Return `samples`, each of which must have its image.
+    """Return `samples` unchanged; raise an error if images are missing.
 
     Raises:
-        DataError: If images are absent; it names the first ten.
+        DataError: If images are missing; the message lists the first ten.
     """
     absent = [sample.image for sample in samples if not sample.image.is_file()]
     if not absent:
@@ -56,13 +56,13 @@ def read_pts_folder(
 
     Args:
         root: Folder that the names of the faces are relative to.
-        scheme: Scheme of the points.
-        folder: The part of `root` to read.
-        group_of: Maps the stem of a file to its group.
+        scheme: Landmark scheme.
+        folder: Folder below `root` to read.
+        group_of: Maps a file stem to its group.
         attributes: Attributes by file stem.
 
     Raises:
-        DataError: If a .pts file is broken or has no image.
+        DataError: If a .pts file is broken or lacks its image.
     """
     return with_images(annotated_pts(root, scheme, folder, group_of, attributes))
 
@@ -74,7 +74,7 @@ def annotated_pts(
     group_of: Callable[[str], str] = str,
     attributes: Mapping[str, Mapping[str, bool]] | None = None,
 ) -> list[Sample]:
-    """Read faces like `read_pts_folder`, also those whose image is absent."""
+    """Read faces like `read_pts_folder`, including those whose image is missing."""
     samples = []
     for path in sorted((root / folder).rglob("*.pts")):
         image = image_next_to(path) or path.with_suffix(".jpg")
@@ -101,36 +101,36 @@ def read_pts_of_images(
     first_pixel: float = 1.0,
     suffixes: Sequence[str] = IMAGE_SUFFIXES,
 ) -> list[Sample]:
-    """Read the faces of .pts files whose images are anywhere below `root`; only existing images.
+    """Read the faces of .pts files with images anywhere below `root`; skip missing images.
 
-    The image of a .pts file has the same stem, in any case.
+    A .pts file and its image have the same stem, ignoring case.
 
     Args:
         root: Folder that the names of the faces are relative to.
         files: The .pts files.
-        scheme: Scheme of the points.
-        group_of: Maps the stem of a file to its group.
+        scheme: Landmark scheme.
+        group_of: Maps a file stem to its group.
         first_pixel: Coordinate of the center of the first pixel in the files.
-        suffixes: Lower-case suffixes of images, the preferred first.
+        suffixes: Lower-case image suffixes, most preferred first.
 
     Raises:
-        DataError: If there is no file, or one is broken or has another number of points.
+        DataError: If there is no file, or one is broken or has a different number of points.
     """
     if not files:
         raise DataError(f"{root}: no .pts file below it; wanted one for each image")
     images = images_by_stem(root, suffixes)
-    wanted = len(scheme_named(scheme))
+    expected = len(scheme_named(scheme))
     samples = []
     for path in files:
         image = images.get(path.stem.lower())
         if image is None:
             continue
-        # read_pts takes the first pixel for 1
+        # read_pts assumes that the first pixel is 1
         landmarks = read_pts(path) + (1.0 - first_pixel)
-        if len(landmarks) != wanted:
+        if len(landmarks) != expected:
             count = f"{len(landmarks)} points"
             raise DataError(
-                f"{path}: {count}; wanted the {wanted} points of {scheme}: check the "
+                f"{path}: {count}; wanted the {expected} points of {scheme}: check the "
                 "file"
             )
         samples.append(

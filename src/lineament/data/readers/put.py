@@ -16,19 +16,18 @@ COORDINATE = re.compile(r"\b([xy])\s*:\s*([-+.\deE]+)")
 
 
 def read_put(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part, put30 or put194; only existing images.
+    """Read the faces in one part, put30 or put194; skip missing images.
 
-    The points are the entries x and y of YAML files that OpenCV wrote, in order, in pixels from 0:
-    `contours/C001/NAME.yml` for the image `images/0001/NAME.JPG`. The faces of one person are one
+    Points are the entries x and y of OpenCV YAML files, in order, in 0-based pixels:
+    `contours/C001/NAME.yml` for the image `images/0001/NAME.JPG`. The faces of one person form one
     group.
 
-    This is the layout that one public reader of the contours expects; we have not seen the set. The
-    30 landmarks are assumed to have the same layout in the folder `landmarks`. We found no
-    description of the order of the points, so they have no scheme: nothing mirrors or converts
-    them.
+    The layout of the contours is inferred from a public reader; it was not tested on the original
+    data. The 30 landmarks are assumed to have the same layout in the folder `landmarks`. The order
+    of the points is not documented, so they have no scheme and are never mirrored or converted.
 
     Raises:
-        DataError: If there is no file of points, or one is broken.
+        DataError: If there is no file with points, or one is broken.
     """
     files = sorted((root / part).rglob("*.yml"))
     if not files:
@@ -37,7 +36,7 @@ def read_put(root: Path, part: str) -> list[Sample]:
         )
     samples = []
     for path in files:
-        # the folder of points has a letter where that of images has a zero
+        # names of point folders have a letter in place of the first zero
         person = path.parent.name[1:]
         image = image_next_to(root / "images" / f"0{person}" / path.name)
         if image is None:
@@ -56,10 +55,10 @@ def read_put(root: Path, part: str) -> list[Sample]:
 
 
 def read_yml_points(path: Path, count: int) -> Array:
-    """Read the `count` points (N, 2) of a YAML file of OpenCV, unchanged: its x and y in order.
+    """Read the `count` points (N, 2), x and y, in an OpenCV YAML file, unchanged.
 
     Raises:
-        DataError: If it has another number of points.
+        DataError: If the file has a different number of points.
     """
     values: dict[str, list[float]] = {"x": [], "y": []}
     try:

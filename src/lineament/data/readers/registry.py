@@ -1,4 +1,4 @@
-"""Every data set by name: reader, parts with official counts, usual folder."""
+"""Registry of data sets: reader, parts with official counts, default folder."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -47,39 +47,39 @@ ANY: dict[str, None] = {"all": None}
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set and how it is read."""
+    """A data set and how to read it."""
 
     title: str
-    """Its name in messages."""
+    """Name of the data set in messages."""
     contents: str
-    """One line about what it holds."""
+    """One-line description of the contents."""
     reader: Callable[..., list[Sample]]
-    """Reads the faces of a part from the set's own folder, given folder and part.
+    """Reads the faces in a part, given the data set's own folder and the part.
 
-    Raises DataError for a missing or broken file, ExtraError if a package is not installed.
+    Raises DataError for missing or broken files, ExtraError if a package is not installed.
     """
     parts: Mapping[str, int | None]
-    """Official number of faces of each part; ANY if a part may be any file or folder."""
+    """Official number of faces per part; ANY if a part may be any file or folder."""
     folder: str = ""
-    """Its folder below the data root."""
+    """Folder of the data set in the data root."""
     annotated: Callable[..., list[Sample]] | None = None
-    """Reads also faces whose image is absent; None: `reader`."""
+    """Also reads faces whose image is missing; None: use `reader`."""
     layout: Callable[[str], tuple[str, ...]] = lambda part: ()
-    """Wildcards below that folder where the faces of a part are looked for."""
+    """Wildcards, relative to that folder, of the files that contain the faces in a part."""
     own_boxes: bool = False
-    """True if the boxes of its reader are those of all 68 points, annotated or not."""
+    """True if the reader's boxes enclose all 68 points, annotated or not."""
     counts_videos: bool = False
-    """True if the official numbers are of videos."""
+    """True if the official numbers count videos instead of faces."""
     is_format: bool = False
-    """True for a format of users' own data, whose reader also takes an OwnData."""
+    """True for a general format for user data, whose reader also takes an OwnData."""
     first_pixel: float = 0.0
     """Coordinate of the center of the first pixel in the files of a format."""
     subtracted: float = 0.0
-    """Part of that coordinate that the reader itself subtracts."""
+    """Part of that offset that the reader itself subtracts."""
 
     @property
     def sentence(self) -> str:
-        """Title and contents in one line."""
+        """Return title and contents as one line."""
         return f"{self.title}: {self.contents}"
 
     def read(
@@ -89,11 +89,11 @@ class DataSet:
         absent: bool = False,
         own: OwnData = UNSTATED,
     ) -> list[Sample]:
-        """Read the faces of one part from the set's own folder.
+        """Read the faces in one part from the data set's own folder.
 
         Args:
-            absent: Also read faces whose image is absent.
-            own: Statements about the data; a known data set takes only `group` and `note`.
+            absent: Also read faces whose image is missing.
+            own: User-provided information; a known data set only uses `group` and `note`.
 
         Raises:
             DataError: If the part is unknown, or a file is missing or broken.
@@ -114,19 +114,19 @@ class DataSet:
         return samples
 
     def _from_zero(self, samples: list[Sample], own: OwnData) -> list[Sample]:
-        """Return faces whose coordinates count from 0, the center of the first pixel."""
+        """Return the faces with coordinates shifted so that the first pixel's center is 0."""
         first = self.first_pixel if own.first_pixel is None else own.first_pixel
         shift = self.subtracted - first
         if shift == 0:
             return samples
-        moved = []
+        shifted = []
         for face in samples:
             box = None if face.box is None else face.box + shift
-            moved.append(replace(face, landmarks=face.landmarks + shift, box=box))
-        return moved
+            shifted.append(replace(face, landmarks=face.landmarks + shift, box=box))
+        return shifted
 
     def missing(self, samples: list[Sample], part: str) -> str:
-        """Return a line on how many samples of `part` are missing, or an empty text."""
+        """Return a message about the missing samples of `part`, or "" if complete."""
         unit, count = "faces", len(samples)
         if self.counts_videos:
             unit, count = "videos", len({sample.image for sample in samples})
@@ -141,7 +141,7 @@ class DataSet:
 def _file_reader(
     read: Callable[[Path, OwnData], list[Sample]], suffix: str
 ) -> Callable[[Path, str, OwnData], list[Sample]]:
-    """Return a reader whose part is the name of a file, or "all" for the only one."""
+    """Return a reader whose part is a file name, or "all" for the only file."""
 
     def read_file(root: Path, part: str, own: OwnData = UNSTATED) -> list[Sample]:
         path = _table_of(root, part, suffix)
@@ -151,7 +151,7 @@ def _file_reader(
 
 
 def _table_of(root: Path, part: str, suffix: str) -> Path:
-    """Return the file of a part: in a folder, its folder `annotations`, or anywhere below."""
+    """Return the file of a part: in a folder, its subfolder `annotations`, or anywhere below."""
     if root.is_file():
         return root
     places = [root, root / "annotations"]
@@ -174,7 +174,7 @@ def _table_of(root: Path, part: str, suffix: str) -> Path:
 
 
 def format_of_table(path: Path) -> str:
-    """Return the reader of a table of annotations by its suffix and its beginning."""
+    """Return the reader for an annotation table, by its suffix and first bytes."""
     if path.suffix == ".csv":
         return "csv"
     with path.open("rb") as file:
@@ -185,10 +185,10 @@ def format_of_table(path: Path) -> str:
 
 
 def format_of_labels(path: Path) -> str:
-    """Return the reader of a file, or of a folder by the files in it and below.
+    """Return the reader for a file, or for a folder by the files it contains.
 
     Raises:
-        DataError: If there is no file of a known format, or several formats are there.
+        DataError: If there is no file in a known format, or there are several formats.
     """
     if path.is_file():
         return format_of_table(path)
@@ -336,11 +336,11 @@ READERS: dict[str, DataSet] = {
 
 
 def data_set(name: str) -> DataSet:
-    """Return the data set `name`, of this package or of another installed one.
+    """Return the data set `name` from this package or from an installed plug-in.
 
     Raises:
-        DataError: If there is none; the message offers the nearest name.
-        ExtraError: If that of another package cannot be used.
+        DataError: If there is none; the message suggests the nearest name.
+        ExtraError: If the plug-in that provides it cannot be used.
     """
     if name in READERS:
         return READERS[name]
@@ -359,13 +359,13 @@ def data_set(name: str) -> DataSet:
 def read_data(
     name: str, root: Path, part: str, own: OwnData = UNSTATED
 ) -> list[Sample]:
-    """Read the faces of one part of the data set `name`.
+    """Read the faces in one part of the data set `name`.
 
     Args:
         name: One of READERS.
-        root: The data root, or the set's own folder.
-        part: One of the set's parts.
-        own: Statements about the data.
+        root: The data root, or the data set's own folder.
+        part: One of the data set's parts.
+        own: User-provided information about the data.
 
     Raises:
         DataError: If the name or part is unknown, or a file is missing or broken.
@@ -374,7 +374,7 @@ def read_data(
 
 
 def data_folder(name: str, root: Path) -> Path:
-    """Return the own folder of the data set `name` below `root`, else `root` itself."""
-    known = data_set(name)
-    own = root / known.folder
-    return own if known.folder and own.is_dir() else root
+    """Return the folder of the data set `name` in `root`, or `root` itself if it is missing."""
+    data = data_set(name)
+    folder = root / data.folder
+    return folder if data.folder and folder.is_dir() else root

@@ -1,4 +1,4 @@
-"""A folder of lineament review: corrected faces, whose images may be anywhere."""
+"""Output folder of `lineament review`: corrected faces, whose images may be anywhere."""
 
 from pathlib import Path
 
@@ -19,13 +19,13 @@ from .pts import read_pts
 
 
 def read_review(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sample]:
-    """Read the accepted faces below `root`, or below its folder `part` if not "all".
+    """Read the accepted faces below `root`, or below its subfolder `part` unless "all".
 
-    Landmarks are those of the .pts files, visibility, box and image those of the JSON files next
-    to them.
+    Landmarks are read from the .pts files; visibility, box and image from the JSON files next to
+    them.
 
     Raises:
-        DataError: If there is no face, a file is broken, or an image is absent.
+        DataError: If there are no faces, a file is broken, or an image is missing.
     """
     folder = root if part == "all" else root / part
     names = face_names(folder)

@@ -16,7 +16,7 @@ LISTS = "train_test_files/split_of_60%training and 40%testing/{}.txt"
 
 
 def read_scut86(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part, scut86; only those with both files."""
+    """Read the faces in one part, scut86; skip faces without both files."""
     points = root / "facial landmark"
     if not points.is_dir():
         raise DataError(
@@ -35,18 +35,18 @@ def read_scut86(root: Path, part: str) -> list[Sample]:
 
 
 def read_scut_pts(path: Path) -> Array:
-    """Read the points (86, 2) of a binary .pts file, unchanged.
+    """Read the points (86, 2) in a binary .pts file, unchanged.
 
     Raises:
-        DataError: If it is another kind of file.
+        DataError: If it is not a file of this format.
     """
     data = path.read_bytes()
     if (
         len(data) != struct.calcsize(LAYOUT)
         or struct.unpack_from("<i", data)[0] != POINTS
     ):
-        wanted = "692: the number 86, then 86 pairs of 32-bit floats"
-        raise DataError(f"{path}: {len(data)} bytes; wanted {wanted}")
+        expected = "692: the number 86, then 86 pairs of 32-bit floats"
+        raise DataError(f"{path}: {len(data)} bytes; wanted {expected}")
     return np.array(struct.unpack(LAYOUT, data)[1:], dtype=np.float64).reshape(
         POINTS, 2
     )

@@ -1,4 +1,4 @@
-"""Rows of a CSV file with a header."""
+"""CSV files with a header."""
 
 import csv
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ Row = dict[str, str]
 def read_table(
     path: Path, columns: Sequence[str] = (), separator: str = ","
 ) -> tuple[list[str], list[Row]]:
-    """Read the header of a CSV file, which must have `columns`, and its rows by column.
+    """Read the header of a CSV file, which must contain `columns`, and its rows by column.
 
     Raises:
-        DataError: If the file cannot be read or lacks one of `columns`.
+        DataError: If the file cannot be read or one of `columns` is missing.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

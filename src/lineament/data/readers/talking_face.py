@@ -1,4 +1,4 @@
-"""FGNET's Talking Face video: one person for 5,000 frames, 68 points; for tests only."""
+"""FGNET's Talking Face video: one person in 5,000 frames, 68 points; for testing only."""
 
 import re
 from pathlib import Path
@@ -12,12 +12,12 @@ from .pts import read_pts
 VIDEO, FOLDER = "franck.webm", "talking_face"
 FRAMES = 4998
 BROKEN = (3977,)
-"""Frames whose annotation is not on the face."""
+"""Frames with an annotation that is not on the face."""
 PARTS: dict[str, int] = {"test": FRAMES - len(BROKEN), "all": FRAMES}
 
 
 def is_talking_face(path: Path) -> bool:
-    """Return True if `path` or one of its two folders is named like the video, a test set."""
+    """Return True if the name of `path` or its folders suggests this video, a test set."""
     for folder in path.resolve().parts[-3:-1]:
         if re.sub(r"[^a-z]", "", folder.lower()) == "talkingface":
             return True
@@ -25,10 +25,10 @@ def is_talking_face(path: Path) -> bool:
 
 
 def read_talking_face(root: Path, part: str) -> list[Sample]:
-    """Read the frames of the video, fgnet68; "test" leaves out the broken one.
+    """Read the frames of the video, fgnet68; "test" excludes the badly annotated one.
 
-    The points are those of the 720 x 576 original. Halved and moved right by 4 pixels, without
-    the shift from 1-based pixels, they fit the 360 x 288 video.
+    The points refer to the 720 x 576 original. Halved and shifted right by 4 pixels, without
+    correcting for 1-based pixels, they match the 360 x 288 video.
     """
     video = root / VIDEO
     if not video.is_file():

@@ -1,4 +1,4 @@
-"""300W: 68 points on HELEN, LFPW, AFW, iBUG and the official test."""
+"""300W: 68 points on HELEN, LFPW, AFW, iBUG and the official test set."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,16 +24,16 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "test-indoor": ("300W/01_Indoor",),
     "test-outdoor": ("300W/02_Outdoor",),
 }
-"""Folders of each part."""
+"""Folders that make up each part."""
 
 
 def read_300w(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part of 300W, ibug68; absent folders are skipped."""
+    """Read the faces in one part of 300W, ibug68; skip missing folders."""
     return with_images(annotated_300w(root, part))
 
 
 def annotated_300w(root: Path, part: str) -> list[Sample]:
-    """Read faces like `read_300w`, also those whose image is absent."""
+    """Read faces like `read_300w`, including those whose image is missing."""
     samples: list[Sample] = []
     for folder in FOLDERS[part]:
         samples += annotated_pts(root, "ibug68", folder, group_in(folder))
@@ -41,5 +41,5 @@ def annotated_300w(root: Path, part: str) -> list[Sample]:
 
 
 def group_in(folder: str) -> Callable[[str], str]:
-    """Return the function from file stem to photo for a folder of 300W."""
+    """Return a function from file stem to photo name, for a folder of 300W."""
     return group_of_numbered if folder.startswith(("helen", "afw")) else str

@@ -13,14 +13,14 @@ CATEGORIES: dict[str, tuple[int, ...]] = {
           550, 551, 553),
     "3": (410, 411, 516, 517, 526, 528, 529, 530, 531, 533, 557, 558, 559, 562),
 }  # fmt: skip
-"""Test videos: well lit, under any light, in the wild."""
+"""Test categories: well lit, unconstrained lighting, in the wild."""
 PARTS: dict[str, int] = {"train": 50, "test": 64, "1": 31, "2": 19, "3": 14}
-"""Official numbers of videos."""
+"""Official numbers of videos per part."""
 INNER = "300VW_Dataset_2015_12_14"
 
 
 def read_300vw(root: Path, part: str) -> list[Sample]:
-    """Read the annotated frames of the existing videos of one part, ibug68."""
+    """Read the annotated frames of all available videos in one part, ibug68."""
     if (root / INNER).is_dir():
         root = root / INNER
     samples: list[Sample] = []

@@ -9,7 +9,7 @@ from ...errors import DataError
 from ..sample import Sample, numbered_name
 
 ATTRIBUTES = ("pose", "expression", "illumination", "makeup", "occlusion", "blur")
-"""In the order of the list's columns."""
+"""Attribute names, in column order."""
 PARTS: dict[str, int] = {
     "train": 7500,
     "test": 2500,
@@ -25,12 +25,12 @@ COLUMNS = 196 + 4 + 6 + 1  # points, box, attributes, image
 
 
 def read_wflw(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part, wflw98, with boxes and attributes; only existing images."""
+    """Read the faces in one part, wflw98, with boxes and attributes; skip missing images."""
     return [sample for sample in annotated_wflw(root, part) if sample.image.is_file()]
 
 
 def annotated_wflw(root: Path, part: str) -> list[Sample]:
-    """Read faces like `read_wflw`, also those whose image is absent."""
+    """Read faces like `read_wflw`, including those whose image is missing."""
     split, _, attribute = part.partition("-")
     path = root / LISTS.format(split)
     if not path.is_file():

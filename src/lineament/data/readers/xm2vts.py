@@ -7,21 +7,21 @@ from .pts import read_pts_of_images
 
 PARTS: dict[str, int] = {"ibug": 2360, "fgnet": 2360}
 FORMATS = {"ibug": ("ibug68", 1.0), "fgnet": ("fgnet68", 0.0)}
-"""Scheme of each part, and the coordinate of the center of the first pixel."""
+"""Scheme of each part, and coordinate of the center of the first pixel."""
 MARKUP = "markup"
-"""Folder of the points of FGNET; all others are those of ibug."""
+"""Folder of FGNET's points; all other points are ibug's."""
 
 
 def read_xm2vts(root: Path, part: str) -> list[Sample]:
-    """Read the faces of one part: "ibug" as ibug68, "fgnet" as fgnet68; only existing images.
+    """Read the faces in one part: "ibug" as ibug68, "fgnet" as fgnet68; skip missing images.
 
     Files are named by person, session and shot, as in 000_1_1. Points and images may be anywhere
-    below `root`, for example next to each other, or in `landmarks` and a folder per person. The
-    points of FGNET have another order than those of ibug, so they have a folder of their own,
-    `markup`. The faces of one person are one group.
+    below `root`, for example next to each other, or in `landmarks` and one folder per person. FGNET
+    orders its points differently from ibug, so they are in their own folder, `markup`. The faces of
+    one person form one group.
 
-    ibug counts pixels from 1. FGNET is assumed to count from 0, as its Talking Face video does. We
-    have not seen its files of this set.
+    ibug numbers pixels from 1. FGNET is assumed to number them from 0, as in its Talking Face
+    video; this was not tested on its files for this data set.
 
     Raises:
         DataError: If there is no .pts file, or one is broken.

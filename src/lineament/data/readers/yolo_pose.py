@@ -1,4 +1,4 @@
-"""YOLO pose labels: a .txt file per image, with fractions of its width and height."""
+"""YOLO pose labels: one .txt file per image, with coordinates as fractions of the image size."""
 
 import re
 from collections import Counter
@@ -15,18 +15,18 @@ from .image_finder import ImageFinder, image_size
 from .own_data import UNSTATED, OwnData, choose_points
 
 LEAD = 5
-"""Numbers before the points of a line: class, and center and size of the box."""
+"""Number of values before the points in a line: class, and center and size of the box."""
 
 
 def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sample]:
-    """Read every label file below `root`, or below its folder `part` if not "all".
+    """Read every label file below `root`, or below its subfolder `part` unless "all".
 
-    The image of labels/a.txt is in the folder `images` next to `labels`, or next to the file. A
-    point of v = 0 or at 0, 0 is not annotated, one of v = 1 occluded. kpt_shape in a .yaml file
-    states the numbers per point.
+    The image of labels/a.txt is in the folder `images` next to `labels`, or next to the file.
+    Points with v = 0 or at (0, 0) are not annotated; points with v = 1 are occluded. kpt_shape in a
+    .yaml file gives the number of values per point.
 
     Raises:
-        DataError: If there is no label, a line is broken or an image is absent.
+        DataError: If there is no label, a line is broken or an image is missing.
     """
     folder = root if part == "all" else root / part
     lines = []
@@ -56,14 +56,14 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
         face = _face(np.array(values), per_point, image)
         face = replace(face, name=numbered_name(name, counted))
         face = replace(face, subset=path.parent.relative_to(root).as_posix())
-        placed = face.with_points(scheme, places)
-        samples.append(replace(placed, group=own.group_of(name, {}, "")))
+        sample = face.with_points(scheme, places)
+        samples.append(replace(sample, group=own.group_of(name, {}, "")))
     finder.check()
     return samples
 
 
 def has_labels(folder: Path) -> bool:
-    """Return whether a .txt file below `folder` holds a pose label."""
+    """Return True if a .txt file below `folder` contains a pose label."""
     for path in sorted(folder.rglob("*.txt")):
         if any(_numbers(line) for line in _lines(path)):
             return True
@@ -80,7 +80,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _numbers(line: str) -> list[float]:
-    """Return the numbers of a label's line; none for lists of names or boxes alone."""
+    """Return the numbers in a label line; empty for names and labels without points."""
     try:
         values = [float(word) for word in line.split()]
     except ValueError:
@@ -91,7 +91,7 @@ def _numbers(line: str) -> list[float]:
 def _shape(
     root: Path, rows: list[tuple[Path, int, list[float]]], own: OwnData
 ) -> tuple[int, int]:
-    """Return the number of points and of numbers per point."""
+    """Return the number of points, and of values per point."""
     for path in sorted([*root.glob("*.y*ml"), *root.parent.glob("*.y*ml")]):
         stated = re.search(
             r"kpt_shape:\s*\[\s*(\d+)\s*,\s*(\d)\s*\]", "\n".join(_lines(path))
@@ -109,7 +109,7 @@ def _shape(
 
 
 def _image_of(label: Path) -> Path | None:
-    """Return the image of a label file in images/ next to labels/, or next to it."""
+    """Return the image of a label file: in images/ next to labels/, or next to the file."""
     parts = list(label.parts)
     for number in range(len(parts) - 2, -1, -1):
         if parts[number].lower() == "labels":

@@ -1,1 +1,1 @@
-"""Bulk jobs: one plan, written once; Parquet parts named by it; any number of reruns."""
+"""Bulk jobs: a plan that is written once, Parquet files for its parts, and any number of reruns."""

@@ -1,4 +1,4 @@
-"""Addresses of files: local paths, and URIs of S3, Google Cloud or `file://` through pyarrow."""
+"""Addresses of files: local paths, and S3, Google Cloud or `file://` URIs through pyarrow."""
 
 import re
 from collections.abc import Callable
@@ -28,20 +28,20 @@ def arrow_module(name: str) -> Any:
 
 
 def is_remote(address: str) -> bool:
-    """Return whether `address` is a URI of another place than this machine's files."""
+    """Return True if `address` is a URI outside the local file system."""
     scheme, separator, _ = address.partition("://")
     return bool(separator) and scheme != "file"
 
 
 def local_path(address: str) -> Path:
-    """Return the absolute path of an address that is not remote."""
+    """Return the absolute local path of an address that is not remote."""
     if address.startswith("file://"):
         address = arrow_module("fs").FileSystem.from_uri(address)[1]
     return Path(address).absolute()
 
 
 def shown_address(address: str) -> str:
-    """Return an address as rows state it: without the options and the user of a URI."""
+    """Return an address without the options and user of a URI, as shown in rows."""
     if not is_remote(address):
         return address
     scheme, path, _ = _split(address)
@@ -49,7 +49,7 @@ def shown_address(address: str) -> str:
 
 
 def _split(address: str) -> tuple[str, str, str]:
-    """Return scheme, path without user, and user with options of a remote address."""
+    """Return scheme, path without user, and user with options, of a remote address."""
     scheme, _, rest = address.partition("://")
     rest, mark, options = rest.partition("?")
     root, slash, below = rest.partition("/")
@@ -66,7 +66,7 @@ def child_address(folder: str, path: str) -> str:
 
 
 def file_system(address: str) -> tuple[Any, str]:
-    """Return pyarrow's file system of an address, and the path in it.
+    """Return the pyarrow file system of an address, and the path in it.
 
     Raises:
         DataError: If no file system is known for the URI.
@@ -74,13 +74,13 @@ def file_system(address: str) -> tuple[Any, str]:
     if not is_remote(address):
         return arrow_module("fs").LocalFileSystem(), str(local_path(address))
     scheme, path, root = _split(address)
-    # paths are given as they are: a key may hold a percent sign
+    # the path is passed unquoted, because a key may contain a percent sign
     return _remote_system(f"{scheme}://{root}"), path
 
 
 @lru_cache(maxsize=64)
 def _remote_system(root: str) -> Any:
-    """Return the file system of a bucket; it keeps its connections."""
+    """Return the file system of a bucket, cached to reuse its connections."""
     try:
         return arrow_module("fs").FileSystem.from_uri(root)[0]
     except (ValueError, OSError) as error:
@@ -94,8 +94,8 @@ def read_bytes(address: str) -> bytes:
     """Return the bytes of a file.
 
     Raises:
-        InputError: If there is no such file, or it may not be read.
-        OSError: If the network or the disk fails: another try may succeed.
+        InputError: If the file does not exist or may not be read.
+        OSError: If the network or disk fails; retrying may succeed.
     """
     system, path = file_system(address)
     name = shown_address(address)
@@ -109,15 +109,15 @@ def read_bytes(address: str) -> bytes:
 
 
 def expand(address: str, wanted: Callable[[Path], bool]) -> list[str]:
-    """Return the addresses of the files that an input names, sorted within a folder.
+    """Return the addresses of the files matched by an input, sorted within each folder.
 
     Args:
-        address: A file, taken whatever its name; a folder, searched recursively; or a
-            pattern with *, ?, [] and **.
-        wanted: Which files of a folder are taken, by their names.
+        address: A file with any name, a folder, which is searched recursively, or a pattern
+            with *, ?, [] and **.
+        wanted: Decides by name which files in a folder are used.
 
     Raises:
-        InputError: If it names no file.
+        InputError: If it matches no file.
     """
     if is_remote(address):
         return _expand_remote(address, wanted)
@@ -145,12 +145,12 @@ def _expand_remote(address: str, wanted: Callable[[Path], bool]) -> list[str]:
             f"{shown_address(address)}: cannot be listed ({short_reason(error)}); check the "
             "address, the credentials and the network"
         ) from error
-    taken = [p for p in found if wanted(Path(p)) and not _is_dotted(p, path)]
-    return [child_address(address, p) for p in taken]
+    matched = [p for p in found if wanted(Path(p)) and not _is_dotted(p, path)]
+    return [child_address(address, p) for p in matched]
 
 
 def _fixed_folder(pattern: str) -> str:
-    """Return the part of a pattern before the first wildcard."""
+    """Return the folder part of a pattern before the first wildcard."""
     fixed = []
     for part in pattern.split("/")[:-1]:
         if any(sign in part for sign in GLOB_SIGNS):
@@ -160,7 +160,7 @@ def _fixed_folder(pattern: str) -> str:
 
 
 def glob_pattern(pattern: str) -> re.Pattern[str]:
-    """Return a path pattern as a regular expression: * within a name, **/ any folders.
+    """Convert a path pattern to a regular expression: * within a name, **/ for any folders.
 
     >>> bool(glob_pattern("a/**/*.jpg").fullmatch("a/b/c.jpg"))
     True
@@ -175,7 +175,7 @@ def glob_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def _files_below(system: Any, path: str) -> list[str]:
-    """Return the paths of the files below a folder, sorted; none if there is no folder."""
+    """Return the paths of all files in a folder, recursively, sorted; empty if it is missing."""
     fs = arrow_module("fs")
     selector = fs.FileSelector(path, recursive=True, allow_not_found=True)
     infos = system.get_file_info(selector)
@@ -183,6 +183,6 @@ def _files_below(system: Any, path: str) -> list[str]:
 
 
 def _is_dotted(path: str, folder: str) -> bool:
-    """Return whether a name below `folder` begins with a dot."""
+    """Return True if a name below `folder` begins with a dot."""
     below = PurePosixPath(path).relative_to(PurePosixPath(folder))
     return any(part.startswith(".") for part in below.parts)

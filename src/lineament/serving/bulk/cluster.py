@@ -11,20 +11,20 @@ from ...opencv import cv2
 from .parts import PartCounts
 
 CPUS_PER_ACTOR = 0.5
-"""Below 1: actors that take every CPU leave none to read with, and the job hangs."""
+"""Less than 1, because actors that occupy all CPUs leave none for reading, and the job hangs."""
 MAX_BLOCKS = 4096
-"""Most blocks that the parts are divided into; a block is what is done again after a loss."""
+"""Maximum number of blocks the parts are divided into; a lost block is processed again."""
 
 
 class Actor:
-    """A worker as Ray Data calls it: a batch of part numbers becomes their counts."""
+    """Callable class for Ray Data: processes a batch of part numbers and returns their counts."""
 
     def __init__(self, work: Callable[[int], PartCounts]) -> None:
         self._work = work
-        cv2.setNumThreads(1)  # there are as many actors as cores
+        cv2.setNumThreads(1)  # there is one actor per core
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Do the parts of a batch."""
+        """Process the parts in a batch."""
         rows: dict[str, list[Any]] = {"part": []}
         for number in batch["part"].tolist():
             rows["part"].append(number)
@@ -39,18 +39,18 @@ def ray_tasks(
     workers: int,
     address: str,
 ) -> Iterator[tuple[int, PartCounts]]:
-    """Yield each task with its result, in the order in which they are finished.
+    """Yield each task with its result, in order of completion.
 
     Args:
-        work: Can be pickled; each actor has its own copy.
-        tasks: Numbers of parts.
-        workers: Largest number of actors; 0: one per CPU of the cluster.
-        address: "local" starts Ray on this machine; else that of a cluster, as for
+        work: Picklable; each actor has its own copy.
+        tasks: Part numbers.
+        workers: Maximum number of actors; 0: one per CPU of the cluster.
+        address: "local" starts Ray on this machine; otherwise the address of a cluster, as in
             `ray.init`.
 
     Raises:
         ExtraError: If Ray is not installed.
-        WorkError: If the cluster cannot be reached, or Ray gives up.
+        WorkError: If the cluster cannot be reached, or Ray fails.
     """
     try:
         import ray
@@ -77,7 +77,7 @@ def _connect(ray: Any, address: str) -> None:
     more = {"include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="error", **more)
-    except Exception as error:  # nearly any class, even a bare one
+    except Exception as error:  # Ray raises almost any class, even Exception itself
         raise WorkError(
             f"Ray at {address}: cannot be reached or started ({short_reason(error)}); check "
             "the address and the free memory"
@@ -98,7 +98,7 @@ def _done_rows(
         Actor,
         fn_constructor_args=(work,),
         batch_size=1,
-        # a pool of one fixed size hangs when a machine leaves
+        # a pool of fixed size hangs when a machine leaves the cluster
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most),
         num_cpus=CPUS_PER_ACTOR,
     )

@@ -1,4 +1,4 @@
-"""The output folder of a bulk job, local or remote: files are there whole or absent."""
+"""The output folder of a bulk job, local or remote, with atomically written files."""
 
 import os
 
@@ -18,7 +18,7 @@ class OutputFolder:
     """Files below one address, by name.
 
     Args:
-        address: A local folder, made at the first write, or a URI.
+        address: A local folder, created on the first write, or a URI.
     """
 
     def __init__(self, address: str | os.PathLike[str]) -> None:
@@ -36,7 +36,7 @@ class OutputFolder:
         return child_address(self.address, path) if self.remote else path
 
     def names(self, folder: str) -> list[str]:
-        """Return the names of the files in a folder below, sorted."""
+        """Return the names of the files in a subfolder, sorted."""
         system, path = file_system(self.file(folder))
         fs = arrow_module("fs")
         try:
@@ -46,7 +46,7 @@ class OutputFolder:
         return sorted(i.base_name for i in infos if i.type == fs.FileType.File)
 
     def read(self, name: str) -> bytes | None:
-        """Return the bytes of a file; None if it is absent."""
+        """Return the contents of a file; None if it is missing."""
         system, path = file_system(self.file(name))
         try:
             with system.open_input_file(path) as file:
@@ -57,16 +57,16 @@ class OutputFolder:
             raise self._unusable(error) from error
 
     def has(self, name: str) -> bool:
-        """Return whether a file is there."""
+        """Return True if the file exists."""
         system, path = file_system(self.file(name))
-        found = system.get_file_info(path).type
-        return bool(found == arrow_module("fs").FileType.File)
+        kind = system.get_file_info(path).type
+        return bool(kind == arrow_module("fs").FileType.File)
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file; it appears when complete, and replaces one of that name."""
+        """Write a file atomically, replacing an existing one with that name."""
         if self.remote:
             system, path = file_system(self.file(name))
-            # an object appears when its stream is closed
+            # the object becomes visible when its stream is closed
             with system.open_output_stream(path) as file:
                 file.write(data)
             return
@@ -76,7 +76,7 @@ class OutputFolder:
             temporary.write_bytes(data)
 
     def remove_partial_files(self, folder: str) -> None:
-        """Delete what killed processes left; call when nothing is written any more."""
+        """Delete files left behind by killed processes; call only when nothing is being written."""
         if self.remote:
             return
         for path in local_path(self.file(folder)).glob(".*.part"):

@@ -1,4 +1,4 @@
-"""Sources -> images in order: files, members of tars, rows of Parquet, frames of videos."""
+"""Sources -> images in order: files, tar members, Parquet rows, video frames."""
 
 import io
 import tarfile as tars
@@ -23,7 +23,7 @@ from .addresses import (
 from .sources import IMAGE, ROWS, TAR, VIDEO, Source, address_next_to
 
 ROWS_AT_ONCE = 16
-"""Rows of Parquet that are read at once, as each may hold an image of some megabytes."""
+"""Number of Parquet rows read at once, since each may contain an image of several megabytes."""
 
 BROKEN_MEMBER: tuple[type[Exception], ...] = (
     tars.EmptyHeaderError,  # type: ignore[attr-defined]
@@ -34,12 +34,12 @@ BROKEN_MEMBER: tuple[type[Exception], ...] = (
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Options of files of many images."""
+    """Options for reading files with many images."""
 
     column: str = "image"
-    """Column of Parquet with images or their addresses."""
+    """Parquet column with images or their addresses."""
     every: int = 10
-    """Every N-th frame of a video is taken."""
+    """Stride at which video frames are used."""
 
 
 @dataclass(frozen=True)
@@ -47,21 +47,21 @@ class ImageName:
     """Name of one image in the rows."""
 
     image: str
-    """Address; of a member or row of a file, that file's with # and its name."""
+    """Address of the image; for a tar member or row, the file's address, "#" and its name."""
     frame: int | None = None
-    """Number of the frame in a video, from 0."""
+    """Frame number in a video, from 0."""
 
 
 Read = tuple[ImageName, RGB | InputError]
 
 
 def read_source(source: Source, options: ReadOptions) -> Iterator[Read]:
-    """Yield the images of a source, each with its name, or the error of its reading.
+    """Yield the images of a source with their names, or the error raised when reading each.
 
-    A file of many images that breaks off yields its images, then the error.
+    A truncated file with many images yields its readable images, then the error.
 
     Raises:
-        OSError: If the network or the disk fails: another try may succeed.
+        OSError: If the network or disk fails; retrying may succeed.
     """
     try:
         yield from READERS[source.kind](source, options)
@@ -83,7 +83,7 @@ def _read(address: str) -> RGB | InputError:
 
 
 def _decoded(data: bytes, name: str) -> RGB | InputError:
-    """Return the image in the bytes of a file; errors state `name`."""
+    """Decode the bytes of an image file; errors mention `name`."""
     file: Any = io.BytesIO(data)
     file.name = name
     try:
@@ -93,7 +93,7 @@ def _decoded(data: bytes, name: str) -> RGB | InputError:
 
 
 class StrictMember(tars.TarInfo):
-    """A member of a tar that must be complete; Python ends quietly at a broken one."""
+    """A tar member that must be complete; Python's tarfile silently stops at a broken one."""
 
     @classmethod
     def fromtarfile(cls, tarfile: tars.TarFile) -> "StrictMember":
@@ -105,7 +105,7 @@ class StrictMember(tars.TarInfo):
 
 
 def _members(source: Source, options: ReadOptions) -> Iterator[Read]:
-    """Yield the images of a tar, read once from its start."""
+    """Yield the images in a tar file, reading it once from the start."""
     system, path = file_system(source.address)
     name = shown_address(source.address)
     try:
@@ -116,9 +116,9 @@ def _members(source: Source, options: ReadOptions) -> Iterator[Read]:
             for member in tar:
                 if member.isfile() and has_image_suffix(Path(member.name)):
                     content = tar.extractfile(member)
-                    assert content is not None  # a file has content
-                    shown = f"{name}#{member.name}"
-                    yield ImageName(shown), _decoded(content.read(), shown)
+                    assert content is not None  # regular files always have content
+                    address = f"{name}#{member.name}"
+                    yield ImageName(address), _decoded(content.read(), address)
     except FileNotFoundError as error:
         raise InputError(f"{name}: no such file; check the address") from error
     except (tars.TarError, EOFError) as error:
@@ -128,7 +128,7 @@ def _members(source: Source, options: ReadOptions) -> Iterator[Read]:
 
 
 def _table_rows(source: Source, options: ReadOptions) -> Iterator[Read]:
-    """Yield the images of a row group of Parquet; rows are counted in the file, from 0."""
+    """Yield the images in a Parquet row group; rows are numbered within the file, from 0."""
     system, path = file_system(source.address)
     parquet = arrow_module("parquet")
     name = shown_address(source.address)
@@ -152,7 +152,7 @@ def _table_rows(source: Source, options: ReadOptions) -> Iterator[Read]:
 
 
 def _cell(value: Any, file: str, name: str) -> Read:
-    """Return the image in a cell: bytes, an address, or a struct of both as of Hugging Face."""
+    """Return the image in a cell: bytes, an address, or a struct of both (Hugging Face)."""
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("path")
     if isinstance(value, bytes):
@@ -161,12 +161,12 @@ def _cell(value: Any, file: str, name: str) -> Read:
         address = address_next_to(file, value)
         return ImageName(shown_address(address)), _read(address)
     kind = type(value).__name__
-    wanted = "wanted bytes of an image, or an address"
-    return ImageName(name), InputError(f"{name}: a {kind}; {wanted}")
+    expected = "wanted bytes of an image, or an address"
+    return ImageName(name), InputError(f"{name}: a {kind}; {expected}")
 
 
 def _frames(source: Source, options: ReadOptions) -> Iterator[Read]:
-    """Yield every N-th frame of a video; a remote one is copied to this machine first."""
+    """Yield every N-th frame of a video; a remote video is first copied to this machine."""
     name = shown_address(source.address)
     if not is_remote(source.address):
         yield from _frames_of(local_path(source.address), name, options.every)
@@ -194,4 +194,4 @@ READERS: dict[str, Callable[[Source, ReadOptions], Iterator[Read]]] = {
     ROWS: _table_rows,
     VIDEO: _frames,
 }
-"""The reader of each kind of source."""
+"""Reader for each kind of source."""

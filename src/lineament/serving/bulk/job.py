@@ -1,4 +1,4 @@
-"""A bulk job: the parts that are missing are done by an engine; its state can be read any time."""
+"""Bulk jobs: an engine processes the missing parts; the status can be read at any time."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -14,21 +14,21 @@ from .plan import PARTS, Plan, read_plan
 from .processes import MAX_TRIES, process_tasks
 
 READERS = 16
-"""Parts whose metadata are read at once, as each waits for the network."""
+"""Number of parts whose metadata is read concurrently, to hide network latency."""
 
 
 def run_missing(
     worker: PartWorker, workers: int = 0, address: str | None = None
 ) -> Iterator[tuple[int, PartCounts]]:
-    """Do the parts that are not there; yield each with its counts when it is written.
+    """Process the missing parts; yield each with its counts once it is written.
 
     Args:
-        workers: Processes or actors; 0: one per core.
-        address: Of a Ray cluster, or "local" for Ray on this machine; None: processes
-            of this machine.
+        workers: Number of processes or actors; 0: one per core.
+        address: Address of a Ray cluster, or "local" for Ray on this machine; None: local
+            processes without Ray.
 
     Raises:
-        WorkError: If processes or the cluster fail again and again.
+        WorkError: If processes or the cluster fail repeatedly.
     """
     folder = OutputFolder(worker.out)
     missing = worker.plan.missing(folder)
@@ -38,7 +38,7 @@ def run_missing(
             if counts.failure:
                 failed.add(number)
             yield number, counts
-        # files decide what is done: an engine that lost a task gets it once more
+        # existing files decide what is done, so tasks lost by an engine are retried
         left = set(worker.plan.missing(folder)) - failed
         if len(left) == len(missing):
             raise WorkError(
@@ -58,43 +58,43 @@ def _engine(
         return
     for number, counts in process_tasks(worker, missing, workers or usable_cores()):
         if counts is None:
-            why = (
+            message = (
                 f"{MAX_TRIES} processes died while working on it, perhaps for lack of "
                 "memory"
             )
-            counts = PartCounts(failure=why)
+            counts = PartCounts(failure=message)
         yield number, counts
 
 
 @dataclass(frozen=True)
 class JobStatus:
-    """State of a job, from the files that are there."""
+    """Status of a job, derived from the existing files."""
 
     plan: Plan
     parts: int
-    """Parts that are there, of `plan.parts`."""
+    """Number of finished parts, out of `plan.parts`."""
     images: int
     faces: int
     errors: int
     cpu_s: float
-    """Processor time of the images that are done."""
+    """CPU time of the processed images, seconds."""
 
     @property
     def is_done(self) -> bool:
-        """True if every part is there."""
+        """Return True if all parts are finished."""
         return self.parts == self.plan.parts
 
     @property
     def cpu_hours_per_million(self) -> float | None:
-        """Processor hours per million images, from those that are done; None without any."""
+        """Return CPU hours per million images, from the processed ones; None if there are none."""
         return self.cpu_s / self.images * 1e6 / 3600 if self.images else None
 
 
 def read_status(out: str | os.PathLike[str]) -> JobStatus:
-    """Return the state of the job in the folder at `out`.
+    """Return the status of the job in the folder `out`.
 
     Raises:
-        DataError: If there is no job.
+        DataError: If the folder contains no job.
     """
     folder = OutputFolder(out)
     plan = read_plan(folder)

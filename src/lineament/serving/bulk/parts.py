@@ -1,4 +1,4 @@
-"""One part of a bulk job: its images are predicted and written as one Parquet file."""
+"""One part of a bulk job: predict its images and write one Parquet file."""
 
 import json
 import time
@@ -20,30 +20,30 @@ from .plan import PARTS, Plan, table_bytes
 
 METADATA_KEY = b"lineament"
 ROWS_HELD = 64
-"""Rows that are held as Python values before they become a table."""
+"""Number of rows kept as Python objects before they are converted to a table."""
 ROW_GROUP = 8192
 
 
 @dataclass(frozen=True)
 class PartCounts:
-    """Contents of a part, and its cost; kept in the file's metadata."""
+    """Statistics and cost of a part, stored in the file's metadata."""
 
     images: int = 0
     faces: int = 0
     errors: int = 0
-    """Images that gave no result."""
+    """Number of images without a result."""
     cpu_s: float = 0.0
     failure: str = ""
-    """Why the part was not written; empty if it was."""
+    """Reason why the part was not written; empty if it was."""
 
 
 @dataclass(frozen=True)
 class PartWorker:
-    """Does the work of one part after the other. Can be pickled.
+    """Processes parts one at a time. Picklable.
 
     Args:
         out: Address of the output folder.
-        options: How files of many images are read.
+        options: Options for reading files with many images.
     """
 
     out: str
@@ -52,14 +52,14 @@ class PartWorker:
     options: ReadOptions
 
     def __call__(self, number: int) -> PartCounts:
-        """Write a part if it is not there, and return its counts, or why it failed."""
+        """Write a part unless it exists, and return its counts, or the reason for its failure."""
         try:
             folder = OutputFolder(self.out)
             name = f"{PARTS}/{self.plan.part_name(number)}"
             if folder.has(name):
                 return read_counts(folder.file(name))
             return self._write(folder, name, number)
-        except Exception as error:  # one part must not end the job
+        except Exception as error:  # a failing part must not stop the job
             return PartCounts(failure=f"{type(error).__name__}: {short_reason(error)}")
 
     def _write(self, folder: OutputFolder, name: str, number: int) -> PartCounts:
@@ -67,7 +67,7 @@ class PartWorker:
         images = faces = errors = 0
         rows: list[dict[str, Any]] = []
         tables = [empty_table()]
-        # one image per call: several bring nothing on one thread, and take memory
+        # one image per call: on a single thread, batching is not faster and needs more memory
         items = self._items(folder, number)
         for item, _, found in predict_batches(self.predict, items, batch_images=1):
             images += 1
@@ -78,8 +78,8 @@ class PartWorker:
                 tables.append(_table(rows))
                 rows = []
         tables.append(_table(rows))
-        spent_s = time.process_time() - start_s
-        counts = PartCounts(images, faces, errors, round(spent_s, 3))
+        cpu_s = time.process_time() - start_s
+        counts = PartCounts(images, faces, errors, round(cpu_s, 3))
         folder.write(name, _part_bytes(tables, counts))
         return counts
 
@@ -92,8 +92,8 @@ class PartWorker:
 
 
 def image_rows(name: ImageName, found: Faces | InputError) -> list[dict[str, Any]]:
-    """Return the rows of an image: one per face; one without a face, or with an error."""
-    # a file name may hold bytes that are not text
+    """Return the rows of an image: one per face, or one without a face or with an error."""
+    # a file name may contain undecodable bytes
     image = name.image.encode("utf-8", "backslashreplace").decode()
     first: dict[str, Any] = {"image": image, "frame": name.frame}
     if isinstance(found, InputError):
@@ -107,19 +107,19 @@ def image_rows(name: ImageName, found: Faces | InputError) -> list[dict[str, Any
 
 
 def part_schema() -> Any:
-    """Return the columns of a part: the image's, then those of `write_parquet`."""
+    """Return the schema of a part: columns of the image, then those of `write_parquet`."""
     import pyarrow
 
     columns = {"image": pyarrow.string(), "frame": pyarrow.int64()}
     columns |= dict.fromkeys(("width", "height"), pyarrow.int32())
     columns |= {"error": pyarrow.string()}
-    # 32 bits keep a ten-thousandth of a pixel, in half the space
+    # 32 bits are precise to a ten-thousandth of a pixel, in half the space
     columns |= face_columns(pyarrow.float32())
     return pyarrow.schema(list(columns.items()))
 
 
 def empty_table() -> Any:
-    """Return a table of the columns of a part, without rows."""
+    """Return an empty table with the columns of a part."""
     return part_schema().empty_table()
 
 
@@ -133,14 +133,14 @@ def _part_bytes(tables: list[Any], counts: PartCounts) -> bytes:
     import pyarrow
 
     table = pyarrow.concat_tables(tables)
-    stated = {METADATA_KEY: json.dumps(asdict(counts)).encode()}
-    return table_bytes(table.replace_schema_metadata(stated), ROW_GROUP)
+    metadata = {METADATA_KEY: json.dumps(asdict(counts)).encode()}
+    return table_bytes(table.replace_schema_metadata(metadata), ROW_GROUP)
 
 
 def read_counts(address: str) -> PartCounts:
-    """Return the counts that the metadata of a part states."""
+    """Return the counts in the metadata of a part."""
     system, path = file_system(address)
     parquet = arrow_module("parquet")
     with system.open_input_file(path) as file:
-        stated = parquet.read_metadata(file).metadata[METADATA_KEY]
-    return PartCounts(**json.loads(stated))
+        content = parquet.read_metadata(file).metadata[METADATA_KEY]
+    return PartCounts(**json.loads(content))

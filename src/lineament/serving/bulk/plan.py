@@ -1,4 +1,4 @@
-"""The plan of a bulk job: its sources in parts, model and options; written once, never changed."""
+"""The plan of a bulk job: sources divided into parts, model and options; immutable once written."""
 
 import io
 import json
@@ -21,16 +21,16 @@ from .sources import IMAGE, Source, find_sources
 
 PLAN = "plan.json"
 PARTS = "faces"
-"""Folder of the parts; readers of Parquet take it as one table."""
+"""Folder of the parts, which Parquet readers can read as a single table."""
 PART_IMAGES = 500
-"""Images per part: some seconds of work that a killed process loses."""
+"""Images per part: a few seconds of work that are lost if a process is killed."""
 ROW_GROUP = 16_384
-"""Sources per row group of the list, which each process reads for its part."""
+"""Sources per row group of the list; each process only reads the groups of its part."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One job. The digest covers all that its rows depend on, except the images' bytes."""
+    """The plan of a job. Its digest covers everything the rows depend on except image contents."""
 
     digest: str
     inputs: list[str]
@@ -40,33 +40,33 @@ class Plan:
     sources: int
 
     def part_name(self, number: int) -> str:
-        """Return the name of the file of a part."""
+        """Return the file name of a part."""
         return f"part-{number:06d}-{self.digest}.parquet"
 
     @property
     def list_name(self) -> str:
-        """Name of the file that lists the sources."""
+        """Return the name of the file that lists the sources."""
         return f"sources-{self.digest}.parquet"
 
     def missing(self, folder: OutputFolder) -> list[int]:
-        """Return the numbers of the parts that are not there."""
-        there = set(folder.names(PARTS))
-        return [n for n in range(self.parts) if self.part_name(n) not in there]
+        """Return the numbers of the parts that do not exist yet."""
+        existing = set(folder.names(PARTS))
+        return [n for n in range(self.parts) if self.part_name(n) not in existing]
 
     def read_part(self, folder: OutputFolder, number: int) -> list[Source]:
-        """Return the sources of a part."""
+        """Return the sources in a part."""
         system, path = file_system(folder.file(self.list_name))
         parquet, compute = arrow_module("parquet"), arrow_module("compute")
         sources = []
         with system.open_input_file(path) as file:
-            listed = parquet.ParquetFile(file)
-            for group in range(listed.num_row_groups):
-                numbers = listed.metadata.row_group(group).column(0).statistics
+            source_list = parquet.ParquetFile(file)
+            for group in range(source_list.num_row_groups):
+                numbers = source_list.metadata.row_group(group).column(0).statistics
                 if not numbers.min <= number <= numbers.max:
                     continue
-                table = listed.read_row_group(group, use_threads=False)
-                own = table.filter(compute.equal(table["part"], number))
-                for row in own.to_pylist():
+                table = source_list.read_row_group(group, use_threads=False)
+                rows = table.filter(compute.equal(table["part"], number))
+                for row in rows.to_pylist():
                     address = os.fsdecode(row["address"])
                     sources.append(Source(row["kind"], address, row["entry"]))
         return sources
@@ -78,31 +78,31 @@ def open_plan(
     settings: Mapping[str, Any],
     part_images: int = PART_IMAGES,
 ) -> Plan:
-    """Return the plan in `folder`; without one, find the sources and write it.
+    """Return the plan in `folder`; if there is none, find the sources and write a new plan.
 
     Raises:
-        DataError: If the folder holds the plan of other inputs or settings.
-        InputError: If an input names no source.
+        DataError: If the folder contains a plan with other inputs or settings.
+        InputError: If an input matches no source.
     """
-    stated = [_absolute(given) for given in inputs]
-    known = read_plan(folder)
-    if known is None:
-        _write_plan(folder, stated, settings, part_images)
-        # another process may have been faster: the plan that is there counts
-        known = read_plan(folder)
-        assert known is not None
+    addresses = [_absolute(given) for given in inputs]
+    plan = read_plan(folder)
+    if plan is None:
+        _write_plan(folder, addresses, settings, part_images)
+        # another process may have been faster; the plan on disk is valid
+        plan = read_plan(folder)
+        assert plan is not None
     differing = []
-    if known.inputs != stated:
-        differing.append(f"inputs {', '.join(map(shown_address, known.inputs))}")
-    for name in sorted(known.settings.keys() | settings.keys()):
-        if known.settings.get(name) != settings.get(name):
-            differing.append(f"{name} {known.settings.get(name)}")
+    if plan.inputs != addresses:
+        differing.append(f"inputs {', '.join(map(shown_address, plan.inputs))}")
+    for name in sorted(plan.settings.keys() | settings.keys()):
+        if plan.settings.get(name) != settings.get(name):
+            differing.append(f"{name} {plan.settings.get(name)}")
     if differing:
         raise DataError(
             f"{folder}: contains a plan of {'; '.join(differing)}; choose another "
             "--out, or give the same inputs and options to resume it"
         )
-    return known
+    return plan
 
 
 def _absolute(given: str) -> str:
@@ -110,7 +110,7 @@ def _absolute(given: str) -> str:
 
 
 def read_plan(folder: OutputFolder) -> Plan | None:
-    """Return the plan in `folder`, or None.
+    """Return the plan in `folder`, or None if there is none.
 
     Raises:
         DataError: If it is broken.
@@ -133,7 +133,7 @@ def _write_plan(
     settings: Mapping[str, Any],
     part_images: int,
 ) -> None:
-    """Find the sources; write their list, then the plan."""
+    """Find the sources; write the list of sources, then the plan."""
     sources = find_sources(inputs)
     numbers = list(_part_numbers(sources, part_images))
     digest = sha256(json.dumps(dict(settings), sort_keys=True).encode())
@@ -148,7 +148,7 @@ def _write_plan(
 
 
 def _part_numbers(sources: Sequence[Source], part_images: int) -> Iterator[int]:
-    """Yield the part of each source: images share parts, a file of many has its own."""
+    """Yield the part number of each source: images share parts, a file with many has its own."""
     number, images = -1, 0
     for source in sources:
         if source.kind != IMAGE:
@@ -166,7 +166,7 @@ def _list_bytes(numbers: list[int], sources: Sequence[Source]) -> bytes:
     columns = {
         "part": pyarrow.array(numbers, pyarrow.int32()),
         "kind": pyarrow.array([source.kind for source in sources], pyarrow.string()),
-        # bytes, as the name of a local file need not be text
+        # stored as bytes, because a local file name may not be valid text
         "address": pyarrow.array(
             [os.fsencode(source.address) for source in sources], pyarrow.binary()
         ),
@@ -176,7 +176,7 @@ def _list_bytes(numbers: list[int], sources: Sequence[Source]) -> bytes:
 
 
 def table_bytes(table: Any, row_group: int) -> bytes:
-    """Return a table of pyarrow as a Parquet file."""
+    """Return a pyarrow table as the bytes of a Parquet file."""
     buffer = io.BytesIO()
     parquet = arrow_module("parquet")
     parquet.write_table(table, buffer, compression="zstd", row_group_size=row_group)

@@ -1,4 +1,4 @@
-"""Processes of this machine that work on tasks; one that is killed is replaced."""
+"""Pool of local worker processes; killed processes are replaced."""
 
 import multiprocessing
 import os
@@ -16,31 +16,33 @@ from ...opencv import cv2
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 MAX_TRIES = 3
-"""Processes that may die on one task before it is given up."""
+"""Number of processes that may die on a task before it is skipped."""
 MAX_DEATHS = 12
-"""Processes that may die in a row, without a result between, before all is given up."""
+"""Number of processes that may die consecutively, without a result, before giving up."""
 
 
-class _Helper:
-    """One process, and the task that it has."""
+class _WorkerProcess:
+    """A worker process and its current task."""
 
     def __init__(self, work: Callable[[Any], Any], task: Any) -> None:
-        # spawn: a fork would inherit threads' locks, and sessions on several threads
+        # spawn, because a forked process would inherit the locks of threads and ONNX sessions
         context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, work), daemon=True)
+        self.connection, child_connection = context.Pipe()
+        self.process = context.Process(
+            target=_serve, args=(child_connection, work), daemon=True
+        )
         self.process.start()
-        theirs.close()  # else the death of the process would not close the pipe
+        child_connection.close()  # otherwise the pipe would stay open when the process dies
         self.give(task)
 
     def give(self, task: Any) -> None:
-        """Give the next task."""
+        """Send the next task to the process."""
         self.task = task
-        with suppress(OSError):  # it died meanwhile, which its pipe reports
+        with suppress(OSError):  # it died; its pipe reports that
             self.connection.send(task)
 
     def end(self) -> None:
-        """End the process now."""
+        """Kill the process immediately."""
         self.process.kill()
         self.process.join()
         self.process.close()
@@ -50,30 +52,30 @@ class _Helper:
 def process_tasks(
     work: Callable[[Task], Result], tasks: Sequence[Task], workers: int
 ) -> Iterator[tuple[Task, Result | None]]:
-    """Yield each task with its result, in the order in which they are finished.
+    """Yield each task with its result, in order of completion.
 
-    A task whose process dies is given to another one. Closing the iterator ends all
-    processes; so does the end of this process, in any way.
+    A task whose process dies is given to another process. All processes end when the iterator
+    is closed or this process ends for any reason.
 
     Args:
-        work: Can be pickled; each process has its own copy.
-        tasks: Can be pickled, and are unequal.
+        work: Picklable; each process has its own copy.
+        tasks: Picklable and distinct.
         workers: Number of processes.
 
     Returns:
-        Pairs; the result is None if MAX_TRIES processes died on the task.
+        Pairs of task and result; the result is None if MAX_TRIES processes died on the task.
 
     Raises:
-        WorkError: If processes die one after the other.
+        WorkError: If too many processes die consecutively.
     """
     waiting = deque(tasks)
     tries: Counter[Task] = Counter()
-    helpers: list[_Helper] = []
+    helpers: list[_WorkerProcess] = []
     deaths = 0
     try:
         while waiting or helpers:
             while waiting and len(helpers) < workers:
-                helpers.append(_Helper(work, waiting.popleft()))
+                helpers.append(_WorkerProcess(work, waiting.popleft()))
             ready = wait([helper.connection for helper in helpers])
             for helper in [h for h in helpers if h.connection in ready]:
                 task = helper.task
@@ -85,7 +87,7 @@ def process_tasks(
                     tries[task] += 1
                     deaths += 1
                     if deaths >= MAX_DEATHS:
-                        raise _hopeless(deaths) from None
+                        raise _too_many_deaths(deaths) from None
                     if tries[task] < MAX_TRIES:
                         waiting.appendleft(task)
                     else:
@@ -103,7 +105,7 @@ def process_tasks(
             helper.end()
 
 
-def _hopeless(deaths: int) -> WorkError:
+def _too_many_deaths(deaths: int) -> WorkError:
     return WorkError(
         f"{deaths} processes in a row ended without a result; check the free memory, and in "
         'a script of your own start under: if __name__ == "__main__"'
@@ -111,9 +113,9 @@ def _hopeless(deaths: int) -> WorkError:
 
 
 def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
-    """Answer tasks until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
-    cv2.setNumThreads(1)  # there are as many processes as cores
+    """Process tasks until the parent process is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process ends this one
+    cv2.setNumThreads(1)  # there is one process per core
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
@@ -123,8 +125,8 @@ def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process at once when its parent is gone, even in the middle of a task."""
+    """Exit immediately when the parent process dies, even in the middle of a task."""
     parent = multiprocessing.parent_process()
-    assert parent is not None  # it was started by one
+    assert parent is not None  # this process was started by multiprocessing
     parent.join()
     os._exit(1)

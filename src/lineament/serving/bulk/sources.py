@@ -1,4 +1,4 @@
-"""Inputs of a bulk job -> sources: images, and files of many images, each by its address."""
+"""Inputs of a bulk job -> sources: images, and files with many images, by address."""
 
 import os
 from collections.abc import Sequence
@@ -25,14 +25,14 @@ KINDS = (
     (".parquet", ROWS),
     (".txt", LIST),
 )
-"""Kind of a source by the end of its name; of any other name it is an image."""
+"""Kind of source by file name suffix; a file with any other suffix is an image."""
 IN_FOLDERS = (IMAGE, TAR, VIDEO)
-"""Kinds that are taken from a folder; others have to be named, or matched by a pattern."""
+"""Kinds found when searching folders; others must be named or matched by a pattern."""
 
 
 @dataclass(frozen=True, slots=True)  # there may be millions
 class Source:
-    """One image, or a file of many."""
+    """One image, or a file with many images."""
 
     kind: str
     address: str
@@ -41,7 +41,7 @@ class Source:
 
 
 def kind_of(name: str) -> str | None:
-    """Return the kind of source that a file name states, or None."""
+    """Return the kind of source for a file name, or None if unknown."""
     lower = name.lower()
     for suffix, kind in KINDS:
         if lower.endswith(suffix):
@@ -50,14 +50,14 @@ def kind_of(name: str) -> str | None:
 
 
 def find_sources(inputs: Sequence[str]) -> list[Source]:
-    """Return the sources that inputs name, each once, in order.
+    """Return the sources matched by the inputs, in order, without duplicates.
 
     Args:
         inputs: Files, folders and patterns, local or remote; a .txt file lists one
             address per line, relative to itself.
 
     Raises:
-        InputError: If an input names no source.
+        InputError: If an input matches no source.
     """
     found: dict[Source, None] = {}
     for given in inputs:
@@ -86,7 +86,7 @@ def _sources_of(address: str) -> list[Source]:
 
 
 def _listed(address: str) -> list[Source]:
-    """Return the sources that the lines of a text file name."""
+    """Return the sources listed in the lines of a text file."""
     sources = []
     lines = os.fsdecode(read_bytes(address)).splitlines()
     for line in filter(str.strip, lines):
@@ -101,7 +101,7 @@ def _listed(address: str) -> list[Source]:
 
 
 def address_next_to(file: str, line: str) -> str:
-    """Return the address that `line`, relative to the folder of `file`, names."""
+    """Return the address `line`, resolved relative to the folder of `file`."""
     if is_remote(line) or line.startswith("file://"):
         return line
     if is_remote(file):
@@ -112,7 +112,7 @@ def address_next_to(file: str, line: str) -> str:
 
 
 def _row_groups(address: str) -> int:
-    """Return the number of row groups of a Parquet file."""
+    """Return the number of row groups in a Parquet file."""
     system, path = file_system(address)
     parquet = arrow_module("parquet")
     try:

@@ -1,4 +1,4 @@
-"""Candidate: a face to review, with the predictions that decide how much it is in doubt."""
+"""Candidate: a face to review, with the predictions that determine its priority."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from ...geometry import Array
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A face that a person may review. Unknown arrays are nan."""
+    """A face that may be reviewed. Unknown arrays are nan."""
 
     image: Path
     image_size: tuple[int, int]
@@ -20,29 +20,29 @@ class Candidate:
     box: Array
     """(4,), pixels of the image."""
     landmarks: Array
-    """(N, 2): the annotation, or the prediction if there is none; nan if not annotated."""
+    """Annotated landmarks or, without annotation, predictions, (N, 2); nan if not annotated."""
     occluded: NDArray[np.bool_]
-    """(N,): landmarks that cannot be seen."""
+    """Mask (N,) of landmarks that are not visible."""
     sigma_px: Array
-    """(N,): predicted uncertainty, pixels."""
+    """Predicted uncertainty, (N,), pixels."""
     predicted: Array
-    """(N, 2): landmarks by the model; equal to `landmarks` without annotation."""
+    """Landmarks predicted by the model, (N, 2); equal to `landmarks` without annotation."""
     spread_px: Array = field(default_factory=lambda: np.array(np.nan))
-    """(N,): standard deviation of predictions from moved boxes, pixels."""
+    """Standard deviation over predictions from shifted boxes, (N,), pixels."""
     second: Array | None = None
-    """(N, 2): a second opinion."""
+    """Landmarks predicted by a second model, (N, 2), or None."""
     annotated: bool = False
-    """True if `landmarks` are an annotation, False if they are the prediction."""
+    """True if `landmarks` are annotations, False if they are predictions."""
 
     def shown_opinion(self) -> Array | None:
-        """Return the landmarks (N, 2) that are shown next to `landmarks`, or None."""
+        """Return the landmarks (N, 2) shown for comparison next to `landmarks`, or None."""
         if self.second is not None:
             return self.second
         known = self.annotated and np.isfinite(self.predicted).all()
         return self.predicted if known else None
 
     def start(self) -> Array:
-        """Return `landmarks`, with the opinion or else the middle of the box for missing ones."""
+        """Return `landmarks`, missing ones replaced by predictions or the center of the box."""
         middle = (self.box[:2] + self.box[2:]) / 2
         opinion = self.shown_opinion()
         filler = np.broadcast_to(middle, self.landmarks.shape)

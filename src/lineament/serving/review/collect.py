@@ -1,4 +1,4 @@
-"""Images, results or annotated samples -> candidates for a review, with what models predict.
+"""Images, results or annotated samples -> candidates for a review, with model predictions.
 
 Depends on the predictor.
 """
@@ -29,20 +29,20 @@ Step = Callable[[], None]
 
 @dataclass(frozen=True)
 class Opinions:
-    """The predictions that an order of review needs."""
+    """The models and predictions that a review order needs."""
 
     model: Predictor | None = None
-    """Predicts annotated faces, too; None: no model can."""
+    """Model that also predicts annotated faces; None: no suitable model."""
     second: Predictor | None = None
-    """Gives the second opinion."""
+    """Second model, for comparison."""
     spread: bool = False
-    """True if faces are also predicted from moved boxes."""
+    """True if faces are also predicted from shifted boxes."""
 
     def on(self, face: Candidate, image: Image, box: Array) -> Candidate:
-        """Return the face with these predictions.
+        """Return the face with these predictions added.
 
         Args:
-            face: The face.
+            face: Candidate.
             image: RGB (H, W, 3).
             box: (4,), the tight box of its landmarks.
         """
@@ -75,12 +75,12 @@ def candidates_of_images(
         assert pixels is not None
         size = (pixels.shape[1], pixels.shape[0])
         for face in faces:
-            candidate = _of_face(image.path, size, face)
+            candidate = _to_candidate(image.path, size, face)
             found.append(opinions.on(candidate, pixels, face.box))
     return found, failures
 
 
-def _of_face(image: Path, size: tuple[int, int], face: Face) -> Candidate:
+def _to_candidate(image: Path, size: tuple[int, int], face: Face) -> Candidate:
     return Candidate(
         image=image,
         image_size=size,
@@ -94,17 +94,17 @@ def _of_face(image: Path, size: tuple[int, int], face: Face) -> Candidate:
 
 
 def is_result_folder(path: Path) -> bool:
-    """Return whether `lineament detect --out` wrote the folder."""
+    """Return True if the folder was written by `lineament detect --out`."""
     return (path / SETTINGS).is_file()
 
 
 def candidates_of_results(
     folder: Path, opinions: Opinions, step: Step = lambda: None
 ) -> list[Candidate]:
-    """Return the faces in a folder of `lineament detect --out`.
+    """Return the faces in a folder written by `lineament detect --out`.
 
     Raises:
-        DataError: If a record is broken, an image is absent, or there is no face.
+        DataError: If a record is broken, an image is missing, or there are no faces.
     """
     found: list[Candidate] = []
     for path in sorted(folder.rglob("*.json")):
@@ -116,7 +116,7 @@ def candidates_of_results(
             faces = faces_from_dict(record)
             image = Path(str(record["image"]))
         except (OSError, ValueError, KeyError, AttributeError):
-            continue  # exports, such as faces.coco.json
+            continue  # an export, such as faces.coco.json
         if not len(faces):
             continue
         if not image.is_file():
@@ -127,7 +127,7 @@ def candidates_of_results(
         pixels = read_image(image)
         size = (pixels.shape[1], pixels.shape[0])
         for face in faces:
-            candidate = _of_face(image, size, face)
+            candidate = _to_candidate(image, size, face)
             found.append(opinions.on(candidate, pixels, face.box))
     if not found:
         raise DataError(f"{folder}: no results with a face; run lineament detect first")
@@ -137,11 +137,11 @@ def candidates_of_results(
 def candidates_of_samples(
     samples: Iterable[Sample], opinions: Opinions, step: Step = lambda: None
 ) -> Iterator[Candidate]:
-    """Yield annotated faces.
+    """Yield a candidate per annotated face.
 
     Raises:
         ImageError: If an image cannot be read.
-        DataError: If a sample is a frame of a video.
+        DataError: If a sample is a video frame.
     """
     for sample, pixels in iter_images(samples):
         step()

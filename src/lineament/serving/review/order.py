@@ -1,4 +1,4 @@
-"""Order of a review: how much each face is in doubt, by one of several rules."""
+"""Review order: a score of how doubtful each face is, by one of several criteria."""
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -12,33 +12,33 @@ from ...geometry import Array, apply_affine, box_side, fit_similarity, landmark_
 from .candidate import Candidate
 
 WORST_SHARE = 1 / 3
-"""Share of the landmarks whose mean doubt is that of the face."""
+"""Fraction of the landmarks, most doubtful first, whose mean is the score of the face."""
 MIN_SPREAD = 0.005
-"""Spread that is added to that of an annotated face, in box sides: five predictions have none of
-the errors that they share."""
+"""Spread added to that of an annotated face, in box sides, because the five predictions
+underestimate it: they share some errors."""
 FINDING = 10.0
-"""Doubt of a warning of the audit; that of an error is twice as high."""
+"""Score of an audit warning; that of an audit error is twice as high."""
 
 
 def _side(face: Candidate) -> float:
-    """Return the longer side of the landmarks' box, at least 1 pixel."""
+    """Return the longer side of the landmark box, at least 1 pixel."""
     return max(box_side(landmark_box(face.start())), 1.0)
 
 
 def _distances(face: Candidate, other: Array) -> Array:
-    """Return the distances (N,) of the landmarks from `other`, pixels."""
+    """Return the distances (N,) between the landmarks and `other`, pixels."""
     return np.asarray(np.linalg.norm(face.landmarks - other, axis=1))
 
 
 def doubt_by_sigma(face: Candidate) -> Array:
-    """Return sigma (N,) in box sides; of an annotation, its error by the model in sigmas."""
+    """Return sigma (N,) in box sides; for annotations, distances to the model in sigmas."""
     if face.annotated:
         return _distances(face, face.predicted) / face.sigma_px
     return face.sigma_px / _side(face)
 
 
 def doubt_by_spread(face: Candidate) -> Array:
-    """Return the spread (N,) in box sides; of an annotation, its error by the model in spreads."""
+    """Return the spread (N,) in box sides; for annotations, distances to the model in spreads."""
     if face.annotated:
         spread = np.hypot(face.spread_px, MIN_SPREAD * _side(face))
         return _distances(face, face.predicted) / spread
@@ -46,13 +46,13 @@ def doubt_by_spread(face: Candidate) -> Array:
 
 
 def doubt_by_disagreement(face: Candidate) -> Array:
-    """Return the distances (N,) from the second opinion, in box sides."""
+    """Return the distances (N,) to the second model's landmarks, in box sides."""
     assert face.second is not None
     return _distances(face, face.second) / _side(face)
 
 
 def doubt_by_audit(face: Candidate) -> Array:
-    """Return the distances (N,) from a mean face, in box sides, raised by findings of the audit."""
+    """Return the distances (N,) to a mean face, in box sides, increased by audit findings."""
     landmarks = face.landmarks
     sample = Sample(face.image, landmarks, face.scheme, face.image.name)
     raised = 0.0
@@ -74,18 +74,18 @@ DOUBTS: dict[str, Callable[[Candidate], Array]] = {
     "disagree": doubt_by_disagreement,
     "audit": doubt_by_audit,
 }
-"""By order: the doubt (N,) in each landmark."""
+"""Function that returns the doubt (N,) in each landmark, by name of the order."""
 RANDOM, BY_NAME = "random", "name"
 ORDERS = (*DOUBTS, RANDOM, BY_NAME)
 NEEDS_MODEL = ("sigma", "spread")
-"""Orders that compare annotations with the model's predictions."""
+"""Orders that compare annotations with model predictions."""
 
 
 def parse_order(text: str) -> tuple[str, str]:
-    """Return an order, and the second model of `disagree:MODEL`, else an empty text.
+    """Parse an order; return its name and the second model of `disagree:MODEL`, or "".
 
     Raises:
-        DataError: If there is no such order.
+        DataError: If the order is unknown.
     """
     name, _, model = text.partition(":")
     if name not in ORDERS:
@@ -99,11 +99,11 @@ def parse_order(text: str) -> tuple[str, str]:
 
 
 def doubts(faces: Sequence[Candidate], order: str) -> list[float]:
-    """Return how much each face is in doubt; the order of review is from the highest down.
+    """Return how doubtful each face is; faces are reviewed in descending order.
 
     Args:
         faces: The faces, with the predictions that the order needs.
-        order: One of ORDERS, without a model.
+        order: One of ORDERS, without the model part.
     """
     if order == BY_NAME:
         return [float(-number) for number in range(len(faces))]
@@ -113,7 +113,7 @@ def doubts(faces: Sequence[Candidate], order: str) -> list[float]:
 
 
 def face_doubt(of_points: Array) -> float:
-    """Return the mean of the worst third of the doubts (N,) in landmarks; 0 if none is known."""
+    """Return the mean of the highest third of the landmark doubts (N,); 0 if none is known."""
     known = np.sort(of_points[np.isfinite(of_points)])
     if not len(known):
         return 0.0
@@ -122,6 +122,6 @@ def face_doubt(of_points: Array) -> float:
 
 
 def _drawn(face: Candidate, number: int) -> float:
-    """Return a number in [0, 1) that is the same in every run."""
+    """Return a pseudo-random number in [0, 1) that is the same in every run."""
     digest = sha256(f"{face.image.name} {number}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48

@@ -1,4 +1,4 @@
-"""The faces of a review in their order, kept as a file so that a restart predicts nothing twice."""
+"""The faces of a review in order, stored in a file so that a restart need not predict again."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class QueuedFace:
     """A face to review."""
 
     name: str
-    """Path of its files below the folder of the review, without suffix."""
+    """Path of its files relative to the review folder, without suffix."""
     image: Path
     image_size: tuple[int, int]
     """Width and height, pixels."""
@@ -35,22 +35,22 @@ class QueuedFace:
     box: Array
     """(4,), pixels of the image."""
     start: Array
-    """(N, 2): the landmarks to correct."""
+    """Landmarks to correct, (N, 2), pixels of the image."""
     occluded: NDArray[np.bool_]
-    """(N,): landmarks that are likely not visible."""
+    """Mask (N,) of landmarks that are probably not visible."""
     sigma_px: Array
-    """(N,): their predicted uncertainty, pixels; nan if unknown."""
+    """Predicted uncertainty, (N,), pixels; nan if unknown."""
     second: Array | None
-    """(N, 2): a second opinion, or None."""
+    """Landmarks shown for comparison, (N, 2), or None."""
     doubt: float
-    """The higher, the sooner it is reviewed."""
+    """Priority: faces with a higher doubt are reviewed first."""
 
 
 def make_queue(faces: Sequence[Candidate], order: str) -> list[QueuedFace]:
-    """Return faces in the order of review, the most doubtful first.
+    """Sort faces into the order of review, most doubtful first.
 
     Raises:
-        DataError: If there is no face.
+        DataError: If there are no faces.
     """
     if not faces:
         raise DataError("no faces to review; check the images, or --min-presence")
@@ -78,7 +78,7 @@ def make_queue(faces: Sequence[Candidate], order: str) -> list[QueuedFace]:
 def write_queue(
     folder: Path, queue: Sequence[QueuedFace], settings: Mapping[str, Any]
 ) -> None:
-    """Write the queue of a review and the settings that it depends on, atomically.
+    """Write a review's queue and the settings it depends on, atomically.
 
     Raises:
         DataError: If the file cannot be written.
@@ -96,7 +96,7 @@ def write_queue(
 
 
 def read_queue(folder: Path, settings: Mapping[str, Any]) -> list[QueuedFace] | None:
-    """Return the queue in a folder if it was made with these settings, else None."""
+    """Return the queue stored in a folder if its settings match, otherwise None."""
     try:
         stored = json.loads((folder / FILE).read_text(encoding="utf-8"))
         if stored["settings"] != json.loads(json.dumps(dict(settings))):

@@ -1,4 +1,4 @@
-"""The page of a review and its interface, on this machine only, below an address with a token.
+"""Web page and API of a review, on this machine only, under an address with a secret token.
 
 Depends on fastapi and uvicorn.
 """
@@ -34,13 +34,13 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-"""The address holds the token: no referrer, and nothing from or to another origin."""
+"""The address contains the token, so: no referrer, and no access from or to other origins."""
 MAX_BODY = 1_000_000
-"""Largest body of a request, bytes; 478 points are 20,000."""
+"""Maximum request body, bytes; 478 points need 20,000."""
 
 
 class Decision(BaseModel):
-    """A decision on a face, as the page sends it."""
+    """A decision on a face, as sent by the page."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -51,17 +51,17 @@ class Decision(BaseModel):
 
 
 def make_app(review: Review, token: str) -> FastAPI:
-    """Return the application of a review; every address begins with the token."""
+    """Return the application of a review; all paths begin with the token."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(_router(review), prefix=f"/{token}")
-    # a page of another origin cannot rename itself to this machine
+    # protects against DNS rebinding by pages of other origins
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
 
     @app.middleware("http")
     async def guard(
         request: Request, call: Callable[[Request], Awaitable[Response]]
     ) -> Response:
-        # a body of unstated length has no end
+        # a body without a content length could be endless
         length = request.headers.get("content-length", "")
         if request.method == "PUT" and not (
             length.isdigit() and int(length) <= MAX_BODY
@@ -138,7 +138,7 @@ def _router(review: Review) -> APIRouter:
 
 
 class _Server(uvicorn.Server):
-    """A server that reports its port once it listens."""
+    """A server that reports its port once it is listening."""
 
     def __init__(self, config: uvicorn.Config, started: Callable[[int], None]) -> None:
         super().__init__(config)
@@ -153,12 +153,12 @@ class _Server(uvicorn.Server):
 def make_server(
     review: Review, token: str, port: int, started: Callable[[str], None]
 ) -> uvicorn.Server:
-    """Return a server of a review on this machine; its `run` serves until it is interrupted.
+    """Return the server of a review on this machine; `run` serves until interrupted.
 
     Args:
         review: The review.
-        token: Text of the address that nobody can guess.
-        port: 0: any free one.
+        token: Unguessable part of the address.
+        port: Port; 0: any free port.
         started: Called with the address of the page.
     """
     config = uvicorn.Config(

@@ -1,4 +1,4 @@
-"""Review: one person's decisions on the faces of a queue, written as they are made."""
+"""Review session: one reviewer's decisions on a queue of faces, saved immediately."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -28,25 +28,25 @@ from ...schemes import scheme as scheme_called
 from .queue import QueuedFace
 
 CONTEXT = 1.6
-"""Side of the shown region, in longer sides of the box of the landmarks."""
+"""Side of the shown region as a multiple of the longer side of the landmark box."""
 MAX_SHOWN_PX = 1600
-"""Larger regions are reduced to this side."""
+"""Maximum side of the shown region in pixels; larger regions are downscaled."""
 JPEG_QUALITY = 93
 SAME_DISTANCE = 0.3
-"""Mean distance of the landmarks of one face by two models, in longer sides of their box."""
+"""Maximum mean landmark distance between two models for the same face, in longer box sides."""
 
 
 class Review:
-    """A review of the faces of one scheme by one person.
+    """A review of faces with the same scheme by one reviewer.
 
     Args:
-        folder: Takes a .pts and a JSON file per face; decisions in it are continued.
+        folder: Receives a .pts and a JSON file per face; existing decisions are kept.
         faces: The faces, in the order of review.
-        who: The person, who is stated in each decision.
+        who: Name of the reviewer, stored in each decision.
 
     Raises:
-        DataError: If a file in the folder is broken or of another face, or the faces have several
-            schemes.
+        DataError: If a file in the folder is broken or belongs to another face, or the faces
+            have different schemes.
     """
 
     def __init__(self, folder: Path, faces: Sequence[QueuedFace], who: str) -> None:
@@ -66,7 +66,7 @@ class Review:
             self._check_same(face)
 
     def _check_same(self, face: QueuedFace) -> None:
-        """Raises: DataError: If the folder holds decisions on another face of that name."""
+        """Raise DataError if the folder contains decisions on another face with this name."""
         record = self._records.get(face.name)
         if record is None:
             return
@@ -82,35 +82,37 @@ class Review:
             )
 
     def own_save(self, number: int) -> Save | None:
-        """Return the last decision of this person on face `number`, or None."""
+        """Return this reviewer's last decision on face `number`, or None."""
         record = self._records.get(self.faces[number].name)
-        own = [save for save in record.saves if save.who == self.who] if record else []
-        return own[-1] if own else None
+        saves = (
+            [save for save in record.saves if save.who == self.who] if record else []
+        )
+        return saves[-1] if saves else None
 
     def overview(self) -> dict[str, Any]:
-        """Return the scheme, the person and the state of each face, as JSON values."""
-        of = scheme_called(self.scheme)
+        """Return the scheme, the reviewer and the status of each face, as JSON values."""
+        landmark_scheme = scheme_called(self.scheme)
         faces = []
         for number, face in enumerate(self.faces):
-            own = self.own_save(number)
-            status = own.status if own else ""
+            own_save = self.own_save(number)
+            status = own_save.status if own_save else ""
             faces.append({"name": face.name, "status": status})
         return {
             "who": self.who,
             "scheme": str(self.scheme),
-            "points": list(of.points),
-            "mirror": of.mirror.tolist(),
-            "edges": [list(edge) for edge in of.edges],
+            "points": list(landmark_scheme.points),
+            "mirror": landmark_scheme.mirror.tolist(),
+            "edges": [list(edge) for edge in landmark_scheme.edges],
             "faces": faces,
         }
 
     def face(self, number: int) -> dict[str, Any]:
-        """Return face `number` as JSON values: its landmarks as they were left, and opinions."""
-        face, own = self.faces[number], self.own_save(number)
+        """Return face `number` as JSON values: its current landmarks and those for comparison."""
+        face, own_save = self.faces[number], self.own_save(number)
         landmarks, occluded = face.start, face.occluded
-        if own is not None and own.status == ACCEPTED:
-            landmarks = own.landmarks
-            occluded = occluded_mask(own.occluded, face.scheme)
+        if own_save is not None and own_save.status == ACCEPTED:
+            landmarks = own_save.landmarks
+            occluded = occluded_mask(own_save.occluded, face.scheme)
         second = None if face.second is None else json_numbers(face.second, 4)
         return {
             "name": face.name,
@@ -122,13 +124,13 @@ class Review:
             "sigma_px": json_numbers(face.sigma_px, 4),
             "second": second,
             "doubt": face.doubt,
-            "status": own.status if own else "",
+            "status": own_save.status if own_save else "",
             "region": list(shown_region(face)),
             "side": box_side(landmark_box(face.start)),
         }
 
     def image(self, number: int) -> bytes:
-        """Return the shown region of face `number` as JPEG.
+        """Return the shown region of face `number` as a JPEG.
 
         Raises:
             ImageError: If the image cannot be read.
@@ -152,10 +154,10 @@ class Review:
         status: str = ACCEPTED,
         seconds: float = 0.0,
     ) -> FaceRecord:
-        """Write a decision on face `number`: all of its landmarks, not only those that moved.
+        """Save a decision on face `number`: all of its landmarks, not only the corrected ones.
 
         Raises:
-            InputError: If the decision is not one of this face, or cannot be written.
+            InputError: If the decision does not match the face, or cannot be written.
         """
         face = self.faces[number]
         points = _checked_points(landmarks, face)
@@ -191,7 +193,7 @@ class Review:
 
 
 def _checked_points(landmarks: ArrayLike, face: QueuedFace) -> Array:
-    """Return landmarks (N, 2) of a face, which may lie outside its image, but not far."""
+    """Return valid landmarks (N, 2) of a face, which may be slightly outside the image."""
     try:
         points = as_points(landmarks)
     except InputError as error:
@@ -206,7 +208,7 @@ def _checked_points(landmarks: ArrayLike, face: QueuedFace) -> Array:
 
 
 def shown_region(face: QueuedFace) -> tuple[int, int, int, int]:
-    """Return x0, y0, x1, y1 of the part of the image that is shown, in whole pixels.
+    """Return the part of the image that is shown, (x0, y0, x1, y1), in whole pixels.
 
     The pixels are `image[y0:y1, x0:x1]`.
     """

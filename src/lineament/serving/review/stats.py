@@ -1,4 +1,4 @@
-"""Figures of a review: pace, moves against predicted uncertainty, agreement of people."""
+"""Review statistics: pace, corrections compared with predicted sigma, agreement of reviewers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,61 +10,61 @@ from ...geometry import Array, box_side, landmark_box
 from ...io.review_files import ACCEPTED, FaceRecord, Save, occluded_mask
 
 MOVED_PX = 0.05
-"""A landmark that moved by less was left where it was."""
+"""Maximum movement of a landmark that counts as unchanged, pixels."""
 QUARTERS = 4
 COVERED = 0.95
-"""Share of errors that lie under 2 sigma_px if it is calibrated."""
+"""Expected fraction of errors below 2 sigma_px if it is calibrated."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """The decisions of one person."""
+    """Statistics of one reviewer's decisions."""
 
     who: str
     faces: int
     corrected: int
-    """Accepted faces with a landmark that moved."""
+    """Number of accepted faces with a moved landmark."""
     refused: int
-    """Faces that are no face."""
+    """Number of faces rejected as not a face."""
     median_s: float
-    """Seconds per face; nan if nothing was timed."""
+    """Median time per face, seconds; nan if unknown."""
     faces_per_hour: float
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Moves of the landmarks whose sigma is in one quarter, from the smallest sigma."""
+    """Movements of the landmarks in one quartile of sigma, in ascending order of sigma."""
 
     points: int
     mean_sigma_px: float
     mean_move_px: float
     under_two_sigma: float
-    """Share of moves below 2 sigma; 0.95 if moves are errors and sigma is calibrated."""
+    """Fraction of movements below 2 sigma; 0.95 if movements are errors and sigma is calibrated."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Two people on the faces that both accepted."""
+    """Agreement of two reviewers on the faces that both accepted."""
 
     people: tuple[str, str]
     faces: int
     mean: float
-    """Mean distance of their landmarks, in longer sides of the face's box."""
+    """Mean distance between their landmarks, in longer box sides."""
     worst_point: int
-    """Index of the landmark on which they differ most."""
+    """Index of the landmark with the largest distance."""
     worst: float
-    """Their mean distance on it."""
+    """Mean distance at that landmark, in longer box sides."""
     occlusion: float
-    """Share of landmarks that both call visible or both not visible."""
+    """Fraction of landmarks on whose visibility both agree."""
 
 
 def last_of_each(face: FaceRecord) -> dict[str, Save]:
-    """Return the last decision of each person on a face."""
+    """Return each reviewer's last decision on a face."""
     return {save.who: save for save in face.saves}
 
 
 def paces(faces: Sequence[FaceRecord]) -> list[Pace]:
-    """Return the pace of each person, by name."""
+    """Return the statistics of each reviewer, sorted by name."""
     saves: dict[str, list[tuple[FaceRecord, Save]]] = {}
     for face in faces:
         for who, save in last_of_each(face).items():
@@ -85,12 +85,12 @@ def paces(faces: Sequence[FaceRecord]) -> list[Pace]:
 
 
 def _moves(face: FaceRecord, save: Save) -> Array:
-    """Return how far each landmark (N,) was moved, pixels."""
+    """Return the distance by which each landmark (N,) was moved, pixels."""
     return np.asarray(np.linalg.norm(save.landmarks - face.start, axis=1))
 
 
 def calibration(faces: Sequence[FaceRecord]) -> list[Calibration]:
-    """Return moves by quarters of sigma; nothing if no sigma is known."""
+    """Return movements by quartile of sigma; empty if no sigma is known."""
     moves, sigmas = [np.zeros(0)], [np.zeros(0)]
     for face in faces:
         if face.last is not None and face.last.status == ACCEPTED:
@@ -114,7 +114,7 @@ def calibration(faces: Sequence[FaceRecord]) -> list[Calibration]:
 
 
 def agreements(faces: Sequence[FaceRecord]) -> list[Agreement]:
-    """Return how each two people agree on the faces that both accepted."""
+    """Return the agreement of each pair of reviewers on the faces that both accepted."""
     pairs: dict[tuple[str, str], list[tuple[FaceRecord, Save, Save]]] = {}
     for face in faces:
         accepted = {}
@@ -150,7 +150,7 @@ def _agreement(
 
 
 def merged(folders: Sequence[Sequence[FaceRecord]]) -> list[FaceRecord]:
-    """Return the faces of several reviews, with all decisions on a face of one name and scheme."""
+    """Merge several reviews, combining decisions on faces with the same name and scheme."""
     found: dict[tuple[str, str], FaceRecord] = {}
     for faces in folders:
         for face in faces:

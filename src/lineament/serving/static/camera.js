@@ -1,13 +1,13 @@
-// Frames of the camera, one at a time: the newest one when the last is done.
+// Camera frames, one at a time: the newest one is sent once the previous one is processed.
 
 const WIDTH = 640;
-const RATE_FRAMES = 20; // over which the rate is measured
+const RATE_FRAMES = 20; // number of frames over which the frame rate is averaged
 
 /**
  * Start the camera, and return a function that stops it.
  *
- * @param client What startWorker returned.
- * @param {object} on onFrame(source, result, frames per second) and onEnd(error or undefined).
+ * @param client The client that startWorker returned.
+ * @param {object} on Callbacks onFrame(source, result, frames per second) and onEnd(error?).
  */
 export function startCamera(client, { onFrame, onEnd }) {
   let isOn = true;
@@ -35,7 +35,7 @@ async function run(client, onFrame, isOn) {
     for (let isFirst = true; isOn(); isFirst = false) {
       await nextFrame(video);
       const source = await createImageBitmap(video);
-      // a copy, as the worker takes its image
+      // a copy, because the image is transferred to the worker
       const image = await createImageBitmap(source);
       const result = await client.ask("track", { image, isFirst }, [image]);
       times.push(performance.now());
@@ -48,7 +48,7 @@ async function run(client, onFrame, isOn) {
   }
 }
 
-/** Wait for a frame that was not shown before. */
+/** Wait for the next new frame. */
 function nextFrame(video) {
   return new Promise((resolve) => {
     if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(resolve);

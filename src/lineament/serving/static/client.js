@@ -1,12 +1,12 @@
-// Calls of worker.js from a page.
+// Client for calling worker.js from a page.
 
 /**
  * Start a worker; its `ask(call, args, transfer)` returns the answer.
  *
- * @param {(part: number) => void} onProgress Called while models load, from 0 to 1.
+ * @param {(part: number) => void} onProgress Called with 0 to 1 while models are loading.
  */
 export function startWorker(onProgress) {
-  // a worker made from a blob has the page's content-security policy, one from a file would not
+  // a worker created from a blob inherits the page's Content-Security-Policy; from a file it would not
   const code = `import ${JSON.stringify(new URL("worker.js", import.meta.url).href)};`;
   const address = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
   const worker = new Worker(address, { type: "module" });

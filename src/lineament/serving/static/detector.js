@@ -1,4 +1,4 @@
-// The face detector: passes at several scales, fused, as in lineament's face_detector.py and nms.py.
+// Multi-scale face detector; mirrors lineament's face_detector.py and nms.py.
 // A detection is {box, score, rollDeg}.
 
 import { boxArea, iou, sharedArea } from "./geometry.js";
@@ -18,16 +18,16 @@ const DEG = 180 / Math.PI;
 
 export class FaceDetector {
   /**
-   * @param session ONNX Runtime's session of the network.
-   * @param card What models.json states about it.
+   * @param session ONNX Runtime session of the network.
+   * @param card Entry of the detector in models.json.
    * @param run Runs a session: (session, {name: tensor}) -> outputs.
-   * @param tensorOf Makes a tensor of bytes: (bytes, shape) -> tensor.
+   * @param tensorOf Creates a tensor from bytes: (bytes, shape) -> tensor.
    */
   constructor(session, card, run, tensorOf) {
     Object.assign(this, { session, card, run, tensorOf });
   }
 
-  /** Return the faces of an RGB image, best first; those above `threshold`. */
+  /** Return the faces in an RGB image that score above `threshold`, best first. */
   async detect(image, threshold) {
     const longest = Math.max(image.width, image.height);
     const finest = Math.min(
@@ -59,7 +59,7 @@ export class FaceDetector {
     return scales;
   }
 
-  /** Return every candidate in a resized image, in pixels of the original. */
+  /** Return all candidates in a resized image, in pixels of the original. */
   async candidates(resized, image, threshold) {
     const padded = padToMultiple(resized);
     const shape = [1, padded.height, padded.width, 3];
@@ -78,7 +78,7 @@ export class FaceDetector {
     return found;
   }
 
-  /** Return the roll of candidate `k`, by its five points. */
+  /** Return the roll of candidate `k`, computed from its five points. */
   rollDeg({ landmarks }, k) {
     let real = 0;
     let imag = 0;
@@ -107,7 +107,7 @@ export function nms(found, maxIou) {
   return kept;
 }
 
-/** Average a box over the candidates of the same face, by squared score. */
+/** Average a box over the candidates of the same face, weighted by squared score. */
 function vote(kept, candidates) {
   const sums = [0, 0, 0, 0];
   let total = 0;
@@ -119,7 +119,7 @@ function vote(kept, candidates) {
   return { ...kept, box: sums.map((sum) => sum / total) };
 }
 
-/** Fuse the candidates of all passes, finest first, scored by their agreement. */
+/** Fuse the candidates of all passes, finest first; scores depend on their agreement. */
 export function fuseScales(passes, { support, largest_px: largestPx }, minScore) {
   const ranges = scaleRanges(passes.map((pass) => pass.scale), largestPx);
   let candidates = passes.flatMap(({ found }, k) => {
@@ -136,19 +136,19 @@ export function fuseScales(passes, { support, largest_px: largestPx }, minScore)
   return kept.map((one) => ({ ...one, score: agreement(one, passes, ranges, support) })).sort(byScore);
 }
 
-/** Return the mean score of a face over the scales in range of its size. */
+/** Return the mean score of a face over the scales that can detect its size. */
 function agreement({ box }, passes, ranges, support) {
   let total = 0;
-  let asked = 0;
+  let passCount = 0;
   passes.forEach(({ found }, k) => {
     if (!isInRange(box, ranges[k])) return;
     const cast = new Array(support).fill(MIN_CANDIDATE_SCORE);
     for (const one of found) if (iou(box, one.box) > SAME_IOU) cast.push(one.score);
     cast.sort((a, b) => b - a);
     for (let vote = 0; vote < support; vote++) total += cast[vote] / support;
-    asked += 1;
+    passCount += 1;
   });
-  return total / Math.max(asked, 1);
+  return total / Math.max(passCount, 1);
 }
 
 function scaleRanges(scales, largestPx) {
@@ -163,7 +163,7 @@ function isInRange(box, [low, high]) {
   return side >= low && side <= high;
 }
 
-/** Return whether a box shows part of a better face, or that face with more around it. */
+/** Return true if a box shows part of a better face, or that face with extra surroundings. */
 export function isNested(box, better) {
   const [area, betterArea] = [boxArea(box), boxArea(better)];
   const [small, large] = [Math.min(area, betterArea), Math.max(area, betterArea)];

@@ -1,4 +1,4 @@
-// Faces drawn on a canvas, as in lineament's draw.py.
+// Drawing of faces on a canvas; mirrors lineament's draw.py.
 
 const BOX_COLOR = "rgb(255 255 255)";
 const RIM_COLOR = "rgb(16 16 16)";
@@ -8,15 +8,15 @@ const RIM_FROM_PX = 2;
  * Draw faces.
  *
  * @param context 2D context whose units are pixels of the image.
- * @param faces Those of a result.
- * @param card `card` of the Lineament that found them.
- * @param options Any of boxes, points, edges, sigmas, numbers: whether to draw them; `scale`:
- *   image pixels per pixel of the screen, to keep lines visible in a shrunk image.
+ * @param faces Faces of a result.
+ * @param card `card` of the Lineament object that found them.
+ * @param options boxes, points, edges, sigmas, numbers: whether to draw them; `scale`: image
+ *   pixels per screen pixel, which keeps lines visible in a downscaled image.
  */
 export function drawFaces(context, faces, card, options = {}) {
   const wanted = { boxes: true, points: true, edges: true, sigmas: false, numbers: false, ...options };
   context.save();
-  // coordinates of pixels are those of their centers
+  // integer coordinates are pixel centers
   context.translate(0.5, 0.5);
   for (const face of faces) {
     const side = Math.max(face.box[2] - face.box[0], face.box[3] - face.box[1]);
@@ -73,7 +73,7 @@ function drawEdges(context, face, card) {
   }
 }
 
-/** Draw the landmarks; those that are likely turned away or occluded as rings. */
+/** Draw the landmarks; those that are probably turned away or occluded are rings. */
 function drawPoints(context, face, card, radius) {
   face.landmarks.forEach((point, i) => {
     circle(context, point, radius);

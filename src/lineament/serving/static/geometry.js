@@ -29,7 +29,7 @@ export function landmarkBox(points) {
   return box;
 }
 
-/** Return the area that two boxes share. */
+/** Return the intersection area of two boxes. */
 export function sharedArea(a, b) {
   const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
   const height = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
@@ -43,7 +43,7 @@ export function iou(a, b) {
   return union > 0 ? inner / union : 0;
 }
 
-/** Return the affine that scales, rotates and takes the point `source` to `target`. */
+/** Return the affine that scales, rotates and maps the point `source` to `target`. */
 export function similarity(scale, angleDeg, source, target) {
   const cos = scale * Math.cos(angleDeg / DEG);
   const sin = scale * Math.sin(angleDeg / DEG);
@@ -101,8 +101,8 @@ function center(points) {
   return [x / points.length, y / points.length];
 }
 
-/** Return the centers of two sets of points, and the product of the first, centered, with the
- * second in complex numbers: its angle is the rotation between them. */
+/** Return the centers of two point sets, and the complex product of the centered first set with
+ * the second, whose angle is the rotation between them. */
 function product(source, target) {
   const from = center(source);
   const to = center(target);
@@ -119,7 +119,7 @@ function product(source, target) {
   return { from, to, real, imag, spread };
 }
 
-/** Return the roll of `target` against `source`, degrees; 0 without a source. */
+/** Return the roll of `target` relative to `source`, degrees; 0 without a source. */
 export function fitRollDeg(source, target) {
   if (!source) return 0;
   const { real, imag } = product(source, target);

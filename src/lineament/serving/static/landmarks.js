@@ -1,5 +1,5 @@
-// Landmarks in crops of an image, re-cropping and acceptance of faces, as in lineament's
-// predictor.py, recrop.py, box_shape.py and acceptance.py. A request is a crop to be made:
+// Landmark prediction in crops, re-cropping and acceptance of faces; mirrors lineament's
+// predictor.py, recrop.py, box_shape.py and acceptance.py. A request describes a crop:
 // {box, rollDeg, isRollKnown}.
 
 import {
@@ -21,9 +21,9 @@ const SEARCH_ROLLS_DEG = [90, 180, -90];
 const CUT_MARGIN = 0.05;
 const UPSIDE_DOWN_DEG = 90;
 const SAME_FACE_DISTANCE = 0.1;
-const BATCH = 16; // crops per call: more would only take memory
+const BATCH = 16; // crops per call: more are not faster and need more memory
 
-/** When faces are cropped again: RecropPolicy of the Python package. */
+/** Conditions for re-cropping a face: RecropPolicy in the Python package. */
 const POLICY = {
   minScore: 0.7,
   maxRollDeg: 25,
@@ -35,12 +35,12 @@ const POLICY = {
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 export class LandmarkModel {
-  /** Arguments as those of FaceDetector. */
+  /** Arguments are the same as for FaceDetector. */
   constructor(session, card, run, tensorOf) {
     Object.assign(this, { session, card, run, tensorOf });
   }
 
-  /** Return the landmarks of faces of an RGB image, one per request, some of them re-cropped. */
+  /** Return one face per request in an RGB image, re-cropping some of them. */
   async predictBoxes(image, requests) {
     const best = await this.runModel(image, requests);
     const rows = [];
@@ -54,7 +54,7 @@ export class LandmarkModel {
     });
     if (!others.length) return best;
     this.keepBetter(best, rows, await this.runModel(image, others), image, requests);
-    // a face whose angle was searched is now cropped around its own landmarks
+    // a face whose angle had to be searched is cropped around its own landmarks
     const searched = [...new Set(rows)].filter((row) => {
       return rows.filter((other) => other === row).length > 1;
     });
@@ -108,7 +108,7 @@ export class LandmarkModel {
     return face;
   }
 
-  /** Give points that the model had no example of the mean place and score of the others. */
+  /** Set points that the model was never trained on to the mean position and score of the others. */
   replaceUnlearned(face) {
     const unlearned = new Set(this.card.never_learned);
     if (!unlearned.size) return;
@@ -122,7 +122,7 @@ export class LandmarkModel {
     }
   }
 
-  /** Return the points whose tight box crops are made around. */
+  /** Return the points whose tight box is used for cropping. */
   boxPoints(landmarks) {
     const { own, mean_shape: shape, never_learned: unlearned } = this.card;
     const learned = landmarks.filter((_, i) => !unlearned.includes(i));
@@ -136,7 +136,7 @@ export class LandmarkModel {
     return { ...uprightBox(this.boxPoints(landmarks), this.card.mean_shape), isRollKnown: false };
   }
 
-  /** Return other crops to try for a face, mostly none. */
+  /** Return alternative crops to try for a face, usually none. */
   secondCrops(first, face) {
     const around = this.cropAround(face.landmarks);
     if (mean(face.scores) < POLICY.minScore) {
@@ -155,7 +155,7 @@ export class LandmarkModel {
     return isTurned || isOff ? [around] : [];
   }
 
-  /** Replace faces of `best` by those of `others` of a higher quality, in place. */
+  /** Replace faces in `best` by those in `others` with a higher quality, in place. */
   keepBetter(best, rows, others, image, requests) {
     rows.forEach((row, k) => {
       const gain = quality(others[k]) - quality(best[row]);
@@ -164,7 +164,7 @@ export class LandmarkModel {
     });
   }
 
-  /** Return the quality that counts against landmarks because they are upside down. */
+  /** Return the quality penalty for upside-down landmarks. */
   upsideDownPenalty(first, landmarks, image) {
     if (!isCut(first.box, image)) return 0;
     const roll = fitRollDeg(this.card.mean_shape, this.boxPoints(landmarks));
@@ -172,7 +172,7 @@ export class LandmarkModel {
   }
 }
 
-/** Return how good the crop of a face is: higher is better. */
+/** Return the quality of a face's crop; higher is better. */
 function quality({ scores, presence }) {
   const score = mean(scores);
   return Number.isNaN(presence) ? score : presence * score;
@@ -191,7 +191,7 @@ export function firstCrops(detections, image) {
   });
 }
 
-/** Return whether the border of the image cuts a box. */
+/** Return true if a box is cut off by the image border. */
 function isCut(box, { width, height }) {
   const margin = CUT_MARGIN * boxSide(box);
   return (
@@ -225,7 +225,7 @@ export function keepFaces(found, minPresence, minScore) {
   return kept.sort((a, b) => a - b);
 }
 
-/** Return whether landmarks belong to a face that is known by better ones. */
+/** Return true if landmarks belong to a face that already has better landmarks. */
 function isSameFace(landmarks, better) {
   const box = landmarkBox(landmarks);
   const distances = landmarks.map(([x, y], i) => Math.hypot(x - better[i][0], y - better[i][1]));

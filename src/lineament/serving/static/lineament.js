@@ -1,5 +1,5 @@
-// Facial landmarks in images and video, in the browser or in node. Nothing is sent anywhere: models
-// and runtime are read from the folder of this file.
+// Facial landmarks in images and video, in the browser or in Node.js. No data is sent anywhere:
+// models and runtime are loaded from the folder of this file.
 //
 //   import { load } from "./lineament.js";
 //   const lineament = await load({ model: "fast" });
@@ -14,19 +14,19 @@ export { toCsv, toJson } from "./tables.js";
 export { drawFaces } from "./draw.js";
 
 const MIN_PRESENCE = 0.9;
-const KEEP_PRESENCE = 0.3; // of a face that is followed from frame to frame
-const MIN_SCORE = 0.4; // of a face if the model predicts no presence
-const DETECT_EVERY = 10; // frames of a video
-const FOLLOWED_IOU = 0.3; // above which a detection is a face that is followed already
+const KEEP_PRESENCE = 0.3; // minimum presence of a face tracked from frame to frame
+const MIN_SCORE = 0.4; // minimum face score if the model does not predict presence
+const DETECT_EVERY = 10; // frames between two runs of the detector
+const FOLLOWED_IOU = 0.3; // above this IoU a detection is an already tracked face
 const NAME = /^[A-Za-z0-9.+-]+$/;
 
 /**
  * Open a model.
  *
  * @param {object} [options]
- * @param {string} [options.model] Its name in models.json; default: the first one there.
- * @param {string|URL} [options.base] Folder of models.json; default: that of this file.
- * @param {(done: number, total: number) => void} [options.onProgress] Called with bytes read.
+ * @param {string} [options.model] Name in models.json; default: the first entry.
+ * @param {string|URL} [options.base] Folder of models.json; default: the folder of this file.
+ * @param {(done: number, total: number) => void} [options.onProgress] Called with bytes loaded and total.
  * @returns {Promise<Lineament>}
  */
 export async function load({ model, base = new URL(".", import.meta.url), onProgress } = {}) {
@@ -51,7 +51,7 @@ export async function load({ model, base = new URL(".", import.meta.url), onProg
 
 const decode = (bytes) => new TextDecoder().decode(bytes);
 
-/** Read a file of the folder: over HTTP, or in node from the disk. */
+/** Read a file in the folder: over HTTP, or from disk in Node.js. */
 async function read(folder, file, onBytes = () => {}) {
   const address = new URL(file, folder);
   if (address.protocol === "file:") {
@@ -71,7 +71,7 @@ async function read(folder, file, onBytes = () => {}) {
 
 async function openRuntime(folder, { module, loader }, wasm) {
   const ort = await import(new URL(module, folder));
-  // threads need an isolated page, and node has no workers that the runtime could use
+  // threads need a cross-origin isolated page, and Node.js has no workers the runtime could use
   ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? 0 : 1;
   ort.env.wasm.wasmBinary = wasm;
   ort.env.wasm.wasmPaths = { mjs: new URL(loader, folder).href };
@@ -81,7 +81,7 @@ async function openRuntime(folder, { module, loader }, wasm) {
 
 export class Lineament {
   constructor(ort, [detectorCard, card], [detectorSession, session]) {
-    // a session runs one call at a time
+    // a session can only run one call at a time
     let last = Promise.resolve();
     const run = (to, inputs) => {
       const next = last.then(() => to.run(inputs));
@@ -97,14 +97,14 @@ export class Lineament {
   }
 
   /**
-   * Find the faces of one image.
+   * Find the faces in an image.
    *
-   * @param image ImageBitmap, Blob, ImageData, VideoFrame, or what createImageBitmap takes.
+   * @param image ImageBitmap, Blob, ImageData, VideoFrame, or anything createImageBitmap accepts.
    * @param {object} [options]
-   * @param {number[][]} [options.boxes] Boxes of the faces, [x0, y0, x1, y1] each; then no
-   *   detector runs, and no face is dropped.
+   * @param {number[][]} [options.boxes] Face boxes, [x0, y0, x1, y1] each; if given, the
+   *   detector is skipped and no face is dropped.
    * @param {string} [options.name] Name of the image in the result.
-   * @returns {Promise<object>} What `faces_to_json` of the Python package writes, and image_size.
+   * @returns {Promise<object>} The fields of the Python function `faces_to_json`, and image_size.
    */
   async detect(image, { boxes, name = "" } = {}) {
     const rgb = await toRgb(image);
@@ -118,10 +118,10 @@ export class Lineament {
   }
 
   /**
-   * Find the faces of the next frame of a video: the detector runs on every tenth frame and while
-   * there is no face; between, each face is cropped around its landmarks in the last frame.
+   * Find the faces in the next video frame. The detector runs on every tenth frame and while there
+   * is no face; otherwise each face is cropped around its landmarks in the previous frame.
    *
-   * @param frame As `image` of `detect`.
+   * @param frame Same types as `image` in `detect`.
    */
   async track(frame) {
     const rgb = await toRgb(frame);
@@ -154,7 +154,7 @@ export class Lineament {
     return this.result("", faces, rgb);
   }
 
-  /** Forget the faces of the frames before, at the start of another video. */
+  /** Forget the tracked faces, before starting another video. */
   reset() {
     this.frame = 0;
     this.followed = [];
@@ -164,7 +164,7 @@ export class Lineament {
     return { image: name, faces, ...this.card.scheme_entries, image_size: [width, height] };
   }
 
-  /** Return a face as `faces_to_dict` of the Python package does. */
+  /** Return a face with the fields of the Python function `faces_to_dict`. */
   faceEntry(found, { box, score }) {
     const unlearned = new Set(this.card.never_learned);
     const clip = (value) => Math.min(Math.max(value, 0), 1);
@@ -183,7 +183,7 @@ export class Lineament {
   }
 }
 
-/** Return the RGB pixels {data, width, height} of an image, upright by its EXIF orientation. */
+/** Return the RGB pixels {data, width, height} of an image, with its EXIF orientation applied. */
 async function toRgb(image) {
   if (image?.data && image.width && image.height) return fromRgba(image);
   const options = { colorSpaceConversion: "none", premultiplyAlpha: "none" };

@@ -1,4 +1,4 @@
-// The page: images in, results shown and saved. Faces are found by worker.js.
+// The page: opens images, shows and saves results. worker.js finds the faces.
 
 import { startCamera } from "./camera.js";
 import { startWorker } from "./client.js";
@@ -10,18 +10,18 @@ const DRAWN = ["points", "edges", "boxes", "sigmas", "numbers"];
 const KEYS = { p: "points", l: "edges", b: "boxes", u: "sigmas", n: "numbers", o: "choose", c: "camera" };
 
 const canvas = $("canvas");
-/** Images in order: {name, file, result, error}. */
+/** Opened images in order: {name, file, result, error}. */
 const images = [];
 let current = -1;
 let client = null;
 let card = null;
 let stopCamera = null;
-/** What the canvas shows: {source, result}. */
+/** Image and result on the canvas: {source, result}. */
 let shown = null;
 let searches = Promise.resolve();
 
 function say(text) {
-  // a screen reader speaks the text whenever it is set
+  // screen readers announce the text whenever it is set
   if ($("status").textContent !== text) $("status").textContent = text;
 }
 
@@ -33,11 +33,11 @@ async function openModel(name) {
   $("progress").hidden = false;
   say("Loading the models …");
   client = startWorker((part) => ($("progress").value = part));
-  const mine = client;
+  const usedClient = client;
   try {
     card = await client.ask("load", { model: name });
   } catch (error) {
-    if (mine === client) say(`The models cannot be loaded: ${error.message}`);
+    if (usedClient === client) say(`The models cannot be loaded: ${error.message}`);
     return;
   }
   $("progress").hidden = true;
@@ -48,21 +48,21 @@ async function openModel(name) {
   await search();
 }
 
-/** Find the faces of every image that has no result yet, one image at a time. */
+/** Find the faces in every image without a result, one image at a time. */
 function search() {
   searches = searches.then(searchAll);
   return searches;
 }
 
 async function searchAll() {
-  const mine = client;
+  const usedClient = client;
   for (const image of [...images]) {
     if (!card || image.result || image.error) continue;
     say(`Searching ${image.name} …`);
     try {
-      image.result = await mine.ask("detect", { image: image.file, name: image.name });
+      image.result = await usedClient.ask("detect", { image: image.file, name: image.name });
     } catch (error) {
-      if (mine !== client) return; // another model was chosen
+      if (usedClient !== client) return; // another model was selected
       image.error = error.message;
     }
     if (image === images[current] && !stopCamera) await showCurrent();
@@ -71,7 +71,7 @@ async function searchAll() {
   sayCurrent();
 }
 
-/** State what is known of the image that is shown. */
+/** Show the status of the current image. */
 function sayCurrent() {
   const image = images[current];
   if (!image || stopCamera) return;
@@ -102,7 +102,7 @@ async function showCurrent() {
   } catch {
     image.error ??= "not an image that can be opened";
   }
-  if (images[current] !== image) return; // another one was chosen meanwhile
+  if (images[current] !== image) return; // another image was selected in the meantime
   show(bitmap, image.result);
   sayCurrent();
 }
@@ -139,7 +139,7 @@ function remove() {
   if (!images.length) say("Ready.");
 }
 
-/** Show an image or frame, and its faces if they are known. */
+/** Show an image or frame, with its faces if known. */
 function show(source, result) {
   if (shown && shown.source !== source) shown.source.close();
   shown = source && { source, result };
@@ -147,7 +147,7 @@ function show(source, result) {
   $("hint").hidden = Boolean(source);
   canvas.hidden = !source;
   draw();
-  tell(result);
+  describe(result);
 }
 
 function draw() {
@@ -165,8 +165,8 @@ function draw() {
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-/** State the faces in the table, and in words for screen readers. */
-function tell(result) {
+/** List the faces in the table, and describe them for screen readers. */
+function describe(result) {
   const faces = result?.faces ?? [];
   $("faces").hidden = !faces.length;
   const rows = faces.map((face, number) => {
@@ -190,7 +190,7 @@ function tell(result) {
     return `one ${(100 * x).toFixed(0)} % from the left and ${(100 * y).toFixed(0)} % from the top`;
   });
   const label = [plural(faces.length, "face"), ...places].join(", ");
-  canvas.setAttribute("aria-label", result ? label : "An image that is being searched");
+  canvas.setAttribute("aria-label", result ? label : "Image in progress");
 }
 
 function save(name, content, type) {
@@ -293,7 +293,7 @@ async function start() {
   const answer = await fetch("models.json");
   const { models, runtime } = await answer.json();
   for (const name of Object.keys(models)) $("model").add(new Option(name));
-  $("runtime").textContent = `Networks run by ${runtime.name}, MIT licence: see licenses.txt.`;
+  $("runtime").textContent = `Networks run by ${runtime.name}, MIT license: see licenses.txt.`;
   await openModel($("model").value);
 }
 

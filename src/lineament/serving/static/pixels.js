@@ -1,9 +1,9 @@
-// Pixels as OpenCV computes them: resizing and warping of images {data, width, height}, whose data
-// are the bytes of RGB, three per pixel.
+// Resizing and warping with the same pixel values as OpenCV. An image is {data, width, height} with
+// three RGB bytes per pixel.
 
 import { affineScale, applyAffine, compose, invertAffine, rint } from "./geometry.js";
 
-const COEFFICIENT = 2048; // fixed point of OpenCV's linear resizing
+const COEFFICIENT = 2048; // fixed-point scale of OpenCV's linear resizing
 const SUB_PIXELS = 32; // coordinates of OpenCV's warp are rounded to 1/32 px
 
 export function newImage(width, height) {
@@ -23,7 +23,7 @@ export function fromRgba({ data, width, height }) {
   return image;
 }
 
-/** Return the image padded with black to multiples of 32, right and bottom. */
+/** Return the image padded with black on the right and bottom to multiples of 32. */
 export function padToMultiple(image, multiple = 32) {
   const width = Math.ceil(image.width / multiple) * multiple;
   const height = Math.ceil(image.height / multiple) * multiple;
@@ -33,7 +33,7 @@ export function padToMultiple(image, multiple = 32) {
   return padded;
 }
 
-/** Copy the part of `image` from (x, y) that `target` has room for. */
+/** Copy the part of `image` that starts at (x, y) and fits into `target`. */
 function copyRows(image, target, x, y) {
   const count = 3 * Math.min(target.width, image.width - x);
   const rows = Math.min(target.height, image.height - y);
@@ -112,7 +112,7 @@ function addRow(image, row, share, columns, sums) {
 
 function shrinkByIntegers(image, width, height) {
   const [stepX, stepY] = [image.width / width, image.height / height];
-  const isHalf = stepX === 2 && stepY === 2; // rounded up there, to even elsewhere
+  const isHalf = stepX === 2 && stepY === 2; // OpenCV rounds half up here, and half to even elsewhere
   const share = Math.fround(1 / (stepX * stepY));
   const resized = newImage(width, height);
   const row = 3 * image.width;
@@ -132,7 +132,7 @@ function shrinkByIntegers(image, width, height) {
   return resized;
 }
 
-/** Return, per target pixel, its first source pixel and the weights of that and the next. */
+/** Return, per target pixel, two source pixels and their interpolation weights. */
 function linearTaps(from, to) {
   const scale = from / to;
   const taps = [];
@@ -153,7 +153,7 @@ function linearTaps(from, to) {
 export function resizeLinear(image, width, height) {
   const columns = linearTaps(image.width, width);
   const resized = newImage(width, height);
-  const kept = new Map(); // rows resized horizontally: two at a time are needed
+  const kept = new Map(); // horizontally resized rows, of which two are needed at a time
   const rowOf = (row) => {
     if (!kept.has(row)) {
       if (kept.size > 1) kept.delete(kept.keys().next().value);

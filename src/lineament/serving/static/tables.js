@@ -1,17 +1,17 @@
-// Results as the JSON and CSV that the Python package writes.
+// Results as JSON and CSV in the formats of the Python package.
 
 const POINT_COLUMNS = ["x", "y", "score", "sigma_px", "visible"];
 
-/** Return one result as the line of JSON that `faces_from_json` of the Python package reads. */
+/** Return a result as a line of JSON that the Python function `faces_from_json` can read. */
 export function toJson({ image_size: _, ...result }) {
   const text = JSON.stringify(result);
-  // ASCII alone, as in Python
+  // ASCII only, as in Python
   return text.replace(/[\u007f-\uffff]/g, (letter) => {
     return `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`;
   });
 }
 
-/** Return results as CSV, one row per face, with the columns of `write_csv`. */
+/** Return results as CSV, one row per face, with the same columns as Python's `write_csv`. */
 export function toCsv(results) {
   const points = results.flatMap((result) => result.faces)[0]?.landmarks.length ?? 0;
   const head = ["image", "face", "scheme", "track_id", "score", "presence"];

@@ -1,4 +1,4 @@
-// Runs lineament.js apart from the page, so that the page stays responsive.
+// Runs lineament.js in a web worker, so that the page stays responsive.
 // A message {id, call, args} is answered by {id, value} or {id, error}.
 
 import { load } from "./lineament.js";

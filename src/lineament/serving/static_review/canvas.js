@@ -1,5 +1,5 @@
-// The face on a canvas: image, landmarks, opinions; and the view that zooms, moves and mirrors it.
-// Landmarks count from the center of the first pixel, a canvas from its corner: half a pixel.
+// Canvas that shows a face with its landmarks; it can be zoomed, moved and mirrored.
+// Landmark coordinates start at the center of the first pixel, canvas coordinates at its corner.
 
 const FACE_PX = 700;
 const MAX_ZOOM = 64;
@@ -15,7 +15,7 @@ export class View {
     this.bare = false;
   }
 
-  /** Show all of the face: its longer side takes 700 pixels, or what the window has. */
+  /** Fit the face: its longer side takes 700 pixels, or less if the window is small. */
   fit(face) {
     const { width, height } = this.size();
     const room = Math.min(FACE_PX, 0.9 * Math.min(width, height));
@@ -42,7 +42,7 @@ export class View {
     return [x - 0.5, this.center[1] + (py - height / 2) / this.scale - 0.5];
   }
 
-  /** Zoom by a factor, while the place under `at`, in pixels of the canvas, stays. */
+  /** Zoom by a factor around the fixed point `at`, in canvas pixels. */
   zoom(factor, at) {
     const before = this.toImage(at);
     this.scale = Math.min(MAX_ZOOM, Math.max(0.05, this.scale * factor));

@@ -1,4 +1,4 @@
-// A review: load a face, move its landmarks, send the decision, go to the next one.
+// Review loop: load a face, move its landmarks, send the decision, continue with the next face.
 
 import { View } from "./canvas.js";
 
@@ -11,7 +11,7 @@ const canvas = get("canvas");
 const view = new View(canvas);
 const state = { review: null, number: 0, face: null, image: null, chosen: 0, done: [], undone: [] };
 const clock = { seconds: 0, last: 0 };
-let held = null;
+let dragged = null;
 
 async function ask(path, options) {
   const answer = await fetch(path, options);
@@ -22,7 +22,7 @@ async function ask(path, options) {
 
 function fail(error) {
   const gone = error instanceof TypeError;
-  get("error").textContent = gone ? "The server is gone; start it again." : error.message;
+  get("error").textContent = gone ? "The server does not respond; restart it." : error.message;
 }
 
 function imageOf(number) {
@@ -34,7 +34,7 @@ function imageOf(number) {
   });
 }
 
-// time counts while something happens, so that a break does not
+// only time with user activity is counted, so that breaks are excluded
 
 function tick() {
   const now = performance.now() / 1000;
@@ -99,7 +99,7 @@ function turn(step) {
   open((state.number + step + count) % count);
 }
 
-// changes of landmarks
+// editing of landmarks
 
 function snapshot() {
   const { landmarks, occluded } = state.face;
@@ -203,7 +203,7 @@ function onKeyUp(event) {
   show();
 }
 
-// the pointer: a landmark near it is dragged, else the image
+// pointer events: drag a landmark near the pointer, otherwise the image
 
 function placeOf(event) {
   const { left, top } = canvas.getBoundingClientRect();
@@ -226,34 +226,34 @@ function onDown(event) {
   canvas.setPointerCapture(event.pointerId);
   const place = placeOf(event);
   const index = nearest(place);
-  held = { index, place, before: null };
+  dragged = { index, place, before: null };
   if (index < 0) return;
   const at = view.toImage(place);
   const point = state.face.landmarks[index];
-  held.offset = [point[0] - at[0], point[1] - at[1]];
+  dragged.offset = [point[0] - at[0], point[1] - at[1]];
   choose(index);
 }
 
 function onMove(event) {
-  if (!held || !state.face) return;
+  if (!dragged || !state.face) return;
   const place = placeOf(event);
-  if (held.index < 0) {
-    view.pan(place[0] - held.place[0], place[1] - held.place[1]);
-    held.place = place;
+  if (dragged.index < 0) {
+    view.pan(place[0] - dragged.place[0], place[1] - dragged.place[1]);
+    dragged.place = place;
   } else {
-    if (!held.before) {
-      held.before = snapshot();
-      state.done.push(held.before);
+    if (!dragged.before) {
+      dragged.before = snapshot();
+      state.done.push(dragged.before);
       state.undone = [];
     }
     const at = view.toImage(place);
-    state.face.landmarks[held.index] = [at[0] + held.offset[0], at[1] + held.offset[1]];
+    state.face.landmarks[dragged.index] = [at[0] + dragged.offset[0], at[1] + dragged.offset[1]];
   }
   show();
 }
 
 function onUp() {
-  held = null;
+  dragged = null;
   tick();
 }
 
@@ -265,7 +265,7 @@ function onWheel(event) {
   show();
 }
 
-// what is shown
+// display
 
 function show() {
   const { review, face, number, chosen } = state;
@@ -273,7 +273,7 @@ function show() {
   const done = review.faces.filter((each) => each.status).length;
   const left = review.faces.length - done;
   get("bar").value = done / review.faces.length;
-  const rest = left ? `${left} to go` : "all are reviewed";
+  const rest = left ? `${left} left` : "all reviewed";
   get("progress").textContent =
     `Face ${number + 1} of ${review.faces.length}; ${rest} (${review.who}, ${review.scheme})`;
   get("faces").value = number;
