@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .layers.xavier import xavier_start
+from .layers.weight_init import init_xavier
 from .vgg import narrowed
 
 FACE_SIDE = 112
@@ -57,7 +57,7 @@ class DpmCnn(nn.Module):
         self.pool_second, self.pool_third = nn.MaxPool2d(4), nn.MaxPool2d(2)
         self.units = (second + third + fourth) * (size // 32) ** 2
         self.out = nn.Linear(self.units, outputs)
-        xavier_start(self)
+        init_xavier(self)
         still(self.out)
 
     def features(self, x: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class PlainNet(nn.Module):
         )
         side = size // stride // 8
         self.out = nn.Linear(third * side**2, outputs)
-        xavier_start(self)
+        init_xavier(self)
         still(self.out)
 
     def forward(self, x: Tensor) -> Tensor:

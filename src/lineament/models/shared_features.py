@@ -15,6 +15,7 @@ from .export_form import ExportForm, exported_tensors
 from .heads.output import HeadOutput
 from .layers.gray import to_gray
 from .layers.local import AbsTanh
+from .layers.weight_init import init_tanh
 
 LAYERS = ((5, 16), (3, 48), (3, 64), (2, 64))
 """Kernel and maps of the convolutions; all but the last are pooled."""
@@ -77,6 +78,8 @@ class SharedFeatureNet(nn.Module):
         shared = round(SHARED * width)
         self.features = nn.Sequential(*layers)
         self.shared = nn.Linear(channels_in * side**2, shared)
+        for part in (self.features, self.shared):
+            init_tanh(part)
         self.landmarks = nn.Linear(shared, clusters * 3 * self.points)
         self.attributes = nn.Linear(shared, classes) if classes else None
         self.register_buffer("centers", torch.zeros(clusters, shared))
@@ -93,7 +96,7 @@ class SharedFeatureNet(nn.Module):
     def shared_features(self, pixels: Tensor) -> Tensor:
         """Return the features (B, shared) of normalized crops (B, 3, S, S)."""
         maps = self.features(to_gray(pixels)).flatten(1)
-        return torch.tanh(self.shared(maps)).abs()
+        return torch.tanh(self.shared(maps))
 
     def cluster(self, features: Tensor) -> Tensor:
         """Return the most likely cluster (B,) of each row of features."""

@@ -6,7 +6,7 @@ Source: Simonyan, Zisserman 2015, table 1, D; Sun et al. 2020, section 1.
 import torch
 from torch import Tensor, nn
 
-from .layers.xavier import xavier_start
+from .layers.weight_init import init_xavier
 
 BLOCKS: dict[str, tuple[tuple[int, ...], ...]] = {
     "vgg16": ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3),
@@ -58,7 +58,7 @@ class VggNet(nn.Module):
         self.features = nn.Sequential(*layers)
         self.dense = nn.Sequential(*dense)
         self.out = nn.Linear(units_in, outputs)
-        xavier_start(self)
+        init_xavier(self)
 
     def _activation(self, channels: int) -> nn.Module:
         return nn.PReLU(channels) if self.is_light else nn.ReLU()

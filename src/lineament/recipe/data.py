@@ -196,7 +196,7 @@ class TaskSettings(Settings):
     weights: dict[str, NonNegative] = Field(
         default_factory=dict,
         description=(
-            "weight of each task's loss relative to the landmark loss; unset: 0.1"
+            "weight of each task's loss relative to the landmark loss; unset: 1"
         ),
     )
     stop_threshold: NonNegative = Field(
@@ -232,4 +232,4 @@ class TaskSettings(Settings):
 
     def weight(self, task: str) -> float:
         """Return the weight of a task."""
-        return self.weights.get(task, 0.1)
+        return self.weights.get(task, 1.0)
