@@ -1,8 +1,9 @@
-"""Measure which faces `lineament anonymize` leaves uncovered, on validation photos.
+"""Measure which faces `lineament anonymize` fails to cover, on validation photos.
 
 python -m bench.anonymize [--kind KIND]... [--min-face SIZE]... [--min-presence P]... [--json FILE]
-A face is missed if less than half of it is covered, and uncovered in part if less than 90 % is: of
-its 68 points, or else of the ellipse in its box. Also the pixels covered in photos without a face.
+Coverage is measured on a face's 68 points, or else on the ellipse in its box. A face is missed if
+less than half is covered, and partly uncovered if less than 90 % is. The pixels covered in photos
+without a face are also reported.
 """
 
 import argparse
@@ -41,7 +42,7 @@ def test_points(photo, face):
 
 
 def covered_share(covered, points):
-    """Return the share of points within the image that are covered; 1 if none is within."""
+    """Return the fraction of points in the image that are covered; 1 if none is in the image."""
     x, y = np.rint(points).astype(int).T
     within = (x >= 0) & (y >= 0) & (x < covered.shape[1]) & (y < covered.shape[0])
     return float(covered[y[within], x[within]].mean()) if within.any() else 1.0
@@ -63,7 +64,7 @@ def count(photo, faces, shape, row):
 
 
 def choose(photos, kinds, every):
-    """Return each `every`-th photo of each of the kinds; None: of all kinds."""
+    """Return every `every`-th photo of each kind; kinds None: all kinds."""
     chosen, numbers = [], Counter()
     for photo in photos:
         if kinds is None or photo.kind in kinds:
@@ -81,11 +82,11 @@ def main():
     parser.add_argument("--min-face", action="append", default=[])
     parser.add_argument("--min-presence", action="append", default=[], type=float)
     parser.add_argument(
-        "--kind", action="append", help="a kind of photos; default: all"
+        "--kind", action="append", help="kind of photos, repeatable; default: all"
     )
     parser.add_argument("--data", type=Path)
     parser.add_argument(
-        "--every", type=int, default=1, help="take each N-th photo of a kind"
+        "--every", type=int, default=1, help="use every N-th photo of a kind"
     )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -117,7 +118,7 @@ def main():
 
 
 def shown(row):
-    """Return a row of the table as text."""
+    """Format a row of the table."""
     photos = f"{row['photos']:.0f} photos"
     if not row["faces"]:
         pixels = 100 * row["false pixels"] / row["photos"]

@@ -1,7 +1,7 @@
-"""Measure `lineament bulk` next to `lineament detect`: images per second, processor time, memory.
+"""Compare `lineament bulk` with `lineament detect`: images per second, CPU time, memory.
 
-`python -m bench.bulk FOLDER` needs the extra `bulk` for Ray; `--arithmetic S` measures nothing, and
-prints how time and cost grow if an image takes S seconds of one core.
+`python -m bench.bulk FOLDER` needs the extra `bulk` for Ray; `--arithmetic S` measures
+nothing and prints an estimate of time and cost if an image takes S seconds on one core.
 """
 
 import argparse
@@ -27,9 +27,9 @@ from .machine import describe, today, write_text
 BULK_BAR, RAY_BAR, MEMORY_BAR_MB = 1.25, 0.6, 400.0
 MACHINES = (1, 10, 100, 1000)
 CORES, PART_IMAGES, START_S = 16, 500, 30.0
-"""Of the arithmetic: cores per machine, images per part, seconds until machines work."""
+"""Assumptions of the estimate: cores per machine, images per part, startup time in seconds."""
 PRICE = 0.04
-"""Of the arithmetic: price of one core for an hour; put in your own with --price."""
+"""Assumption of the estimate: price of a core hour; change it with --price."""
 
 
 @dataclass(frozen=True)
@@ -40,23 +40,23 @@ class Run:
     wall_s: float
     images_per_s: float
     cpu_ms: float
-    """Processor time per image of the command and its children, start included."""
+    """CPU time per image of the command and its children, including startup."""
     memory_mb: float
-    """Largest memory of all its processes together, shared pages counted once (PSS)."""
+    """Peak memory of all its processes together, shared pages counted once (PSS)."""
     largest_mb: float
-    """Largest resident memory of one of its processes."""
+    """Peak resident memory of any of its processes."""
 
 
 def tree(pid: int) -> list[int]:
     """Return `pid` and its descendants."""
-    found = [pid]
-    for parent in found:
+    pids = [pid]
+    for parent in pids:
         for task in Path(f"/proc/{parent}/task").glob("*/children"):
             try:
-                found += map(int, task.read_text(encoding="ascii").split())
+                pids += map(int, task.read_text(encoding="ascii").split())
             except OSError:
                 continue
-    return found
+    return pids
 
 
 def memory_mb(pid: int) -> tuple[float, float]:
@@ -74,7 +74,7 @@ def memory_mb(pid: int) -> tuple[float, float]:
 
 
 def measure(name: str, words: list[str], images: int) -> Run | None:
-    """Run `lineament words...` and return what it took; None if it fails."""
+    """Run `lineament words...` and return the measurements; None if it fails."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start_s = time.perf_counter()
     process = subprocess.Popen(
@@ -105,25 +105,27 @@ def measure(name: str, words: list[str], images: int) -> Run | None:
 
 
 def judge(runs: dict[str, Run]) -> list[str]:
-    """Return one line per bar with the wanted and the measured value."""
+    """Return one line per requirement with the required and the measured value."""
     detect = runs["detect"].images_per_s
     lines = []
     for name, bar in (("bulk", BULK_BAR), ("ray", RAY_BAR)):
         if name in runs:
-            found = runs[name].images_per_s / detect
-            held = "holds" if found >= bar else "MISSED"
-            lines.append(f"{held}: {name} {found:.2f} x detect; wanted {bar:g} x")
-    found = runs["bulk"].memory_mb
-    held = "holds" if found <= MEMORY_BAR_MB else "MISSED"
-    lines.append(f"{held}: bulk {found:.0f} MB; wanted at most {MEMORY_BAR_MB:.0f} MB")
+            measured = runs[name].images_per_s / detect
+            result = "holds" if measured >= bar else "MISSED"
+            lines.append(f"{result}: {name} {measured:.2f} x detect; wanted {bar:g} x")
+    measured = runs["bulk"].memory_mb
+    result = "holds" if measured <= MEMORY_BAR_MB else "MISSED"
+    lines.append(
+        f"{result}: bulk {measured:.0f} MB; wanted at most {MEMORY_BAR_MB:.0f} MB"
+    )
     return lines
 
 
 def growth(cpu_s: float, price: float, images: int = 1_000_000) -> list[str]:
-    """Return how time and cost of `images` grow with machines: arithmetic, not measured.
+    """Estimate time and cost of `images` by number of machines, without measuring.
 
-    Every core does parts one after the other; the time is that of the core with most
-    parts, after the start. Storage is assumed to keep up.
+    Every core processes parts one after the other; the time is that of the core with most
+    parts, plus startup. Storage is assumed not to be a bottleneck.
     """
     parts = math.ceil(images / PART_IMAGES)
     hours = images * cpu_s / 3600
@@ -145,14 +147,21 @@ def growth(cpu_s: float, price: float, images: int = 1_000_000) -> list[str]:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Return the options."""
+    """Parse the options."""
     parser = argparse.ArgumentParser(prog="python -m bench.bulk", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, help="folder of images")
-    parser.add_argument("--limit", type=int, default=600, help="images measured")
-    parser.add_argument("--model", default="accurate")
-    parser.add_argument("--price", type=float, default=PRICE, help="of a core hour")
     parser.add_argument(
-        "--arithmetic", type=float, metavar="S", help="seconds per image"
+        "--limit", type=int, default=600, help="number of images to measure"
+    )
+    parser.add_argument("--model", default="accurate")
+    parser.add_argument(
+        "--price", type=float, default=PRICE, help="price of a core hour"
+    )
+    parser.add_argument(
+        "--arithmetic",
+        type=float,
+        metavar="S",
+        help="estimate only, for S seconds per image",
     )
     parser.add_argument("--without-ray", action="store_true")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
@@ -160,7 +169,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def link_images(folder: Path, count: int, target: Path) -> int:
-    """Link images of `folder`, evenly spread, into `target`; return their number."""
+    """Link evenly spaced images of `folder` into `target`; return their number."""
     images = find_images(folder)
     step = max(1, len(images) // count)
     chosen = images[::step][:count]
@@ -171,10 +180,10 @@ def link_images(folder: Path, count: int, target: Path) -> int:
 
 
 def run_all(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Run], float]:
-    """Return the measured commands, and the processor seconds per image of bulk."""
+    """Return the measured commands, and the CPU seconds per image of bulk."""
     count = link_images(options.folder, options.limit, folder / "in")
     images, model = str(folder / "in"), ["--model", options.model]
-    # small parts, so that two processes end at the same time
+    # small parts, so that two processes end at about the same time
     bulk = ["bulk", images, *model, "--part-images", str(max(1, count // 20)), "--out"]
     plans = {
         "detect": ["detect", images, *model, "--out", str(folder / "detect")],
@@ -200,7 +209,7 @@ def run_all(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Run], 
 
 
 def main() -> None:
-    """Measure, print and write; or print the arithmetic."""
+    """Measure, print and write; or print the estimate."""
     options = parse()
     if options.arithmetic is not None:
         print("\n".join(growth(options.arithmetic, options.price)))

@@ -1,8 +1,8 @@
-"""Print the accuracy of head pose and openness on the landmarks of the 300W training faces.
+"""Print the accuracy of head pose and openness on landmarks of the 300W training faces.
 
 Usage: LINEAMENT_DATA=../shared/data python -m bench.check_head_pose [--faces 2014]
 
-No data set here has true poses. This measures the sensitivity of the pose to errors in the
+No data set here has ground-truth poses. This measures the sensitivity of the pose to errors in the
 landmarks and in the focal length, and the distance of the anthropometric mean face from one
 factored from the landmarks (scaled orthographic, mirror-symmetric, iterated least squares).
 """
@@ -40,12 +40,12 @@ def face_of(landmarks: Array) -> Face:
 
 
 def angles(landmarks: Array, size: float, places: Array | None = None) -> Array:
-    """Return yaw, pitch, roll in degrees of a face in the middle of an image.
+    """Return yaw, pitch and roll in degrees of a face at the center of an image.
 
     Args:
         landmarks: (68, 2) in pixels.
         size: Focal length in longer sides of the face box.
-        places: 3D points (N, 3) to fit in place of the mean face, in mm.
+        places: 3D points (N, 3) to fit instead of the mean face, in mm.
     """
     centered = landmarks - box_center(np.r_[landmarks.min(0), landmarks.max(0)])
     focal = size * float(np.ptp(landmarks, axis=0).max())
@@ -61,7 +61,7 @@ def angles(landmarks: Array, size: float, places: Array | None = None) -> Array:
 
 
 def factored(shapes: Array, rounds: int = 60) -> Array:
-    """Factor `shapes` (F, N, 2) into 3D points (N, 3), scaled orthographic, on the mean face."""
+    """Factor `shapes` (F, N, 2) into 3D points (N, 3), aligned to the mean face."""
     mean = mean_face_3d()[1]
     shapes = shapes - shapes.mean(1, keepdims=True)
     places = mean - mean.mean(0)
@@ -109,7 +109,7 @@ def report_pose(samples: list[Sample], rng: np.random.Generator) -> None:
         norm = np.linalg.norm(shapes[:, 36] - shapes[:, 45], axis=-1)[:, None, None]
         noise = (
             rng.normal(size=shapes.shape) * norm * nme / np.sqrt(np.pi / 2)
-        )  # a 2D Gaussian's mean length
+        )  # mean length of a 2D Gaussian
         new = np.stack([angles(s, 4.0) for s in shapes + noise])
         print_row(
             f"landmarks off by {nme:.0%} of the interocular distance", new - at_rest

@@ -3,12 +3,12 @@
 Usage: LINEAMENT_DATA=../shared/data python -m bench.choose_filters [--model NAME] [--clips 20]
     [--seconds 300] [--out DIR] [--tracks FILE ...]
 
-Landmarks of the clips are predicted once and kept in --out. Then settings are drawn for --seconds
-per filter, first at random, then near the best. --tracks adds real clips without annotation: .jsonl
-files of `lineament track --smooth none --faces 1`, whose reference is the track smoothed without a
-shift. Printed are the settings that add least error, among those whose jitter on still stretches is
-at most 0.3 of the unfiltered jitter on both kinds of clips. The curve of the best settings at each
-jitter is drawn. --seconds 0 measures the default settings alone.
+Landmarks of the clips are predicted once and cached in --out. Then settings are searched for
+--seconds per filter, first at random, then near the best. --tracks adds real clips without
+annotation: .jsonl files of `lineament track --smooth none --faces 1`, whose reference is the track
+with zero-phase smoothing. The output is the settings with the lowest error among those whose jitter
+on still segments is at most 0.3 of the unfiltered jitter on both kinds of clips, and a plot of the
+best settings by jitter. --seconds 0 measures only the default settings.
 """
 
 import argparse
@@ -38,16 +38,16 @@ from lineament.tracking.tracker import Tracker
 from lineament.training.curves import new_figure, save_figure
 
 AT_MOST = 0.3
-"""Largest jitter as a part of the unsmoothed: a third, with a margin for other videos."""
+"""Largest jitter relative to unfiltered landmarks: a third, with a margin for other videos."""
 ZERO_PHASE = 1.0
-"""Deviation in frames of the Gaussian that smooths a real track without a shift."""
+"""Standard deviation, in frames, of the zero-phase Gaussian smoothing of a real track."""
 FRAMES = 180
 
 
 def measured(
     model: str, clips: int, data: str | None, file: Path
 ) -> list[dict[str, Any]]:
-    """Return true and unsmoothed landmarks of clips of validation faces, with uncertainties."""
+    """Return true and unfiltered landmarks of clips of validation faces, with uncertainties."""
     if not file.exists():
         faces = [
             s for s in read_data("300w", data_root(data), "train") if s.is_validation()
@@ -71,7 +71,7 @@ def measured(
                 )
             ]
             if not all(len(faces) == 1 for _, faces in rows):
-                continue  # not found under its occluder: nothing to filter
+                continue  # missed due to occlusion: nothing to filter
             arrays |= {f"{number} truth": np.stack([truth for truth, _ in rows])}
             arrays |= {
                 f"{number} found": np.stack([faces[0].landmarks for _, faces in rows])
@@ -92,7 +92,7 @@ def measured(
 
 
 def real(files: list[Path]) -> list[dict[str, Any]]:
-    """Read the unsmoothed track of the first face of each file."""
+    """Read the unfiltered track of the first face of each file."""
     clips = []
     for file in files:
         tracks = read_tracks(file)
@@ -123,7 +123,7 @@ def real(files: list[Path]) -> list[dict[str, Any]]:
 
 
 def smoothed(clip: dict[str, Any], kind: str, settings: Any) -> Any:
-    """Return the landmarks of the clip after the filter."""
+    """Return the filtered landmarks of the clip."""
     smoother = Smoother(kind, "ibug68", settings)
     pairs = zip(clip["found"], clip["sigma"], strict=True)
     return np.stack(
@@ -134,9 +134,9 @@ def smoothed(clip: dict[str, Any], kind: str, settings: Any) -> Any:
 def figures(
     clips: list[dict[str, Any]], kind: str, settings: Any
 ) -> tuple[float, float, float]:
-    """Return NME, jitter as a part of the unsmoothed, and lag in frames: means over the clips.
+    """Return NME, jitter relative to unfiltered landmarks, and lag in frames, averaged over clips.
 
-    The NME of a real clip is the distance from its track smoothed without a shift.
+    The NME of a real clip is the distance from its track with zero-phase smoothing.
     """
     nmes, parts, lags = [], [], []
     for clip in clips:
@@ -155,7 +155,7 @@ def figures(
 
 
 def draw(rng: np.random.Generator, kind: str) -> Any:
-    """Draw settings of pose and shape at random."""
+    """Draw random settings of pose and shape."""
 
     def about(low: float, high: float) -> float:
         return float(10 ** rng.uniform(low, high))
@@ -164,7 +164,7 @@ def draw(rng: np.random.Generator, kind: str) -> Any:
 
         def euro() -> EuroSettings:
             rate, power = about(-1.3, 0.6), float(rng.choice([1, 2, 3, 4]))
-            doubled_at = about(-2.5, -0.5)  # the speed, in sides per second
+            doubled_at = about(-2.5, -0.5)  # speed in box sides per second
             return EuroSettings(
                 rate,
                 rate / doubled_at**power,
@@ -189,7 +189,7 @@ def draw(rng: np.random.Generator, kind: str) -> Any:
 
 
 def nearby(rng: np.random.Generator, settings: Any) -> Any:
-    """Return these settings with each number changed by about a third."""
+    """Return the settings with each number changed by about a third."""
     kept = ("power", "trust", "velocity_decay")
     return tuple(
         replace(
@@ -207,7 +207,7 @@ def nearby(rng: np.random.Generator, settings: Any) -> Any:
 def judged(
     clips: list[dict[str, Any]], more: list[dict[str, Any]], kind: str, settings: Any
 ) -> tuple[Any, ...]:
-    """Return the settings, the sum of errors of both kinds of clips, the larger jitter and lag."""
+    """Return settings, sum of errors of both kinds of clips, and the larger jitter and lag."""
     kinds = [figures(group, kind, settings) for group in (clips, more) if group]
     return (
         settings,
@@ -224,12 +224,12 @@ def tried(
     seconds: float,
     seed: int,
 ) -> list[tuple[Any, ...]]:
-    """Judge settings drawn for `seconds`."""
+    """Search settings for `seconds`; return their figures."""
     rng, start = np.random.default_rng(seed), time.monotonic()
     rows = [judged(clips, more, kind, FILTERS[kind])]
     while (elapsed := time.monotonic() - start) < seconds:
         fit = [row for row in rows if row[2] <= AT_MOST and row[3] <= 1]
-        # first anywhere, then near the best
+        # first at random, then near the best
         settings = (
             nearby(rng, min(fit, key=lambda row: row[1])[0])
             if fit and elapsed > seconds / 3
@@ -242,22 +242,22 @@ def tried(
 def print_figures(
     groups: dict[str, list[dict[str, Any]]], kind: str, settings: Any
 ) -> None:
-    """Print the figures of settings on each group of clips; None: unsmoothed."""
+    """Print the figures of settings on each group of clips; None: unfiltered."""
     for name, clips in groups.items():
-        error, part, late = figures(clips, kind, settings)
+        error, part, lag = figures(clips, kind, settings)
         print(
             f"  {len(clips)} {name} clips: {100 * error:.3f} %, jitter {part:.3f}, "
-            f"lag {late:.2f} frames"
+            f"lag {lag:.2f} frames"
         )
 
 
 def chosen(
     groups: dict[str, list[dict[str, Any]]], kind: str, options: argparse.Namespace
 ) -> list[tuple[Any, ...]]:
-    """Try settings, print the best and return all."""
+    """Search settings, print the best and return all."""
     clips, more = groups["made"], groups.get("real", [])
     with ProcessPoolExecutor(options.workers) as pool:
-        # a fifth of the clips for the search, all for what is printed
+        # a fifth of the clips for the search, all of them for printed figures
         jobs = [
             pool.submit(tried, clips[k::5], more, kind, options.seconds, k)
             for k in range(options.workers)
@@ -271,11 +271,11 @@ def chosen(
         sys.exit(
             f"{kind}: none of {len(rows)} settings jitter little enough; give more --seconds"
         )
-    again = [judged(clips, more, kind, settings) for settings, *_ in fit]
+    rejudged = [judged(clips, more, kind, settings) for settings, *_ in fit]
     best = min(
-        (row for row in again if row[2] <= AT_MOST),
+        (row for row in rejudged if row[2] <= AT_MOST),
         key=lambda row: row[1],
-        default=again[0],
+        default=rejudged[0],
     )[0]
     print(f"{kind}: of {len(rows)} settings\n  pose  {best[0]}\n  shape {best[1]}")
     print_figures(groups, kind, best)

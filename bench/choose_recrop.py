@@ -20,11 +20,11 @@ from lineament.inference.predictor import Predictor, RecropPolicy
 from lineament.inference.registry import load_model
 from lineament.schemes import scheme
 
-Case = tuple[np.ndarray, Array, Array]  # image, true landmarks, box given
+Case = tuple[np.ndarray, Array, Array]  # image, true landmarks, input box
 
 
 class CountingModel:
-    """A model that counts the crops it is given."""
+    """A model that counts the crops it processes."""
 
     def __init__(self, name: str) -> None:
         self.inner, self.crops = load_model(name, threads=1), 0
@@ -78,10 +78,10 @@ def rolled(sample: Sample, rng: np.random.Generator) -> Case:
 
 def detected(sample: Sample, rng: np.random.Generator) -> Case:
     image, box = sample.read(), sample.face_box()
-    found = packaged_detector(1, None)(image).boxes
-    overlaps = iou(box[None], found)[0]
+    detections = packaged_detector(1, None)(image).boxes
+    overlaps = iou(box[None], detections)[0]
     if overlaps.max(initial=0.0) >= MATCH_IOU:
-        box = found[overlaps.argmax()]
+        box = detections[overlaps.argmax()]
     return image, sample.landmarks, box
 
 
@@ -125,9 +125,9 @@ def main() -> None:
             errors = []
             for sample in samples:
                 image, truth, box = case(sample, rng)
-                found = predictor(image, [box])[0].landmarks
+                predicted = predictor(image, [box])[0].landmarks
                 errors.append(
-                    nme(found, truth, norm_length("interocular", truth, eyes))
+                    nme(predicted, truth, norm_length("interocular", truth, eyes))
                 )
             cells.append(
                 f"{100 * np.mean(errors):.3f} ({model.crops / len(samples):.2f})"

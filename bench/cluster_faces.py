@@ -1,4 +1,4 @@
-"""Draw the mean face of each cluster of a TCNN: what its features tell apart.
+"""Draw the mean face of each cluster of a TCNN, to show what its features distinguish.
 
 python -m bench.cluster_faces runs/tcnn/checkpoint.pt --out clusters.png
 Needs LINEAMENT_DATA. The training faces of the checkpoint's recipe are averaged as plain crops.
@@ -25,7 +25,7 @@ SIDE, BATCH = 120, 64
 
 
 def mean_faces(net, sources, padding):
-    """Return the mean crops (K, SIDE, SIDE, 3) of the clusters and the faces in each (K,)."""
+    """Return the mean crop of each cluster, (K, SIDE, SIDE, 3), and its number of faces, (K,)."""
     sums = np.zeros((net.clusters, SIDE, SIDE, 3))
     counts = np.zeros(net.clusters, int)
     for source in sources:
@@ -41,7 +41,7 @@ def mean_faces(net, sources, padding):
 
 
 def grid(faces, counts):
-    """Return one image of all mean faces, the largest cluster first, its size on each."""
+    """Return one image of all mean faces, labeled with cluster sizes, the largest first."""
     columns = math.ceil(math.sqrt(len(faces)))
     rows = math.ceil(len(faces) / columns)
     image = np.full((rows * SIDE, columns * SIDE, 3), 255, np.uint8)

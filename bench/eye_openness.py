@@ -1,10 +1,10 @@
-"""Openness of closed and open eyes as the packaged models see it, and the threshold between them.
+"""Measure the predicted openness of closed and open eyes, and choose a threshold between them.
 
 Usage: LINEAMENT_DATA=../shared/data python -m bench.eye_openness [--models fast accurate]
 
-Eyes count as closed if the annotators put their lids together (openness below 0.1), as open from
-0.15 on; half-closed eyes are left out. The threshold is chosen on validation faces of 300W and
-InfAnFace, and measured once more on 300W common.
+Eyes count as closed if the annotated openness is below 0.1, as open if it is at least 0.15;
+half-closed eyes are excluded. The threshold is chosen on validation faces of 300W and InfAnFace,
+and tested on 300W common.
 """
 
 import argparse
@@ -32,15 +32,15 @@ def measure(predict: Predictor, samples: Iterable[Sample]) -> np.ndarray:
     """Return annotated and predicted openness of each eye, (E, 2)."""
     rows = []
     for sample in samples:
-        found = predict(sample.read(), [sample.face_box()])[0]
-        nothing = np.ones(len(found))
-        truth = Face(sample.landmarks, nothing, nothing, found.box, 1.0, "ibug68")
-        rows += zip(openness_of(truth), openness_of(found), strict=True)
+        predicted = predict(sample.read(), [sample.face_box()])[0]
+        nothing = np.ones(len(predicted))
+        truth = Face(sample.landmarks, nothing, nothing, predicted.box, 1.0, "ibug68")
+        rows += zip(openness_of(truth), openness_of(predicted), strict=True)
     return np.array(rows)
 
 
 def errors_at(eyes: np.ndarray, threshold: float) -> tuple[float, float]:
-    """Return the shares of closed eyes above a threshold, and of open ones below it."""
+    """Return the fractions of closed eyes above a threshold and of open eyes below it."""
     closed, opened = (
         eyes[eyes[:, 0] < CLOSED_BELOW, 1],
         eyes[eyes[:, 0] >= OPEN_FROM, 1],
@@ -49,15 +49,15 @@ def errors_at(eyes: np.ndarray, threshold: float) -> tuple[float, float]:
 
 
 def best_threshold(eyes: np.ndarray) -> float:
-    """Return the threshold, in hundredths, with the lowest mean of both error rates."""
-    tried = np.arange(0.05, 0.35, 0.01)
-    sums = [sum(errors_at(eyes, float(threshold))) for threshold in tried]
+    """Return the threshold, a multiple of 0.01, with the lowest mean of both error rates."""
+    thresholds = np.arange(0.05, 0.35, 0.01)
+    sums = [sum(errors_at(eyes, float(threshold))) for threshold in thresholds]
     lowest = np.flatnonzero(np.isclose(sums, min(sums)))
-    return round(float(tried[lowest].mean()), 2)
+    return round(float(thresholds[lowest].mean()), 2)
 
 
 def describe(name: str, eyes: np.ndarray, threshold: float) -> str:
-    """Return a line on the eyes of a set."""
+    """Return a line about the eyes of a set."""
     parts = []
     masks = {
         "closed": eyes[:, 0] < CLOSED_BELOW,
@@ -79,11 +79,11 @@ def main() -> None:
     """Print two lines per model."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="+", default=["fast", "accurate"])
-    given = parser.parse_args()
+    options = parser.parse_args()
     root = data_root()
     chosen = [*read_data("300w", root, "train"), *read_data("infanface", root, "train")]
     validation = [face for face in chosen if face.is_validation()]
-    for model in given.models:
+    for model in options.models:
         predict = Predictor(model, threads=1)
         eyes = measure(predict, validation)
         threshold = best_threshold(eyes)

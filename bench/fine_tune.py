@@ -1,11 +1,11 @@
-"""Error of `lineament train FOLDER` on points of one's own, by the number of annotated photos.
+"""Measure `lineament train FOLDER` on user-defined points, by the number of annotated photos.
 
 Usage: LINEAMENT_DATA=../shared/data python -m bench.fine_tune [--photos 40] [--out PAGE.md]
 
-For each number it writes a folder of photos as CVAT exports it: 21 points, chosen from Helen's 194,
-whose labels the weights of `fast` never saw. Each folder is trained on twice, from `fast` and from
-ImageNet weights, by that command; the model it exports is measured on 120 validation photos.
-The photos are training photos of 300W, so `fast` saw them with other points.
+For each number it writes a folder of photos in CVAT's export format, with 21 of Helen's 194 points,
+which were not used to train `fast`. The command trains on each folder twice, from `fast` and from
+ImageNet weights; the exported model is measured on 120 validation photos. The photos are training
+photos of 300W, so `fast` was trained on them with other points.
 """
 
 import argparse
@@ -35,12 +35,12 @@ POINTS = {
     **{"right_mouth_corner": 58, "left_mouth_corner": 71},
     **{"right_mouth_top": 64, "left_mouth_top": 65, "mouth_inside": 107, "chin": 20},
 }
-"""Points of one's own by name, and their index in helen194."""
+"""User-defined points: index in helen194 by name."""
 EYES = ("right_eye_outer", "left_eye_outer")
 TESTED = 120
-"""Validation photos that models are measured on."""
+"""Number of validation photos on which models are measured."""
 STARTS = {"fast": [], "ImageNet": ["--set", "init_from=", "--set", "train.lr=1.5e-3"]}
-"""Options of lineament train by what the weights are."""
+"""Options of lineament train by initial weights."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Result:
     photos: int
     start: str
     nme: float
-    """Interocular, a fraction, mean over the test photos."""
+    """Mean interocular NME over the test photos, a fraction."""
     minutes: float
-    """Of the command: recipe, training and export."""
+    """Duration of the command: recipe, training and export."""
 
 
 def faces_of(root: Path, validation: bool) -> list[Sample]:
@@ -71,7 +71,7 @@ def points_of(face: Sample) -> np.ndarray:
 
 
 def write_cvat(faces: Sequence[Sample], folder: Path) -> None:
-    """Write faces as CVAT exports them for COCO keypoints; photos are links."""
+    """Write faces in CVAT's COCO keypoint format; photos are links."""
     images, annotations = [], []
     pictures = folder / "images" / "default"
     pictures.mkdir(parents=True, exist_ok=True)
@@ -100,24 +100,24 @@ def write_cvat(faces: Sequence[Sample], folder: Path) -> None:
 
 
 def train(photos: Path, run: Path, options: Sequence[str]) -> float:
-    """Run the command, and return the minutes that it took."""
+    """Run the command; return its duration in minutes."""
     command = [sys.executable, "-m", "lineament", "train", str(photos)]
     command += ["--out", str(run), "--cache", str(run.parent / "cache"), *options]
-    began = perf_counter()
+    start = perf_counter()
     subprocess.run(command, check=True, env=dict(os.environ))
-    return (perf_counter() - began) / 60
+    return (perf_counter() - start) / 60
 
 
 def error_of(model: Path, faces: Sequence[Sample]) -> float:
-    """Return the mean interocular error of a model, a fraction, from the boxes of the 68 points."""
+    """Return the mean interocular NME of a model, a fraction, with boxes of the 68 points."""
     predictor = Predictor(model)
     right, left = (list(POINTS).index(eye) for eye in EYES)
     errors = []
     for face in faces:
         truth = points_of(face)
-        found = predictor(face.read(), [face.face_box()])[0].landmarks
+        predicted = predictor(face.read(), [face.face_box()])[0].landmarks
         norm = np.hypot(*(truth[right] - truth[left]))
-        errors.append(np.hypot(*(found - truth).T).mean() / norm)
+        errors.append(np.hypot(*(predicted - truth).T).mean() / norm)
     return float(np.mean(errors))
 
 
@@ -156,27 +156,29 @@ def main() -> None:
     parser.add_argument("--photos", type=int, nargs="+", default=[20, 40, 100, 400])
     parser.add_argument("--folder", type=Path, default=Path("runs/fine-tune"))
     parser.add_argument("--tested", type=int, default=TESTED)
-    parser.add_argument("--set", action="append", default=[], help="of every training")
+    parser.add_argument(
+        "--set", action="append", default=[], help="change a setting, repeatable"
+    )
     parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
+    known_args = parser.parse_args()
     root = data_root()
-    tested = faces_of(root, True)[: given.tested]
+    tested = faces_of(root, True)[: known_args.tested]
     training = faces_of(root, False)
-    further = [word for change in given.set for word in ("--set", change)]
+    further = [word for change in known_args.set for word in ("--set", change)]
     results = []
-    for photos in given.photos:
-        folder = given.folder / f"{photos}-photos"
+    for photos in known_args.photos:
+        folder = known_args.folder / f"{photos}-photos"
         write_cvat(training[:photos], folder)
         for start, options in STARTS.items():
-            run = given.folder / f"own{photos}-{start.lower()}"
+            run = known_args.folder / f"own{photos}-{start.lower()}"
             minutes = train(folder, run, [*options, *further])
             nme = error_of(run / f"{run.name}.onnx", tested)
             results.append(Result(photos, start, nme, minutes))
             print(results[-1], flush=True)
     page = page_of(results, len(tested), "python -m bench.fine_tune")
     print(page)
-    if given.out:
-        with atomic_path(given.out) as partial:
+    if known_args.out:
+        with atomic_path(known_args.out) as partial:
             partial.write_text(page, encoding="utf-8")
 
 

@@ -16,16 +16,14 @@ from lineament.inference.face_detector import FaceDetector
 
 
 def main() -> None:
-    """Print the two settings."""
+    """Print shift and scale."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--model", type=Path, help="an .onnx file; default: the package's detector"
+        "--model", type=Path, help=".onnx file; default: the packaged detector"
     )
-    parser.add_argument(
-        "--data", help="the data root; default: $LINEAMENT_DATA, else data"
-    )
+    parser.add_argument("--data", help="data root; default: $LINEAMENT_DATA, else data")
     options = parser.parse_args()
     detector = FaceDetector(options.model)
     samples = read_part("300w", data_root(options.data), "train", "ibug68")

@@ -1,9 +1,9 @@
-"""Fit the shift of 300W's annotation on training faces, and measure it on validation faces.
+"""Fit the annotation shift of 300W on training faces, and measure it on validation faces.
 
 Usage: LINEAMENT_DATA=../shared/data python -m bench.fit_convention [--model accurate] [--draw DIR]
 
-The shift is the median over faces of the mean of truth less prediction, in eye distances. Faces
-whose annotation was refitted (helen/refitted.csv) are left out of the fit.
+The shift is the median over faces of the mean of annotation minus prediction, in interocular
+distances. Faces with a refitted annotation (helen/refitted.csv) are excluded from the fit.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from lineament.inference.predictor import Predictor
 from lineament.schemes import scheme
 
 EVERY = 5
-"""One of so many training faces is used."""
+"""Every N-th training face is used."""
 EYES = slice(36, 48)
 OUTER_CORNERS = (36, 45)
 DRAWN_FACES = 10
@@ -31,14 +31,14 @@ TRUTH, PREDICTION = (60, 220, 60), (60, 60, 240)  # BGR
 
 
 class Faces:
-    """Predicted and true landmarks of faces, (F, 68, 2), and their eye distances."""
+    """Predicted and true landmarks of faces, (F, 68, 2), and their interocular distances."""
 
     def __init__(self, predictor: Predictor, samples: Sequence[Sample]) -> None:
-        found = []
+        predictions = []
         for sample in samples:
             face = predictor(sample.read(), [sample.face_box()])[0]
-            found.append(face.landmarks)
-        self.samples, self.pred = samples, np.stack(found)
+            predictions.append(face.landmarks)
+        self.samples, self.pred = samples, np.stack(predictions)
         self.truth = np.stack([sample.landmarks for sample in samples])
         first, second = OUTER_CORNERS
         eyes = self.truth[:, second] - self.truth[:, first]
@@ -61,13 +61,13 @@ class Faces:
     def nme(
         self, image_shift: Array | None = None, face_shift: Array | None = None
     ) -> float:
-        """Return the mean error in percent of predictions moved by a shift."""
-        moved = np.zeros_like(self.norm * [0, 0])
+        """Return the NME in percent of predictions moved by a shift."""
+        offset = np.zeros_like(self.norm * [0, 0])
         if image_shift is not None:
-            moved = self.norm * image_shift
+            offset = self.norm * image_shift
         if face_shift is not None:
-            moved = self.norm * np.einsum("fij,i->fj", self.upright, face_shift)
-        away = self.pred + moved[:, None] - self.truth
+            offset = self.norm * np.einsum("fij,i->fj", self.upright, face_shift)
+        away = self.pred + offset[:, None] - self.truth
         lengths = np.hypot(away[..., 0], away[..., 1])
         return float(100 * (lengths.mean(1) / self.norm[:, 0]).mean())
 
@@ -84,18 +84,18 @@ def refitted_names(root: Path) -> set[str]:
 def print_errors(
     label: str, faces: Faces, image_shift: Array, face_shift: Array
 ) -> None:
-    """Print the errors of some faces plain and moved, and their own shift."""
-    own = 100 * faces.image_shift()
+    """Print the errors of faces without and with the shift, and the shift fitted to them."""
+    fitted_shift = 100 * faces.image_shift()
     right = 100 * (faces.gap[:, 0] > 0).mean()
     print(
         f"{label:34s}{len(faces.samples):6d}{faces.nme():8.3f}"
         f"{faces.nme(image_shift=image_shift):10.3f}{faces.nme(face_shift=face_shift):10.3f}"
-        f"   ({own[0]:5.2f}, {own[1]:5.2f})  {right:3.0f} %"
+        f"   ({fitted_shift[0]:5.2f}, {fitted_shift[1]:5.2f})  {right:3.0f} %"
     )
 
 
 def print_helen(samples: Sequence[Sample], label: str) -> None:
-    """Print the distance of Helen's own eyes from those of 300W on the same photos."""
+    """Print the distance between the eyes in Helen's and 300W's annotation of the same photos."""
     helen, joined = scheme("helen194"), scheme("ibug68_helen194")
     gaps = []
     for sample in samples:
@@ -113,13 +113,13 @@ def print_helen(samples: Sequence[Sample], label: str) -> None:
 
 
 def eye_center(landmarks: Array, groups: tuple[tuple[int, ...], ...]) -> Array:
-    """Return the center between the means of both eyes' points."""
+    """Return the midpoint between the mean points of both eyes."""
     centers = [landmarks[list(group)].mean(0) for group in groups]
     return np.asarray(np.mean(centers, axis=0))
 
 
 def draw_eyes(faces: Faces, folder: Path) -> None:
-    """Draw the eyes of some faces large: truth green, prediction red."""
+    """Draw enlarged eyes of some faces: annotation green, prediction red."""
     folder.mkdir(parents=True, exist_ok=True)
     step = len(faces.samples) // DRAWN_FACES
     for number in range(DRAWN_FACES):
@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--model", default="accurate")
     parser.add_argument("--flip", action="store_true")
     parser.add_argument(
-        "--draw", type=Path, help="folder for ten enlarged pairs of eyes"
+        "--draw", type=Path, help="folder for images of ten enlarged pairs of eyes"
     )
     options = parser.parse_args()
     root = data_root() / "300w"

@@ -23,13 +23,13 @@ from lineament.schemes import scheme
 
 
 def unit_shape(shape: Array) -> Array:
-    """Return `shape` (N, 2) in longer sides of its tight box, around the center of that box."""
+    """Return `shape` (N, 2) relative to the center of its tight box, in longer box sides."""
     box = landmark_box(shape)
     return (shape - box_center(box)) / box_side(box)
 
 
 def upright(shape: Array, mirror: np.ndarray) -> Array:
-    """Return `shape` averaged with its mirror image, upright: points on the axis get x = 0."""
+    """Return `shape` averaged with its mirror image and rotated upright; the axis is x = 0."""
     flipped = shape[mirror] * [-1, 1]
     affine = fit_similarity(flipped, shape)
     half = np.arctan2(affine[1, 0], affine[0, 0]) / 2
@@ -50,7 +50,7 @@ def mean_shape(shapes: Array, mirror: np.ndarray, rounds: int = 5) -> Array:
 def training_faces(root: Path) -> list[Sample]:
     """Return the 300W training faces below `root`, without those of helen/refitted.csv.
 
-    The shipped models depend on the committed table, which is older than that list.
+    The shipped models depend on the committed mean shape, which is older than that list.
     """
     refitted: set[str] = set()
     table = root / "helen/refitted.csv"

@@ -1,4 +1,4 @@
-"""Make a virtual environment per peer with its models, once, in a cache folder."""
+"""Create a virtual environment per peer with its models, once, in a cache folder."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ class Environment:
     imports: tuple[str, ...]
     """Modules that must be importable."""
     ours: bool = False
-    """True if it holds this package, installed anew when its sources change."""
+    """True if it contains this package, which is reinstalled when its sources change."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def python_of(cache: Path, environment: str) -> Path:
 
 
 def _stamp(environment: Environment) -> str:
-    """Return two hashes, one a line: of the dependencies, and of our sources and weights."""
+    """Return two lines: hashes of the dependencies, and of our sources and weights."""
     dependencies, sources = [*environment.requirements, sys.version], list[str]()
     if environment.ours:
         dependencies.append((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -111,14 +111,14 @@ def _hash(parts: list[str]) -> str:
 
 
 def make_environment(environment: Environment, cache: Path) -> str:
-    """Make an environment unless it is up to date; return the reason if that failed, else ""."""
+    """Create an environment unless it is up to date; return the reason of a failure, else ""."""
     folder, stamp = cache / environment.name, _stamp(environment)
     stamped = folder / "made"
     before = stamped.read_text(encoding="utf-8") if stamped.is_file() else ""
     if before == stamp:
         return ""
     python = python_of(cache, environment.name)
-    # dependencies that are no longer wanted would count in the size
+    # recreated, since dependencies that are no longer needed would count in the size
     if before.partition("\n")[0] != stamp.partition("\n")[0]:
         shutil.rmtree(folder, ignore_errors=True)
     steps = [] if python.is_file() else [[sys.executable, "-m", "venv", str(folder)]]
@@ -140,15 +140,15 @@ def make_environment(environment: Environment, cache: Path) -> str:
 
 
 def fetch_dlib_data(cache: Path) -> str:
-    """Copy dlib's predictor of libdlib-data to the cache; return the reason if that failed.
+    """Copy dlib's predictor from libdlib-data to the cache; return the reason of a failure.
 
     The package is unpacked, not installed; if it is installed already, its file is used.
     """
-    wanted = cache / "data" / "shape_predictor_68_face_landmarks.dat"
-    if wanted.is_file():
+    target = cache / "data" / "shape_predictor_68_face_landmarks.dat"
+    if target.is_file():
         return ""
-    wanted.parent.mkdir(parents=True, exist_ok=True)
-    installed = Path("/usr/share/dlib") / wanted.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    installed = Path("/usr/share/dlib") / target.name
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         source = installed
         if not installed.is_file():
@@ -169,9 +169,9 @@ def fetch_dlib_data(cache: Path) -> str:
             if not packages:
                 return "dlib: `apt-get download libdlib-data`, the source of its predictor, failed"
             subprocess.run(["dpkg", "-x", str(packages[0]), folder], check=True)
-            source = Path(folder) / "usr/share/dlib" / wanted.name
-        shutil.copy(source, wanted.with_suffix(".part"))
-        wanted.with_suffix(".part").replace(wanted)
+            source = Path(folder) / "usr/share/dlib" / target.name
+        shutil.copy(source, target.with_suffix(".part"))
+        target.with_suffix(".part").replace(target)
     return ""
 
 
@@ -188,7 +188,7 @@ def folder_mb(path: Path) -> float:
 
 
 def install_mb(plan: PeerPlan, cache: Path) -> float:
-    """Return what the peer adds to a bare environment, separate model files included, in MB."""
+    """Return the size that the peer adds to a bare environment, including model files, in MB."""
     size = folder_mb(cache / plan.environment) - folder_mb(cache / "bare")
     for argument in plan.arguments:
         path = Path(argument.format(cache=cache))
@@ -198,7 +198,7 @@ def install_mb(plan: PeerPlan, cache: Path) -> float:
 
 
 def install(cache: Path, names: set[str]) -> dict[str, str]:
-    """Make the environments in `names`; return the reason for each failure."""
+    """Create the environments in `names`; return the reason of each failure."""
     cache.mkdir(parents=True, exist_ok=True)
     failed = {}
     for environment in ENVIRONMENTS:
@@ -210,13 +210,13 @@ def install(cache: Path, names: set[str]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Make every environment below the folder given; failures are listed in failed.json."""
+    """Create every environment below a folder; failures are written to failed.json."""
     cache = Path(sys.argv[1]).absolute()
     failed = install(cache, {environment.name for environment in ENVIRONMENTS})
     (cache / "failed.json").write_text(json.dumps(failed), encoding="utf-8")
     for why in failed.values():
         print(why, file=sys.stderr)
-    # without a peer its rows are left out
+    # rows of missing peers are omitted, but these are required
     needed = {each.name for each in ENVIRONMENTS if each.ours} | {"bare"}
     if failed.keys() & needed:
         raise SystemExit(1)

@@ -19,14 +19,14 @@ from lineament.training.trainer import Progress, Trainer
 
 
 class Enough(Exception):
-    """The time is up."""
+    """Raised when the time is up."""
 
 
 def loader_speed(trainer: Trainer, seconds: float) -> float:
     """Return faces per second of the loader of `trainer`'s recipe on an idle machine."""
     train = trainer.recipe.train
     batches: Iterator[Any] = iter(make_loader(trainer.samples, train, 0, Processes()))
-    # Batches prepared in advance are not speed: take more than the loader prefetches first.
+    # first consume more batches than the loader prefetches, which would distort the speed
     for _ in range(1 + 8 * max(train.num_workers, 1)):
         next(batches)
     faces, start = 0, time.perf_counter()
@@ -36,7 +36,7 @@ def loader_speed(trainer: Trainer, seconds: float) -> float:
 
 
 def one_core_speed(samples: Samples, seconds: float) -> float:
-    """Return faces per second that one process augments."""
+    """Return the faces per second that one process augments."""
     order = samples.order(0, 0.0)
     faces, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
@@ -47,7 +47,7 @@ def one_core_speed(samples: Samples, seconds: float) -> float:
 
 
 def training_speed(trainer: Trainer, seconds: float) -> float:
-    """Return faces per second of training, after the first steps."""
+    """Return the faces per second of training, excluding the first steps."""
     marks: list[tuple[float, int]] = []
     average = trainer.average.update
 
@@ -73,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe", type=Path)
     parser.add_argument(
-        "--seconds", type=float, default=10.0, help="length of each measurement"
+        "--seconds", type=float, default=10.0, help="duration of each measurement"
     )
     parser.add_argument(
         "--data", help="folder of the data sets; default: LINEAMENT_DATA, else data"
@@ -81,39 +81,39 @@ def main() -> None:
     parser.add_argument(
         "--cache",
         type=Path,
-        help="folder of the crop caches; default: the user's cache",
+        help="folder of cached crops; default: the user's cache folder",
     )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="change one setting",
+        help="change one setting, repeatable",
     )
-    given = parser.parse_args()
-    # Long enough that no validation or checkpoint interrupts.
+    options = parser.parse_args()
+    # intervals so long that no validation or checkpoint interrupts
     rest = [
         "train.validate_every=1000000",
         "train.checkpoint_minutes=1000",
         "train.steps=1000000",
     ]
-    recipe = read_recipe(given.recipe, [*given.set, *rest])
+    recipe = read_recipe(options.recipe, [*options.set, *rest])
     folder = Path(tempfile.mkdtemp(prefix="lineament-loader-"))
     try:
         trainer = Trainer(
             task_for(recipe),
             folder,
-            data_root(given.data),
-            cache_root(given.cache),
+            data_root(options.data),
+            cache_root(options.cache),
             note=print,
         )
         train = recipe.train
         print(f"{recipe.name}: {recipe.model.size} px crops, batch {train.batch}")
-        speed = one_core_speed(trainer.samples, given.seconds)
+        speed = one_core_speed(trainer.samples, options.seconds)
         print(f"augmentation, one process     {speed:8.1f} faces/s")
-        speed = loader_speed(trainer, given.seconds)
+        speed = loader_speed(trainer, options.seconds)
         print(f"loader, {train.num_workers} process(es)        {speed:8.1f} faces/s")
-        speed = training_speed(trainer, given.seconds)
+        speed = training_speed(trainer, options.seconds)
         print(f"training                      {speed:8.1f} faces/s")
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -38,13 +38,13 @@ def today() -> str:
 
 
 def timing_cpus() -> tuple[list[int], list[int]]:
-    """Return the core, and the two cores, for timing: the last ones this process may use."""
+    """Return one core and two cores for timing: the last ones available to this process."""
     cpus = sorted(os.sched_getaffinity(0))
     return cpus[-1:], cpus[-2:]
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` atomically, and create its folder."""
+    """Write `text` to `path` atomically; create its folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8")

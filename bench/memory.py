@@ -1,4 +1,4 @@
-"""Measure the resident memory of a Predictor over thousands of images; it must be flat."""
+"""Check that the resident memory of a Predictor stays constant over thousands of images."""
 
 import argparse
 import itertools
@@ -21,7 +21,7 @@ from .peers.contract import peak_mb
 
 BAR_MB = 600.0
 FLAT_MB = 15.0
-"""Accepted growth from the second quarter to the last; allocators vary by a few MB."""
+"""Allowed growth from the second to the last quarter; allocators vary by a few MB."""
 
 
 def resident_mb() -> float:
@@ -33,27 +33,27 @@ def resident_mb() -> float:
 
 
 def judge(curve: Sequence[tuple[int, float]], peak: float) -> tuple[bool, str]:
-    """Return True if the curve of (images, MB) is flat and `peak` below the bar, and a verdict.
+    """Return whether the curve of (images, MB) is flat with `peak` below the bar, and a verdict.
 
-    Flat: the median of the last quarter is at most FLAT_MB above that of the second one; the first
-    is warm-up.
+    A curve is flat if the median of the last quarter is at most FLAT_MB above that of the second;
+    the first quarter is warm-up.
     """
     values = np.array([mb for _, mb in curve])
     quarter = max(1, len(values) // 4)
-    early, late = (
+    early, last_median = (
         float(np.median(values[quarter : 2 * quarter])),
         float(np.median(values[-quarter:])),
     )
-    good = peak < BAR_MB and late - early <= FLAT_MB
-    return good, (
-        f"{'holds' if good else 'MISSED'}: peak {peak:.0f} MB (wanted under {BAR_MB:.0f}); "
-        f"second quarter {early:.0f} MB, last quarter {late:.0f} MB "
+    passed = peak < BAR_MB and last_median - early <= FLAT_MB
+    return passed, (
+        f"{'holds' if passed else 'MISSED'}: peak {peak:.0f} MB (wanted under {BAR_MB:.0f}); "
+        f"second quarter {early:.0f} MB, last quarter {last_median:.0f} MB "
         f"(wanted at most {FLAT_MB:.0f} more)"
     )
 
 
 def draw(curve: Sequence[tuple[int, float]], lines: int = 20) -> str:
-    """Return the curve as text bars, in about `lines` lines."""
+    """Return the curve as a text bar chart of about `lines` lines."""
     step = max(1, len(curve) // lines)
     return "\n".join(
         f"{images:>7} images {mb:7.1f} MB {'#' * round(mb / 10)}"
@@ -62,12 +62,12 @@ def draw(curve: Sequence[tuple[int, float]], lines: int = 20) -> str:
 
 
 def no_faces(image: np.ndarray) -> np.ndarray:
-    """Stand in for the detector, which given boxes do not need."""
+    """Detect nothing: stands in for the detector, which is not needed for given boxes."""
     return np.zeros((0, 4))
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Return the options."""
+    """Parse the options."""
     parser = argparse.ArgumentParser(prog="bench/run memory", description=__doc__)
     parser.add_argument(
         "--data", help="folder of the data sets; default: LINEAMENT_DATA, else data"
@@ -88,7 +88,7 @@ def main() -> None:
     options = parse()
     samples = read_faces("val", data_root(options.data))
     try:
-        # Given boxes need no detector, not even its file.
+        # with given boxes, not even the detector's file is needed
         detected = options.boxes == "detected"
         predictor = (
             Predictor(options.model) if detected else Predictor(options.model, no_faces)
@@ -104,7 +104,7 @@ def main() -> None:
         done += len(batch)
         if done - curve[-1][0] >= every:
             curve.append((done, resident_mb()))
-    good, verdict = judge(curve, peak_mb())
+    passed, verdict = judge(curve, peak_mb())
     seconds = time.perf_counter() - begin
     report = {
         "date": today(),
@@ -117,14 +117,14 @@ def main() -> None:
         "seconds": seconds,
         "peak_mb": peak_mb(),
         "curve": curve,
-        "flat": good,
+        "flat": passed,
         "verdict": verdict,
     }
     write_text(options.out / "memory.json", json.dumps(report) + "\n")
     print(draw(curve))
     print(f"{done} images, {options.model}, {options.boxes} boxes, {seconds:.0f} s")
     print(verdict)
-    sys.exit(0 if good else 1)
+    sys.exit(0 if passed else 1)
 
 
 if __name__ == "__main__":

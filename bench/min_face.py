@@ -1,8 +1,8 @@
-"""Measure face detectors on small faces in a large image and by the smallest face wanted.
+"""Measure face detectors on small faces in large images, by smallest face to detect.
 
 python -m bench.min_face [--model FILE.onnx] [--yunet yunet_n_640_640.onnx]
     [--blazeface face_detection_back.tflite] [--json FILE]
-Each row runs in a process of its own, pinned to as many cores as it has threads.
+Each row runs in a separate process, pinned to as many cores as it has threads.
 """
 
 import argparse
@@ -30,11 +30,11 @@ from lineament.io.image import read_image
 
 PHOTO = Path(__file__).parents[1] / "docs" / "pictures" / "astronaut.jpg"
 HEAD = (145, 20, 305, 215)
-"""The head in the photo: x0, y0, x1, y1."""
+"""Box of the head in the photo: x0, y0, x1, y1."""
 FACE = np.array([179.5, 87.6, 272.2, 178.6])
-"""The tight box of its landmarks, by the model `accurate`."""
+"""Tight box of its landmarks, predicted by the model `accurate`."""
 MAX_SHIFT = 0.25
-"""Distance of a found face from the pasted one, at most, in box sides."""
+"""Largest distance of a detection from the pasted face, in box sides."""
 SCENES = {
     "five faces of 50 px, 4000 x 3000": (
         (4000, 3000),
@@ -43,11 +43,11 @@ SCENES = {
     ),
     "a face of 120 px, 640 x 480": ((640, 480), 120, ((320, 240),)),
 }
-"""Size of the image, side of its faces and their centers, pixels, by name."""
+"""Image size, face side and face centers, in pixels, by name."""
 
 
 def yunet_in_onnx_runtime(path: Path, threads: int) -> Detector:
-    """Return YuNet's network alone, on 640 x 640, to be timed: it returns no face."""
+    """Return only YuNet's network, on 640 x 640, for timing: it returns no faces."""
     onnxruntime = load_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -63,7 +63,7 @@ def yunet_in_onnx_runtime(path: Path, threads: int) -> Detector:
 
 
 def blazeface(path: Path, threads: int) -> Detector:
-    """Return BlazeFace back-256 with tight boxes; it has one thread."""
+    """Return BlazeFace back-256 with tight boxes, on one thread."""
     net = BlazeFace(path)
 
     def tight(image: Image) -> tuple[np.ndarray, np.ndarray]:
@@ -74,12 +74,12 @@ def blazeface(path: Path, threads: int) -> Detector:
 
 
 def ours(path: Path | None, threads: int, min_face: str | None) -> Detector:
-    """Return the detector of this package."""
+    """Return this package's detector."""
     return FaceDetector(path, threads=threads, min_face=min_face)
 
 
 def opencv_yunet(path: Path, threads: int) -> Detector:
-    """Return YuNet as OpenCV runs it, at the size of the image."""
+    """Return YuNet in OpenCV, at the size of the image."""
     return yunet(path)
 
 
@@ -91,13 +91,13 @@ SYSTEMS = {
     "yunet, ONNX Runtime, network only": yunet_in_onnx_runtime,
     "blazeface back-256": blazeface,
 }
-"""Makers of detectors from a file and a number of threads, by name."""
+"""Functions by name that open a detector from a file and a number of threads."""
 
 
 def make_scene(name: str) -> tuple[Image, np.ndarray]:
     """Return an image with pasted heads, and the centers (F, 2) of their faces."""
     size, side, centers = SCENES[name]
-    # eight bits, as more would be the peak of the memory that is measured
+    # uint8, since wider noise would determine the measured peak memory
     noise = np.random.default_rng(0).integers(60, 180, (7, 9, 3), dtype=np.uint8)
     image = np.asarray(cv2.resize(noise, size, interpolation=cv2.INTER_CUBIC))
     x0, y0, x1, y1 = HEAD
@@ -115,7 +115,7 @@ def make_scene(name: str) -> tuple[Image, np.ndarray]:
 def measure(
     system: str, path: Path | None, scene: str, threads: int, rounds: int
 ) -> dict[str, Any]:
-    """Return faces found, false positives, times and peak memory of this process."""
+    """Return faces found, false positives, times, and peak memory of this process."""
     cv2.setNumThreads(threads)
     pin(timing_cpus()[threads - 1])
     detect = SYSTEMS[system](path, threads)
@@ -164,7 +164,7 @@ def plan_rows(options: argparse.Namespace) -> list[tuple[str, Path | None, str, 
 def run_row(
     system: str, path: Path | None, scene: str, threads: int, rounds: int
 ) -> dict[str, Any]:
-    """Return the figures of one row, measured in a process of its own."""
+    """Return the figures of one row, measured in a separate process."""
     row = [system, None if path is None else str(path.absolute()), scene]
     command = [sys.executable, "-m", "bench.min_face", "--row"]
     command.append(json.dumps([*row, threads, rounds]))
@@ -180,7 +180,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, help="default: the package's")
+    parser.add_argument(
+        "--model", type=Path, help=".onnx file; default: the packaged detector"
+    )
     parser.add_argument("--yunet", type=Path)
     parser.add_argument("--blazeface", type=Path)
     parser.add_argument("--rounds", type=int, default=30)

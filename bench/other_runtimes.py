@@ -1,8 +1,8 @@
-"""How far the landmarks of the packaged models move in other runtimes, on 300W's validation faces.
+"""Compare packaged models in other runtimes with ONNX Runtime, on 300W's validation faces.
 
 Usage: LINEAMENT_DATA=../shared/data python -m bench.other_runtimes [--runtimes openvino opencv]
 
-A runtime that is not installed, or cannot run a file, is one line.
+A runtime that is not installed or cannot run a file is reported in one line.
 """
 
 import argparse
@@ -24,16 +24,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument("--runtimes", nargs="+", default=list(RUNTIMES))
-    given = parser.parse_args()
+    options = parser.parse_args()
     part = DataPart(reader="300w", part="train")
-    for name in given.models:
+    for name in options.models:
         path = Path(find_model(name))
         model = Model(path, 1)
         crop = (model.size, model.padding)
         _, validation = read_mixture(
             [part], model.scheme, data_root(), cache_root(), crop=crop
         )
-        for runtime in given.runtimes:
+        for runtime in options.runtimes:
             try:
                 moves = compare_on(path, runtime, validation["300w"], model)
                 print(f"{name}, {moves.sentence()}", flush=True)

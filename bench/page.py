@@ -1,4 +1,4 @@
-"""Time the page's networks in node, shipped int8 and rewritten for browsers, and print its size.
+"""Time the page's networks in node, as shipped int8 and converted for browsers; print its size.
 
 `python -m bench.page`; needs node, onnx, and npm or --runtime.
 """
@@ -30,7 +30,7 @@ def frame() -> bytes:
 
 
 def sizes(folder: Path) -> tuple[float, float]:
-    """Return the MB of a page's files, as they are and compressed by gzip."""
+    """Return the size of a page's files in MB, plain and compressed by gzip."""
     contents = [path.read_bytes() for path in folder.iterdir()]
     plain = sum(map(len, contents))
     packed = sum(len(gzip.compress(content)) for content in contents)
@@ -42,18 +42,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runtime", type=Path, help="folder of onnxruntime-web")
     parser.add_argument("--rounds", type=int, default=20)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         shipped, web = Path(folder) / "int8", Path(folder) / "for browsers"
         with patch.object(pages, "has_onnx", lambda: False):
-            pages.write_page(shipped, BOTH, runtime=given.runtime)
-        pages.write_page(web, ["fast"], runtime=given.runtime)
+            pages.write_page(shipped, BOTH, runtime=options.runtime)
+        pages.write_page(web, ["fast"], runtime=options.runtime)
         plain, packed = sizes(web)
         print(f"page with fast: {plain:.1f} MB, {packed:.1f} MB by gzip")
-        pages.write_page(web, BOTH, runtime=given.runtime)
+        pages.write_page(web, BOTH, runtime=options.runtime)
         command = ["node", Path(__file__).parent / "page_times.mjs", shipped, web]
         done = subprocess.run(
-            [*command, str(given.rounds)],
+            [*command, str(options.rounds)],
             input=frame(),
             capture_output=True,
             check=True,
@@ -63,8 +63,8 @@ def main() -> None:
     for name in times[str(web)]:
         cells = [name]
         for kind in (shipped, web):
-            taken = times[str(kind)][name]
-            cells.append(f"{min(taken):.1f} / {median(taken):.1f}")
+            timing = times[str(kind)][name]
+            cells.append(f"{min(timing):.1f} / {median(timing):.1f}")
         print("| " + " | ".join(cells) + " |")
     print(json.dumps(describe()))
 

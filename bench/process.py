@@ -1,4 +1,4 @@
-"""Run a peer as a process and exchange JSON lines with it: the parent's side of the contract."""
+"""Run a peer as a process and exchange JSON lines with it: the parent's side of the protocol."""
 
 import json
 import os
@@ -13,14 +13,14 @@ ONE_THREAD = dict.fromkeys(
 
 
 class PeerError(Exception):
-    """A peer did not start, died, was too slow or answered with an error."""
+    """Error of a peer that did not start, died, timed out or replied with an error."""
 
 
 def parse_answer(line: str, name: str) -> dict[str, Any]:
-    """Return the answer in one line.
+    """Parse a reply in one line.
 
     Raises:
-        PeerError: If it is not an answer, or an error.
+        PeerError: If it is not a reply, or it is an error.
     """
     try:
         reply = json.loads(line)
@@ -36,12 +36,12 @@ def parse_answer(line: str, name: str) -> dict[str, Any]:
 
 
 class PeerProcess:
-    """A running peer; close it when done."""
+    """A running peer process; call `close` when done."""
 
     def __init__(
         self, name: str, command: list[str], log: Path, timeout_s: float = 120.0
     ) -> None:
-        """Start the peer; raises PeerError if that fails."""
+        """Start the peer.    Raises: PeerError: If that fails."""
         self.name, self.timeout_s, self.log = name, timeout_s, log
         environment = {
             k: v for k, v in os.environ.items() if k != "PYTHONPATH"
@@ -79,7 +79,7 @@ class PeerProcess:
         return parse_answer(line, self.name)
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """Return the answer to `request`; raises PeerError without one."""
+        """Return the reply to `request`.    Raises: PeerError: If there is none."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
@@ -93,7 +93,7 @@ class PeerProcess:
     def close(self) -> None:
         """End the process."""
         if self.process.stdin is not None:
-            self.process.stdin.close()  # the peer ends with its input
+            self.process.stdin.close()  # the peer exits at the end of its input
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:

@@ -1,9 +1,9 @@
-"""Find spoiled labels: reviews until most are found, by the orders of `lineament review`.
+"""Measure how many reviews find most spoiled labels, by the orders of `lineament review`.
 
 python -m bench.review_loop [--order sigma --order disagree:fast ...] [--data DIR]
-Of 300W's validation faces 100 are spoiled: a third of their landmarks moves by Gaussian noise of
-5 % of the eye distance per axis. A review then shows each face once, in each order; a random order
-needs 80 % of all faces for 80 % of the spoiled ones.
+The labels of 100 of 300W's validation faces are spoiled: Gaussian noise of 5 % of the interocular
+distance per axis is added to a third of the landmarks. Faces are then reviewed once in each order.
+A random order needs 80 % of all faces to find 80 % of the spoiled ones.
 """
 
 import argparse
@@ -25,14 +25,14 @@ ORDERS = ("sigma", "spread", "disagree:accurate", "disagree:fast", "audit", "ran
 
 
 def spoil(samples, seed):
-    """Return the faces, SPOILED of them with noise, and which (M,) these are."""
+    """Return the faces, SPOILED of them with noise, and a mask (M,) of these."""
     rng = np.random.default_rng(seed)
     chosen = np.zeros(len(samples), bool)
     chosen[rng.choice(len(samples), SPOILED, replace=False)] = True
-    made = []
+    samples_with_noise = []
     for sample, is_spoiled in zip(samples, chosen, strict=True):
         if not is_spoiled:
-            made.append(sample)
+            samples_with_noise.append(sample)
             continue
         landmarks = sample.landmarks.copy()
         eyes = scheme(sample.scheme).norm_points["interocular"]
@@ -40,12 +40,12 @@ def spoil(samples, seed):
         count = round(SHARE * len(landmarks))
         points = rng.choice(len(landmarks), count, replace=False)
         landmarks[points] += rng.normal(0, NOISE * length, (count, 2))
-        made.append(replace(sample, landmarks=landmarks))
-    return made, chosen
+        samples_with_noise.append(replace(sample, landmarks=landmarks))
+    return samples_with_noise, chosen
 
 
 def reviews_needed(doubt, spoiled):
-    """Return how many reviews from the highest doubt find FOUND of the spoiled faces."""
+    """Return the number of reviews, by decreasing doubt, that find FOUND of the spoiled faces."""
     in_order = spoiled[np.argsort(-np.array(doubt), kind="stable")]
     return int(np.searchsorted(in_order.cumsum(), round(FOUND * spoiled.sum())) + 1)
 
@@ -66,7 +66,7 @@ def main():
     print(f"{len(faces)} faces, {SPOILED} spoiled, model {options.model}")
     print("| order | reviews for 80 % | of random |")
     print("|---|---|---|")
-    # every face is as likely to be next as any other
+    # expected value for a random order
     by_chance = FOUND * SPOILED * (len(faces) + 1) / (SPOILED + 1)
     for text in options.order or ORDERS:
         order, second = parse_order(text)

@@ -1,4 +1,4 @@
-"""Score the points of several peers, each in its own scheme, on the points that all have."""
+"""Score peers with different schemes on the points that all of them have."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ Found = Sequence[Array | None]
 
 @dataclass(frozen=True)
 class SharedPoints:
-    """Indices of the ibug68 points that every peer has."""
+    """Indices of ibug68 points that every peer has."""
 
     exact: NDArray[np.intp]
-    """Points that are the same by definition for every peer."""
+    """Points with the same definition for every peer."""
     any: NDArray[np.intp]
     """Points that are exact, interpolated or the nearest vertex."""
 
 
 def to_target(found: Found, source: str) -> tuple[list[Array | None], NDArray[np.str_]]:
-    """Return points as ibug68 (68, 2), None if missed, and the status (68,) of each point."""
+    """Convert points to ibug68 (68, 2), None if missed; also return each point's status (68,)."""
     converted = [
         None if points is None else convert(points, source, TARGET) for points in found
     ]
@@ -35,7 +35,7 @@ def to_target(found: Found, source: str) -> tuple[list[Array | None], NDArray[np
 
 
 def shared_points(statuses: Sequence[NDArray[np.str_]]) -> SharedPoints:
-    """Return the points that no peer lacks; `statuses` has (68,) per peer."""
+    """Return the points that every peer has; `statuses` has (68,) per peer."""
     table = np.array(statuses)
     return SharedPoints(
         np.flatnonzero((table == "exact").all(0)),
@@ -59,10 +59,10 @@ def face_errors(
 
 
 def without_offsets(found: Found, truths: Sequence[Array]) -> list[Array | None]:
-    """Return the points, each less its median offset from the truth in the frame of the eyes.
+    """Return the points minus their median offset from the truth in the frame of the eyes.
 
-    This removes the error of a peer whose definition of a point differs from the annotation's.
-    Offsets for even faces are medians over odd ones, and vice versa.
+    This removes errors due to definitions of points that differ from the annotation's.
+    Offsets for even faces are medians over odd faces, and vice versa.
     """
     frames = [_eye_frame(truth) for truth in truths]
     offsets: tuple[list[Array], list[Array]] = ([], [])
@@ -70,15 +70,17 @@ def without_offsets(found: Found, truths: Sequence[Array]) -> list[Array | None]
         if pred is not None:
             offsets[index % 2].append((pred - truth) @ np.linalg.inv(frames[index]))
     medians = [np.median(known, axis=0) if known else None for known in offsets]
-    moved: list[Array | None] = []
+    corrected: list[Array | None] = []
     for index, (pred, frame) in enumerate(zip(found, frames, strict=True)):
         offset = medians[(index + 1) % 2]
-        moved.append(pred if pred is None or offset is None else pred - offset @ frame)
-    return moved
+        corrected.append(
+            pred if pred is None or offset is None else pred - offset @ frame
+        )
+    return corrected
 
 
 def _eye_frame(truth: Array) -> Array:
-    """Return rows of one eye distance along the outer eye corners, and across them, pixels."""
+    """Return the axes along and across the outer eye corners, of interocular length, in pixels."""
     right, left = (
         truth[list(group)].mean(0)
         for group in scheme(TARGET).norm_points["interocular"]
@@ -90,9 +92,9 @@ def _eye_frame(truth: Array) -> Array:
 def score_peers(
     found: Mapping[str, Found], schemes: Mapping[str, str], truths: Sequence[Array]
 ) -> tuple[SharedPoints, dict[str, dict[str, float]]]:
-    """Return the shared points, and the figures of each peer, as fractions.
+    """Return the shared points and the figures of each peer, as fractions.
 
-    They are nme_<set> and failure_rate_<set>_<threshold>, and the number of misses.
+    The figures are nme_<set>, failure_rate_<set>_<threshold> and the number of misses.
     """
     converted, statuses = {}, []
     for name, points in found.items():

@@ -1,8 +1,8 @@
-"""Load `lineament serve` with 1 to 64 clients: rate, waits, CPU and memory, next to the library.
+"""Load-test `lineament serve` with 1 to 64 clients, and compare it with the library.
 
-`python -m bench.server` starts a server, and measures the library in turn with it, on the same
-cores and images. The clients take CPU, too; so the CPU per image is the figure to trust on a
-busy machine.
+`python -m bench.server` starts a server and alternates between it and the library, on the same
+cores and images. It reports throughput, latency, CPU time and memory. Clients also use CPU, so on a
+busy machine CPU time per image is the most reliable figure.
 """
 
 import argparse
@@ -29,17 +29,17 @@ from .machine import describe
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 CLIENTS = (1, 4, 16, 64)
 RATE_BAR, GROWTH_BAR = 0.85, 1.1
-"""Rate in rates of the library, and memory after the last tenth in that after the first."""
+"""Minimum throughput relative to the library, and maximum memory growth from the first tenth."""
 WARM = 20
 
 
 @dataclass
 class Load:
-    """What clients saw."""
+    """Measurements of a load test."""
 
     seconds: float = 0.0
     waits: list[float] = field(default_factory=list)
-    """Seconds from request to answer, of answers with faces."""
+    """Latencies in seconds of responses with faces."""
     statuses: Counter[int] = field(default_factory=Counter)
     cpu_s: float = 0.0
     """CPU time of the server."""
@@ -50,7 +50,7 @@ class Load:
         return len(self.waits) / self.seconds
 
     def percentile(self, percent: int) -> float:
-        """Return a percentile of the waits, seconds."""
+        """Return a percentile of the latencies, seconds."""
         if len(self.waits) < 2:
             return max(self.waits, default=0.0)
         return statistics.quantiles(self.waits, n=100, method="inclusive")[percent - 1]
@@ -58,7 +58,7 @@ class Load:
 
 @contextmanager
 def server(workers: int, model: str, wait_s: float) -> Iterator[tuple[int, int]]:
-    """Run a server; yield its process id and port when it is ready."""
+    """Run a server; yield its process id and port once it is ready."""
     words = [sys.executable, "-m", "lineament", "serve", "--port", "0"]
     words += ["--workers", str(workers), "--model", model, "--wait-s", str(wait_s)]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
@@ -69,7 +69,7 @@ def server(workers: int, model: str, wait_s: float) -> Iterator[tuple[int, int]]
                 port = int(line.rpartition(":")[2])
             if "ready after" in line:
                 break
-        # the log has to be read, or the server would wait
+        # the log must be read, or the server would block
         with ThreadPoolExecutor(1) as reader:
             reader.submit(process.stderr.read)
             try:
@@ -96,7 +96,7 @@ def memory_mb(pid: int) -> float:
 async def ask(
     port: int, images: Iterator[bytes], load: Load, end: float, limit: int
 ) -> None:
-    """Be one client: ask, wait for the answer, ask again, until the end."""
+    """Simulate one client that sends requests one after the other until the end."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while time.monotonic() < end and load.statuses.total() < limit:
         data = next(images)
@@ -121,7 +121,7 @@ async def ask(
 async def run_clients(
     port: int, images: list[bytes], clients: int, seconds: float, limit: int
 ) -> Load:
-    """Return what `clients` see within a time or up to a number of answers."""
+    """Run `clients` for a time or up to a number of responses; return the measurements."""
     load, start = Load(), time.monotonic()
     turn = cycle(images)
     end = start + seconds
@@ -138,7 +138,7 @@ def load_server(
     seconds: float = 1e9,
     limit: int = sys.maxsize,
 ) -> Load:
-    """Return what clients see, with the server's CPU time."""
+    """Load the server; return the measurements with the server's CPU time."""
     before = cpu_s(pid)
     load = asyncio.run(run_clients(port, images, clients, seconds, limit))
     load.cpu_s = cpu_s(pid) - before
@@ -148,7 +148,7 @@ def load_server(
 def run_library(
     predictor: Predictor, images: list[bytes], threads: int, seconds: float
 ) -> Load:
-    """Return the same for the library, called in threads."""
+    """Return the same measurements for the library, called in threads."""
     load, start, turn = Load(), time.monotonic(), cycle(images)
     cpu = time.process_time()
 
@@ -167,7 +167,7 @@ def run_library(
 
 
 def mean_of(loads: list[Load]) -> Load:
-    """Return several loads as one."""
+    """Combine several measurements into one."""
     total = Load()
     for load in loads:
         total.seconds += load.seconds
@@ -177,7 +177,7 @@ def mean_of(loads: list[Load]) -> Load:
 
 
 def row(name: str, load: Load) -> str:
-    """Return a line of the table."""
+    """Format a line of the table."""
     refused, images = load.statuses[503], max(len(load.waits), 1)
     failed = sum(n for code, n in load.statuses.items() if code not in (200, 503))
     return (
@@ -188,14 +188,14 @@ def row(name: str, load: Load) -> str:
 
 
 def verdict(text: str, value: float, holds: bool) -> None:
-    """Print whether a bar holds."""
+    """Print whether a requirement is met."""
     print(f"{'holds ' if holds else 'MISSED'} {text}: {value:.3g}")
 
 
 def compare(
     pid: int, port: int, images: list[bytes], clients: int, options: argparse.Namespace
 ) -> None:
-    """Measure one number of clients, with the library before and after."""
+    """Measure one number of clients, and the library before and after."""
     threads = min(clients, options.workers)
     predictor = Predictor(options.model, threads=1)
     half = options.seconds / 2
@@ -234,8 +234,12 @@ def main() -> None:
     parser.add_argument("--model", default="accurate")
     parser.add_argument("--workers", type=int, default=usable_cores())
     parser.add_argument("--wait-s", type=float, default=2.0)
-    parser.add_argument("--seconds", type=float, default=10.0, help="per measurement")
-    parser.add_argument("--requests", type=int, default=5000, help="for the memory")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="duration of each measurement"
+    )
+    parser.add_argument(
+        "--requests", type=int, default=5000, help="requests of the memory check"
+    )
     parser.add_argument("--clients", type=int, nargs="*", default=CLIENTS)
     options = parser.parse_args()
     names = ("astronaut.jpg", "grace_hopper.jpg")

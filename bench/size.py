@@ -1,4 +1,4 @@
-"""Measure the wheel, the default environment, and the time of `import lineament`."""
+"""Measure the size of the wheel and default environment, and the time of `import lineament`."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ IMPORT = "import time; t = time.perf_counter(); import lineament; print(time.per
 
 
 def wheel_mb(python: Path) -> tuple[float, list[str]]:
-    """Return the size of the wheel built from this tree, and the names of its models."""
+    """Return the size of the wheel built from this tree, in MB, and the names of its models."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             str(python),
@@ -53,7 +53,7 @@ def largest(site: Path, count: int = 10) -> list[tuple[str, float]]:
 
 
 def import_seconds(python: Path, runs: int = 7) -> float:
-    """Return the median time of the import in a fresh process."""
+    """Return the median import time in a fresh process, seconds."""
     times: list[float] = []
     while len(times) < runs:
         done = subprocess.run(
@@ -70,7 +70,7 @@ def main() -> None:
         "--cache",
         type=Path,
         default=ROOT / ".venv-bench",
-        help="folder of the environments",
+        help="folder of the virtual environments",
     )
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Time the landmark stage next to MediaPipe's mesh, batches of 64, and the detector."""
+"""Time the landmark stage, compared with MediaPipe's mesh, batches of 64, and the detector."""
 
 import argparse
 import json
@@ -24,7 +24,7 @@ from .peers.contract import pin
 
 MESH = "MediaPipe mesh, LiteRT"
 STAGE_BARS = {"lineament fast": 1.0, "lineament accurate": 4.0}
-"""Accepted time of each model's landmark stage, in times of the mesh's."""
+"""Maximum time of each model's landmark stage, as a multiple of the mesh's."""
 BATCH_BARS = {"lineament fast": 1000.0, "lineament accurate": 500.0}
 DETECTOR_BAR_MS = 5.0
 
@@ -32,37 +32,37 @@ DETECTOR_BAR_MS = 5.0
 def judge(
     rows: Mapping[str, Mapping[str, Any]], detector_ms: float | None
 ) -> list[str]:
-    """Return one line per bar with the wanted and the measured value; `rows` has times by name."""
+    """Return a line per requirement with required and measured value; `rows` has times by name."""
     lines = []
     for name, times in STAGE_BARS.items():
         if name in rows and MESH in rows:
             ours, mesh = rows[name]["ms_per_face"], rows[MESH]["ms_per_face"]
             models = rows[name]["ms_model"] / rows[MESH]["ms_model"]
-            held = "holds" if ours <= times * mesh else "MISSED"
+            result = "holds" if ours <= times * mesh else "MISSED"
             lines.append(
-                f"{held}: {name}, one face on one thread, {ours:.2f} ms, "
+                f"{result}: {name}, one face on one thread, {ours:.2f} ms, "
                 f"{ours / mesh:.2f} x the mesh's {mesh:.2f} ms; "
                 f"wanted at most {times:g} x (the models alone: {models:.2f} x)"
             )
     for name, wanted in BATCH_BARS.items():
         if name in rows:
-            found = rows[name]["faces_per_second"]
-            held = "holds" if found >= wanted else "MISSED"
+            faces_per_second = rows[name]["faces_per_second"]
+            result = "holds" if faces_per_second >= wanted else "MISSED"
             lines.append(
-                f"{held}: {name}, 64 faces on two threads, {found:.0f} faces/s; "
+                f"{result}: {name}, 64 faces on two threads, {faces_per_second:.0f} faces/s; "
                 f"wanted at least {wanted:.0f}"
             )
     if detector_ms is not None:
-        held = "holds" if detector_ms <= DETECTOR_BAR_MS else "MISSED"
+        result = "holds" if detector_ms <= DETECTOR_BAR_MS else "MISSED"
         lines.append(
-            f"{held}: detector, 640 x 480, one thread, {detector_ms:.2f} ms; "
+            f"{result}: detector, 640 x 480, one thread, {detector_ms:.2f} ms; "
             f"wanted at most {DETECTOR_BAR_MS}"
         )
     return lines
 
 
 def on_canvas(image: np.ndarray) -> np.ndarray:
-    """Return the image scaled to fit a grey canvas of 640 x 480."""
+    """Return the image scaled to fit a gray canvas of 640 x 480."""
     scale = min(640 / image.shape[1], 480 / image.shape[0])
     small = cv2.resize(
         image, (round(image.shape[1] * scale), round(image.shape[0] * scale))
@@ -73,7 +73,7 @@ def on_canvas(image: np.ndarray) -> np.ndarray:
 
 
 def time_detector(samples: Sequence[Sample], rounds: int) -> float:
-    """Return the median ms of the default detector on images of 640 x 480: one thread, one core.
+    """Return the median ms of the default detector for 640 x 480 images on one thread and core.
 
     Raises:
         LineamentError: If there is no detector.
@@ -97,7 +97,7 @@ def time_detector(samples: Sequence[Sample], rounds: int) -> float:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Return the options."""
+    """Parse the options."""
     parser = argparse.ArgumentParser(prog="bench/run speed", description=__doc__)
     parser.add_argument(
         "--data", help="folder of the data sets; default: LINEAMENT_DATA, else data"
@@ -106,14 +106,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--cache",
         type=Path,
         default=ROOT / ".venv-bench",
-        help="folder of the environments",
+        help="folder of the virtual environments",
     )
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     parser.add_argument(
         "--ours",
         nargs="*",
         default=["fast", "accurate", "best", "dense"],
-        help="own models: names or .onnx files",
+        help="Lineament models: names or .onnx files",
     )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--faces", type=int, default=64, help="faces timed per round")

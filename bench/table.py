@@ -1,4 +1,4 @@
-"""Format the report of `compare` as a Markdown table; fractions become percentages only here."""
+"""Format the report of `compare` as a Markdown table; only here are fractions shown as percent."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,7 +35,7 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def spans(indices: Sequence[int]) -> str:
-    """Return indices as ranges: [0, 1, 2, 5] -> "0-2, 5"; without any, "none"."""
+    """Format indices as ranges: [0, 1, 2, 5] -> "0-2, 5"; [] -> "none"."""
     runs: list[list[int]] = []
     for index in indices:
         if runs and index == runs[-1][1] + 1:
@@ -46,7 +46,7 @@ def spans(indices: Sequence[int]) -> str:
 
 
 def markdown(report: Mapping[str, Any]) -> str:
-    """Return the page: machine, table, notes on each row, and the peers not measured."""
+    """Return the page: machine, table, notes about rows, and peers that were not measured."""
     machine = report["machine"]
     lines = [
         f"# Comparison on {report['protocol']}, {report['images']} faces, truth boxes",
@@ -79,7 +79,7 @@ def markdown(report: Mapping[str, Any]) -> str:
 
 
 def _explanations(report: Mapping[str, Any]) -> list[str]:
-    """Return the notes on the columns of the table."""
+    """Return notes about the columns of the table."""
     settings, points = report["settings"], report["points"]
     return [
         f"- Points of ibug68 that are exact for every system: {spans(points['exact'])}. "

@@ -1,4 +1,4 @@
-"""Measure tracking in video: frames per second, memory, and jitter next to MediaPipe's tracker."""
+"""Measure video tracking: frames per second, memory, and jitter compared with MediaPipe."""
 
 import argparse
 import json
@@ -34,11 +34,11 @@ CLIPS = (
 SIZE = (640, 480)
 WANTED_RATE = 60.0
 SECONDS = 12
-HEAD = (150, 20, 300, 210)  # of docs/pictures/astronaut.jpg
+HEAD = (150, 20, 300, 210)  # box in docs/pictures/astronaut.jpg
 
 
 def synthetic(path: Path, faces: int) -> None:
-    """Write a video of 640 x 480 with `faces` swinging faces."""
+    """Write a 640 x 480 video with `faces` swaying faces."""
     import cv2
 
     x0, y0, x1, y1 = HEAD
@@ -67,19 +67,19 @@ def rate(path: Path, predictor: Predictor) -> tuple[float, float]:
 
     The rate is the median of three runs.
     """
-    rates, counted = [], []
+    rates, face_counts = [], []
     for _ in range(3):
         tracker, start, frames = Tracker(predictor), time.perf_counter(), 0
         with VideoReader(path, threads=2) as reader:
             for frame in reader:
-                counted.append(len(tracker(frame.image, frame.timestamp)))
+                face_counts.append(len(tracker(frame.image, frame.timestamp)))
                 frames += 1
         rates.append(frames / (time.perf_counter() - start))
-    return float(np.median(rates)), float(np.mean(counted))
+    return float(np.median(rates)), float(np.mean(face_counts))
 
 
 def landmark_ms(path: Path, predictor: Predictor) -> float:
-    """Return the median time of the landmarks of one face in a given box, in ms."""
+    """Return the median time of the landmark stage for one face in a given box, in ms."""
     with VideoReader(path) as reader:
         image = next(iter(reader)).image
     boxes, times = predictor(image)[0].box[None], []
@@ -97,10 +97,10 @@ def speed(model: str) -> dict[str, Any]:
         for faces in (1, 2, 3):
             path = Path(folder) / f"{faces}.mp4"
             synthetic(path, faces)
-            found, mean = rate(path, predictor)
-            rows[faces] = found
+            frame_rate, mean = rate(path, predictor)
+            rows[faces] = frame_rate
             counts = f"{faces} faces ({mean:.2f} found)"
-            print(f"{model}, 640 x 480, {counts}: {found:.0f} frames per second")
+            print(f"{model}, 640 x 480, {counts}: {frame_rate:.0f} frames per second")
         rows["flip"] = rate(
             Path(folder) / "1.mp4", Predictor(model, threads=1, workers=2, flip=True)
         )[0]
@@ -135,23 +135,23 @@ def memory(model: str, frames: int) -> dict[str, Any]:
         ]
     nothing = np.zeros_like(images[0])
     for k in range(frames):
-        # Faces that leave and return get new track ids all the time.
+        # faces that leave and return get new track ids again and again
         tracker(nothing if k % 400 > 320 else images[k % len(images)], k / 30)
         if (k + 1) % max(frames // 100, 1) == 0:
             curve.append((k + 1, resident_mb()))
-    good, verdict = judge(curve, peak_mb())
+    passed, verdict = judge(curve, peak_mb())
     print(f"{draw(curve)}\n{frames} frames: {verdict}")
     return {
         "frames": frames,
         "curve": curve,
-        "flat": good,
+        "flat": passed,
         "verdict": verdict,
         "last_number": tracker.state()["next"] - 1,
     }
 
 
 def compare_clip(clip: Path, model: str, cache: Path) -> dict[str, Any]:
-    """Measure jitter and lag of one clip, ours and MediaPipe's, on the points that both have."""
+    """Compare jitter and lag with MediaPipe's on one clip, on the points that both have."""
     predictor = Predictor(model, threads=1)
     with VideoReader(clip) as reader:
         raw = track_all(reader, Tracker(predictor, 1, smooth=None))
@@ -207,7 +207,7 @@ def compare_clip(clip: Path, model: str, cache: Path) -> dict[str, Any]:
 
 
 def first(frames: tuple[Faces, ...]) -> Any:
-    """Return the landmarks (T, N, 2) of the first face; nan without one."""
+    """Return the landmarks (T, N, 2) of the first face; nan in frames without a face."""
     points = frames[0].points
     return np.stack(
         [
@@ -227,7 +227,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     parser.add_argument("--model", default="fast")
     parser.add_argument(
-        "--frames", type=int, default=100_000, help="length of the memory curve"
+        "--frames",
+        type=int,
+        default=100_000,
+        help="number of frames of the memory measurement",
     )
     parser.add_argument(
         "--parts",
@@ -244,18 +247,21 @@ def main() -> None:
         for clip in options.clips or [data_root(options.data) / clip for clip in CLIPS]
     ]
     file = options.out / "video.json"
-    report, made = {}, {"date": today(), "machine": describe(), "model": options.model}
+    report, metadata = (
+        {},
+        {"date": today(), "machine": describe(), "model": options.model},
+    )
     if "speed" in options.parts:
-        report["speed"] = made | speed(options.model)
+        report["speed"] = metadata | speed(options.model)
     if "clips" in options.parts:
-        found = [
+        folder_clips = [
             compare_clip(clip, options.model, options.cache)
             for clip in clips
             if clip.is_file()
         ]
-        report["clips"] = made | {"clips": found}
+        report["clips"] = metadata | {"clips": folder_clips}
     if "memory" in options.parts:
-        report["memory"] = made | memory(options.model, options.frames)
+        report["memory"] = metadata | memory(options.model, options.frames)
     before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     write_text(file, json.dumps(before | report, indent=1) + "\n")
     bad = [

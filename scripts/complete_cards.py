@@ -1,4 +1,4 @@
-"""Measure the shipped models under the protocols; complete their cards with figures and words.
+"""Measure the shipped models under the protocols; add figures and texts to their cards.
 
 The figures of the face detector come from `python -m bench.detection --card`.
 
@@ -28,9 +28,9 @@ PROTOCOLS = {
     "cfp30-val": (TRUTH, DETECTED),
     "infanface-val": (TRUTH, DETECTED),
 }
-"""Boxes and mirroring by protocol; under any other one they are USUAL."""
+"""Boxes and flip averaging by protocol; USUAL for all others."""
 OWN = {"dense": ["helen194-val"]}
-"""Protocols of models that have other points."""
+"""Protocols of models with other points."""
 
 
 def figure(
@@ -74,8 +74,8 @@ def main() -> None:
             for boxes, flip in PROTOCOLS.get(which, USUAL):
                 title = f"{which}, {boxes} boxes" + (", flip" if flip else "")
                 figures[title] = figure(name, which, boxes, samples, flip)
-        for title, found in figures.items():
-            print(name, title, json.dumps(found), flush=True)
+        for title, measured in figures.items():
+            print(name, title, json.dumps(measured), flush=True)
         card = read_card(path)
         card |= about | {"figures": card.get("figures", {}) | figures}
         with atomic_path(path.with_suffix(".json")) as partial:

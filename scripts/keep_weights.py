@@ -1,9 +1,9 @@
-"""Keep the averaged weights of a checkpoint at half precision, for later trainings.
+"""Save the averaged weights of a checkpoint at half precision, for later trainings.
 
 Usage: python scripts/keep_weights.py CHECKPOINT OUT.safetensors [--about "one line"]
 
-The file states its recipe: `init_from`, `distill.teacher` and `lineament export` take it. The words
-of its card are those of recipes/cards.toml under the name of the file.
+The file includes its recipe; `init_from`, `distill.teacher` and `lineament export` accept it. The
+texts of its card are in recipes/cards.toml under the name of the file.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from lineament.training.checkpoint import save_weights
 from lineament.training.curves import read_log
 
 LARGEST = 12_000_000
-"""Bytes of the largest file that the repository takes."""
+"""Largest size of a file in the repository, bytes."""
 
 
 def main() -> None:

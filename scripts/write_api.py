@@ -25,7 +25,7 @@ Coordinates are pixels: (0, 0) is the center of the top-left pixel, x goes right
 
 
 def entry(name: str) -> str:
-    """Return the section of one name."""
+    """Return the section about one name."""
     thing = getattr(lineament, name)
     if inspect.isclass(thing) and issubclass(thing, Exception):
         bases = ", ".join(base.__name__ for base in thing.__bases__)
@@ -46,42 +46,42 @@ def entry(name: str) -> str:
 
 
 def signature(thing: object) -> str:
-    """Return the signature without types, which the docstring gives with shapes and units."""
+    """Return the signature without types, since docstrings state shapes and units."""
     try:
-        found = inspect.signature(thing)  # type: ignore[arg-type]
+        full = inspect.signature(thing)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return "()"
     bare = [
         parameter.replace(annotation=inspect.Parameter.empty)
-        for name, parameter in found.parameters.items()
+        for name, parameter in full.parameters.items()
         if name != "self"
     ]
-    shown = found.replace(parameters=bare, return_annotation=inspect.Signature.empty)
-    return re.sub(r"<[^<>]* at 0x[0-9a-f]+>", "...", str(shown))
+    untyped = full.replace(parameters=bare, return_annotation=inspect.Signature.empty)
+    return re.sub(r"<[^<>]* at 0x[0-9a-f]+>", "...", str(untyped))
 
 
 def fields(thing: type) -> list[str]:
-    """Return the fields of a dataclass, each with the text below it."""
+    """Return the fields of a dataclass, each with its docstring."""
     if not dataclasses.is_dataclass(thing):
         return []
     body = ast.parse(textwrap.dedent(inspect.getsource(thing))).body[0].body  # type: ignore[attr-defined]
-    listed = []
+    entries = []
     for node, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             default = f" = {ast.unparse(node.value)}" if node.value else ""
-            listed.append(f"- `.{node.target.id}{default}`{meaning(after)}")
-    return ["", *listed]
+            entries.append(f"- `.{node.target.id}{default}`{meaning(after)}")
+    return ["", *entries]
 
 
 def meaning(node: ast.stmt | None) -> str:
-    """Return the docstring in the statement below a field, after a colon."""
+    """Return the docstring below a field, preceded by a colon."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return ": " + " ".join(str(node.value.value).split())
     return ""
 
 
 def text(thing: object) -> list[str]:
-    """Return the docstring as a block that keeps its layout."""
+    """Return the docstring as a block that preserves its layout."""
     return ["```text", inspect.getdoc(thing) or "", "```"]
 
 

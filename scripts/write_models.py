@@ -37,8 +37,8 @@ def table(head, rows):
 
 
 def figures(card):
-    """Return the measured figures of a card: errors in percent, or faces found by set of photos."""
-    errors, found = [], []
+    """Return the figures of a card: errors in percent, or faces found by set of photos."""
+    errors, detected = [], []
     for name, given in card["figures"].items():
         if "nme" in given:
             rates = []
@@ -47,8 +47,8 @@ def figures(card):
                 rates.append("-" if rate is None else f"{100 * rate:.2f}")
             errors.append([name, *rates, given["missed"], f"`{given['command']}`"])
         elif "photos" in given:
-            found.append([name, *(given[key] for key in FOUND)])
-    if found:
+            detected.append([name, *(given[key] for key in FOUND)])
+    if detected:
         head = [
             "photos of",
             "photos",
@@ -56,7 +56,7 @@ def figures(card):
             "found",
             "photos with a false detection",
         ]
-        return f"`{card['figures']['command']}`:\n\n{table(head, found)}"
+        return f"`{card['figures']['command']}`:\n\n{table(head, detected)}"
     head = ["protocol", "NME %", "in convention %", "to contour %", "FR %", "AUC %"]
     return table([*head, "under 2 sigma %", "missed", "command"], errors)
 

@@ -38,7 +38,7 @@ train = { steps = 3000 }
 
 
 def sections() -> list[tuple[str, str, type[BaseModel]]]:
-    """Return title, text and settings of each section; kinds of models may share settings."""
+    """Return title, text and settings of each section; model kinds may share settings."""
     kinds: dict[type[BaseModel], list[str]] = {}
     for kind, settings in recipe.MODEL_KINDS.items():
         kinds.setdefault(settings, []).append(f"`{kind}`")
@@ -69,7 +69,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def default(field: Any) -> str:
-    """Return the default of a field in TOML; a table has a section of its own."""
+    """Return the default of a field in TOML; empty for tables, which have their own sections."""
     value = field.get_default(call_default_factory=True)
     if value is PydanticUndefined:
         return "required"
@@ -92,7 +92,7 @@ def keys(settings: type[BaseModel]) -> list[str]:
 
 
 def meaning(field: Any) -> str:
-    """Return the meaning of a field, with its choices if there are few."""
+    """Return the description of a field, with its choices for a Literal."""
     text = field.description or ""
     if get_origin(field.annotation) is not Literal:
         return text
@@ -100,20 +100,21 @@ def meaning(field: Any) -> str:
 
 
 def counts(parts: Iterable[tuple[str, int | None]]) -> str:
-    """Return the parts of a data set with their official counts."""
+    """Format the parts of a data set with their official counts."""
     return ", ".join(
         f"`{name}` ({count:,})" if count else f"`{name}`" for name, count in parts
     )
 
 
 def first_sentence(thing: object) -> str:
-    """Return the first sentence of a docstring, without a shape in front."""
+    """Return the first sentence of a docstring as a noun phrase, without a leading shape."""
     text = " ".join((getdoc(thing) or "").split("\n\n")[0].split())
-    return text.split(": ", 1)[-1].split("    ")[0].rstrip(".")
+    text = text.split(": ", 1)[-1].split("    ")[0].rstrip(".")
+    return text.removeprefix("Return ").removeprefix("the ")
 
 
 def listed() -> list[str]:
-    """Return the tables of names that keys may have."""
+    """Return the tables of names that are valid values of keys."""
     every = {**LOSSES, **STATE_LOSSES}
     losses = [(f"`{name}`", first_sentence(every[name])) for name in every]
     backbones = [(f"`{b}`", "yes" if b in IMAGENET else "") for b in BACKBONES]
@@ -141,7 +142,7 @@ def listed() -> list[str]:
 
 
 def protocols() -> list[tuple[str, ...]]:
-    """Return the rows of the protocols."""
+    """Return the table rows of the protocols."""
     rows = []
     for fixed in map(protocol, PROTOCOLS):
         points = "all" if fixed.points == "all" else len(fixed.points)

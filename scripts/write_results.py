@@ -1,4 +1,4 @@
-"""Write the result tables of README.md: from cards of the shipped models and bench/results.
+"""Write the result tables of README.md from the cards of shipped models and bench/results.
 
 Usage: python scripts/write_results.py [--check]
 """
@@ -22,24 +22,26 @@ RATES = ("nme", "nme_in_convention", "failure_rate", "auc")
 
 
 def table(which: str) -> str:
-    """Return the rows of protocol `which`, from the figures in the cards."""
+    """Return the rows of protocol `which` from the figures in the cards."""
     rows = [HEAD]
     for name in MODELS:
         figures = read_card(weights_folder() / f"{name}.onnx").get("figures", {})
         for how in ("truth boxes", "detected boxes", "truth boxes, flip"):
-            found = figures[f"{which}, {how}"]
+            row_figures = figures[f"{which}, {how}"]
             rates = []
             for key in RATES:
-                rates.append(f"{100 * found[key]:.2f}" if key in found else "-")
-            under = f"{100 * found['under_2_sigma']:.1f}"
+                rates.append(
+                    f"{100 * row_figures[key]:.2f}" if key in row_figures else "-"
+                )
+            under = f"{100 * row_figures['under_2_sigma']:.1f}"
             model = f"{name} --flip" if how.endswith("flip") else name
-            cells = [model, how.split()[0], *rates, str(found["missed"]), under]
+            cells = [model, how.split()[0], *rates, str(row_figures["missed"]), under]
             rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
 def made(name: str) -> str:
-    """Return the table called `name`: "detection", or that of a protocol."""
+    """Return the table `name`: "detection", or the table of a protocol."""
     if name == "detection":
         return DETECTION.read_text(encoding="utf-8").strip()
     return table(name)

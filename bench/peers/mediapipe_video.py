@@ -1,4 +1,4 @@
-"""Run MediaPipe's face mesh on a video as its users do: own detector, tracking and smoothing.
+"""Run MediaPipe's face mesh on a video with its own detector, tracking and smoothing.
 
 python mediapipe_video.py VIDEO OUT.npy writes the points (T, 478, 2) of the first face, nan without
 one, and prints the seconds taken without decoding.
@@ -20,19 +20,20 @@ def main() -> None:
         static_image_mode=False, refine_landmarks=True
     ) as mesh:
         while True:
-            there, frame = capture.read()
-            if not there:
+            has_frame, frame = capture.read()
+            if not has_frame:
                 break
             image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
             start = time.perf_counter()
-            found = mesh.process(image).multi_face_landmarks
+            mesh_landmarks = mesh.process(image).multi_face_landmarks
             seconds += time.perf_counter() - start
             points = np.full((478, 2), np.nan)
-            if found:
+            if mesh_landmarks:
                 size = np.array([image.shape[1], image.shape[0]])
-                # Its unit square covers pixel areas; our pixels count from the center of the first.
+                # MediaPipe's unit square covers pixel areas; our origin is a pixel center
                 points[:] = (
-                    np.array([(p.x, p.y) for p in found[0].landmark]) * size - 0.5
+                    np.array([(p.x, p.y) for p in mesh_landmarks[0].landmark]) * size
+                    - 0.5
                 )
             rows.append(points)
     np.save(out, np.stack(rows))

@@ -1,4 +1,4 @@
-"""Run Lineament's own landmark stage in a given box: crop, model, back to the image."""
+"""Run Lineament's landmark stage in a given box: crop, model, mapping back to the image."""
 
 import sys
 from collections.abc import Callable, Sequence

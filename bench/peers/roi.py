@@ -1,6 +1,6 @@
-"""Make the square crop of a peer from the tight box of 68 landmarks; NumPy and OpenCV only.
+"""Make a peer's square crop from the tight box of 68 landmarks; NumPy and OpenCV only.
 
-Each peer's square was fitted for its lowest error on 200 training faces outside validation.
+Each peer's square was fitted to minimize its error on 200 training faces outside validation.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ def square(
 ) -> tuple[float, float, float]:
     """Return center x, center y and side of a square around `box`.
 
-    Its side is `side` longer box sides, and it is moved `down` by a fraction of the longer side.
+    Its side is `side` times the longer box side; it is shifted down by `down` times that side.
     """
     x0, y0, x1, y1 = box
     longer = max(x1 - x0, y1 - y0)
@@ -23,11 +23,11 @@ def square(
 def warp_square(
     image: np.ndarray, center_x: float, center_y: float, side: float, size: int
 ) -> np.ndarray:
-    """Return that square of `image`, (size, size, 3) uint8, sampled as by MediaPipe's graph.
+    """Return a square of `image`, (size, size, 3) uint8, sampled as in MediaPipe's graph.
 
-    On the CPU it takes corners for pixel centers, repeats the outermost pixels and does not
-    smooth. The mesh's error on 200 training faces is 3.40 % by this function and by the graph
-    itself, and 3.47 % with the half pixel corrected.
+    On the CPU, the graph treats pixel corners as centers, repeats border pixels and does not
+    smooth. The mesh's error on 200 training faces is 3.40 % both with this function and with the
+    graph, and 3.47 % with the half-pixel offset corrected.
     """
     import cv2
 

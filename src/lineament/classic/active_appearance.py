@@ -1,4 +1,4 @@
-"""Active appearance model: a shape moves until the face looks like the mean appearance.
+"""Active appearance model: a shape is fitted until the face matches the mean appearance.
 
 Source: Cootes, Edwards, Taylor 1998; Matthews, Baker 2004 (project-out inverse compositional
 fitting).
@@ -21,35 +21,35 @@ from .shapes import Arrays, Shapes, from_complex, from_rows, to_complex
 from .uncertainty import Uncertainty
 
 CHUNK = 8
-"""Crops that are fitted at once, which bounds the memory."""
+"""Crops fitted at once, which bounds the memory."""
 DONE = 0.02
-"""Mean move of the landmarks, pixels of the level, below which a level has converged."""
+"""Convergence threshold: mean step of the landmarks, pixels of the level."""
 HOG_CELL_PX = 3.0
 """Smoothing of the oriented gradients, pixels of the level."""
 
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """Pixels of the mean shape, each in a triangle of landmarks: a piecewise affine warp."""
+    """Pixels of the mean shape in triangles of landmarks, for a piecewise affine warp."""
 
     triangles: NDArray[np.uint16]
-    """(T, 3), landmarks."""
+    """(T, 3): landmark indices of each triangle."""
     triangle: NDArray[np.uint16]
-    """(P,): the triangle of each pixel."""
+    """(P,): triangle of each pixel."""
     weights: NDArray[np.float32]
-    """(P, 3): its barycentric coordinates."""
+    """(P, 3): barycentric coordinates of each pixel in its triangle."""
 
     def places(self, shapes: Shapes) -> Shapes:
-        """Return where the pixels (n, P) are in shapes (n, N)."""
+        """Return the positions (n, P) of the pixels in shapes (n, N)."""
         corners = shapes[:, self.triangles[self.triangle]]  # (n, P, 3)
         return np.asarray((corners * self.weights).sum(-1))
 
 
 class Warps:
-    """The affine maps from the mean shape to other shapes at its landmarks."""
+    """Affine maps from the mean shape to other shapes, at each landmark."""
 
     def __init__(self, mean: Shapes, triangles: NDArray[np.uint16]) -> None:
-        """Take the mean shape (N,) and the triangles (T, 3)."""
+        """Prepare the maps for the mean shape (N,) and the triangles (T, 3)."""
         self.triangles = triangles.astype(np.intp)
         self.inverse = np.linalg.inv(self._edges(mean[None])[0])
         touches = np.zeros((len(mean), len(triangles)))
@@ -64,45 +64,46 @@ class Warps:
         return np.stack([edges.real, edges.imag], axis=-2)
 
     def move(self, shapes: Shapes, steps: Shapes) -> Shapes:
-        """Return shapes (n, N) after steps (n, N) stated on the mean shape.
+        """Return shapes (n, N) after steps (n, N) in the frame of the mean shape.
 
         At a landmark, the maps of its triangles are averaged: Matthews, Baker 2004, section 4.1.2.
         """
         maps = self._edges(shapes) @ self.inverse  # (n, T, 2, 2)
         at_landmarks = np.einsum("it,ntab->niab", self.touches, maps)
         vectors = np.stack([steps.real, steps.imag], axis=-1)[..., None]
-        moved = (at_landmarks @ vectors)[..., 0]
-        return np.asarray(shapes + moved[..., 0] + 1j * moved[..., 1])
+        result = (at_landmarks @ vectors)[..., 0]
+        return np.asarray(shapes + result[..., 0] + 1j * result[..., 1])
 
 
 @dataclass(frozen=True, eq=False)
 class Texture:
-    """The mean appearance on one level, and the step that its difference asks for."""
+    """Mean appearance of one level, and the regression from differences to steps."""
 
     mesh: Mesh
     mean: NDArray[np.float32]
-    """(P C,)."""
+    """(P C,): mean appearance."""
     gain: NDArray[np.float32]
-    """(P C, Q): difference from the mean -> step of the Q shape parameters."""
+    """(P C, Q): maps the difference from the mean to a step of the Q shape parameters."""
 
 
 class ActiveAppearance(NumpyModel):
-    """Fit level by level, from the best result of several first shapes on the coarsest one.
+    """Fit level by level, from the best of several initial shapes on the coarsest level.
 
     Settings: features ("pixels" or "hog"), levels, rounds, limit.
 
     Arrays:
-        starts: (K, N, 2), first shapes on the coarsest level, pixels of the crop.
-        parameters: (Q, 2 N), steps of a shape on the mean shape: turn, scale, shift, directions.
+        starts: (K, N, 2), initial shapes on the coarsest level, pixels of the crop.
+        parameters: (Q, 2 N), unit steps in the frame of the mean shape: rotation, scale, shift,
+            principal directions.
         triangles: (T, 3).
-        shape.*: of the shape model.
-        t.triangle, t.weights, t.mean, t.gain: of level t, from 0, the coarsest.
+        shape.*: Arrays of the shape model.
+        t.triangle, t.weights, t.mean, t.gain: Arrays of level t; 0 is the coarsest.
     """
 
     kind = "active-appearance"
 
     def __init__(self, settings: dict[str, Any], arrays: Arrays) -> None:
-        """Take the arrays.    Raises: ModelError: If one is missing."""
+        """Unpack the arrays.    Raises: ModelError: If one is missing."""
         super().__init__(settings, arrays)
         self.textures: list[Texture] = []
         try:
@@ -114,12 +115,14 @@ class ActiveAppearance(NumpyModel):
             triangles = arrays["triangles"]
             self.warps = Warps(self.shape_model.mean, triangles)
             for level in range(settings["step"]):
-                own = [
+                level_arrays = [
                     arrays[f"{level}.{name}"]
                     for name in ("triangle", "weights", "mean", "gain")
                 ]
-                mesh = Mesh(triangles, own[0], own[1].astype(np.float32))
-                mean, gain = (each.astype(np.float32) for each in own[2:])
+                mesh = Mesh(
+                    triangles, level_arrays[0], level_arrays[1].astype(np.float32)
+                )
+                mean, gain = (each.astype(np.float32) for each in level_arrays[2:])
                 self.textures.append(Texture(mesh, mean, gain))
         except KeyError as error:
             raise ModelError(
@@ -128,13 +131,13 @@ class ActiveAppearance(NumpyModel):
         self.uncertainty = Uncertainty.read(self.settings)
 
     def predict_crops(self, crops: NDArray[np.uint8]) -> CropLandmarks:
-        """Return the landmarks; sigma grows with the difference of the appearance."""
+        """Return the landmarks; sigma grows with the difference from the mean appearance."""
         shapes, differences, _ = self.fit(gray_crops(crops))
         variance = np.repeat(differences[:, None], self.points, axis=1)
         return self.uncertainty(from_complex(shapes), variance)
 
     def count_rounds(self, crops: NDArray[np.uint8]) -> NDArray[np.intp]:
-        """Return the rounds (F,) over all levels until the shape of each crop stands still."""
+        """Return the number of rounds (F,) over all levels until each crop's shape converges."""
         return self.fit(gray_crops(crops))[2]
 
     def fit(
@@ -159,19 +162,19 @@ class ActiveAppearance(NumpyModel):
     def _fit(
         self, images: NDArray[np.uint8]
     ) -> tuple[Shapes, NDArray[np.float64], NDArray[np.intp]]:
-        # candidates (K, F, N), of which one is left after the coarsest level
+        # candidates (K, F, N); the best one is kept after the coarsest level
         shapes = np.repeat(self.starts[:, None], len(images), axis=1)
         differences = np.zeros(len(images))
         rounds = np.zeros(len(images), np.intp)
         for level, texture in enumerate(self.textures):
             scale = level_scale(level, self.levels)
             maps = feature_maps(shrink(images, scale), self.features)
-            found = [
+            fits = [
                 self._fit_level(texture, maps, to_level(each, scale), scale)
                 for each in shapes
             ]
             fitted, errors, counts = (
-                np.stack(each) for each in zip(*found, strict=True)
+                np.stack(each) for each in zip(*fits, strict=True)
             )
             best = errors.argmin(0), np.arange(len(images))
             shapes = from_level(fitted[best], scale)[None]
@@ -186,30 +189,32 @@ class ActiveAppearance(NumpyModel):
         shapes: Shapes,
         scale: float,
     ) -> tuple[Shapes, NDArray[np.float64], NDArray[np.intp]]:
-        """Fit shapes (F, N) on one level; a step that the appearance does not confirm is halved."""
+        """Fit shapes (F, N) on one level; steps that increase the difference are halved."""
         best = np.full(len(shapes), np.inf)
         steps = np.zeros_like(shapes)
         share = np.ones(len(shapes))
         rounds = np.zeros(len(shapes), np.intp)
         moving = np.arange(len(shapes))
-        tried = shapes
+        candidates = shapes
         shapes = shapes.copy()
         for _ in range(self.settings["rounds"]):
-            found = read_texture(maps[moving], texture.mesh, tried)
-            difference = found - texture.mean
+            appearance = read_texture(maps[moving], texture.mesh, candidates)
+            difference = appearance - texture.mean
             squared = (difference**2).mean(1)
             rounds[moving] += 1
             better = squared < best[moving]
             chosen = moving[better]
-            shapes[chosen], best[chosen] = tried[better], squared[better]
+            shapes[chosen], best[chosen] = candidates[better], squared[better]
             values = difference[better] @ texture.gain @ self.parameters  # (n, 2 N)
             # from pixels of the level to those of the mean shape
             steps[chosen] = -from_rows(values) / scale
             share[chosen] = np.minimum(2 * share[chosen], 1)
             share[moving[~better]] /= 2
-            tried = self._moved(shapes[moving], share[moving, None] * steps[moving])
-            far = np.abs(tried - shapes[moving]).mean(1) > DONE
-            moving, tried = moving[far], tried[far]
+            candidates = self._moved(
+                shapes[moving], share[moving, None] * steps[moving]
+            )
+            far = np.abs(candidates - shapes[moving]).mean(1) > DONE
+            moving, candidates = moving[far], candidates[far]
             if not len(moving):
                 break
         return shapes, best, rounds
@@ -222,16 +227,16 @@ class ActiveAppearance(NumpyModel):
 def feature_maps(images: NDArray[np.uint8], features: str) -> NDArray[np.float32]:
     """Return the maps (F, S, S, C) of gray images (F, S, S).
 
-    The pixels themselves, or oriented gradients of one length at each pixel.
+    The maps are the pixels themselves, or oriented gradients normalized at each pixel.
     """
     if features == "pixels":
         return images[..., None].astype(np.float32)
-    found = []
+    maps_of_images = []
     for image in images:
         maps = orientation_maps(image, HOG_CELL_PX)
         length = np.linalg.norm(maps, axis=-1, keepdims=True)
-        found.append(maps / (length + 1.0))
-    return np.stack(found)
+        maps_of_images.append(maps / (length + 1.0))
+    return np.stack(maps_of_images)
 
 
 def read_texture(
@@ -239,11 +244,11 @@ def read_texture(
 ) -> NDArray[np.float32]:
     """Return the appearance (n, P C) of shapes (n, N) in maps (n, S, S, C).
 
-    It has mean 0 and deviation 1.
+    Each appearance has mean 0 and standard deviation 1.
     """
     places = mesh.places(shapes)
     is_gray = maps.shape[-1] == 1
-    found = between_pixels(maps[..., 0], places) if is_gray else nearest(maps, places)
-    rows = found.reshape(len(shapes), -1)
+    values = between_pixels(maps[..., 0], places) if is_gray else nearest(maps, places)
+    rows = values.reshape(len(shapes), -1)
     rows = rows - rows.mean(1, keepdims=True)
     return np.asarray(rows / (rows.std(1, keepdims=True) + 1e-3), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Active shape model: each landmark looks for its own gradients, the shape model keeps a face.
+"""Active shape model: a search per landmark, regularized by a shape model.
 
 Source: Cootes, Taylor, Cooper, Graham 1995; Milborrow, Nicolls 2014 (gradient descriptors in two
 dimensions).
@@ -19,28 +19,28 @@ from .shapes import Arrays, Shapes, from_complex, to_complex
 from .uncertainty import Uncertainty
 
 CHUNK = 8
-"""Crops that are searched at once, which bounds the memory."""
+"""Crops searched at once, which bounds the memory."""
 DONE = 0.05
-"""Mean move of the landmarks, pixels of the level, below which a level has converged."""
+"""Convergence threshold: mean step of the landmarks, pixels of the level."""
 PROFILE_ARRAYS = {"line": ("means", "whitening"), "patch": ("weights", "offsets")}
 """Arrays of a level by the setting `profile`."""
 
 
 class ActiveShape(NumpyModel):
-    """Move each landmark to the place nearby that matches best, level by level.
+    """Move each landmark to the best-matching position nearby, level by level.
 
     Settings: profile ("line" or "patch"), levels, rounds, reach, cell, search, limit, noise.
 
     Arrays:
-        start: (N, 2), the first shape, pixels of the crop.
-        shape.*: of the shape model.
-        t.*: PROFILE_ARRAYS of level t, from 0, the coarsest.
+        start: (N, 2), initial shape, pixels of the crop.
+        shape.*: Arrays of the shape model.
+        t.*: PROFILE_ARRAYS of level t; 0 is the coarsest.
     """
 
     kind = "active-shape"
 
     def __init__(self, settings: dict[str, Any], arrays: Arrays) -> None:
-        """Take the arrays.    Raises: ModelError: If one is missing."""
+        """Unpack the arrays.    Raises: ModelError: If one is missing."""
         super().__init__(settings, arrays)
         self.matchers: list[Mahalanobis | Discriminant] = []
         try:
@@ -49,10 +49,12 @@ class ActiveShape(NumpyModel):
             self.levels: int = settings["levels"]
             names = PROFILE_ARRAYS[settings["profile"]]
             for level in range(settings["step"]):
-                own = [arrays[f"{level}.{name}"] for name in names]
+                level_arrays = [arrays[f"{level}.{name}"] for name in names]
                 is_line = settings["profile"] == "line"
                 self.matchers.append(
-                    Mahalanobis(*own) if is_line else Discriminant(*own)
+                    Mahalanobis(*level_arrays)
+                    if is_line
+                    else Discriminant(*level_arrays)
                 )
             self.profiles = self.make_profiles(settings["search"])
         except KeyError as error:
@@ -62,18 +64,18 @@ class ActiveShape(NumpyModel):
         self.uncertainty = Uncertainty.read(self.settings)
 
     def make_profiles(self, search: int) -> Profiles:
-        """Return the profiles of the model that search `search` pixels to each side."""
+        """Return the model's profiles for a search of `search` pixels to each side."""
         if self.settings["profile"] == "line":
             return LineProfiles(self.scheme, self.settings["reach"], search)
         return PatchProfiles(self.settings["cell"], search)
 
     def predict_crops(self, crops: NDArray[np.uint8]) -> CropLandmarks:
-        """Return the landmarks; sigma grows with the distance to what the shape model allows."""
+        """Return the landmarks; sigma grows with the distance of matches from the shape model."""
         shapes, misfits, _ = self.search(gray_crops(crops))
         return self.uncertainty(from_complex(shapes), misfits**2)
 
     def count_rounds(self, crops: NDArray[np.uint8]) -> NDArray[np.intp]:
-        """Return the rounds (F,) over all levels until the shape of each crop stands still."""
+        """Return the number of rounds (F,) over all levels until each crop's shape converges."""
         return self.search(gray_crops(crops))[2]
 
     def search(
@@ -83,7 +85,7 @@ class ActiveShape(NumpyModel):
 
         Returns:
             Shapes (F, N); the distance (F, N) in pixels between each landmark and its best match;
-            and the rounds (F,) that the search took.
+            and the number of rounds (F,).
         """
         parts = []
         for start in range(0, len(images), CHUNK):
@@ -124,7 +126,7 @@ class ActiveShape(NumpyModel):
         shapes: Shapes,
         matcher: Mahalanobis | Discriminant,
     ) -> Shapes:
-        """Return the best place (F, N) of each landmark."""
+        """Return the best-matching position (F, N) of each landmark."""
         axes = self.profiles.axes(shapes, self.shape_model.mean)
         features = self.profiles.read(images, shapes, axes)
         best = matcher.distances(features).argmin(-1)

@@ -1,4 +1,4 @@
-"""Cascaded regression of a shape: S_{t+1} = S_t + r_t(features of the image at S_t).
+"""Cascaded shape regression: S_{t+1} = S_t + r_t(features of the image at S_t).
 
 Source: Dollar, Welinder, Perona 2010. Stages are forests of ferns or trees, or ridge on HOG.
 """
@@ -32,8 +32,8 @@ class Stage(Protocol):
 
         Args:
             images: Gray crops, (F, S, S).
-            rows: (n,): the crop of each shape.
-            mean: (N,).
+            rows: (n,), index of the crop of each shape.
+            mean: Mean shape, (N,).
         """
 
 
@@ -42,7 +42,7 @@ STAGES: dict[str, type[ForestStage] | type[RidgeStage]] = {
     "trees": ForestStage,
     "ridge": RidgeStage,
 }
-"""The stage of each regressor, by the setting `regressor`."""
+"""Stage by the setting `regressor`."""
 
 
 class Cascade(NumpyModel):
@@ -50,14 +50,14 @@ class Cascade(NumpyModel):
 
     Arrays:
         mean: (N, 2), the mean shape in the crop, pixels.
-        starts: (M, N, 2), the first shapes, pixels of the crop.
-        t.*: of stage t, from 0.
+        starts: (M, N, 2), initial shapes, pixels of the crop.
+        t.*: Arrays of stage t, counted from 0.
     """
 
     kind = "cascade"
 
     def __init__(self, settings: dict[str, Any], arrays: Arrays) -> None:
-        """Take the arrays.    Raises: ModelError: If one is missing."""
+        """Unpack the arrays.    Raises: ModelError: If one is missing."""
         super().__init__(settings, arrays)
         self.stages: list[Stage] = []
         try:
@@ -65,8 +65,10 @@ class Cascade(NumpyModel):
             self.starts = to_complex(arrays["starts"])
             stage = STAGES[settings["regressor"]]
             for number in range(settings["stages"]):
-                own = {name: arrays[f"{number}.{name}"] for name in stage.names}
-                self.stages.append(stage(own))
+                stage_arrays = {
+                    name: arrays[f"{number}.{name}"] for name in stage.names
+                }
+                self.stages.append(stage(stage_arrays))
         except KeyError as error:
             raise ModelError(
                 f"the cascade {self.name!r} lacks {error}; train it again"
@@ -74,7 +76,7 @@ class Cascade(NumpyModel):
         self.uncertainty = Uncertainty.read(self.settings)
 
     def with_stage(self, own: Arrays) -> "Cascade":
-        """Return the cascade with one more stage of the arrays `own`."""
+        """Return the cascade with an additional stage made from the arrays `own`."""
         count = self.settings["stages"]
         named = {f"{count}.{name}": array for name, array in own.items()}
         settings = self.settings | {"stages": count + 1}
@@ -85,15 +87,15 @@ class Cascade(NumpyModel):
         return np.full(len(crops), len(self.stages), np.intp)
 
     def predict_crops(self, crops: NDArray[np.uint8]) -> CropLandmarks:
-        """Return the median over the starts; sigma grows with their spread."""
+        """Return the median over the initial shapes; sigma grows with the spread of results."""
         images, count = gray_crops(crops), len(self.starts)
         rows = np.repeat(np.arange(len(crops)), count)
         shapes = np.tile(self.starts, (len(crops), 1))
         for stage in self.stages:
             shapes = advance(stage, images, rows, shapes, self.mean)
-        found = from_complex(shapes).reshape(len(crops), count, self.points, 2)
-        landmarks = np.median(found, axis=1)
-        return self.uncertainty(landmarks, found.var(axis=1).mean(-1))
+        predictions = from_complex(shapes).reshape(len(crops), count, self.points, 2)
+        landmarks = np.median(predictions, axis=1)
+        return self.uncertainty(landmarks, predictions.var(axis=1).mean(-1))
 
 
 def advance(

@@ -1,4 +1,4 @@
-"""Ferns and trees over differences of pixels that move with the shape.
+"""Ferns and trees over differences of shape-indexed pixels.
 
 Source: Dollar, Welinder, Perona 2010 (ferns); Cao et al. 2012, section 2.3 (pixels relative to
 landmarks, differences of two); Kazemi, Sullivan 2014, section 2.3 (trees).
@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from .shapes import Arrays, Shapes, as_rows, from_rows, turn_and_scale
 
 CHUNK = 512
-"""Shapes that are updated at once, which bounds the memory."""
+"""Shapes updated at once, which bounds the memory."""
 
 
 @dataclass(frozen=True, eq=False)
 class Forest:
-    """K trees of one depth, or ferns: trees whose nodes of a level share one split."""
+    """K trees of equal depth, or ferns: trees with one shared split per level."""
 
     pairs: NDArray[np.uint16]
-    """(K, nodes, 2): the two pixels of each split. A tree of depth d has 2^d - 1 nodes, level by
+    """(K, nodes, 2): the two pixels of each split. A tree of depth d has 2^d - 1 nodes, ordered by
     level; a fern has d."""
     thresholds: NDArray[np.int16]
-    """(K, nodes): a difference above it goes to the second child."""
+    """(K, nodes): samples with a larger difference go to the second child."""
     outputs: NDArray[np.floating]
-    """(K, 2^d, D) coefficients of the update, by leaf."""
+    """(K, 2^d, D): coefficients of the update, by leaf."""
 
     @property
     def depth(self) -> int:
@@ -54,12 +54,12 @@ class Forest:
 
 @dataclass(frozen=True, eq=False)
 class ShapePixels:
-    """P pixels that move, turn and scale with a shape."""
+    """P pixels that are translated, rotated and scaled with a shape."""
 
     landmarks: NDArray[np.uint16]
-    """(P,): the landmark that each pixel belongs to."""
+    """(P,): landmark of each pixel."""
     offsets: Shapes
-    """(P,): from that landmark, in the frame of the mean shape."""
+    """(P,): offsets from the landmarks, in the frame of the mean shape."""
 
     def read(
         self,
@@ -68,11 +68,11 @@ class ShapePixels:
         shapes: Shapes,
         mean: Shapes,
     ) -> NDArray[np.int16]:
-        """Return the values (n, P), of the border beyond it.
+        """Return the values (n, P); positions outside the image are clamped to its border.
 
         Args:
             images: Gray crops, (F, S, S).
-            rows: (n,): the crop of each shape.
+            rows: (n,), index of the crop of each shape.
             shapes: (n, N), pixels of the crop.
             mean: Mean shape, (N,).
         """
@@ -98,7 +98,7 @@ class ForestStage:
     channels = "gray"
 
     def __init__(self, arrays: Arrays) -> None:
-        """Take the arrays of `names`; offsets are (P, 2), basis is (D, 2 N)."""
+        """Unpack the arrays of `names`; offsets are (P, 2), basis is (D, 2 N)."""
         offsets = arrays["offsets"].astype(np.float64)
         self.pixels = ShapePixels(
             arrays["landmarks"], offsets[:, 0] + 1j * offsets[:, 1]
@@ -125,9 +125,9 @@ class ForestStage:
 
 
 def basis_of(updates: Shapes, share: float) -> NDArray[np.float32]:
-    """Return the principal directions (D, 2 N) that hold `share` of the power of updates (n, N)."""
+    """Return the principal directions (D, 2 N) with `share` of the power of updates (n, N)."""
     rows = as_rows(updates).astype(np.float64)
     values, vectors = np.linalg.eigh(rows.T @ rows)
-    held = np.cumsum(values[::-1]) / values.sum()
-    count = int(np.searchsorted(held, share)) + 1
+    explained = np.cumsum(values[::-1]) / values.sum()
+    count = int(np.searchsorted(explained, share)) + 1
     return np.ascontiguousarray(vectors[:, ::-1][:, :count].T, dtype=np.float32)

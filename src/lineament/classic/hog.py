@@ -14,11 +14,11 @@ from .shapes import Arrays, Shapes, from_rows, turn_and_scale
 BINS = 8
 """Orientations of a histogram, over all 360 degrees."""
 GRID = 3
-"""Cells of a landmark's histograms per side."""
+"""Cells per side of the grid around a landmark."""
 FAINT = 1.0
-"""Gradient, gray levels per pixel, at which a normalized histogram is half as long."""
+"""Gradient in gray levels per pixel that halves the length of a normalized histogram."""
 CLIP = 0.2
-"""Largest entry of a normalized histogram: strong edges count no more than that."""
+"""Largest entry of a normalized histogram, which limits strong edges."""
 
 
 def orientation_maps(image: NDArray[np.uint8], cell_px: float) -> NDArray[np.float32]:
@@ -53,10 +53,11 @@ def read_histograms(
     """Return the histograms (n, N * GRID^2 * BINS) around shapes (n, N) in one image.
 
     Args:
-        maps: Of `orientation_maps`, (S, S, BINS).
-        shapes: Pixels of the crop.
-        factors: (n,) of `turn_and_scale` to the mean shape: the grid turns and scales with it.
-        cell: Distance of cells in the frame of the mean shape, pixels.
+        maps: Result of `orientation_maps`, (S, S, BINS).
+        shapes: (n, N), pixels of the crop.
+        factors: (n,), from `turn_and_scale` to the mean shape; the grid is rotated and scaled by
+            them.
+        cell: Distance between cells in the frame of the mean shape, pixels.
     """
     steps = (np.arange(GRID) - (GRID - 1) / 2) * cell
     offsets = (steps[None, :] + 1j * steps[:, None]).ravel()
@@ -64,12 +65,12 @@ def read_histograms(
     last = maps.shape[0] - 1
     x = np.clip(np.rint(places.real), 0, last).astype(np.intp)
     y = np.clip(np.rint(places.imag), 0, last).astype(np.intp)
-    found = maps[y, x].reshape(*shapes.shape, -1)  # (n, N, GRID^2 * BINS)
-    return normalized_histograms(found).reshape(len(shapes), -1)
+    histograms = maps[y, x].reshape(*shapes.shape, -1)  # (n, N, GRID^2 * BINS)
+    return normalized_histograms(histograms).reshape(len(shapes), -1)
 
 
 def normalized_histograms(histograms: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return histograms (..., L) of about one length, their largest entries clipped."""
+    """Normalize histograms (..., L), with clipped largest entries."""
     clipped = np.minimum(_normalized(histograms, FAINT), CLIP)
     return _normalized(clipped, 0.1)
 
@@ -85,7 +86,7 @@ class RidgeStage:
     names: ClassVar[tuple[str, ...]] = ("cell", "weights")
 
     def __init__(self, arrays: Arrays) -> None:
-        """Take cell (1,), pixels of the mean shape, and weights (features + 1, 2 N)."""
+        """Unpack cell (1,), pixels of the mean shape, and weights (features + 1, 2 N)."""
         self.cell = float(arrays["cell"][0])
         self.weights = arrays["weights"].astype(np.float32)
 
@@ -96,15 +97,19 @@ class RidgeStage:
         shapes: Shapes,
         mean: Shapes,
     ) -> NDArray[np.float32]:
-        """Return the features (n, features + 1) of shapes; `rows` (n,), their images, ascend."""
+        """Return the features (n, features + 1) of shapes; `rows` (n,) must be ascending."""
         factors = turn_and_scale(shapes, mean)
         parts = []
         for row in np.unique(rows):
-            mine = rows == row
+            of_row = rows == row
             maps = orientation_maps(images[row], self.cell)
-            parts.append(read_histograms(maps, shapes[mine], factors[mine], self.cell))
-        found = np.concatenate(parts)
-        return np.concatenate([found, np.ones((len(found), 1), np.float32)], axis=1)
+            parts.append(
+                read_histograms(maps, shapes[of_row], factors[of_row], self.cell)
+            )
+        histograms = np.concatenate(parts)
+        return np.concatenate(
+            [histograms, np.ones((len(histograms), 1), np.float32)], axis=1
+        )
 
     def update(
         self,

@@ -1,4 +1,4 @@
-"""The mean shape, placed into the crop: the simplest model, a baseline."""
+"""Baseline model that predicts the mean shape in the crop."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,12 +15,12 @@ from .uncertainty import Uncertainty
 class MeanShape(NumpyModel):
     """Predict the same landmarks in every crop.
 
-    The crop of a face is centered on its box, so the mean shape is the best guess that
-    does not read the pixels.
+    The crop of a face is centered on its box, so the mean shape is the best prediction
+    without looking at pixels.
 
     Arrays:
         landmarks_crop: (N, 2), pixels of the crop.
-        variance: (N,), pixels of the crop squared.
+        variance: (N,), crop pixels squared.
     """
 
     kind = "mean-shape"
@@ -32,10 +32,10 @@ class MeanShape(NumpyModel):
             ("landmarks_crop", (self.points, 2)),
             ("variance", (self.points,)),
         ):
-            given = arrays[name].shape if name in arrays else "absent"
-            if given != shape:
+            actual = arrays[name].shape if name in arrays else "absent"
+            if actual != shape:
                 raise ModelError(
-                    f"the model {self.name!r}: {name} is {given}; wanted {shape}"
+                    f"the model {self.name!r}: {name} is {actual}; wanted {shape}"
                 )
         self.uncertainty = Uncertainty.read(self.settings)
 
@@ -43,10 +43,10 @@ class MeanShape(NumpyModel):
     def of_scheme(
         cls, name: str, scheme_name: str, size: int = 128, padding: float = 1.3
     ) -> "MeanShape":
-        """Make a model of the mean shape that comes with a scheme.
+        """Make a model from the mean shape of a scheme.
 
         Args:
-            name: Of the model.
+            name: Name of the model.
             size: Side of the crop, pixels.
             padding: Side of the crop in longer sides of the landmark box.
 
@@ -60,7 +60,7 @@ class MeanShape(NumpyModel):
             )
         settings = {"name": name, "scheme": scheme_name, "points": len(shape)}
         affine = crop_affine(landmark_box(shape), size, padding)
-        # until it is fitted: a tenth of the box, the usual spread of faces around their mean
+        # default before fitting: a tenth of the box, the typical deviation from the mean shape
         variance = np.full(len(shape), (0.1 * size / padding) ** 2)
         arrays = {"landmarks_crop": apply_affine(affine, shape), "variance": variance}
         return cls(settings | {"size": size, "padding": padding}, arrays)
@@ -74,7 +74,7 @@ class MeanShape(NumpyModel):
         size: int,
         padding: float,
     ) -> "MeanShape":
-        """Make a model of the mean of annotated faces.
+        """Make a model from the mean of annotated faces.
 
         Args:
             landmarks_crop: (M, N, 2), pixels of plain crops of `size` and `padding`;
@@ -86,7 +86,7 @@ class MeanShape(NumpyModel):
         settings = {"name": name, "scheme": scheme_name, "points": len(mean)}
         arrays = {
             "landmarks_crop": mean,
-            "variance": np.nanmean(errors**2, axis=0) / 2,  # of one coordinate
+            "variance": np.nanmean(errors**2, axis=0) / 2,  # per coordinate
         }
         return cls(settings | {"size": size, "padding": padding}, arrays)
 

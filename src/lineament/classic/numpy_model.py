@@ -21,28 +21,28 @@ METADATA_KEY = "lineament"
 
 
 class NumpyModel(ABC):
-    """A LandmarkModel that is settings and arrays.
+    """A LandmarkModel that consists of settings and arrays.
 
     A subclass sets `kind`, checks its arrays in `__init__`, and implements `predict_crops`.
     """
 
     kind: ClassVar[str]
-    """States in the file which class reads it."""
+    """Kind in the file, which selects the class."""
 
     def __init__(self, settings: dict[str, Any], arrays: Arrays) -> None:
-        """Take what a file holds.
+        """Initialize the model from the content of a file.
 
         Args:
             settings: name, scheme, points N, size S of the crop in pixels, padding, and
-                what the subclass needs.
-            arrays: By name.
+                the settings of the subclass.
+            arrays: Arrays by name.
 
         Raises:
             ModelError: If a setting is missing.
         """
         self.settings, self.arrays = settings, arrays
         self.low_score: float = settings.get("low_score", 1.0)
-        """As of `Model`: mean score that few faces fall below."""
+        """Mean score that few faces fall below, as in `Model`."""
         try:
             self.name: str = settings["name"]
             self.scheme: str = stated_scheme(settings)
@@ -59,7 +59,7 @@ class NumpyModel(ABC):
         """Predict uint8 RGB crops (F, S, S, 3), F at least 1."""
 
     def count_rounds(self, crops: NDArray[np.uint8]) -> NDArray[np.intp]:
-        """Return the rounds (F,) of the search in each crop; 0 for a model that does not search."""
+        """Return the number of search rounds (F,) per crop; 0 for a model without a search."""
         return np.zeros(len(crops), np.intp)
 
     def predict(
@@ -68,7 +68,7 @@ class NumpyModel(ABC):
         """Predict uint8 RGB crops (F, S, S, 3).
 
         Raises:
-            ShapeError: If a shape or type differs, or a memory is given.
+            ShapeError: If a shape or type differs, or a memory is passed.
         """
         if crops.ndim != 4 or crops.shape[1:] != (self.size, self.size, 3):
             raise ShapeError(
@@ -101,7 +101,7 @@ def read_numpy_file(path: Path) -> tuple[dict[str, Any], Arrays]:
     """Read the settings and arrays of a file that `NumpyModel.save` wrote.
 
     Raises:
-        ModelError: If the file is missing, broken, or holds other tensors.
+        ModelError: If the file is missing or broken, or has unexpected tensors.
     """
     from safetensors import SafetensorError, safe_open
 

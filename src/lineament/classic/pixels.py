@@ -1,4 +1,4 @@
-"""Values of gray images at places x + iy."""
+"""Sample images at complex positions x + iy."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from .shapes import Shapes
 
 
 def nearest(maps: NDArray[np.float32], places: Shapes) -> NDArray[np.float32]:
-    """Return the values (F, ..., BINS) of maps (F, S, S, BINS) at places (F, ...)."""
+    """Return the values (F, ..., BINS) of the nearest pixels of maps (F, S, S, BINS)."""
     last = maps.shape[1] - 1
     x = np.clip(np.rint(places.real), 0, last).astype(np.intp)
     y = np.clip(np.rint(places.imag), 0, last).astype(np.intp)
@@ -19,10 +19,10 @@ def nearest(maps: NDArray[np.float32], places: Shapes) -> NDArray[np.float32]:
 
 
 def between_pixels(images: NDArray[Any], places: Shapes) -> NDArray[np.float32]:
-    """Return the values of images (F, S, S) at places (F, ...), between pixels linearly."""
+    """Return the values of images (F, S, S) at `places` (F, ...), bilinearly interpolated."""
     values = np.empty(places.shape, np.float32)
     for number, image in enumerate(images):
-        # OpenCV takes two axes of at most 32,767 places
+        # OpenCV needs two axes of at most 32,767 positions
         flat = places[number].reshape(len(places[number]), -1)
         read = cv2.remap(
             image.astype(np.float32),

@@ -1,4 +1,4 @@
-"""Surroundings of a landmark, and how well a place in an image matches them.
+"""Local appearance of landmarks, and matching of candidate positions.
 
 Depends on hog.py.
 """
@@ -19,11 +19,11 @@ Features = NDArray[np.float32]
 
 
 class Profiles(Protocol):
-    """Reads the surroundings of landmarks at candidate places."""
+    """Reads the local appearance at candidate positions of landmarks."""
 
     @property
     def search(self) -> int:
-        """Candidates to each side of the landmark, pixels of the level."""
+        """Search range to each side of the landmark, pixels of the level."""
 
     def axes(self, shapes: Shapes, mean: Shapes) -> Shapes:
         """Return the unit vector (F, N) along which the candidates of each landmark lie.
@@ -34,7 +34,7 @@ class Profiles(Protocol):
         """
 
     def candidates(self) -> Shapes:
-        """Return the candidate places (C,), along the axis and 90 degrees to it."""
+        """Return the candidate offsets (C,), along the axis and perpendicular to it."""
 
     def read(self, images: NDArray[np.uint8], shapes: Shapes, axes: Shapes) -> Features:
         """Return the features (F, N, C, L) at all candidates.
@@ -42,34 +42,34 @@ class Profiles(Protocol):
         Args:
             images: Gray images of the level, (F, S, S).
             shapes: (F, N), pixels of the level.
-            axes: Of `axes`.
+            axes: Result of `axes`.
         """
 
 
 @dataclass(frozen=True)
 class LineProfiles:
-    """The derivative of the brightness along the normal of the landmark's line."""
+    """Derivative of the brightness along the normal of the landmark's contour."""
 
     scheme: str
     reach: int
-    """Samples to each side."""
+    """Number of samples to each side."""
     search: int
 
     def axes(self, shapes: Shapes, mean: Shapes) -> Shapes:
-        """Return the normals of the lines of the scheme."""
+        """Return the normals of the scheme's contours."""
         before, after = neighbors(self.scheme)
         along = shapes[:, after] - shapes[:, before]
-        # a landmark without a line: the axes of the face
+        # for a landmark without a contour, the axis of the face
         upright = 1 / turn_and_scale(shapes, mean)[:, None]
         along = np.where(np.abs(along) > 1e-6, along, upright)
         return np.asarray(-1j * along / np.abs(along))
 
     def candidates(self) -> Shapes:
-        """Return places along the normal, one pixel apart."""
+        """Return offsets along the normal, one pixel apart."""
         return np.asarray(_line(self.search), np.complex128)
 
     def read(self, images: NDArray[np.uint8], shapes: Shapes, axes: Shapes) -> Features:
-        """Return derivatives divided by the sum of their sizes: light and contrast cancel."""
+        """Return derivatives divided by their L1 norm, invariant to brightness and contrast."""
         places = shapes[..., None] + axes[..., None] * _line(self.reach + self.search)
         half = axes[..., None] / 2
         derivatives = between_pixels(images, places + half) - between_pixels(
@@ -85,7 +85,7 @@ class PatchProfiles:
     """Histograms of oriented gradients in GRID x GRID cells around the landmark."""
 
     cell: int
-    """Distance of cells, pixels of the level."""
+    """Distance between cells, pixels of the level."""
     search: int
 
     def axes(self, shapes: Shapes, mean: Shapes) -> Shapes:
@@ -94,7 +94,7 @@ class PatchProfiles:
         return np.broadcast_to(upright / np.abs(upright), shapes.shape)
 
     def candidates(self) -> Shapes:
-        """Return places in a square, one pixel apart."""
+        """Return offsets in a square, one pixel apart."""
         return _square(self.search).ravel()
 
     def read(self, images: NDArray[np.uint8], shapes: Shapes, axes: Shapes) -> Features:
@@ -115,7 +115,7 @@ class PatchProfiles:
 
 @dataclass(frozen=True, eq=False)
 class Mahalanobis:
-    """|(x - mean) W|^2 per landmark: the distance from the mean profile in its main directions."""
+    """|(x - mean) W|^2 per landmark: squared distance from the mean in its main directions."""
 
     means: NDArray[np.float32]
     """(N, L)."""
@@ -123,16 +123,16 @@ class Mahalanobis:
     """(N, L, R)."""
 
     def distances(self, features: Features) -> NDArray[np.float32]:
-        """Return the distance (F, N, C) of features (F, N, C, L), squared."""
+        """Return the squared distance (F, N, C) of features (F, N, C, L)."""
         difference = features - self.means[:, None]
         return np.asarray((np.matmul(difference, self.whitening) ** 2).sum(-1))
 
 
 @dataclass(frozen=True, eq=False)
 class Discriminant:
-    """The Mahalanobis distance from the landmark's mean less that from the mean of other places.
+    """Mahalanobis distance from the landmark's mean minus that from the mean of other positions.
 
-    Both have one covariance, so the difference is linear: offset - x w.
+    Both share one covariance, so the difference is linear: offset - x w.
     """
 
     weights: NDArray[np.float32]
@@ -141,13 +141,13 @@ class Discriminant:
     """(N,)."""
 
     def distances(self, features: Features) -> NDArray[np.float32]:
-        """Return the difference (F, N, C) of features (F, N, C, L); the lower, the better."""
+        """Return the difference (F, N, C) of features (F, N, C, L); lower is better."""
         products = np.matmul(features, self.weights[..., None])[..., 0]
         return np.asarray(self.offsets[:, None] - products)
 
 
 def neighbors(scheme_name: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the landmarks before and after each landmark (N,) along the lines of a scheme."""
+    """Return the neighbors before and after each landmark (N,) along the scheme's contours."""
     count = len(scheme(scheme_name))
     before, after = np.arange(count), np.arange(count)
     for first, second in scheme(scheme_name).edges:

@@ -8,7 +8,7 @@ from .shapes import Shapes
 
 
 def gray_crops(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return RGB crops (F, S, S, 3) in gray, (F, S, S)."""
+    """Convert RGB crops (F, S, S, 3) to gray, (F, S, S)."""
     gray = np.empty(crops.shape[:3], np.uint8)
     for number, crop in enumerate(crops):
         gray[number] = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
@@ -16,12 +16,12 @@ def gray_crops(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def level_scale(level: int, levels: int) -> float:
-    """Return the scale of a level from 0, the coarsest; the last one has the crop's pixels."""
+    """Return the scale of a level; level 0 is the coarsest, the last one has scale 1."""
     return float(0.5 ** (levels - 1 - level))
 
 
 def shrink(images: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    """Return gray images (F, S, S) at `scale`, at most 1."""
+    """Resize gray images (F, S, S) by `scale`, at most 1."""
     if scale == 1:
         return images
     side = round(images.shape[1] * scale)
@@ -32,10 +32,10 @@ def shrink(images: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
 
 
 def to_level(shapes: Shapes, scale: float) -> Shapes:
-    """Return shapes in pixels of a level: the center of the first pixel is 0 on each."""
+    """Convert shapes to pixels of a level; the center of the first pixel is 0 on each level."""
     return np.asarray((shapes + (0.5 + 0.5j)) * scale - (0.5 + 0.5j))
 
 
 def from_level(shapes: Shapes, scale: float) -> Shapes:
-    """Return shapes of a level in pixels of the crop; the inverse of `to_level`."""
+    """Convert shapes of a level to pixels of the crop; the inverse of `to_level`."""
     return np.asarray((shapes + (0.5 + 0.5j)) / scale - (0.5 + 0.5j))

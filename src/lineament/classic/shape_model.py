@@ -1,4 +1,4 @@
-"""Statistical shape model: a mean shape and the principal directions in which shapes differ.
+"""Statistical shape model: a mean shape and principal directions of variation.
 
 Source: Cootes, Taylor, Cooper, Graham 1995.
 """
@@ -20,15 +20,16 @@ from .shapes import (
 )
 
 ROUNDS = 5
-"""Of alignment: mean shape and poses hardly change after three."""
+"""Alignment rounds; mean shape and poses hardly change after three."""
 
 
 def in_tangent_space(
     shapes: Shapes, mean: Shapes
 ) -> tuple[NDArray[np.float64], Shapes]:
-    """Return the differences (n, 2 N) of shapes (n, N) from `mean`, and their factors onto it.
+    """Return the differences (n, 2 N) of shapes (n, N) from `mean`, and their alignment factors.
 
-    Shapes are turned and scaled onto the mean (N,), then scaled until their part along it is 1.
+    Shapes are aligned to the mean (N,) by rotation and scale, then projected into its tangent
+    space.
     """
     factors = turn_and_scale(shapes, mean)
     aligned = centered(shapes) * factors[:, None]
@@ -39,10 +40,10 @@ def in_tangent_space(
 
 @dataclass(frozen=True, eq=False)
 class ShapeModel:
-    """x = mean + b P, in the frame of the mean shape."""
+    """Linear model x = mean + b P, in the frame of the mean shape."""
 
     mean: Shapes
-    """(N,), centered, pixels of a crop that shows the mean box."""
+    """(N,), centered, pixels of a crop around the mean box."""
     directions: NDArray[np.float64]
     """P (K, 2 N), orthonormal rows: all x, then all y."""
     deviations: NDArray[np.float64]
@@ -52,12 +53,12 @@ class ShapeModel:
     def fit(cls, shapes: Shapes, share: float) -> "ShapeModel":
         """Align shapes (M, N) by generalized Procrustes analysis and keep `share` of the variance.
 
-        The mean keeps the mean size and roll of the shapes.
+        The mean has the average size and roll of the shapes.
         """
         mean = centered(shapes.mean(0))
         for _ in range(ROUNDS):
             aligned = centered(shapes) * turn_and_scale(shapes, mean)[:, None]
-            # the size is lost little by little if each round shrinks towards a smoother mean
+            # rescaled, since each round would otherwise shrink the mean slightly
             size = np.linalg.norm(mean)
             mean = aligned.mean(0)
             mean = mean * (size / np.linalg.norm(mean))
@@ -68,17 +69,17 @@ class ShapeModel:
         return cls(mean, vectors[:, :count].T.copy(), np.sqrt(values[:count]))
 
     def coefficients(self, shapes: Shapes) -> tuple[NDArray[np.float64], Shapes]:
-        """Return b (n, K) of shapes (n, N), and their factors (n,) onto the mean."""
+        """Return b (n, K) of shapes (n, N), and their alignment factors (n,) to the mean."""
         rows, factors = in_tangent_space(shapes, self.mean)
         return rows @ self.directions.T, factors
 
     def plausible(self, shapes: Shapes, limit: float, noise: float = 0.0) -> Shapes:
-        """Return the nearest shapes (n, N) whose coefficients are within `limit` deviations.
+        """Return the closest shapes (n, N) with coefficients within `limit` standard deviations.
 
         Args:
             noise: Standard deviation of the error of a landmark along x and y, pixels of the mean
-                shape. The most probable coefficients are lambda / (lambda + noise^2) of those
-                measured.
+                shape. Coefficients are shrunk by lambda / (lambda + noise^2), the
+                maximum a posteriori estimate.
         """
         b, factors = self.coefficients(shapes)
         variances = self.deviations**2
@@ -88,7 +89,7 @@ class ShapeModel:
         return np.asarray(modeled / factors[:, None] + shapes.mean(-1, keepdims=True))
 
     def arrays(self) -> Arrays:
-        """Return the arrays that `read` takes."""
+        """Return the arrays for `read`."""
         return {
             "shape.mean": from_complex(self.mean),
             "shape.directions": self.directions.astype(np.float32),
@@ -97,7 +98,7 @@ class ShapeModel:
 
     @classmethod
     def read(cls, arrays: Arrays) -> "ShapeModel":
-        """Return the model in the arrays of a file.    Raises: KeyError: If one is missing."""
+        """Return the model from the arrays of a file.    Raises: KeyError: If one is missing."""
         return cls(
             to_complex(arrays["shape.mean"]),
             arrays["shape.directions"].astype(np.float64),

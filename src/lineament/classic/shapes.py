@@ -1,4 +1,4 @@
-"""Shapes as complex numbers: a landmark is x + iy, a similarity one complex factor and a shift."""
+"""Shapes as complex numbers: a landmark is x + iy, a similarity a complex factor and a shift."""
 
 from typing import Any
 
@@ -23,14 +23,15 @@ def from_complex(shapes: Shapes) -> NDArray[np.float64]:
 
 
 def centered(shapes: Shapes) -> Shapes:
-    """Return shapes (..., N) moved until their mean landmark is 0."""
+    """Return shapes (..., N) shifted to a mean of 0."""
     return np.asarray(shapes - shapes.mean(-1, keepdims=True))
 
 
 def turn_and_scale(shapes: Shapes, target: Shapes) -> Shapes:
-    """Return the factor (...,) that turns and scales each of `shapes` (..., N) onto `target` (N,).
+    """Return the factor (...,) that rotates and scales `shapes` (..., N) to `target` (N,).
 
-    It is the least-squares one of the centered shapes: |factor| scales, its angle turns.
+    It is the least-squares factor of the centered shapes: |factor| is the scale, its argument the
+    rotation.
     """
     source = centered(shapes)
     power = (np.abs(source) ** 2).sum(-1)
@@ -38,11 +39,11 @@ def turn_and_scale(shapes: Shapes, target: Shapes) -> Shapes:
 
 
 def as_rows(updates: Shapes) -> NDArray[np.float32]:
-    """Return complex updates (n, N) as real rows (n, 2 N): all x, then all y."""
+    """Convert complex updates (n, N) to real rows (n, 2 N): all x, then all y."""
     return np.concatenate([updates.real, updates.imag], axis=1).astype(np.float32)
 
 
 def from_rows(rows: NDArray[np.floating]) -> Shapes:
-    """Return real rows (n, 2 N) as complex updates (n, N); the inverse of `as_rows`."""
+    """Convert real rows (n, 2 N) to complex updates (n, N); the inverse of `as_rows`."""
     half = rows.shape[1] // 2
     return np.asarray(rows[:, :half] + 1j * rows[:, half:])

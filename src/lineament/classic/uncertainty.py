@@ -1,4 +1,4 @@
-"""Sigma and scores of a model without a network, from a variance that it measures."""
+"""Sigma and scores of a model without a network, from its variance estimate."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from ..estimator import CropLandmarks
 from ..geometry import Array
 
 UNCALIBRATED = {"sigma_slope": 1.0, "sigma_floor": 4.0, "near_exponent": 10.0}
-"""Settings of a model before `lineament export`: sigma is at least 2 pixels of the crop."""
+"""Settings before calibration by `lineament export`: sigma is at least 2 crop pixels."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Uncertainty:
 
     @classmethod
     def read(cls, settings: dict[str, Any]) -> "Uncertainty":
-        """Return that of a model's `settings`."""
+        """Read the constants from a model's `settings`."""
         values = UNCALIBRATED | settings
         names = ("sigma_slope", "sigma_floor", "near_exponent")
         return cls(*(float(values[name]) for name in names))
@@ -32,7 +32,7 @@ class Uncertainty:
 
         Args:
             landmarks: Pixels of the crop.
-            variance: (F, N), pixels of the crop squared.
+            variance: (F, N), crop pixels squared.
         """
         squared = self.slope * variance + self.floor
         scores = 1 - np.exp(-self.near_exponent / squared)

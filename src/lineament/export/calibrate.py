@@ -1,8 +1,8 @@
-"""Outputs of a network -> `sigma_px`, `scores` and probabilities, fitted on validation crops.
+"""Calibrate `sigma_px`, `scores` and probabilities of a network on validation crops.
 
-`sigma_px` is fitted on annotated points alone. For a point that no annotator could see, on the far
-side of a profile, it is the width of the predicted distribution by the same rule, and states no
-error: there is no truth to compare with, and `visible` is low.
+`sigma_px` is fitted only on annotated points. For a point that is not visible, such as on the far
+side of a profile, it is the width of the predicted distribution with the same scale. It is then not
+an expected error, as there is no annotation to compare with, and `visible` is low.
 """
 
 import math
@@ -18,11 +18,11 @@ from ..geometry import Array
 from ..training.validate import MIN_POINTS
 
 COVERED = 0.95
-"""Share of errors that shall lie under 2 sigma_px."""
+"""Target fraction of errors below 2 sigma_px."""
 NEAR = 0.05
 """A score is the probability that the landmark is within this many box sides of the truth."""
 LOW = 0.05
-"""Share of validation faces whose mean score is below a model's `low_score`."""
+"""Fraction of validation faces with a mean score below a model's `low_score`."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class SigmaScale:
 
 
 def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
-    """Fit the likeliest scale, then stretch it until 2 sigma cover `COVERED`.
+    """Fit the maximum-likelihood scale, then enlarge it until 2 sigma cover `COVERED`.
 
-    Errors count as Rayleigh: lengths of isotropic Gaussian steps.
+    Errors are modeled as Rayleigh-distributed: lengths of isotropic Gaussian vectors.
 
     Args:
         errors: Distances from the truth, crop pixels.
-        variances: Of the head, crop pixels squared, same shape.
+        variances: Variances predicted by the head, crop pixels squared, same shape.
 
     Raises:
         DataError: If fewer than 20 are finite.
@@ -89,21 +89,21 @@ def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
 def near_exponent(size: int, padding: float) -> float:
     """Return k of score = 1 - exp(-k / sigma_px^2), P(error below NEAR sides).
 
-    95 % of the errors lie under 2 sigma_px, so the Rayleigh parameter is
-    2 sigma_px / sqrt(-2 ln 0.05).
+    95 % of the errors are below 2 sigma_px, so the Rayleigh parameter is 2 sigma_px / sqrt(-2 ln
+    0.05).
     """
     radius = NEAR * size / padding
     return float(radius**2 * -np.log(1 - COVERED) / 4)
 
 
 def low_score(scores: ArrayLike) -> dict[str, float]:
-    """Return the entry of a model on the mean score that few faces fall below.
+    """Return the entry "low_score" of a model: a low quantile of the mean score of faces.
 
     Args:
-        scores: (F, N), of validation faces.
+        scores: (F, N), scores of validation faces.
     """
     means = np.asarray(scores, dtype=np.float64).mean(axis=1)
-    # rounded down: all faces of a model without a measure of its error have one score
+    # rounded down, because all faces have the same score if a model does not predict errors
     return {"low_score": math.floor(1e4 * float(np.quantile(means, LOW))) / 1e4}
 
 
@@ -124,7 +124,7 @@ class LogitScale:
         return np.asarray((1 + np.tanh(scaled / 2)) / 2)
 
     def logits(self, probability: ArrayLike) -> Array:
-        """Return the logits of calibrated probabilities, in which float32 keeps 1e-7."""
+        """Return the logits of calibrated probabilities, clipped to [1e-7, 1 - 1e-7]."""
         p = np.clip(np.asarray(probability, dtype=np.float64), 1e-7, 1 - 1e-7)
         return np.asarray((np.log(p / (1 - p)) - self.offset) / self.slope)
 
@@ -149,14 +149,14 @@ class StateScales:
 def fit_logits(
     logits: ArrayLike, truth: ArrayLike, balanced: bool = False
 ) -> LogitScale:
-    """Fit the likeliest scale of `logits`; they stay as they are if one class is absent.
+    """Fit the maximum-likelihood scale of `logits`; the identity if a class is absent.
 
     Args:
-        logits: Of a network, any shape.
+        logits: Logits of a network, any shape.
         truth: True for the positive class, same shape.
-        balanced: Let both classes weigh the same, whatever their numbers.
+        balanced: Give both classes the same total weight.
 
-    Source: Platt 1999, with its targets that stay away from 0 and 1.
+    Source: Platt 1999, with its targets slightly inside (0, 1).
     """
     x = np.asarray(logits, dtype=np.float64).ravel()
     positive = np.asarray(truth, dtype=bool).ravel()
@@ -176,7 +176,7 @@ def fit_logits(
         curvature = weight * probability * (1 - probability)
         hessian = (columns * curvature) @ columns.T + 1e-6 * np.eye(2)
         step = np.linalg.solve(hessian, gradient)
-        # a full Newton step may leave the region where the curvature holds
+        # a full Newton step may leave the region where the quadratic model is valid
         values -= step * min(1.0, 2 / float(np.abs(step).max() + 1e-12))
         if np.abs(step).max() < 1e-9:
             break
@@ -188,7 +188,7 @@ def write_constants(path: Path, constants: Mapping[str, float]) -> None:
     """Replace the named constants in the ONNX file at `path`.
 
     Raises:
-        ExportError: If the graph does not hold one under its name of LandmarkGraph's buffers.
+        ExportError: If the graph has no constant of the name of a LandmarkGraph buffer.
     """
     import onnx
 

@@ -1,4 +1,4 @@
-"""The card of an exported model: data, figures and terms, as JSON next to it."""
+"""Card of an exported model: data, figures and terms, as JSON next to the file."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from .calibrate import SigmaScale
 
 
 def check_name(name: str) -> None:
-    """Raises: InputError: If `name` cannot be the name of a file."""
+    """Check a name. Raises: InputError: If `name` is not a valid file name."""
     if not re.match(NAME, name):
         raise InputError(
             f"the name {name!r}; wanted letters, digits, dots, + and - as in fast-128"
@@ -35,9 +35,9 @@ def make_card(
     """Return the card of the exported file at `path`.
 
     Args:
-        metadata: What the file states about itself.
-        gate: Differences from the trained network.
-        about: Further entries: data, license, limits.
+        metadata: Metadata of the file.
+        gate: Differences between the file and the trained network.
+        about: Additional entries: data, license, limits.
     """
     return {
         **metadata,
@@ -50,7 +50,7 @@ def make_card(
 
 
 def file_entries(path: Path, steps_done: int) -> dict[str, Any]:
-    """Return the entries of a card on the file, and on the steps of its training."""
+    """Return the entries of a card about the file and its training steps."""
     data = path.read_bytes()
     return {
         "sha256": hashlib.sha256(data).hexdigest(),
@@ -75,7 +75,7 @@ def _commit() -> str:
 
 
 def recipe_entry(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe as a card holds it: file names keep their last two parts."""
+    """Return the recipe for a card; paths are cut to their last two parts."""
 
     def short(path: str) -> str:
         return "/".join(Path(path).parts[-2:])

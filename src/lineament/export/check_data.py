@@ -1,4 +1,4 @@
-"""Check of the data that an export needs, without a model. Depends on torch."""
+"""Check the data that an export needs, without a model. Depends on torch."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +15,16 @@ def check_data(
     """Read the data of a recipe, and return the number of its validation faces by data set.
 
     Args:
-        note: Takes the lines that a training prints about its data.
+        note: Receives the lines that a training prints about its data.
 
     Raises:
-        DataError: If an export would refuse them.
+        DataError: If they are not sufficient for an export.
     """
     crop = recipe.model.size, recipe.model.padding
-    _, found = read_mixture(recipe.data, recipe.scheme, data_root, cache, note, crop)
-    fault = export_fault(found, recipe.scheme)
+    _, validation_faces = read_mixture(
+        recipe.data, recipe.scheme, data_root, cache, note, crop
+    )
+    fault = export_fault(validation_faces, recipe.scheme)
     if fault:
         raise DataError(f"the recipe {recipe.name!r}: {fault}")
-    return {name: len(faces) for name, faces in found.items()}
+    return {name: len(faces) for name, faces in validation_faces.items()}

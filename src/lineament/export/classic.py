@@ -1,4 +1,4 @@
-"""Checkpoint of a model without a network -> .safetensors file with calibrated sigma, and card."""
+"""Export a model without a network: .safetensors file with calibrated sigma, and card."""
 
 import tempfile
 from pathlib import Path
@@ -25,8 +25,8 @@ def export_classic(request: ExportRequest) -> dict[str, Any]:
     """Write `out`/`name`.safetensors and its card `name`.json; return the card.
 
     Raises:
-        DataError: If no validation face is there to calibrate on.
-        InputError: If `name` cannot be the name of a file, or int8 or a scheme is given.
+        DataError: If there is no validation face for calibration.
+        InputError: If `name` is not a valid file name, or int8 or a scheme is set.
     """
     check_name(request.name)
     if request.int8 or request.scheme_name:
@@ -39,7 +39,7 @@ def export_classic(request: ExportRequest) -> dict[str, Any]:
     )
     faces = _validation_faces(recipe, request.data_root, request.cache)
     exported, scale = calibrated(model, request.name, faces)
-    found, truth, _ = predict_plain_faces(exported, faces)
+    predicted, truth, _ = predict_plain_faces(exported, faces)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         exported.save(path)
@@ -55,7 +55,9 @@ def export_classic(request: ExportRequest) -> dict[str, Any]:
             "recipe": recipe_entry(recipe),
             "sigma": scale,
             "gate": {
-                "validation_nme": round(interocular_nme(found, truth, model.scheme), 6)
+                "validation_nme": round(
+                    interocular_nme(predicted, truth, model.scheme), 6
+                )
             },
             **request.about,
         }
@@ -66,11 +68,13 @@ def export_classic(request: ExportRequest) -> dict[str, Any]:
 def calibrated(
     model: NumpyModel, name: str, faces: CropCache
 ) -> tuple[NumpyModel, dict[str, float]]:
-    """Return the model called `name` with sigma fitted on `faces`, and the scale of sigma."""
-    found, truth, squared = predict_plain_faces(model, faces)
-    held = Uncertainty.read(model.settings)
-    variances = (squared - held.floor) / held.slope
-    scale = fit_sigma(np.linalg.norm(found - truth, axis=-1), np.maximum(variances, 0))
+    """Return the model, named `name`, with sigma fitted on `faces`, and the scale of sigma."""
+    predicted, truth, squared = predict_plain_faces(model, faces)
+    uncertainty = Uncertainty.read(model.settings)
+    variances = (squared - uncertainty.floor) / uncertainty.slope
+    scale = fit_sigma(
+        np.linalg.norm(predicted - truth, axis=-1), np.maximum(variances, 0)
+    )
     settings = model.settings | {
         "name": name,
         "sigma_slope": scale.slope,
@@ -78,7 +82,7 @@ def calibrated(
         "near_exponent": near_exponent(model.size, model.padding),
     }
     sigma = Uncertainty.read(settings)
-    scores = sigma(found, np.maximum(variances, 0)).scores
+    scores = sigma(predicted, np.maximum(variances, 0)).scores
     settings |= low_score(scores)
     return type(model)(settings, model.arrays), scale.as_dict()
 
@@ -86,9 +90,9 @@ def calibrated(
 def _validation_faces(recipe: Recipe, data_root: Path, cache: Path) -> CropCache:
     """Return the validation faces with eyes and the most annotated points."""
     crop = recipe.model.size, recipe.model.padding
-    _, found = read_mixture(recipe.data, recipe.scheme, data_root, cache, crop=crop)
+    _, by_set = read_mixture(recipe.data, recipe.scheme, data_root, cache, crop=crop)
     for faces in sorted(
-        found.values(), key=lambda faces: np.isnan(faces.landmarks).mean()
+        by_set.values(), key=lambda faces: np.isnan(faces.landmarks).mean()
     ):
         if known_eyes(faces.landmarks, recipe.scheme).any():
             return faces

@@ -1,4 +1,4 @@
-"""Face detector -> ONNX with decoding inside the graph, compared with torch, and its card.
+"""Export a face detector: ONNX with decoding in the graph, compared with torch, and a card.
 
 Depends on torch, onnx and ONNX Runtime.
 """
@@ -29,19 +29,19 @@ from .request import ExportRequest
 from .thresholds import ALLOWED_FALSE_POSITIVES, MIN_THRESHOLD, lowest_thresholds
 
 MAX_DIFFERENCE = 0.02
-"""Largest difference of fp32 ONNX from torch: pixels of a box, hundredths of a score."""
+"""Largest difference between fp32 ONNX and torch: box pixels, or hundredths of a score."""
 PERCENTILE = 99.999
-"""Of the activations that int8 ranges cover; full ranges lose 3 of 109 small faces."""
+"""Percentile of activations that int8 ranges cover; full ranges lose 3 of 109 small faces."""
 MAX_SCORE_MOVE, MAX_BOX_MOVE = 0.05, 0.05
-"""Largest mean move in int8 of the scores and of the sides of faces, in box sides."""
+"""Largest mean change by int8 of the scores, and of the box sides in units of the box side."""
 SUPPORT = 1
-"""Cells of one scale whose mean score is the score of a face."""
+"""Number of cells per scale whose mean score is the score of a face."""
 COARSE_SIDES = (160,)
-"""Longer sides of further passes, which find the largest faces."""
+"""Longer sides of additional passes, for the largest faces."""
 LARGEST_PX = 128
-"""Side of a face in a pass above which a coarser one is asked: larger ones get too small boxes."""
+"""Side of a face in a pass above which a coarser pass is used, as boxes become too small."""
 MIN_FACE_PX = 16
-"""Longer side of a face, pixels of the input, from which it is found reliably."""
+"""Longer side of the smallest face that is detected reliably, pixels of the input."""
 CALIBRATION_IMAGES, CALIBRATION_SIDE = 64, 512
 ALLOWED_IN_WORDS = " and ".join(
     f"{rate:g} for {name}" for name, rate in ALLOWED_FALSE_POSITIVES.items()
@@ -82,8 +82,8 @@ def export_detector(request: ExportRequest) -> dict[str, Any]:
     """Write `out`/`name`.onnx and its card `name`.json; return the card.
 
     Raises:
-        ExportError: If the file differs from torch by more than the bounds; nothing is written.
-        InputError: If a scheme is given.
+        ExportError: If the file differs from torch by more than a bound; nothing is written.
+        InputError: If a scheme is set.
     """
     if request.scheme_name not in ("", "five"):
         raise InputError(
@@ -118,7 +118,7 @@ def export_detector(request: ExportRequest) -> dict[str, Any]:
 
 
 def calibration_images(photos: Sequence[Photo]) -> list[NDArray[np.uint8]]:
-    """Return training photos of every kind in (1, S, S, 3), spread evenly, shrunk into squares."""
+    """Return training photos of every kind, evenly spaced and shrunk into (1, S, S, 3)."""
     training = [photo for photo in photos if not photo.is_validation()]
     images = []
     for photo in training[:: max(1, len(training) // CALIBRATION_IMAGES)]:
@@ -133,7 +133,7 @@ def calibration_images(photos: Sequence[Photo]) -> list[NDArray[np.uint8]]:
 
 
 def choose_thresholds(path: Path, photos: Sequence[Photo]) -> dict[str, float]:
-    """Return the thresholds of a file by `ALLOWED_FALSE_POSITIVES`; 0.5 without photos."""
+    """Return the thresholds of a file for `ALLOWED_FALSE_POSITIVES`; 0.5 without photos."""
     if not photos:
         return dict.fromkeys(ALLOWED_FALSE_POSITIVES, 0.5)
     # the file has no card yet
@@ -149,10 +149,10 @@ def choose_thresholds(path: Path, photos: Sequence[Photo]) -> dict[str, float]:
 def write_detector(
     net: FaceDetectorNet, path: Path, images: Sequence[NDArray[np.uint8]] = ()
 ) -> dict[str, float]:
-    """Write `net` as ONNX; return how far it is from torch.
+    """Write `net` as ONNX; return its differences from torch.
 
     Args:
-        images: uint8 RGB (1, S, S, 3) with faces, S a multiple of 32: then the file is int8,
+        images: uint8 RGB (1, S, S, 3) with faces, S a multiple of 32. If given, the file is int8,
             calibrated on them.
 
     Raises:
@@ -182,7 +182,7 @@ def write_detector(
 
 
 def _trace_any_size(model: Graph) -> Any:
-    """The ONNX model of `model`, for images of any size."""
+    """Return the ONNX model of `model` for images of any size."""
     rows = torch.export.Dim("rows", min=1, max=512)
     columns = torch.export.Dim("columns", min=1, max=512)
     shapes = {"image": {1: 32 * rows, 2: 32 * columns}}
@@ -194,7 +194,7 @@ def _trace_any_size(model: Graph) -> Any:
 
 
 def _heads(nodes: list[Any]) -> list[str]:
-    """The names of all nodes that no convolution follows: last layers of heads, and decoding."""
+    """Return the names of nodes not followed by a convolution: last head layers and decoding."""
     before_convolution: set[str] = set()  # tensors that a later convolution depends on
     kept = []
     for node in reversed(nodes):
@@ -220,20 +220,20 @@ def predict_torch(model: nn.Module, image: NDArray[np.uint8]) -> list[NDArray[An
 def check_moves(
     predict: PredictImage, path: Path, images: Sequence[NDArray[np.uint8]]
 ) -> dict[str, float]:
-    """Return the mean moves of scores and box sides of faces from `predict` to the file.
+    """Return the mean changes of scores and box sides of faces between `predict` and the file.
 
-    Raises: ExportError: If one is above its bound.
+    Raises: ExportError: If one exceeds its bound.
     """
     session = open_session(path)
     score_moves, box_moves = [], []
     for image in images:
         scores, boxes, _ = (output[0] for output in predict(image))
-        found = session.run(None, {"image": image})
+        outputs = session.run(None, {"image": image})
         faces = scores > 0.3
         sides = (boxes[faces, 2:] - boxes[faces, :2]).max(1, initial=1)
-        score_moves.append(np.abs(found[0][0][faces] - scores[faces]))
+        score_moves.append(np.abs(outputs[0][0][faces] - scores[faces]))
         box_moves.append(
-            np.abs(found[1][0][faces] - boxes[faces]).max(1, initial=0) / sides
+            np.abs(outputs[1][0][faces] - boxes[faces]).max(1, initial=0) / sides
         )
     moves = {}
     for name, values, bound in (
@@ -254,7 +254,7 @@ def check_moves(
 def max_difference(model: nn.Module, path: Path) -> float:
     """Return the largest difference between torch and ONNX Runtime on images of three shapes.
 
-    In pixels of boxes and points, and in hundredths of scores.
+    The unit is pixels for boxes and points, and hundredths for scores.
     """
     session = open_session(path)
     rng = np.random.default_rng(0)
@@ -263,7 +263,7 @@ def max_difference(model: nn.Module, path: Path) -> float:
         image = rng.integers(0, 256, shape, dtype=np.uint8)
         with torch.no_grad():
             expected = [tensor.numpy() for tensor in model(torch.from_numpy(image))]
-        given = session.run(None, {"image": image})
-        for a, b, weight in zip(expected, given, (100, 1, 1), strict=True):
+        outputs = session.run(None, {"image": image})
+        for a, b, weight in zip(expected, outputs, (100, 1, 1), strict=True):
             largest = max(largest, float(np.abs(a - b).max()) * weight)
     return largest

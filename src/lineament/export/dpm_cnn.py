@@ -1,4 +1,4 @@
-"""DPM-CNN -> ONNX, compared with torch, and its card.
+"""Export DPM-CNN: ONNX, compared with torch, and a card.
 
 Depends on torch, onnx and ONNX Runtime.
 """
@@ -27,7 +27,7 @@ from .request import ExportRequest
 from .thresholds import MIN_THRESHOLD, lowest_thresholds
 
 MAX_DIFFERENCE = 0.05
-"""Largest difference of the file from torch: pixels of the window, hundredths of a score."""
+"""Largest difference between file and torch: pixels of the window, hundredths of a score."""
 INPUT, OUTPUTS = "windows", ["boxes", "landmarks", "scores"]
 WITHOUT_PHOTOS = 0.5
 """Threshold if there is no validation photo without a face."""
@@ -43,7 +43,7 @@ class Windows(nn.Module):
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         output = self.net.run(windows)
         logits = output.presence_logits
-        assert logits is not None  # which the detector always gives
+        assert logits is not None  # a DPM detector always predicts presence
         boxes = enlarged(output.boxes["face"], 1.0)
         return boxes, output.landmarks, logits.sigmoid()
 
@@ -53,7 +53,7 @@ def export_dpm_cnn(request: ExportRequest) -> dict[str, Any]:
 
     Raises:
         ExportError: If the file differs from torch by more than a bound; nothing is written.
-        InputError: If `name` cannot be the name of a file, or int8 or another scheme is given.
+        InputError: If `name` is not a valid file name, or int8 or another scheme is set.
     """
     check_name(request.name)
     if request.int8 or request.scheme_name not in ("", "ibug68"):
@@ -91,7 +91,7 @@ def export_dpm_cnn(request: ExportRequest) -> dict[str, Any]:
 
 
 def write_windows(net: DpmDetector, path: Path, metadata: dict[str, Any]) -> float:
-    """Write `net` as ONNX with `metadata`; return how far it is from torch.
+    """Write `net` as ONNX with `metadata`; return its difference from torch.
 
     Raises:
         ExtraError: If onnxscript is not installed.
@@ -112,18 +112,18 @@ def write_windows(net: DpmDetector, path: Path, metadata: dict[str, Any]) -> flo
 
 @torch.no_grad()
 def check_windows(graph: Windows, path: Path) -> float:
-    """Return the largest difference of the file at `path` from torch, see MAX_DIFFERENCE.
+    """Return the largest difference between the file at `path` and torch, see MAX_DIFFERENCE.
 
     Raises:
-        ExportError: If it is larger.
+        ExportError: If it exceeds MAX_DIFFERENCE.
     """
     rng, session, largest = np.random.default_rng(0), open_session(path, 1), 0.0
     size = graph.net.size
     for count in (3, 1):
         windows = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-        wanted = graph(torch.from_numpy(windows))
-        given = session.run(None, {INPUT: windows})
-        for a, b, weight in zip(wanted, given, (1, 1, 100), strict=True):
+        expected = graph(torch.from_numpy(windows))
+        outputs = session.run(None, {INPUT: windows})
+        for a, b, weight in zip(expected, outputs, (1, 1, 100), strict=True):
             largest = max(largest, weight * float(np.abs(a.numpy() - b).max()))
     if not largest <= MAX_DIFFERENCE:
         raise ExportError(
@@ -133,8 +133,8 @@ def check_windows(graph: Windows, path: Path) -> float:
 
 
 def _threshold(path: Path, recipe: Recipe, data_root: Path) -> float:
-    """Return the threshold by the rule of the face detector."""
-    assert recipe.presence is not None  # or the task had refused the recipe
+    """Return the threshold, chosen as for the face detector."""
+    assert recipe.presence is not None  # ensured by the task
     photos = []
     for photo in read_detector_photos(data_root, recipe.presence.photos):
         if photo.is_validation() and photo.has_no_face():

@@ -1,4 +1,4 @@
-"""Checkpoint -> ONNX file and card, fp32 or int8, compared with torch first.
+"""Export a checkpoint to an ONNX file, fp32 or int8, and a card, after comparison with torch.
 
 Depends on torch, onnx and ONNX Runtime.
 """
@@ -38,8 +38,8 @@ def export_checkpoint(request: ExportRequest) -> dict[str, Any]:
     """Write `out`/`name`.onnx and its card `name`.json; return the card.
 
     Raises:
-        ExportError: If the gate is not passed; then nothing is written.
-        InputError: If `name` cannot be the name of a file, or the model has no such points.
+        ExportError: If the gate fails; then nothing is written.
+        InputError: If `name` is not a valid file name, or the model lacks the points of the scheme.
     """
     check_name(request.name)
     model, recipe = load_any(request.checkpoint, request.scheme_name)
@@ -81,7 +81,7 @@ def export_checkpoint(request: ExportRequest) -> dict[str, Any]:
 
 
 def _size(model: Any) -> dict[str, int]:
-    """Return how large the network is, for one crop."""
+    """Return the parameters and multiply-adds of the network for one crop."""
     example = torch.zeros((1, model.size, model.size, 3), dtype=torch.uint8)
     return {
         "parameters": parameters(model),
@@ -96,16 +96,16 @@ def read_state_gate(
     data_root: Path,
     cache: Path,
 ) -> StateGate:
-    """Read the validation crops of `recipe`, and predict them with its trained network.
+    """Read the validation crops of `recipe` and run the trained network on them.
 
-    A recipe without [presence] has the usual photos.
+    A recipe without [presence] uses the default photos.
 
     Raises:
         DataError: If photos are missing, or there is no validation face.
     """
     settings = recipe.presence or PresenceSettings.model_validate({})
     data = read_presence_data(settings, recipe, validation_faces, data_root, cache)
-    assert data.validation is not None  # or choose_gate_faces had found no face
+    assert data.validation is not None  # ensured by choose_gate_faces
     return StateGate(
         data.validation, predict_states(model, data.validation, recipe.model.padding)
     )
@@ -135,11 +135,11 @@ def _write_checked(
 ) -> _Written:
     """Write an ONNX file that passes the gate, in the precision of its `metadata`.
 
-    An int8 file is next to `path`.
+    An int8 file is written next to `path`.
     """
     int8 = metadata["precision"] == "int8"
-    found, variances = predict_plain(model, faces.faces, faces.padding)
-    landmarks = found.astype(np.float64)
+    predicted, variances = predict_plain(model, faces.faces, faces.padding)
+    landmarks = predicted.astype(np.float64)
     scale = fit_sigma(np.linalg.norm(landmarks - faces.truth, axis=-1), variances)
     in_torch = None if states is None else states.fit(states.logits)
     in_file = in_torch
@@ -185,7 +185,7 @@ def _metadata(
 
 
 def _unlearned(checkpoint: Path) -> dict[str, Any]:
-    """Return the entry on points that no training face had, if there are any."""
+    """Return the entry about points annotated in no training face, if there are any."""
     points = read_trained(checkpoint)[0].get("task", {}).get("never_learned")
     return {"never_learned": points} if points else {}
 
@@ -197,12 +197,12 @@ def _quantize(path: Path, form: ExportForm, faces: GateFaces) -> Path:
 
 
 def _calibrate_again(path: Path, faces: GateFaces, scale: SigmaScale) -> SigmaScale:
-    """Fit sigma to the errors of the quantized file at `path`, and write it there."""
-    found = run_plain(Model(path, 1), faces.faces)
+    """Fit sigma to the errors of the quantized file at `path`, and store it in the file."""
+    predicted = run_plain(Model(path, 1), faces.faces)
     variances: Array = (
-        found.sigma_px.astype(np.float64) ** 2 - scale.floor
+        predicted.sigma_px.astype(np.float64) ** 2 - scale.floor
     ) / scale.slope
-    errors = np.linalg.norm(found.landmarks_crop - faces.truth, axis=-1)
+    errors = np.linalg.norm(predicted.landmarks_crop - faces.truth, axis=-1)
     fitted = fit_sigma(errors, variances)
     write_constants(path, fitted.constants())
     return fitted

@@ -1,4 +1,4 @@
-"""The gate of an export: a file is written only if it predicts as torch does."""
+"""Gate of an export: a file is written only if its predictions match those of torch."""
 
 import math
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from ..recipe import Recipe
 from ..training.validate import interocular_nme, known_eyes
 
 NME_CHANGE = 0.01
-"""Largest change of the validation NME, as a fraction of itself."""
+"""Largest relative change of the validation NME."""
 MOVE_FP32 = 0.05
-"""Largest move of any landmark between torch and fp32 ONNX, in pixels of the crop."""
+"""Largest distance of any landmark between torch and fp32 ONNX, in pixels of the crop."""
 MOVE_INT8 = 0.5
-"""Largest median move of the landmarks between torch and int8 ONNX, in pixels of the crop."""
+"""Largest median distance of landmarks between torch and int8 ONNX, in pixels of the crop."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Gate:
         }
 
     def check(self, int8: bool, rounding_px: float = 0.0) -> None:
-        """Refuse a file whose landmarks or NME change more than the bounds.
+        """Raise an error if landmarks or NME change by more than the bounds.
 
         Args:
-            int8: The file is quantized: the median move counts, not the largest.
+            int8: True if the file is quantized: the median distance is checked, not the largest.
             rounding_px: Crop pixels along an axis by which rounding alone may move a landmark.
 
         Raises:
@@ -58,7 +58,7 @@ class Gate:
         if int8:
             move, bound, which = self.median_move_px, MOVE_INT8, "the median point"
         bound += math.sqrt(2) * rounding_px
-        if not move <= bound:  # nor nan
+        if not move <= bound:  # also true for nan
             raise ExportError(
                 f"{which} moves {move:.3f} px of the crop in ONNX; at most {round(bound, 3)} "
                 "allowed: not written"
@@ -73,20 +73,20 @@ class Gate:
 
 @dataclass(frozen=True)
 class GateFaces:
-    """Validation faces that a file is compared on."""
+    """Validation faces for comparing a file with torch."""
 
     faces: CropCache
     truth: Array
-    """(M, N, 2): the annotated landmarks, pixels of the crop."""
+    """(M, N, 2): annotated landmarks, pixels of the crop."""
     training: CropCache
-    """Faces of the first training set, to calibrate a quantized file on."""
+    """Faces of the first training set, for calibrating a quantized file."""
     scheme: str
     padding: float
     validation_faces: dict[str, CropCache]
     """All validation faces by data set."""
 
     def compare(self, found: NDArray[np.floating], landmarks: Array) -> Gate:
-        """Compare the landmarks `found` by an exported file with those of torch, (M, N, 2) each."""
+        """Compare the landmarks `found` by an exported file with torch's, (M, N, 2) each."""
         moves = np.linalg.norm(found - landmarks, axis=-1)
         return Gate(
             float(moves.max()),
@@ -120,7 +120,7 @@ def run_plain(model: LandmarkModel, faces: CropCache) -> CropLandmarks:
 
 @torch.no_grad()
 def check_second_frame(model: Model, form: ExportForm, faces: CropCache) -> None:
-    """Refuse a file whose memory differs from that of torch's `form`.
+    """Raise an error if the recurrent memory differs from that of torch's `form`.
 
     Raises:
         ExportError: If a landmark of a second frame moves more than MOVE_FP32.
@@ -128,15 +128,15 @@ def check_second_frame(model: Model, form: ExportForm, faces: CropCache) -> None
     crops = next(
         crops for crops, _ in plain_crops(faces, model.size, model.padding, 32)
     )
-    # each face is followed by another one, so that no memory fits by chance
+    # each face is followed by a different one, so that no memory matches by chance
     later = np.ascontiguousarray(crops[::-1])
     assert form.memory_shape is not None
     *_, memory = form(
         torch.from_numpy(crops), torch.zeros(len(crops), *form.memory_shape)
     )
-    wanted = form(torch.from_numpy(later), memory)[0].numpy()
-    found = model.predict(later, model.predict(crops).memory).landmarks_crop
-    move = float(np.linalg.norm(found - wanted, axis=-1).max())
+    expected = form(torch.from_numpy(later), memory)[0].numpy()
+    predicted = model.predict(later, model.predict(crops).memory).landmarks_crop
+    move = float(np.linalg.norm(predicted - expected, axis=-1).max())
     if not move <= MOVE_FP32:
         raise ExportError(
             f"a point moves {move:.3f} px of the crop in the second frame; at most {MOVE_FP32} "
@@ -153,7 +153,7 @@ def choose_gate_faces(
     """Choose the validation set of `recipe` with eyes and the most annotated points.
 
     Args:
-        sources, validation_faces: What `read_mixture` reads for the recipe.
+        sources, validation_faces: Result of `read_mixture` for the recipe.
 
     Raises:
         DataError: If no set has such a face.
@@ -177,5 +177,5 @@ def choose_gate_faces(
 
 
 def _unannotated(faces: CropCache) -> float:
-    """Return the share of points that are not annotated."""
+    """Return the fraction of points that are not annotated."""
     return float(np.isnan(faces.landmarks[..., 0]).mean())

@@ -19,11 +19,10 @@ OPSET = 20
 
 
 class LandmarkGraph(nn.Module):
-    """uint8 crops (B, S, S, 3) -> landmarks_crop, scores, sigma_px and what else a form gives.
+    """uint8 crops (B, S, S, 3) -> landmarks_crop, scores, sigma_px and the form's other outputs.
 
-    That is presence and visible, attributes, and memory_after, in this order.
-
-    The numbers that are fitted again after quantization are buffers, found by name in the file.
+    These are presence and visible, attributes, and memory_after, in this order. Values that are
+    calibrated again after quantization are buffers, so that they have names in the file.
     """
 
     sigma_slope: Tensor
@@ -41,11 +40,12 @@ class LandmarkGraph(nn.Module):
         states: StateScales | None = None,
         classes: Sequence[int] = (),
     ) -> None:
-        """Set the calibration.
+        """Store the calibration.
 
         Args:
-            states: Of presence and visibility, for a form that has them.
-            classes: Logits of each task of a form that classifies faces; 1 is true or false.
+            states: Calibration of presence and visibility, for a form that has them.
+            classes: Number of logits of each task of a form that classifies faces; 1: true or
+                false.
         """
         super().__init__()
         self.form, self.classes = form, list(classes)
@@ -71,15 +71,19 @@ class LandmarkGraph(nn.Module):
 
 
 def class_probabilities(logits: Tensor, classes: Sequence[int]) -> Tensor:
-    """Return the probabilities (B, K) of logits (B, K), whose tasks have `classes` each."""
+    """Return the probabilities (B, K) of logits (B, K); `classes` are logits per task."""
     parts = []
-    for own in torch.split(logits, list(classes), dim=1):
-        parts.append(own.sigmoid() if own.shape[1] == 1 else own.softmax(1))
+    for task_logits in torch.split(logits, list(classes), dim=1):
+        parts.append(
+            task_logits.sigmoid()
+            if task_logits.shape[1] == 1
+            else task_logits.softmax(1)
+        )
     return torch.cat(parts, dim=1)
 
 
 def write_onnx(graph: LandmarkGraph, path: Path) -> None:
-    """Write ONNX with a free batch size.    Raises: ExtraError without onnxscript."""
+    """Write ONNX with a dynamic batch size.    Raises: ExtraError: Without onnxscript."""
     try:
         import onnxscript  # noqa: F401
     except ImportError as error:
@@ -109,9 +113,9 @@ def trace(
     """Return torch's ONNX program of `graph`.
 
     Args:
-        dynamic_shapes: Free axes of the inputs, as torch.onnx.export takes them.
+        dynamic_shapes: Dynamic axes of the inputs, in the form of torch.onnx.export.
     """
-    # torch reports at length that torchvision is absent, which nothing here needs
+    # silences torch's long warning that torchvision, which is not needed, is absent
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -136,7 +140,7 @@ def trace(
 def set_metadata(path: Path, metadata: dict[str, Any]) -> None:
     """Write `metadata` into the ONNX file.
 
-    Torch's notes of the source line of each node are removed.
+    Torch's annotations of each node's source line are removed.
     """
     import onnx
 
@@ -148,7 +152,7 @@ def set_metadata(path: Path, metadata: dict[str, Any]) -> None:
 
 
 def without_notes(model: Any) -> Any:
-    """Drop the notes in every node of an ONNX model about its origin, a quarter of the file."""
+    """Remove the source annotations of all nodes of an ONNX model, a quarter of the file."""
     graph = model.graph
     for part in (*graph.node, *graph.value_info, *graph.input, *graph.output):
         part.doc_string = ""

@@ -1,4 +1,4 @@
-"""MTCNN -> one ONNX file of its three networks, compared with torch, and its card.
+"""Export MTCNN: one ONNX file with three networks, compared with torch, and a card.
 
 Depends on torch, onnx and ONNX Runtime.
 """
@@ -31,9 +31,9 @@ from .request import ExportRequest
 from .thresholds import MIN_THRESHOLD, lowest_thresholds
 
 MAX_DIFFERENCE = 1e-3
-"""Largest difference of the file from torch: of a logit, or in sides of the window."""
+"""Largest difference between file and torch: of a logit, or in sides of the window."""
 INPUT, NETWORK, OUTPUT = "images", "network", "windows"
-"""Names in the file: images (B, H, W, 3), number of the network to run, outputs (B, 15, h, w)."""
+"""Tensor names: images (B, H, W, 3), index of the network to run, outputs (B, 15, h, w)."""
 
 
 class Scan(nn.Module):
@@ -50,12 +50,12 @@ class Scan(nn.Module):
 def export_mtcnn(request: ExportRequest) -> dict[str, Any]:
     """Write `out`/`name`.onnx and its card `name`.json; return the card.
 
-    The file is a face detector and, by its output network, a landmark model.
+    The file is a face detector; its output network is also a landmark model.
 
     Raises:
         ExportError: If the file differs from torch by more than a bound; nothing is written.
-        InputError: If `name` cannot be the name of a file, int8 or another scheme is given, or
-            the checkpoint lacks a network.
+        InputError: If `name` is not a valid file name, int8 or another scheme is set, or the
+            checkpoint lacks a network.
     """
     check_name(request.name)
     if request.int8 or request.scheme_name not in ("", "five"):
@@ -89,8 +89,8 @@ def _complete(
     root, cache = request.data_root, request.cache
     mixture = read_mixture(recipe.data, recipe.scheme, root, cache, crop=crop)
     faces = choose_gate_faces(recipe, net.size, *mixture)
-    found, variances = predict_plain(net, faces.faces, faces.padding)
-    landmarks = found.astype(np.float64)
+    predicted, variances = predict_plain(net, faces.faces, faces.padding)
+    landmarks = predicted.astype(np.float64)
     scale = fit_sigma(np.linalg.norm(landmarks - faces.truth, axis=-1), variances)
     metadata = {
         "kind": KIND,
@@ -124,7 +124,7 @@ def _complete(
 
 
 def _threshold(path: Path, recipe: Recipe, data_root: Path) -> float:
-    """Return the threshold of the last network, by the rule of the face detector."""
+    """Return the threshold of the last network, chosen as for the face detector."""
     m = recipe.model
     assert isinstance(m, MtcnnSettings)
     photos = []
@@ -154,11 +154,11 @@ def write_networks(net: Mtcnn, path: Path) -> None:
 
 
 def _trace(net: WindowNet, name: str) -> Any:
-    """Return the ONNX model of a network, for windows, or images of any size if it scans them."""
+    """Return the ONNX model of a network, for windows, or for images if it scans them."""
     axes: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=4096)}
     shape = [2, net.size, net.size, 3]
     if name == "proposal":
-        # even and odd sides alike
+        # one even and one odd side
         shape = [2, 47, 64, 3]
         axes |= {
             1: torch.export.Dim("rows", min=net.size, max=65536),
@@ -171,13 +171,13 @@ def _trace(net: WindowNet, name: str) -> Any:
 
 
 def _choose_by_number(models: Sequence[Any]) -> Any:
-    """Return the ONNX model that runs one of `models`, all for images, by its number."""
+    """Return the ONNX model that runs one of `models`, selected by its index."""
     import onnx
     from onnx import TensorProto, helper
 
     graphs = []
     for number, model in enumerate(models):
-        # names must differ, and the images are those of the outermost graph
+        # names must be unique; the images are an input of the outermost graph
         graph = onnx.compose.add_prefix_graph(
             model.graph, f"{number}_", rename_inputs=False
         )
@@ -194,32 +194,32 @@ def _choose_by_number(models: Sequence[Any]) -> Any:
 
 
 def _either(number: int, graph: Any, other: Any) -> Any:
-    """Return the ONNX graph that runs `graph` if it is asked for by `number`, else `other`."""
+    """Return an ONNX graph that runs `graph` if the index is `number`, else `other`."""
     from onnx import TensorProto, helper
 
-    wanted, is_wanted, output = (
+    network_index, is_wanted, output = (
         f"{name}_{number}" for name in ("is", "chosen", OUTPUT)
     )
-    value = helper.make_tensor(wanted, TensorProto.INT64, [], [number])
+    value = helper.make_tensor(network_index, TensorProto.INT64, [], [number])
     nodes = [
-        helper.make_node("Equal", [NETWORK, wanted], [is_wanted]),
+        helper.make_node("Equal", [NETWORK, network_index], [is_wanted]),
         helper.make_node(
             "If", [is_wanted], [output], then_branch=graph, else_branch=other
         ),
     ]
     shape: list[str | int | None] = ["batch", OUTPUTS, "window_rows", "window_columns"]
-    made = helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)
-    return helper.make_graph(nodes, f"{KIND}_{number}", [], [made], [value])
+    value_info = helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)
+    return helper.make_graph(nodes, f"{KIND}_{number}", [], [value_info], [value])
 
 
 @torch.no_grad()
 def check_networks(net: Mtcnn, path: Path) -> float:
-    """Return the largest difference of a file's outputs from those of `net`.
+    """Return the largest difference between the outputs of a file and of `net`.
 
-    Compared are windows, and for the network of proposals images of even and odd sides.
+    The inputs are windows, and images with even and odd sides for the proposal network.
 
     Raises:
-        ExportError: If it is above MAX_DIFFERENCE.
+        ExportError: If it exceeds MAX_DIFFERENCE.
     """
     rng, file = np.random.default_rng(0), MtcnnFile(path, 1)
     largest = 0.0
@@ -229,9 +229,9 @@ def check_networks(net: Mtcnn, path: Path) -> float:
             shapes += [(1, 47, 64, 3), (1, 120, 61, 3)]
         for shape in shapes:
             images = rng.integers(0, 256, shape, dtype=np.uint8)
-            wanted = net.network(name).scan(torch.from_numpy(images)).numpy()
-            found = file.run(name, images)
-            largest = max(largest, float(np.abs(found - wanted).max()))
+            expected = net.network(name).scan(torch.from_numpy(images)).numpy()
+            outputs = file.run(name, images)
+            largest = max(largest, float(np.abs(outputs - expected).max()))
     if not largest <= MAX_DIFFERENCE:
         raise ExportError(
             f"ONNX differs from torch by {largest:.3g}; wanted at most {MAX_DIFFERENCE}"

@@ -1,6 +1,6 @@
-"""An exported file in other runtimes: how far its landmarks move from those of ONNX Runtime.
+"""Compare the landmarks of an exported file in other runtimes with ONNX Runtime.
 
-Depends on torch, and on the runtime that is asked for.
+Depends on torch and the selected runtime.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,15 +40,15 @@ class Moves:
     """Distances between the landmarks of two runtimes, pixels of the crop, and their errors."""
 
     runtime: str
-    """Name and version."""
+    """Name and version of the other runtime."""
     faces: int
     median_px: float
     p99_px: float
     largest_px: float
     nme: float
-    """Of ONNX Runtime, a fraction of the interocular distance."""
+    """NME with ONNX Runtime, a fraction of the interocular distance."""
     nme_there: float
-    """Of the other runtime."""
+    """NME with the other runtime."""
 
     def sentence(self) -> str:
         """Return the result in one line."""
@@ -80,12 +80,12 @@ def run_opencv(path: Path) -> tuple[str, Runner]:
     net = cv2.dnn.readNetFromONNX(str(path))
 
     def run(crops: NDArray[np.uint8]) -> NDArray[np.floating]:
-        found = []
+        landmarks = []
         for crop in crops:
-            # one by one: shapes are fixed by the first call
+            # one by one, because the first call fixes the shapes
             net.setInput(np.ascontiguousarray(crop[None]), INPUT)
-            found.append(net.forward([OUTPUT])[0])
-        return np.concatenate(found)
+            landmarks.append(net.forward([OUTPUT])[0])
+        return np.concatenate(landmarks)
 
     return f"opencv {cv2.__version__}", run
 
@@ -118,7 +118,7 @@ def compare_runtime(
     Args:
         path: The .onnx file.
         name: A key of RUNTIMES.
-        recipe: That of the model.
+        recipe: Recipe of the model.
 
     Raises:
         ExportError: If the runtime cannot run the file.
@@ -132,7 +132,7 @@ def compare_runtime(
 
 
 def compare_on(path: Path, name: str, faces: CropCache, model: Model) -> Moves:
-    """Compare a file in another runtime with the same file, opened as `model`, on faces.
+    """Compare a file in another runtime with the same file in ONNX Runtime (`model`) on faces.
 
     Raises:
         ExportError: If the runtime cannot run the file.
@@ -148,7 +148,7 @@ def compare_on(path: Path, name: str, faces: CropCache, model: Model) -> Moves:
 
 
 def _guarded(path: Path, name: str, call: Callable[[], Any]) -> Any:
-    """Return the result of a call into another runtime, whose errors are of many kinds."""
+    """Return the result of a call into another runtime; convert any error to ExportError."""
     try:
         return call()
     except LineamentError:
@@ -165,15 +165,15 @@ def _moves(
     truth: Array,
     scheme: str,
 ) -> Moves:
-    here, there = np.concatenate(ours), np.concatenate(theirs)
-    moves = np.linalg.norm(there - here, axis=-1)
+    landmarks_ours, landmarks_theirs = np.concatenate(ours), np.concatenate(theirs)
+    moves = np.linalg.norm(landmarks_theirs - landmarks_ours, axis=-1)
     median, p99 = np.percentile(moves, (50, 99))
     return Moves(
         opened,
-        len(here),
+        len(landmarks_ours),
         float(median),
         float(p99),
         float(moves.max()),
-        interocular_nme(here, truth, scheme),
-        interocular_nme(there, truth, scheme),
+        interocular_nme(landmarks_ours, truth, scheme),
+        interocular_nme(landmarks_theirs, truth, scheme),
     )

@@ -1,4 +1,4 @@
-"""Presence and visibility of an exported file: calibration, gate and figures.
+"""Calibration, gate and figures of presence and visibility in an exported file.
 
 Depends on ONNX Runtime.
 """
@@ -28,25 +28,25 @@ class StateGate:
 
     crops: PresenceCrops
     logits: StateLogits
-    """Of the network in torch."""
+    """Logits of the network in torch."""
 
     def fit(self, logits: StateLogits) -> StateScales:
-        """Fit the calibration of a network that gives `logits` for the crops.
+        """Fit the calibration for `logits` of the crops.
 
-        Faces and crops without one weigh the same.
+        Faces and crops without a face have the same total weight.
         """
-        seen = self.crops.visible()
-        known = np.isfinite(seen)
+        visible_truth = self.crops.visible()
+        known = np.isfinite(visible_truth)
         return StateScales(
             fit_logits(logits.presence, self.crops.presence(), balanced=True),
-            fit_logits(logits.visible[known], seen[known] > 0.5),
+            fit_logits(logits.visible[known], visible_truth[known] > 0.5),
         )
 
     def fit_again(self, path: Path, scales: StateScales) -> StateScales:
-        """Fit the calibration to the quantized file at `path`, and write it there.
+        """Fit the calibration to the quantized file at `path`, and store it in the file.
 
         Args:
-            scales: Those that the file holds.
+            scales: Calibration currently in the file.
         """
         presence, visible = states_of(Model(path, 1), self.crops)
         fitted = self.fit(
@@ -54,11 +54,11 @@ class StateGate:
                 scales.presence.logits(presence), scales.visible.logits(visible)
             )
         )
-        held = scales.constants()
+        old_constants = scales.constants()
         changed = {}
         for name, value in fitted.constants().items():
-            # a scale of 1 and 0, for want of a class, is no longer in the graph
-            if value != held[name]:
+            # the identity scale (1, 0), used if a class is absent, was folded out of the graph
+            if value != old_constants[name]:
                 changed[name] = value
         write_constants(path, changed)
         return fitted
@@ -66,13 +66,13 @@ class StateGate:
     def check(
         self, model: Model, torch_scales: StateScales, scales: StateScales, int8: bool
     ) -> dict[str, Any]:
-        """Refuse an exported model whose probabilities change more than the bounds.
+        """Raise an error if probabilities of an exported model change by more than the bounds.
 
         Args:
             model: The exported model.
             torch_scales: Calibration of the network in torch.
             scales: Calibration of the file.
-            int8: The file is quantized: the mean change counts, not the largest.
+            int8: True if the file is quantized: the mean change is checked, not the largest.
 
         Returns:
             Entries of the card: calibration and rates of the file on validation crops.
@@ -81,27 +81,27 @@ class StateGate:
             ExportError: If a bound is exceeded, or a number is nan.
         """
         presence, visible = states_of(model, self.crops)
-        wanted = {
+        torch_probability = {
             "presence": torch_scales.presence.probability(self.logits.presence),
             "visible": torch_scales.visible.probability(self.logits.visible),
         }
         bound, kind = (MEAN_INT8, "mean") if int8 else (LARGEST_FP32, "largest")
         changes = {}
-        for name, found in (("presence", presence), ("visible", visible)):
-            differences = np.abs(found - wanted[name])
+        for name, predicted in (("presence", presence), ("visible", visible)):
+            differences = np.abs(predicted - torch_probability[name])
             change = float(differences.mean() if int8 else differences.max())
-            if not change <= bound:  # nor nan
+            if not change <= bound:  # also true for nan
                 raise ExportError(
                     f"{name}: its {kind} change in ONNX is {change:.3f}; at most {bound} allowed: "
                     "not written"
                 )
             changes[f"{name}_{kind}_change"] = round(change, 4)
         rates = state_rates(presence, visible, self.crops)
-        counted = self.crops.presence()
+        presence_truth = self.crops.presence()
         return {
             **scales.constants(),
-            "validation_faces": int(counted.sum()),
-            "validation_negatives": int((~counted).sum()),
+            "validation_faces": int(presence_truth.sum()),
+            "validation_negatives": int((~presence_truth).sum()),
             **{name: round(rate, 5) for name, rate in rates.items()},
             **changes,
         }
@@ -115,9 +115,11 @@ def states_of(model: Model, crops: PresenceCrops) -> tuple[Array, Array]:
     """
 
     def predict(batch: Image) -> tuple[Array, Array]:
-        found = model.predict(batch)
-        if found.presence is None or found.visible is None:
+        predicted = model.predict(batch)
+        if predicted.presence is None or predicted.visible is None:
             raise ExportError(f"{model.path.name}: no presence among its outputs")
-        return found.presence.astype(np.float64), found.visible.astype(np.float64)
+        return predicted.presence.astype(np.float64), predicted.visible.astype(
+            np.float64
+        )
 
     return run_states(predict, crops, model.size, model.padding)

@@ -1,4 +1,4 @@
-"""fp32 ONNX -> int8 ONNX, static and calibrated, by ONNX Runtime's own quantizer."""
+"""Static int8 quantization of fp32 ONNX files by ONNX Runtime's quantizer."""
 
 import contextlib
 import io
@@ -14,14 +14,14 @@ from ..errors import ExportError
 from ..inference.runtime import load_runtime
 
 MOVED = ("Concat", "Reshape", "Transpose")
-"""Operators by which layers/space_to_depth.py moves pixels."""
+"""Operators with which layers/space_to_depth.py rearranges pixels."""
 QUANTIZED = ["Conv", "Add", "Relu", "Clip", "Resize", *MOVED]
 PERCENTILE = 99.999
-"""Absolute activations that the ranges of a landmark model hold. Of 99.9, 99.99, 99.999 and 100 %,
-over 64 and 256 crops, this moves the landmarks of both shipped models least."""
+"""Percentile of absolute activations inside the ranges of a landmark model. Among 99.9, 99.99,
+99.999 and 100 %, over 64 and 256 crops, it changes the landmarks of both shipped models least."""
 
 CHUNK = 32
-"""Inputs whose activations are held in memory at once while ranges are calibrated."""
+"""Inputs whose activations are in memory at once during calibration."""
 
 
 def quantize_file(
@@ -36,16 +36,17 @@ def quantize_file(
     """Write an int8 file next to the fp32 one: QDQ, weights per channel.
 
     Args:
-        inputs: Inputs that calibrate the ranges; with a percentile all of one shape.
-        keep: Nodes in the graph's order -> the names of those left in floating point.
-        mean, std: Subtracted by the graph from the bytes of its input, and divided by.
-        percentile: Of the absolute activations that the ranges hold; None: all of them.
+        inputs: Inputs for calibrating ranges; with a percentile, all have one shape.
+        keep: Maps nodes in graph order to the names of those left in floating point.
+        mean, std: Mean and deviation with which the graph normalizes its input bytes.
+        percentile: Percentile of absolute activations inside the ranges; None: all of them.
 
     Returns:
-        The int8 file's path.
+        Path of the int8 file.
 
     Raises:
-        ExportError: If an activation has no range, or the graph does not start with its bytes.
+        ExportError: If an activation has no range, or the graph does not start with the input
+            bytes.
     """
     import onnx
 
@@ -84,9 +85,9 @@ def _quantize(
     if percentile is not None:
         method, more = CalibrationMethod.Percentile, {"CalibPercentile": percentile}
     if len(inputs) > CHUNK:
-        # else the activations of all inputs are in memory at once
+        # otherwise the activations of all inputs are in memory at once
         more["CalibStridedMinMax"] = CHUNK
-    # it prints each tensor's percentile
+    # the quantizer prints each tensor's percentile
     with contextlib.redirect_stdout(io.StringIO()):
         quantize_static(
             str(prepared),
@@ -104,7 +105,7 @@ def _quantize(
 
 
 class _Inputs:
-    """Calibration data in the form of ONNX Runtime's CalibrationDataReader."""
+    """Calibration data with the interface of ONNX Runtime's CalibrationDataReader."""
 
     def __init__(self, name: str, inputs: Sequence[NDArray[np.uint8]]) -> None:
         whole_chunks = len(inputs) // CHUNK * CHUNK or len(inputs)
@@ -133,9 +134,9 @@ def decoding_nodes(nodes: list[Any]) -> list[str]:
 def calibration_crops(
     faces: CropCache, size: int, padding: float, count: int = 256
 ) -> list[NDArray[np.uint8]]:
-    """Return plain training crops in batches of one, spread evenly over the set.
+    """Return plain training crops in batches of one, evenly spaced over the set.
 
-    Batches of one, because percentiles need batches of one size.
+    Percentiles require batches of equal size.
     """
     chosen = np.linspace(0, len(faces) - 1, min(count, len(faces))).astype(int)
     part = CropCache(faces.crops[chosen], faces.landmarks[chosen], faces.boxes[chosen])
@@ -143,13 +144,13 @@ def calibration_crops(
 
 
 def take_bytes(path: Path, mean: int, std: float) -> None:
-    """Let the first convolution of the int8 file at `path` take the input's bytes.
+    """Make the first convolution of the int8 file at `path` read the input bytes directly.
 
-    A byte b means (b - mean) / std, which is a quantized number with the zero point
-    `mean` and the scale 1 / std: no cast, normalization and quantization is needed.
+    A byte b stands for (b - mean) / std, so it already is a quantized number with zero point
+    `mean` and scale 1 / std. Cast, normalization and quantization are removed.
 
     Raises:
-        ExportError: If the graph starts otherwise.
+        ExportError: If the graph starts differently.
     """
     import onnx
     from onnx import numpy_helper
@@ -186,9 +187,9 @@ def take_bytes(path: Path, mean: int, std: float) -> None:
             and reader.input[0] == chain[0].output[0]
         ):
             reader.input[:] = [chain[-1].input[0], "bytes_scale", "bytes_zero_point"]
-    unused = {name for gone in chain for name in gone.input}
-    for gone in chain:
-        graph.node.remove(gone)
+    unused = {name for removed in chain for name in removed.input}
+    for removed in chain:
+        graph.node.remove(removed)
     for tensor in [tensor for tensor in graph.initializer if tensor.name in unused]:
         graph.initializer.remove(tensor)
     onnx.checker.check_model(model)

@@ -23,7 +23,7 @@ EXPORTERS: dict[str, Exporter] = {
     "classifier": export_classifier,
     "dpm-cnn": export_dpm_cnn,
 }
-"""By the kind of file that models/registry.py gives for a kind of model."""
+"""Exporters by the kind of file in models/registry.py."""
 
 
 def export_trained(
@@ -36,27 +36,27 @@ def export_trained(
     about: dict[str, Any] | None = None,
     scheme_name: str = "",
 ) -> dict[str, Any]:
-    """Write the file of a model and its card into `out` by the exporter of its kind.
+    """Export a model with the exporter of its kind: write the file and its card into `out`.
 
     Args:
         checkpoint: A run's checkpoint.
         out: Folder of the file and its card.
-        name: Of both, without suffix: letters, digits, dots, + and -.
-        int8: Quantize; refused by models without int8.
+        name: Name of both, without suffix: letters, digits, dots, + and -.
+        int8: Quantize; an error for models that do not support int8.
         data_root: Folder of the data sets of the checkpoint's recipe.
-        cache: Folder of crops.
-        about: Further entries of the card: data, license, limits.
-        scheme_name: For a model of a joined scheme: export the points of this one alone.
+        cache: Folder of cached crops.
+        about: Additional entries of the card: data, license, limits.
+        scheme_name: For a model of a joined scheme: export only the points of this one.
 
     Returns:
         The card.
 
     Raises:
-        ExportError: If the file differs from the trained network by more than stated bounds;
-            then nothing is written.
-        InputError: If `name` cannot be the name of a file, or the model has no int8 or no such
-            points.
-        ModelError: If `checkpoint` is no checkpoint.
+        ExportError: If the file differs from the trained network by more than the bounds; then
+            nothing is written.
+        InputError: If `name` is not a valid file name, or the model does not support int8 or
+            lacks the points of the scheme.
+        ModelError: If `checkpoint` is not a checkpoint.
     """
     request = ExportRequest(
         checkpoint, out, name, int8, data_root, cache, about or {}, scheme_name

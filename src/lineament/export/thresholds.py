@@ -1,4 +1,4 @@
-"""The rule that chooses the thresholds of an exported face detector."""
+"""Choose the thresholds of an exported face detector."""
 
 import math
 from collections.abc import Sequence
@@ -7,14 +7,15 @@ from ..evaluation.thresholds import lowest_threshold
 from ..inference.detections import Detections
 
 ALLOWED_FALSE_POSITIVES = {"threshold": 0.1, "proposal_threshold": 4.0}
-"""Per validation photo without a face, by entry of the card. Most are pets and objects that
-resemble faces. A landmark model that predicts presence checks what the lower one proposes."""
+"""Allowed false positives per validation photo without a face, by entry of the card. Most of these
+photos show pets, and objects that resemble faces. The lower threshold is for proposals that a
+landmark model with presence then checks."""
 MIN_THRESHOLD = 0.15
-"""No threshold is lower."""
+"""Lower bound of thresholds."""
 
 
 def lowest_thresholds(detections: Sequence[Detections]) -> dict[str, float]:
-    """Return the thresholds that `ALLOWED_FALSE_POSITIVES` allows in photos without a face."""
+    """Return the lowest thresholds that satisfy `ALLOWED_FALSE_POSITIVES`."""
     thresholds = {}
     for name, rate in ALLOWED_FALSE_POSITIVES.items():
         lowest = lowest_threshold(detections, int(rate * len(detections)))

@@ -1,6 +1,6 @@
-"""A model repository for Triton Inference Server: the networks, each with its configuration.
+"""Write a model repository for Triton Inference Server: networks with their configuration.
 
-Triton runs the networks only; the client crops faces and maps landmarks back.
+Triton runs only the networks; the client crops faces and maps landmarks back.
 """
 
 import shutil
@@ -12,9 +12,9 @@ from ..inference.onnx_model import open_session
 from ..inference.tensors import ModelTensor, input_tensors, output_tensors
 
 MAX_BATCH = 64
-"""Crops that Triton may join into one call."""
+"""Largest batch that Triton may form."""
 QUEUE_US = 500
-"""Time that Triton waits for partners of a call, microseconds."""
+"""Time that Triton waits to fill a batch, microseconds."""
 VERSION = "1"
 
 
@@ -22,14 +22,15 @@ def write_triton(name: str, out: Path) -> Path:
     """Write a model into a repository, as NAME/config.pbtxt and NAME/1/model.onnx.
 
     Args:
-        name: Name of a model of the package, its detector included, or an .onnx file.
+        name: Name of a packaged model, including the detector, or an .onnx file.
         out: The repository; other models in it are kept.
 
     Returns:
         The folder of the model.
 
     Raises:
-        ExportError: If the model is no ONNX file, or the repository has one of its name.
+        ExportError: If the model is not an ONNX file, or the repository already has a model of this
+            name.
         ModelError: If there is no such model.
     """
     path = find_model(name)
@@ -59,7 +60,7 @@ def triton_config(
 ) -> str:
     """Return the text of config.pbtxt.
 
-    Tensors whose first side varies are batches, which Triton may join.
+    If the first dimension of tensors is variable, Triton may form batches.
     """
     is_batched = all(tensor.shape[0] == -1 for tensor in (*inputs, *outputs))
     lines = [
@@ -77,7 +78,7 @@ def triton_config(
 
 def _tensor(kind: str, tensor: ModelTensor, is_batched: bool) -> list[str]:
     sides = list(tensor.shape[1:] if is_batched else tensor.shape)
-    # Triton has no tensors of no sides: one number per crop is (1,) to its clients
+    # Triton has no scalars: clients get one number per crop as (1,)
     reshape = [] if sides else ["  reshape { shape: [ ] }"]
     dims = ", ".join(map(str, sides or [1]))
     return [

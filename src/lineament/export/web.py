@@ -1,4 +1,4 @@
-"""int8 ONNX -> the same network with int8 weights and float activations, for browsers.
+"""Convert int8 ONNX files for browsers: int8 weights, float activations.
 
 WebAssembly has no fast 8-bit convolution, but its float one is fast. Depends on onnx.
 """
@@ -18,11 +18,11 @@ from ..inference.model_files import read_card
 from ..inference.onnx_model import METADATA_KEY
 
 MOVING = ("Concat", "Reshape", "Transpose")
-"""Operators that move values and do not change them."""
+"""Operators that rearrange values without changing them."""
 PRECISION = "int8 weights"
-"""Of the files that `write_web` writes."""
+"""Precision stated in files of `write_web`."""
 LEFT_OUT = ("figures", "gate")
-"""Entries of a card that were measured with the int8 file."""
+"""Entries that are not copied to the card, since they were measured with the int8 file."""
 Limits = tuple[float, float]
 
 
@@ -30,9 +30,8 @@ def export_web_file(source: Path, out: Path, name: str) -> dict[str, Any]:
     """Write an int8 file for browsers as `out`/`name`.onnx, and its card; return the card.
 
     Raises:
-        ExportError: If the file is not int8 as `lineament export --int8` writes it.
-        ExtraError: If onnx is not installed.
-        InputError: If the new file would replace the given one.
+        ExportError: If the file was not written by `lineament export --int8`. ExtraError: If onnx
+            is not installed. InputError: If the new file would overwrite the source.
     """
     target = out / f"{name}.onnx"
     if target.resolve() == source.resolve():
@@ -60,14 +59,14 @@ def export_web_file(source: Path, out: Path, name: str) -> dict[str, Any]:
 
 
 def write_web(source: Path, target: Path) -> None:
-    """Write the int8 file at `source` for browsers.
+    """Convert the int8 file at `source` for browsers.
 
-    Each quantize-dequantize pair becomes a Clip to its range: the quantizer folded the
-    activation functions into these ranges, so the network needs them. Weights stay int8 in
-    the file and become float numbers when it is opened.
+    Each quantize-dequantize pair becomes a Clip to its range, because the quantizer folded the
+    activation functions into these ranges. Weights stay int8 in the file and are converted to
+    float when it is opened.
 
     Raises:
-        ExportError: If the file is not int8 as `lineament export --int8` writes it.
+        ExportError: If the file was not written by `lineament export --int8`.
         ExtraError: If onnx is not installed.
     """
     try:
@@ -90,7 +89,7 @@ class _Rewriter:
 
     Args:
         graph: The ONNX graph.
-        name: Of the file, for errors.
+        name: Name of the file, for errors.
     """
 
     def __init__(self, graph: Any, name: str) -> None:
@@ -101,13 +100,13 @@ class _Rewriter:
         for tensor in graph.initializer:
             self.constants[tensor.name] = numpy_helper.to_array(tensor)
         self.renamed: dict[str, str] = {}
-        """Tensor of the new graph by dequantized or quantized tensor of the old one."""
+        """Tensor of the new graph by (de)quantized tensor of the old one."""
         self.limits: dict[str, Limits] = {}
-        """Range of the values of a tensor of the new graph, if it is known."""
+        """Known value ranges of tensors of the new graph."""
         self.nodes: list[Any] = []
 
     def rewrite(self) -> None:
-        """Replace the nodes and drop the constants that none needs any more."""
+        """Replace the nodes and remove unused constants."""
         from onnx import numpy_helper
 
         steps = {
@@ -137,7 +136,7 @@ class _Rewriter:
                 self.graph.initializer.append(numpy_helper.from_array(values, name))
 
     def keep(self, node: Any) -> None:
-        """Take over a node that has nothing to do with quantization."""
+        """Keep a node that is not part of the quantization."""
         for k, name in enumerate(node.input):
             node.input[k] = self.renamed.get(name, name)
         self.nodes.append(node)
@@ -145,71 +144,71 @@ class _Rewriter:
             self.move_limits(node)
 
     def move_limits(self, node: Any) -> None:
-        """State the range of what a node moves, if those of its inputs are known."""
-        moved = [name for name in node.input if name not in self.constants]
-        if not all(name in self.limits for name in moved):
+        """Store the output range of a node that rearranges values, if its inputs' are known."""
+        inputs = [name for name in node.input if name not in self.constants]
+        if not all(name in self.limits for name in inputs):
             return
-        ranges = [self.limits[name] for name in moved]
+        ranges = [self.limits[name] for name in inputs]
         lows, highs = zip(*ranges, strict=True)
         self.limits[node.output[0]] = min(lows), max(highs)
 
     def quantize(self, node: Any) -> None:
-        """Replace a QuantizeLinear by a Clip, or by nothing if the range is kept anyway."""
-        given = self.renamed.get(node.input[0], node.input[0])
+        """Replace a QuantizeLinear by a Clip; omit it if the values are within the range."""
+        source = self.renamed.get(node.input[0], node.input[0])
         low, high = self.range_of(node)
-        known = self.limits.get(given, (-np.inf, np.inf))
-        made = given
+        known = self.limits.get(source, (-np.inf, np.inf))
+        target = source
         if known[0] < low or known[1] > high:
-            made = f"{node.output[0]}_clipped"
-            bounds = [f"{made}_min", f"{made}_max"]
+            target = f"{node.output[0]}_clipped"
+            bounds = [f"{target}_min", f"{target}_max"]
             for name, bound in zip(bounds, (low, high), strict=True):
                 self.constants[name] = np.array(bound, np.float32)
-            self.add("Clip", [given, *bounds], made)
-            self.limits[made] = low, high
-        self.renamed[node.output[0]] = made
+            self.add("Clip", [source, *bounds], target)
+            self.limits[target] = low, high
+        self.renamed[node.output[0]] = target
 
     def dequantize(self, node: Any) -> None:
-        """Replace a DequantizeLinear: of activations by nothing, of weights by a product."""
-        given, made = node.input[0], node.output[0]
-        if given in self.renamed:
-            self.renamed[made] = self.renamed[given]
-        elif given in self.constants:
+        """Remove a DequantizeLinear of activations; replace one of weights by a product."""
+        source, target = node.input[0], node.output[0]
+        if source in self.renamed:
+            self.renamed[target] = self.renamed[source]
+        elif source in self.constants:
             self.dequantize_weights(node)
-        else:  # the bytes of the input, which become numbers here
+        else:  # the bytes of the input, which are converted to numbers here
             self.nodes.append(node)
-            self.limits[made] = self.range_of(node)
+            self.limits[target] = self.range_of(node)
 
     def dequantize_weights(self, node: Any) -> None:
-        """Multiply int8 weights by their scales, which is done when the file is opened.
+        """Multiply int8 weights by their scales, which runtimes fold when they open the file.
 
-        A DequantizeLinear might not be done then, but at each run.
+        A DequantizeLinear might be executed at each run instead.
         """
-        given, made = node.input[0], node.output[0]
-        values = self.constants[given]
+        source, target = node.input[0], node.output[0]
+        values = self.constants[source]
         scale = self.constants[node.input[1]]
         if self.constants[node.input[2]].any():
             raise ExportError(
                 f"{self.name}: weights have a zero point; export the model with lineament"
             )
         channels = scale.reshape(-1, *[1] * (values.ndim - 1)) if scale.ndim else scale
-        if values.dtype != np.int8:  # a bias, which is small
-            self.constants[made] = values.astype(np.float32) * channels
+        if values.dtype != np.int8:  # a bias is small: it is stored as float
+            self.constants[target] = values.astype(np.float32) * channels
             return
-        self.constants[f"{made}_scale"] = channels
-        self.add("Cast", [given], f"{made}_cast", to=1)
-        self.add("Mul", [f"{made}_cast", f"{made}_scale"], made)
+        self.constants[f"{target}_scale"] = channels
+        self.add("Cast", [source], f"{target}_cast", to=1)
+        self.add("Mul", [f"{target}_cast", f"{target}_scale"], target)
 
     def range_of(self, node: Any) -> Limits:
-        """Return the numbers that the first and the last byte of a quantized tensor mean."""
+        """Return the values of the lowest and highest byte of a quantized tensor."""
         scale = float(self.constants[node.input[1]])
         zero_point = int(self.constants[node.input[2]])
         return -zero_point * scale, (255 - zero_point) * scale
 
     def add(self, kind: str, inputs: Iterable[str], output: str, **more: Any) -> None:
-        """Append a node of one output."""
+        """Append a node with one output."""
         from onnx import helper
 
-        made = helper.make_node(
+        node = helper.make_node(
             kind, list(inputs), [output], name=f"{output}_node", **more
         )
-        self.nodes.append(made)
+        self.nodes.append(node)

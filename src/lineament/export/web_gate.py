@@ -1,4 +1,4 @@
-"""Checkpoint -> file for browsers, compared with the int8 file that it is made from.
+"""Export a checkpoint for browsers, and compare the file with the int8 file it is made from.
 
 Depends on torch, onnx and ONNX Runtime.
 """
@@ -34,8 +34,8 @@ def export_web(
     """Write a trained model for browsers as `out`/`name`.onnx, and its card; return the card.
 
     Raises:
-        ExportError: If a gate is not passed, or models of this kind do not run in browsers;
-            then nothing is written.
+        ExportError: If a gate fails, or models of this kind do not run in browsers; then
+            nothing is written.
     """
     kind = KINDS[read_trained(checkpoint)[1].kind].file
     if kind not in GATES:
@@ -45,8 +45,8 @@ def export_web(
     with tempfile.TemporaryDirectory() as folder:
         int8 = Path(folder) / "int8" / f"{name}.onnx"
         web = Path(folder) / "web" / f"{name}.onnx"
-        given = (data_root, cache, None, scheme_name)
-        export_trained(checkpoint, int8.parent, name, True, *given)
+        arguments = (data_root, cache, None, scheme_name)
+        export_trained(checkpoint, int8.parent, name, True, *arguments)
         card = export_web_file(int8, web.parent, name)
         compared = GATES[kind](checkpoint, int8, web, data_root, cache, scheme_name)
         card["gate"] = compared
@@ -62,18 +62,18 @@ def gate_landmarks(
     cache: Path,
     scheme_name: str,
 ) -> dict[str, float]:
-    """Compare two files of landmarks on the validation crops; return the card's entries.
+    """Compare two landmark models on the validation crops; return entries for the card.
 
     Raises:
-        ExportError: If the landmarks or the NME change more than for int8.
+        ExportError: If the landmarks or the NME change by more than the int8 bounds.
     """
     model, recipe = load_any(checkpoint, scheme_name)
     crop = (model.size, recipe.model.padding)
     mixture = read_mixture(recipe.data, recipe.scheme, data_root, cache, crop=crop)
     faces = choose_gate_faces(recipe, model.size, *mixture)
     landmarks = run_plain(Model(int8, 1), faces.faces).landmarks_crop
-    found = run_plain(Model(web, 1), faces.faces).landmarks_crop
-    gate = faces.compare(found, landmarks.astype(np.float64))
+    predicted = run_plain(Model(web, 1), faces.faces).landmarks_crop
+    gate = faces.compare(predicted, landmarks.astype(np.float64))
     gate.check(int8=True)
     return {
         "median_move_px": round(gate.median_move_px, 4),
@@ -90,10 +90,10 @@ def gate_detector(
     cache: Path,
     scheme_name: str,
 ) -> dict[str, float]:
-    """Compare two face detectors on training photos; return the card's entries.
+    """Compare two face detectors on training photos; return entries for the card.
 
     Raises:
-        ExportError: If scores or boxes move more than for int8.
+        ExportError: If scores or boxes change by more than the int8 bounds.
     """
     recipe = load_detector(checkpoint)[1]
     assert recipe.detector is not None
@@ -110,4 +110,4 @@ GATES: dict[str, Callable[[Path, Path, Path, Path, Path, str], dict[str, float]]
     "landmarks": gate_landmarks,
     "detector": gate_detector,
 }
-"""By the kind of file that models/registry.py gives for a kind of model."""
+"""Gates by the kind of file in models/registry.py."""

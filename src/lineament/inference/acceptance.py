@@ -1,4 +1,4 @@
-"""Acceptance of faces: drops what is not a face, and duplicates, by the landmark model."""
+"""Drop false positives and duplicate faces, based on the landmark model."""
 
 import math
 
@@ -14,17 +14,17 @@ MIN_LANDMARK_SCORE = 0.4
 """Minimum mean landmark score of a face if the model predicts no presence; chosen by
 `lineament evaluate --protocol detection-val`."""
 SAME_FACE_DISTANCE = 0.1
-"""Mean distance of the landmarks of one face found twice, in box sides."""
+"""Mean landmark distance below which two detections are one face, in box sides."""
 
 
 def is_face(
     presence: float, score: float, min_presence: float, min_landmark_score: float
 ) -> bool:
-    """Return whether a crop shows a face, by its presence if that is known.
+    """Return whether a crop shows a face, by its presence or else by its score.
 
     Args:
         presence: Predicted probability of a face; nan if the model predicts none.
-        score: Mean landmark score, which decides if the presence is unknown.
+        score: Mean landmark score, used if the presence is nan.
         min_presence: Minimum presence of a face.
         min_landmark_score: Minimum mean landmark score of a face.
     """
@@ -40,7 +40,7 @@ def keep_faces(
 
     Args:
         found: Landmarks in one image.
-        min_presence: As in `is_face`, as is `min_landmark_score`.
+        min_presence, min_landmark_score: As in `is_face`.
     """
     faces = []
     for row, scores in enumerate(found.scores):
@@ -49,7 +49,7 @@ def keep_faces(
             faces.append(row)
     kept: list[int] = []
     for row in sorted(faces, key=lambda row: -found.quality(row)):
-        # two boxes of a turned face meet when it is re-cropped
+        # two boxes of one rotated face may converge by re-cropping
         others = [found.landmarks[other] for other in kept]
         if not any(is_same_face(found.landmarks[row], other) for other in others):
             kept.append(row)
@@ -57,7 +57,7 @@ def keep_faces(
 
 
 def is_same_face(landmarks: Array, better: Array) -> bool:
-    """Return whether landmarks (N, 2) belong to a face that is known by better ones."""
+    """Return whether landmarks (N, 2) belong to the same face as `better` ones."""
     box = landmark_box(landmarks)
     distance = float(np.linalg.norm(landmarks - better, axis=1).mean())
     is_near = distance < SAME_FACE_DISTANCE * box_side(box)

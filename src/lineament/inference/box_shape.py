@@ -1,4 +1,4 @@
-"""Points that the box of a face is made of, for any scheme and points without examples."""
+"""Points whose tight box defines a face's crop, for any scheme."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,15 @@ from ..geometry import Array, apply_affine, fit_similarity
 from ..schemes import NAMES, scheme
 
 FULL = "ibug68"
-"""Crops are made around the tight box of this scheme's points."""
+"""Scheme whose tight box crops are made around."""
 
 
 class BoxShape:
-    """Maps the landmarks of a model to the points whose tight box its crops are made around.
+    """Maps a model's landmarks to the points whose tight box defines its crops.
 
-    These are the landmarks; for a user's scheme with a mean shape, the 68 points of a mean face
-    that is fitted to them, because detectors and training have the box of those.
+    These are the landmarks themselves. For a user-defined scheme with a mean shape they are the 68
+    points of a mean face fitted to the landmarks, because detectors and training use the box of
+    those.
 
     Args:
         name: Scheme of the model.
@@ -25,10 +26,10 @@ class BoxShape:
 
     def __init__(self, name: str, never_learned: Sequence[int]) -> None:
         self.mean: Array | None = scheme(name).mean_shape
-        """(M, 2): upright mean of the points, or None."""
+        """(M, 2): upright mean shape of the points, or None."""
         self._learned = learned_points(len(scheme(name)), never_learned)
         self.own: Array | None = None
-        """(M, 2): mean of a user's points, which `mean` is fitted through; or None."""
+        """(M, 2): mean shape of user-defined points, used to fit `mean` to landmarks; or None."""
         if name not in NAMES and self.mean is not None:
             self.own = self.mean[self._learned]
             self.mean = scheme(FULL).mean_shape
@@ -44,7 +45,7 @@ class BoxShape:
 
 
 def learned_points(count: int, never_learned: Sequence[int]) -> NDArray[np.bool_]:
-    """Return which of `count` points (N,) had examples."""
+    """Return a mask (N,) of the `count` points that had training examples."""
     learned = np.ones(count, dtype=np.bool_)
     learned[list(never_learned)] = False
     return learned
@@ -53,14 +54,15 @@ def learned_points(count: int, never_learned: Sequence[int]) -> NDArray[np.bool_
 def replace_unlearned(
     landmarks: Array, scores: Array, never_learned: Sequence[int]
 ) -> None:
-    """Give points that a model had no example of the mean place and score of the others, in place.
+    """Replace points without training examples by the mean of the others, in place.
 
-    Thus they change no decision about the face. `make_face` states that they mean nothing.
+    Position and score are replaced, so that these points do not affect decisions about the face.
+    `make_face` marks them as invalid.
 
     Args:
         landmarks: (F, N, 2).
         scores: (F, N).
-        never_learned: Their indices.
+        never_learned: Indices of points without training examples.
     """
     if not never_learned:
         return

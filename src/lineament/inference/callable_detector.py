@@ -1,4 +1,4 @@
-"""Any callable as a detector: its images and what it returns are checked here."""
+"""Wrap any callable as a detector, and check its inputs and outputs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from .detections import Detections, check_image, empty_detections
 
 
 class CallableDetector:
-    """A detector made of any callable; checks its images and what it returns."""
+    """A detector made from any callable; checks its inputs and outputs."""
 
     def __init__(self, function: Callable[[Image], Any], scheme: str | None) -> None:
         self.function, self.scheme = function, scheme
@@ -22,30 +22,30 @@ class CallableDetector:
         """Detect the faces of an RGB uint8 image (H, W, 3).
 
         Raises:
-            ShapeError: If the image or what the callable returns has a wrong shape.
-            SchemeError: If its landmarks are not of the stated scheme.
+            ShapeError: If the image or the result of the callable has a wrong shape.
+            SchemeError: If the landmarks are not of the declared scheme.
         """
         check_image(image)
-        found = as_detections(self.function(image))
-        if not len(found):
+        result = as_detections(self.function(image))
+        if not len(result):
             return empty_detections(self.scheme)
-        if self.scheme is not None and found.scheme != self.scheme:
+        if self.scheme is not None and result.scheme != self.scheme:
             raise SchemeError(
-                f"the detector found landmarks of {found.scheme}; wanted {self.scheme}, as stated"
+                f"the detector found landmarks of {result.scheme}; wanted {self.scheme}, as stated"
             )
-        return found
+        return result
 
 
 def as_detector(
     function: Callable[[Image], Any], scheme: str | None = None
 ) -> CallableDetector:
-    """Make a detector of any callable.
+    """Make a detector from any callable.
 
     Args:
         function: Maps an RGB image to boxes (F, 4), boxes with scores (F, 5), (boxes,
             scores), (boxes, scores, rolls) or Detections. Boxes must be tight landmark
             boxes, image pixels. Scores default to 1, rolls to nan.
-        scheme: Scheme of its landmarks; None: its attribute `scheme`, if any.
+        scheme: Scheme of its landmarks; None: the callable's attribute `scheme`, if any.
 
     Raises:
         ModelError: If `function` is not callable.
@@ -61,7 +61,7 @@ def as_detector(
 def own_detector(
     function: Callable[[Image], Any], min_face: float | str | None
 ) -> CallableDetector:
-    """Make a detector of a callable, which has a scale of its own.
+    """Make a detector from a user's callable, which does not support `min_face`.
 
     Raises:
         ModelError: If `function` is not callable, or `min_face` is given.
@@ -75,10 +75,10 @@ def own_detector(
 
 
 def scheme_of_detector(detector: Callable[..., Any], flip: bool) -> str:
-    """Return the scheme of the landmarks that a detector finds.
+    """Return the scheme of the landmarks that a detector returns.
 
     Raises:
-        ModelError: If it finds none, or `flip` is wanted, which needs a model.
+        ModelError: If it returns none, or `flip` is set, which needs a model.
     """
     name: str | None = getattr(detector, "scheme", None)
     if name is None:
@@ -95,22 +95,22 @@ def scheme_of_detector(detector: Callable[..., Any], flip: bool) -> str:
 
 
 def as_detections(given: Any) -> Detections:
-    """Return what a callable returned as checked Detections, best first.
+    """Check the result of a callable and return it as Detections, best first.
 
     Raises:
         ShapeError: If the arrays do not have one row per box.
     """
-    found = given if isinstance(given, Detections) else _from_arrays(given)
-    boxes = as_boxes(found.boxes)
-    scores = np.asarray(found.scores, dtype=np.float64)
-    rolls = np.asarray(found.roll_deg, dtype=np.float64)
+    detections = given if isinstance(given, Detections) else _from_arrays(given)
+    boxes = as_boxes(detections.boxes)
+    scores = np.asarray(detections.scores, dtype=np.float64)
+    rolls = np.asarray(detections.roll_deg, dtype=np.float64)
     if scores.shape != (len(boxes),) or rolls.shape != (len(boxes),):
         raise ShapeError(
             f"{len(boxes)} boxes came with scores {scores.shape} and rolls {rolls.shape}; "
             "wanted one per box"
         )
-    landmarks = _checked_landmarks(found, len(boxes))
-    checked = Detections(boxes, scores, rolls, landmarks, found.scheme)
+    landmarks = _checked_landmarks(detections, len(boxes))
+    checked = Detections(boxes, scores, rolls, landmarks, detections.scheme)
     return checked.take(np.argsort(-scores, kind="stable"))
 
 
@@ -137,20 +137,20 @@ def _checked_landmarks(found: Detections, count: int) -> Array | None:
             "detections have only a scheme or only landmarks; wanted both or neither"
         )
     landmarks = np.asarray(found.landmarks, dtype=np.float64)
-    wanted = (count, len(load_scheme(found.scheme)), 2)
-    if landmarks.shape != wanted or not np.isfinite(landmarks).all():
+    expected = (count, len(load_scheme(found.scheme)), 2)
+    if landmarks.shape != expected or not np.isfinite(landmarks).all():
         raise ShapeError(
-            f"landmarks of detections have shape {landmarks.shape}; wanted finite {wanted}, "
+            f"landmarks of detections have shape {landmarks.shape}; wanted finite {expected}, "
             f"the points of {found.scheme} per box"
         )
     return landmarks
 
 
 def given_boxes(boxes: ArrayLike, image: Image) -> Detections:
-    """Return given boxes of `image` as Detections of score 1 and unknown roll, in their order.
+    """Return boxes in `image` as Detections of score 1 and unknown roll, order kept.
 
     Raises:
-        ShapeError: If they are not boxes, or one lies outside the image.
+        ShapeError: If they are not boxes, or one is outside the image.
     """
     array = as_boxes(boxes)
     height, width = image.shape[:2]

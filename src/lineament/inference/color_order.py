@@ -1,4 +1,4 @@
-"""A hint to those who give arrays of OpenCV, whose channels are BGR, as RGB."""
+"""Warning for BGR arrays, such as OpenCV's, that are passed as RGB."""
 
 import warnings
 from typing import Any
@@ -9,17 +9,17 @@ from ..face import Faces
 from ..geometry import Array, Image
 
 MIN_BLUE_EXCESS = 15.0
-"""Blue over red in the middle of a face, of 255, from which channels are doubted: no face of 150
-of 300W's train set has it, and 88 % of them have it if their channels are swapped."""
+"""Blue minus red in the middle of a face, of 255, above which to warn: exceeded by none of 150
+faces of 300W's train set, and by 88 % of them if their channels are swapped."""
 SAMPLES = 32
-"""Pixels per side of a face that are looked at."""
+"""Pixels sampled per side of a face."""
 
 
 def warn_of_bgr(source: Any, faces: Faces) -> Faces:
-    """Return `faces`; warn if those of an RGB array are blue, by the median of all.
+    """Return `faces`; warn if the median face of an RGB array is blue.
 
     Args:
-        source: The image as it was given; only arrays may have the wrong order.
+        source: The image as passed by the user; only arrays can have the wrong order.
         faces: The faces found in it.
     """
     is_color = isinstance(source, np.ndarray) and source.dtype == np.uint8

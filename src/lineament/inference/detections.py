@@ -1,4 +1,4 @@
-"""Detections: the faces that a detector finds in one image."""
+"""Detections of faces in one image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ class Detections:
     roll_deg: Array
     """(F,): clockwise roll of each face, in (-180, 180]; nan if unknown."""
     landmarks: Array | None = None
-    """(F, K, 2), pixels of the image; None if the detector finds none."""
+    """(F, K, 2), pixels of the image; None if the detector has none."""
     scheme: str | None = None
     """Scheme of `landmarks`."""
 
@@ -30,13 +30,13 @@ class Detections:
         return len(self.boxes)
 
     def take(self, rows: Any) -> "Detections":
-        """Return the faces that an index array or a mask selects."""
+        """Return the faces selected by an index array or a mask."""
         landmarks = None if self.landmarks is None else self.landmarks[rows]
         kept = self.boxes[rows], self.scores[rows], self.roll_deg[rows]
         return Detections(*kept, landmarks, self.scheme)
 
     def resized(self, factor_x: float, factor_y: float) -> "Detections":
-        """Return the faces of the image resized by these factors, by the area rule."""
+        """Return the faces in the image resized by these factors; pixels are areas."""
         factors = np.array([factor_x, factor_y])
         landmarks = self.landmarks
         if landmarks is not None:
@@ -59,7 +59,7 @@ def empty_detections(scheme: str | None = None) -> Detections:
     """Return the Detections of an image without a face.
 
     Args:
-        scheme: Scheme of the landmarks that the detector finds, if any.
+        scheme: Scheme of the detector's landmarks, if any.
     """
     landmarks = None if scheme is None else np.zeros((0, len(load_scheme(scheme)), 2))
     return Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0), landmarks, scheme)
@@ -69,7 +69,7 @@ def concatenate(parts: list[Detections]) -> Detections:
     """Return the faces of all parts, in order.
 
     Raises:
-        SchemeError: If the parts hold landmarks of different schemes.
+        SchemeError: If the parts have landmarks of different schemes.
     """
     schemes = {part.scheme for part in parts}
     if len(schemes) > 1:
@@ -92,7 +92,7 @@ def check_image(image: Image) -> None:
     is_array = isinstance(image, np.ndarray)
     if is_array and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
         return
-    given = f"{image.dtype} {image.shape}" if is_array else type(image).__name__
+    actual = f"{image.dtype} {image.shape}" if is_array else type(image).__name__
     raise ShapeError(
-        f"image is {given}; wanted uint8 (H, W, 3) in RGB: read it with lineament.read_image"
+        f"image is {actual}; wanted uint8 (H, W, 3) in RGB: read it with lineament.read_image"
     )

@@ -1,4 +1,4 @@
-"""Adapters for detectors that users already have: OpenCV's YuNet and MediaPipe."""
+"""Adapters for third-party detectors: OpenCV's YuNet and MediaPipe."""
 
 import threading
 from os import PathLike
@@ -14,9 +14,9 @@ from .callable_detector import as_detector
 from .detections import Detections, Detector, empty_detections
 
 YUNET_TO_TIGHT = (0.01, 0.26, 0.01, 0.0)
-"""Insets left, top, right, bottom: WIDER FACE's boxes include the forehead."""
+"""Insets left, top, right, bottom, in box sides: WIDER FACE's boxes include the forehead."""
 MEDIAPIPE_TO_TIGHT = (0.036, 0.113, 0.036, -0.017)
-"""Insets: medians on every third 300W train face."""
+"""Insets in box sides: medians on every third 300W train face."""
 
 
 def eyes_roll_deg(right_eye: Array, left_eye: Array) -> Array:
@@ -56,7 +56,7 @@ def mediapipe(threshold: float = 0.5, far: bool = True) -> Detector:
 
 
 class YuNet:
-    """YuNet as a callable; see `yunet`. A pickle is what it was made of."""
+    """YuNet as a callable; see `yunet`. Pickled as its constructor arguments."""
 
     def __init__(self, path: Path, threshold: float) -> None:
         self._made_of = (path.absolute(), threshold)
@@ -73,7 +73,7 @@ class YuNet:
             raise ModelError(
                 f"{path}: OpenCV cannot open it as YuNet ({error}); wanted its ONNX file"
             ) from error
-        # the input size is a state of the net, so two threads must not interleave
+        # the input size is state of the network, so threads must not interleave
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -95,7 +95,7 @@ class YuNet:
 
 
 class MediaPipe:
-    """MediaPipe as a callable; see `mediapipe`. A pickle is what it was made of."""
+    """MediaPipe as a callable; see `mediapipe`. Pickled as its constructor arguments."""
 
     def __init__(self, threshold: float, far: bool) -> None:
         self._made_of = (threshold, far)
@@ -115,11 +115,11 @@ class MediaPipe:
     def __call__(self, image: Image) -> Detections:
         """Detect the faces of an RGB image."""
         with self._lock:
-            found = self._net.process(np.ascontiguousarray(image)).detections or []
-        if not found:
+            detections = self._net.process(np.ascontiguousarray(image)).detections or []
+        if not detections:
             return empty_detections()
         boxes, eyes, scores = [], [], []
-        for face in found:
+        for face in detections:
             area, points = face.location_data.relative_bounding_box, face.location_data
             boxes.append(
                 [area.xmin, area.ymin, area.xmin + area.width, area.ymin + area.height]

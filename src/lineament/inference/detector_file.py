@@ -1,6 +1,6 @@
-"""The network of a face detector in an ONNX file: one pass over one image.
+"""Face detector network in an ONNX file: one pass over one image.
 
-Two kinds of files exist; their third output differs. Depends on ONNX Runtime.
+There are two kinds of files, with different third outputs. Depends on ONNX Runtime.
 """
 
 from collections.abc import Callable
@@ -26,22 +26,22 @@ MULTIPLE = 32
 
 @dataclass(frozen=True)
 class DetectorKind:
-    """One kind of detector file, and the search that suits it if its card states none."""
+    """One kind of detector file, and its search settings if the card has none."""
 
     scheme: str | None
-    """Scheme of its landmarks; None: it finds none."""
+    """Scheme of its landmarks; None: no landmarks."""
     read: Callable[[Array], tuple[Array, Array | None]]
     """Maps the third output (F, ...) to rolls (F,) in degrees and landmarks."""
     min_face_px: float
-    """Side of the smallest face that the network finds reliably, input pixels."""
+    """Side of the smallest face that the network detects reliably, input pixels."""
     coarse_sides: tuple[int, ...]
-    """Longer sides of further passes over the entire image, pixels."""
+    """Longer sides of additional passes over the entire image, pixels."""
     fine_factor: float
-    """Large images are also searched this many times finer, in tiles; 1: they are not."""
+    """Factor of a finer, tiled search of large images; 1: no such search."""
     largest_side: int
     """Longer side up to which an image is searched at its own size, pixels."""
     largest_px: float
-    """Side of the largest face that one scale finds reliably, input pixels."""
+    """Side of the largest face that one scale detects reliably, input pixels."""
 
 
 class DetectorFile:
@@ -73,7 +73,7 @@ class DetectorFile:
         self.coarse_sides = tuple(int(side) for side in sides)
 
     def candidates(self, image: Image, min_score: float) -> Detections:
-        """Return the candidates above `min_score`, before suppression.
+        """Return the candidates above `min_score`, before non-maximum suppression.
 
         Args:
             image: RGB (H, W, 3).
@@ -94,7 +94,7 @@ class DetectorFile:
 
 
 def pad_to_multiple(image: Image) -> Image:
-    """Return `image` padded with black to multiples of 32, right and bottom."""
+    """Return `image` padded with black to multiples of 32 at the right and bottom."""
     height, width = image.shape[:2]
     bottom, right = -height % MULTIPLE, -width % MULTIPLE
     if bottom == right == 0:
@@ -105,7 +105,7 @@ def pad_to_multiple(image: Image) -> Image:
 
 
 def _read_directions(directions: Array) -> tuple[Array, Array | None]:
-    """Return the rolls of cosines and sines (F, 2)."""
+    """Return the rolls for cosines and sines (F, 2)."""
     return np.rad2deg(np.arctan2(directions[:, 1], directions[:, 0])), None
 
 
@@ -117,10 +117,10 @@ def _read_landmarks(landmarks: Array) -> tuple[Array, Array | None]:
 def five_roll_deg(landmarks: Array) -> Array:
     """Return the rolls (F,) of five points (F, 5, 2), pixels, in degrees.
 
-    All five points take part by `fit_roll_deg` from the mean face, since the eyes of a
-    profile are too close to give a direction.
+    All five points are used, by `fit_roll_deg` from the mean face, because the eyes of a
+    profile are too close together to define a direction.
     """
-    # for all faces at once, as a large face has hundreds of candidates
+    # vectorized, because a large face has hundreds of candidates
     points = landmarks[..., 0] + 1j * landmarks[..., 1]
     return np.rad2deg(np.angle(points @ mean_five().conj()))
 
@@ -129,7 +129,7 @@ def five_roll_deg(landmarks: Array) -> Array:
 def mean_five() -> NDArray[np.complex128]:
     """Return the five points of the upright mean face, centered, as x + iy."""
     mean = load_scheme("ibug68").mean_shape
-    assert mean is not None  # a test holds it
+    assert mean is not None  # ensured by a test
     x, y = convert(mean, "ibug68", "five").points.T
     points = x + 1j * y
     return np.asarray(points - points.mean())

@@ -1,4 +1,4 @@
-"""Devices that models run on, from the providers of the installed ONNX Runtime."""
+"""Devices for models, from the providers of the installed ONNX Runtime."""
 
 import platform
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Device:
-    """A kind of device, and how ONNX Runtime runs on it."""
+    """A kind of device and its ONNX Runtime provider."""
 
     provider: str
     package: str
-    """Package of ONNX Runtime that offers the provider."""
+    """ONNX Runtime package that contains the provider."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Of the provider."""
+    """Options of the provider."""
     one_at_a_time: bool = False
-    """True if one session takes no calls from several threads at once."""
+    """True if a session does not support concurrent calls."""
 
 
 DEVICES = {
-    # the default searches the algorithms of each new batch size, for seconds
+    # the default benchmarks algorithms for each new batch size, which takes seconds
     "cuda": Device(
         *("CUDAExecutionProvider", "onnxruntime-gpu"),
         {"cudnn_conv_algo_search": "HEURISTIC"},
@@ -39,14 +39,14 @@ DEVICES = {
     "openvino": Device("OpenVINOExecutionProvider", "onnxruntime-openvino"),
     CPU: Device("CPUExecutionProvider", "onnxruntime"),
 }
-"""By name, in the order in which "auto" prefers them."""
+"""Devices by name, in order of preference for "auto"."""
 
 
 def check_device(name: str) -> str:
-    """Return the name of a device; that of the first offered one for "auto".
+    """Return the name of a device; "auto" selects the first available one.
 
     Raises:
-        ModelError: If there is no such device, or ONNX Runtime does not offer it.
+        ModelError: If there is no such device, or ONNX Runtime does not support it.
     """
     offered = offered_devices()
     if name == AUTO:
@@ -65,13 +65,13 @@ def check_device(name: str) -> str:
 
 
 def offered_devices() -> list[str]:
-    """Return the devices that the installed ONNX Runtime offers, the preferred one first."""
+    """Return the devices that the installed ONNX Runtime supports, the preferred one first."""
     providers = load_runtime().get_available_providers()
     return [name for name, device in DEVICES.items() if device.provider in providers]
 
 
 def providers_of(name: str) -> list[Any]:
-    """Return the providers that a session of a device is opened with; the CPU runs the rest."""
+    """Return the providers of a session on a device; the CPU runs unsupported operations."""
     device, cpu = DEVICES[name], DEVICES[CPU].provider
     if name == CPU:
         return [cpu]
@@ -79,14 +79,14 @@ def providers_of(name: str) -> list[Any]:
 
 
 def check_provider(name: str, used: Sequence[str]) -> None:
-    """Refuse a session that ONNX Runtime has quietly opened on the CPU instead.
+    """Raise an error if ONNX Runtime silently fell back to the CPU.
 
     Args:
         name: The device.
         used: Providers of the session.
 
     Raises:
-        ModelError: If the device's own is not among them.
+        ModelError: If the device's provider is not among them.
     """
     if DEVICES[name].provider not in used:
         raise ModelError(
@@ -97,7 +97,7 @@ def check_provider(name: str, used: Sequence[str]) -> None:
 
 
 def read_processor() -> tuple[str, tuple[str, ...]]:
-    """Return the name of the processor and its features, such as avx2; none except on Linux."""
+    """Return the processor's name and features, such as avx2; features only on Linux."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""DPM-CNN as a face detector: windows of the image, or another detector's boxes, seen twice.
+"""DPM-CNN as a face detector: two passes over windows, or over another detector's boxes.
 
 Source: Sun et al. 2020, section 2.3; the search is chosen here. Depends on ONNX Runtime.
 """
@@ -25,22 +25,22 @@ from .nms import drop_nested, nms
 from .onnx_model import open_session, read_metadata
 
 KIND = "dpm-cnn"
-"""Kind that the file states."""
+"""Kind in the metadata of the file."""
 MIN_FACE = 0.1
-"""Smallest face that is searched for by default, in longer sides of the image."""
+"""Default smallest face, in longer sides of the image."""
 SCALE_STEP, STRIDE = 1.4, 0.3
-"""Factor between the sides of windows' faces, and their distance in these sides."""
+"""Factor between the face sides of scales, and distance between windows in face sides."""
 FIRST_SCORE, FIRST_IOU, MAX_CANDIDATES = 0.2, 0.5, 100
-"""Windows with a higher score are seen again, after suppression, the best ones."""
+"""Minimum score, overlap of suppression and number of windows for the second pass."""
 NMS_IOU = 0.4
-"""Overlap above which the worse of two faces is dropped."""
+"""Overlap above which the lower-scored of two faces is dropped."""
 CHUNK = 64
 """Windows per call of ONNX Runtime."""
 RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
 
 
 class DpmCnnDetector:
-    """Detect faces with DPM-CNN; the landmarks are rough. Thread-safe and deterministic."""
+    """Detect faces with DPM-CNN; landmarks are coarse. Thread-safe and deterministic."""
 
     scheme = "ibug68"
 
@@ -58,7 +58,7 @@ class DpmCnnDetector:
         Args:
             path: The .onnx file.
             proposals: Another detector, at a low threshold, whose boxes are refined and scored;
-                None: windows at all places and sizes.
+                None: windows at all positions and sizes.
             threshold: Minimum score of a face; None: the file's.
             min_face: Smallest face wanted, see `FaceDetector`; None: a tenth of the longer side
                 of the image. Not used with `proposals`.
@@ -88,11 +88,11 @@ class DpmCnnDetector:
         first = self.look(image, self.candidates(image))
         first = nms(first.take(first.scores > FIRST_SCORE), FIRST_IOU)
         second = self.look(image, first.boxes[:MAX_CANDIDATES])
-        found = nms(second.take(second.scores > self.threshold), NMS_IOU)
-        return drop_nested(found)
+        detections = nms(second.take(second.scores > self.threshold), NMS_IOU)
+        return drop_nested(detections)
 
     def candidates(self, image: Image) -> Array:
-        """Return the boxes (K, 4) that are seen first."""
+        """Return the boxes (K, 4) of the first pass."""
         if self.proposals is not None:
             return self.proposals(image).boxes
         longest = max(image.shape[:2])
@@ -100,33 +100,33 @@ class DpmCnnDetector:
         return window_boxes(image.shape, side)
 
     def look(self, image: Image, boxes: Array) -> Detections:
-        """Return what the network finds in windows around `boxes` (K, 4), in their order."""
+        """Run the network on windows around `boxes` (K, 4); return detections in their order."""
         size, padding = int(self.metadata["size"]), float(self.metadata["padding"])
-        found = [empty_detections(self.scheme)]
+        detections = [empty_detections(self.scheme)]
         for start in range(0, len(boxes), CHUNK):
             part = boxes[start : start + CHUNK]
             windows, affines = crop_boxes(image, part, size, padding)
             corners, landmarks, scores = self.session.run(None, {"windows": windows})
-            found.append(_in_image(corners, landmarks, scores, affines))
-        return concatenate(found)
+            detections.append(_in_image(corners, landmarks, scores, affines))
+        return concatenate(detections)
 
 
 def window_boxes(shape: tuple[int, ...], smallest: float) -> Array:
-    """Return squares (K, 4) of faces at all places of an image, from `smallest` pixels up."""
+    """Return face squares (K, 4) at all positions of an image, from `smallest` pixels up."""
     height, width = shape[:2]
-    side, found = float(smallest), [np.zeros((0, 4))]
+    side, squares = float(smallest), [np.zeros((0, 4))]
     while side <= min(height, width):
         columns = _starts(width, side)
         rows = _starts(height, side)
         x, y = np.meshgrid(columns, rows)
         corners = np.stack([x.ravel(), y.ravel()], axis=1)
-        found.append(np.concatenate([corners, corners + side], axis=1))
+        squares.append(np.concatenate([corners, corners + side], axis=1))
         side *= SCALE_STEP
-    return np.concatenate(found)
+    return np.concatenate(squares)
 
 
 def _starts(length: int, side: float) -> Array:
-    """Return the first pixels of windows of `side`, evenly spread over an axis."""
+    """Return the starts of windows of `side`, evenly spread over an axis."""
     count = math.ceil((length - side) / (STRIDE * side)) + 1
     return np.linspace(-0.5, length - side - 0.5, count)
 
@@ -134,21 +134,23 @@ def _starts(length: int, side: float) -> Array:
 def _in_image(
     boxes: Array, landmarks: Array, scores: Array, affines: Array
 ) -> Detections:
-    """Return the output for windows as detections in the image.
+    """Convert the output for windows to detections in the image.
 
     Args:
         boxes, landmarks, scores: (K, 4), (K, 68, 2), (K,), pixels of the windows.
         affines: image_to_crop, (K, 2, 3).
     """
-    moved = np.empty_like(boxes, np.float64)
+    image_boxes = np.empty_like(boxes, np.float64)
     points = np.empty_like(landmarks, np.float64)
     for row, affine in enumerate(affines):
         to_image = invert_affine(affine)
         corners = apply_affine(to_image, boxes[row].reshape(2, 2))
-        moved[row] = corners.ravel()
+        image_boxes[row] = corners.ravel()
         points[row] = apply_affine(to_image, landmarks[row])
     right, left = points[:, RIGHT_EYE].mean(1), points[:, LEFT_EYE].mean(1)
     rolls = eyes_roll_deg(right, left)
-    made = Detections(moved, scores.astype(np.float64), rolls, points, "ibug68")
-    # an untrained network may give boxes without an area
-    return made.take((moved[:, 2:] > moved[:, :2] + 1e-3).all(1))
+    detections = Detections(
+        image_boxes, scores.astype(np.float64), rolls, points, "ibug68"
+    )
+    # an untrained network may predict empty boxes
+    return detections.take((image_boxes[:, 2:] > image_boxes[:, :2] + 1e-3).all(1))

@@ -21,7 +21,7 @@ from .model_files import find_model
 from .nms import MIN_CANDIDATE_SCORE, SMALLEST_PX, drop_nested, fuse_scales, nms
 
 TILE_OVERLAP = 160
-"""Pixels that neighboring tiles share: faces up to this side fit into one."""
+"""Overlap of neighboring tiles, pixels: any face up to this side fits into one tile."""
 
 
 class FaceDetector:
@@ -45,28 +45,28 @@ class FaceDetector:
         """Open a detector file.
 
         Args:
-            path: The .onnx file, next to its card; None: the detector of the package.
+            path: The .onnx file, with its card next to it; None: the packaged detector.
             threshold: Minimum score of a face; None: the card's.
-            proposals: Take the lower of the card's two thresholds, for a landmark model
-                that drops what is not a face by its presence.
+            proposals: Use the lower of the card's two thresholds, for a landmark model
+                that drops false positives by their presence.
             min_face: Smallest face wanted, as the longer side of its tight box: above 1
                 or "40px" in pixels of the image, below 1 as a fraction of its longer
-                side. It sets the scale of the search, and so its time, which grows with
-                the square of 1 / min_face; smaller faces may be found, too. No larger
-                face is lost in a large image: what one pass cannot take is searched in
-                tiles, so memory does not grow with it. None: faces from 16 pixels of the
-                image at its own size, with 640 to 1,024 pixels for its longer side; a
-                detector without landmarks searches it at 640 pixels, and if it is above
-                800 also twice as finely.
-            side: Longer side of a pass over the entire image, at least, unless `min_face`
-                sets it, and of tiles, pixels.
-            coarse_sides: Longer sides of further passes. Large, blurred and dark faces
-                are clearest there, and false positives of one scale are rejected. None:
-                the card's; () if one pass finds faces of all sizes.
-            enlarge: Limit of enlarging images.
+                side. It sets the scale of the search. The time grows with the square
+                of 1 / min_face. Smaller faces may be found, too, and larger faces are
+                always searched for. If an image is too large for one pass, it is searched
+                in tiles, so memory is bounded. None: faces from 16 pixels of the image at
+                its own size, its longer side limited to 640 to 1,024 pixels; a detector
+                without landmarks uses 640 pixels, and for images above 800 also twice
+                that scale.
+            side: Minimum longer side of a pass over the entire image, unless `min_face`
+                sets it, and longer side of tiles, pixels.
+            coarse_sides: Longer sides of additional passes, which improve large, blurred
+                and dark faces and reject false positives of one scale. None: the card's;
+                (): none, if one pass detects faces of all sizes.
+            enlarge: Largest factor by which images are enlarged.
             nms_iou: Overlap above which the lower-scored box is dropped.
-            support: Candidates per pass whose mean is the score of a face; None: the
-                card's.
+            support: Number of candidates per pass whose mean score is the score of a face;
+                None: the card's.
             threads: Threads of ONNX Runtime.
             device: Device of ONNX Runtime, as in Predictor.
 
@@ -97,10 +97,14 @@ class FaceDetector:
         if min(image.shape[:2]) == 0:
             return empty_detections(self.scheme)
         plan = self.plan(image.shape)
-        found = [self.entire_faces(image, plan.entire)]
+        detections = [self.entire_faces(image, plan.entire)]
         for scale in plan.tiled:
-            found += self.tile_faces(image, scale)
-        fused = found[0] if len(found) == 1 else nms(concatenate(found), self.nms_iou)
+            detections += self.tile_faces(image, scale)
+        fused = (
+            detections[0]
+            if len(detections) == 1
+            else nms(concatenate(detections), self.nms_iou)
+        )
         return drop_nested(fused.take(fused.scores > self.threshold))
 
     def plan(self, shape: tuple[int, ...]) -> SearchPlan:
@@ -113,47 +117,51 @@ class FaceDetector:
         return plan_search(shape, self.min_face, smallest, self.side, self.enlarge)
 
     def entire_faces(self, image: Image, scale: float) -> Detections:
-        """Return the faces by a pass at `scale` and the coarser ones that it needs."""
+        """Return the faces of a pass at `scale` and the coarser passes that it requires."""
         longest = max(image.shape[:2])
         scales = [scale]
         for side in self.coarse_sides:
             if side / longest < 0.75 * scale:
                 scales += self.steps_to(side / longest, scales[-1])
         passes, resized = [], image
-        for scale in scales:  # finest first: each image is made from the one before
+        for (
+            scale
+        ) in scales:  # finest first: each image is resized from the previous one
             resized = resize_to_scale(resized, image.shape[:2], scale)
             passes.append((scale, self.candidates(resized, image.shape[:2])))
         return self.fuse(passes)
 
     def steps_to(self, coarse: float, scale: float) -> list[float]:
-        """Return the scales from below `scale` to `coarse`, between which no face is lost."""
+        """Return the scales from below `scale` to `coarse`, dense enough for faces of all sizes."""
         reach = math.log(self.network.largest_px / SMALLEST_PX)
         count = max(1, math.ceil(math.log(scale / coarse) / reach - 1e-9))
         factor = (coarse / scale) ** (1 / count)
         return [scale * factor**step for step in range(1, count + 1)]
 
     def fuse(self, passes: list[tuple[float, Detections]]) -> Detections:
-        """Return the faces by the scale and the candidates of each pass, finest first."""
+        """Return the faces from the scale and candidates of each pass, finest first."""
         limits = (self.support, self.nms_iou, self.network.largest_px, self.threshold)
         return fuse_scales(passes, *limits)
 
     def candidates(self, resized: Image, shape: tuple[int, ...]) -> Detections:
-        """Return every candidate in a resized image, before suppression.
+        """Return all candidates in a resized image, before non-maximum suppression.
 
         Args:
             resized: RGB, (h, w, 3), of an image of `shape`.
             shape: Height and width of the image; boxes are in its pixels.
         """
-        found = self.network.candidates(
+        detections = self.network.candidates(
             resized, min(self.threshold, MIN_CANDIDATE_SCORE)
         )
-        # each side by its own rounded factor
-        return found.resized(shape[1] / resized.shape[1], shape[0] / resized.shape[0])
+        # each axis has its own factor, due to rounding
+        return detections.resized(
+            shape[1] / resized.shape[1], shape[0] / resized.shape[0]
+        )
 
     def tile_faces(self, image: Image, scale: float) -> Iterator[Detections]:
         """Yield the small faces of each tile of `image`, resized by `scale`.
 
-        A face belongs to the tile that its center falls in.
+        A face belongs to the tile that contains its center.
         """
         height, width = image.shape[:2]
         reach = int(self.side / scale)
@@ -163,11 +171,13 @@ class FaceDetector:
                 tile = image[y : y + reach, x : x + reach]
                 resized = resize_to_scale(tile, tile.shape[:2], scale)
                 passes = [(scale, self.candidates(resized, tile.shape[:2]))]
-                found = self.fuse(passes).shifted(x, y)
-                center = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
-                mine = ((center >= (left, top)) & (center < (right, bottom))).all(1)
-                sides = (found.boxes[:, 2:] - found.boxes[:, :2]).max(1, initial=0)
-                yield found.take(mine & (sides <= overlap))
+                detections = self.fuse(passes).shifted(x, y)
+                center = (detections.boxes[:, :2] + detections.boxes[:, 2:]) / 2
+                in_tile = ((center >= (left, top)) & (center < (right, bottom))).all(1)
+                sides = (detections.boxes[:, 2:] - detections.boxes[:, :2]).max(
+                    1, initial=0
+                )
+                yield detections.take(in_tile & (sides <= overlap))
 
 
 def tile_spans(length: int, reach: int, overlap: int) -> list[tuple[int, float, float]]:
@@ -175,8 +185,8 @@ def tile_spans(length: int, reach: int, overlap: int) -> list[tuple[int, float, 
 
     Args:
         length: Pixels along the axis.
-        reach: Pixels of a tile.
-        overlap: Pixels that neighboring tiles share at least.
+        reach: Length of a tile, pixels.
+        overlap: Minimum overlap of neighboring tiles, pixels.
 
     Returns:
         Start of each tile, and the range of face centers that belong to it.
@@ -200,9 +210,9 @@ def resize_to_scale(image: Image, shape: tuple[int, ...], scale: float) -> Image
 
 
 def shrink_or_enlarge(image: Image, size: tuple[int, int]) -> Image:
-    """Return `image` resized to (width, height), shrinking by area against aliasing."""
+    """Return `image` resized to (width, height), with area interpolation when shrinking."""
     while size[0] * 2 <= image.shape[1] and size[1] * 2 <= image.shape[0]:
-        # halving is ten times faster than odd factors
+        # halving is ten times faster than other factors
         half = (-(-image.shape[1] // 2), -(-image.shape[0] // 2))
         image = np.asarray(
             cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8
@@ -215,7 +225,7 @@ def shrink_or_enlarge(image: Image, size: tuple[int, int]) -> Image:
 def packaged_detector(
     threads: int, min_face: float | None, proposals: bool = False, device: str = CPU
 ) -> FaceDetector:
-    """Return the detector of the package, opened once per setting."""
+    """Return the packaged detector, opened once per combination of settings."""
     return FaceDetector(
         threads=threads, device=device, min_face=min_face, proposals=proposals
     )

@@ -1,4 +1,4 @@
-"""FaceLandmarks: predictions for the faces of a call, mapped back to their images."""
+"""Predictions for the faces of a call, mapped back to their images."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -23,9 +23,9 @@ class FaceLandmarks(NamedTuple):
     sigma_px: Array
     """(F, N), pixels of the image."""
     presence: Array
-    """(F,) in [0, 1]: probability that the crop shows a face; nan if unknown."""
+    """(F,) in [0, 1]: probability that the crop shows a face; nan if not predicted."""
     visible: Array
-    """(F, N) in [0, 1]: probability that a landmark can be seen; nan if unknown."""
+    """(F, N) in [0, 1]: probability that a landmark is visible; nan if not predicted."""
     recurrent_state: RecurrentState | None = None
     """State for the next frame; None if the model is not recurrent."""
     attributes: Mapping[str, Array] = MappingProxyType({})
@@ -60,9 +60,9 @@ class FaceLandmarks(NamedTuple):
             self.recurrent_state.image_to_crop[row] = maps[k]
 
     def quality(self, row: int) -> float:
-        """Return how good the crop of face `row` is: higher is better.
+        """Return a quality measure of the crop of face `row`; higher is better.
 
-        It is the mean landmark score, times the presence if that is known.
+        It is the mean landmark score, times the presence if that is predicted.
         """
         score = float(self.scores[row].mean())
         presence = float(self.presence[row])
@@ -78,13 +78,15 @@ def keep_better(
     """Replace `rows` of `best` by the rows of `other` of higher quality.
 
     Args:
-        penalty: Maps a row of `best` and landmarks of that face to a loss of quality that
-            counts against them.
+        penalty: Maps a row of `best` and landmarks of that face to a value that is subtracted
+            from their quality.
     """
     for k, row in enumerate(rows):
         gain = other.quality(k) - best.quality(row)
-        lost = penalty(row, other.landmarks[k]) - penalty(row, best.landmarks[row])
-        if gain > lost:
+        penalty_change = penalty(row, other.landmarks[k]) - penalty(
+            row, best.landmarks[row]
+        )
+        if gain > penalty_change:
             best.replace_row(row, other, k)
 
 
@@ -103,24 +105,24 @@ def make_face(
     attributes: Mapping[str, float] | None = None,
     never_learned: Sequence[int] = (),
 ) -> Face:
-    """Return a face in `scheme`, from what a model predicts in the scheme `source`.
+    """Return a face in `scheme` from a model's predictions in the scheme `source`.
 
     Scores and probabilities are clipped to [0, 1].
 
     Args:
-        never_learned: Points of `source` that the model had no example of: they get a
-            score of 0, are not visible, and have no sigma.
+        never_learned: Points of `source` without training examples: they get a score of 0, are
+            not visible, and have no sigma.
     """
     if never_learned:
         rows = list(never_learned)
         scores, sigma_px, visible = scores.copy(), sigma_px.copy(), visible.copy()
         scores[rows], sigma_px[rows], visible[rows] = 0.0, np.nan, 0.0
     if scheme != source:
-        made = convert(landmarks, source, scheme)
-        landmarks = made.points
-        scores = made.convert_values(scores)
-        sigma_px = made.convert_values(sigma_px)
-        visible = made.convert_values(visible)
+        converted = convert(landmarks, source, scheme)
+        landmarks = converted.points
+        scores = converted.convert_values(scores)
+        sigma_px = converted.convert_values(sigma_px)
+        visible = converted.convert_values(visible)
     scores, visible = np.clip(np.stack([scores, visible]), 0, 1)
     presence = min(max(presence, 0.0), 1.0)  # nan stays nan
     score = min(max(score, 0.0), 1.0)
@@ -129,19 +131,19 @@ def make_face(
 
 
 def check_conversion(origin: str, points: int, source: str, target: str) -> None:
-    """Raise SchemeError now, not at the first face, if faces of `source` cannot be of `target`.
+    """Raise SchemeError early if landmarks of `source` cannot be converted to `target`.
 
     Args:
-        origin: The model or detector, in the message.
+        origin: Name of the model or detector, for the message.
         points: Number of points of `source`.
-        source: Scheme that it predicts.
+        source: Scheme of the predictions.
         target: Scheme wanted.
     """
-    made = convert(np.zeros((points, 2)), source, target)
-    missing = len(made.having("missing"))
+    converted = convert(np.zeros((points, 2)), source, target)
+    missing = len(converted.having("missing"))
     if missing:
         raise SchemeError(
             f"{origin} predicts {source}, from which {missing} of the "
-            f"{len(made.points)} points of {target} cannot be made; choose a model "
+            f"{len(converted.points)} points of {target} cannot be made; choose a model "
             f"trained on {target}"
         )

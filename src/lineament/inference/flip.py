@@ -29,53 +29,53 @@ def flipped(model: LandmarkModel) -> PredictCallable:
 
 
 def predict_with_flip(predict: PredictCallable, mirror: ArrayLike) -> PredictCallable:
-    """Return a callable like `predict` that averages each crop with its mirror image.
+    """Wrap `predict` to average the predictions for each crop and its mirror image.
 
-    It is twice the work. Scores and sigma are averaged too, as both errors of a
-    landmark come from one model and are far from independent; so are presence,
+    This doubles the cost. Scores and sigma are averaged, too, because the two errors of
+    a landmark come from one model and are far from independent. So are presence,
     visibility and attributes.
 
     Args:
         predict: Maps crops (F, S, S, 3) to CropLandmarks.
-        mirror: Mirror map of the scheme that `predict` returns, (N,).
+        mirror: Mirror permutation of the scheme that `predict` returns, (N,).
 
     Raises:
         ShapeError: When called, if `predict` returns another number of landmarks.
     """
     swap = np.asarray(mirror, dtype=np.intp)
 
-    # not a function within this one: it has to be pickled
+    # not a nested function, since it must be picklable
     return partial(_predict_both, predict, swap)
 
 
 def _predict_both(
     predict: PredictCallable, swap: NDArray[np.intp], crops: NDArray[np.uint8]
 ) -> CropLandmarks:
-    # one call, whose halves the model's workers may run in parallel
-    found, count = predict(np.concatenate([crops, crops[:, :, ::-1]])), len(crops)
-    points = found.landmarks_crop.shape[1]
+    # one call, so that the model's workers can run both halves in parallel
+    predicted, count = predict(np.concatenate([crops, crops[:, :, ::-1]])), len(crops)
+    points = predicted.landmarks_crop.shape[1]
     if points != len(swap):
         raise ShapeError(
             f"the model predicts {points} points, but mirror has {len(swap)}; give the "
             "mirror of its own scheme"
         )
     # x' = width - 1 - x, and point i of a mirror image is point mirror[i]
-    back = found.landmarks_crop[count:, swap].copy()
+    back = predicted.landmarks_crop[count:, swap].copy()
     back[..., 0] = crops.shape[2] - 1 - back[..., 0]
-    presence, visible = found.presence, found.visible
+    presence, visible = predicted.presence, predicted.visible
     if presence is not None:
         presence = _mean(presence[:count], presence[count:])
     if visible is not None:
         visible = _mean(visible[:count], visible[count:, swap])
     attributes = {}
-    for name, values in found.attributes.items():
-        shown = MIRRORED_ATTRIBUTES.get(name, name)
-        mirrored = found.attributes.get(shown, values)
+    for name, values in predicted.attributes.items():
+        mirrored_name = MIRRORED_ATTRIBUTES.get(name, name)
+        mirrored = predicted.attributes.get(mirrored_name, values)
         attributes[name] = _mean(values[:count], mirrored[count:])
     return CropLandmarks(
-        _mean(found.landmarks_crop[:count], back),
-        _mean(found.scores[:count], found.scores[count:, swap]),
-        _mean(found.sigma_px[:count], found.sigma_px[count:, swap]),
+        _mean(predicted.landmarks_crop[:count], back),
+        _mean(predicted.scores[:count], predicted.scores[count:, swap]),
+        _mean(predicted.sigma_px[:count], predicted.sigma_px[count:, swap]),
         presence=presence,
         visible=visible,
         attributes=attributes,

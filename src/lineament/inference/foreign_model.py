@@ -1,4 +1,4 @@
-"""A landmark model that others exported to ONNX, described by a small TOML file next to it.
+"""Third-party landmark models in ONNX files, each described by a TOML file.
 
 Depends on ONNX Runtime.
 """
@@ -19,66 +19,71 @@ from .onnx_model import CHUNK, OnnxSession, open_session
 
 SUFFIX = ".toml"
 NEAR = 0.05
-"""Distance from the true place that a score is about, in sides of the face's box."""
+"""Error threshold of a score, in sides of the face's box."""
 MEAN_OF_RAYLEIGH = float(np.sqrt(np.pi / 2))
-"""Mean distance of a point whose coordinates have a standard deviation of 1."""
+"""Mean error of a point whose coordinates have a standard deviation of 1."""
 TYPES: dict[str, type[Any]] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
     "tensor(double)": np.float64,
     "tensor(uint8)": np.uint8,
 }
-"""Of inputs, by their name in ONNX Runtime."""
+"""NumPy types of inputs by their ONNX Runtime name."""
 PerChannel = float | tuple[float, float, float]
 
 
 class ForeignSettings(BaseModel):
-    """Settings of a foreign model: its crops, its landmarks, its outputs."""
+    """Settings of a third-party model: its crops, landmarks and outputs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: str = Field(
-        "", description="the .onnx file, next to this one; empty: same name"
+        "", description="the .onnx file next to this file; empty: same name"
     )
     scheme: str = Field(
         description="scheme of the landmarks: a name, or the path of a .toml file"
     )
     size: int = Field(gt=0, description="side of the crop, pixels")
     padding: float = Field(
-        gt=0, description="side of the crop in longer sides of the face's tight box"
+        gt=0, description="side of the crop, in longer sides of the face's tight box"
     )
     layout: Literal["nchw", "nhwc"] = Field("nchw", description="order of the axes")
-    color: Literal["rgb", "bgr", "gray"] = Field("rgb", description="order of channels")
+    color: Literal["rgb", "bgr", "gray"] = Field(
+        "rgb", description="order of the channels"
+    )
     mean: PerChannel = Field(
-        0.0, description="subtracted from values of 0 to 255, one or per channel"
+        0.0,
+        description="mean subtracted from values of 0 to 255: one number, or one per channel",
     )
     std: PerChannel = Field(
-        255.0, description="values are divided by it after that, one or per channel"
+        255.0, description="divisor applied after that: one number, or one per channel"
     )
     unit: Literal["fraction", "centered", "pixels"] = Field(
         "fraction",
-        description="of the outputs: fraction, 0 to 1 from edge to edge of the crop; centered, -1 "
-        "to 1; pixels of the crop, the center of the first at 0",
+        description="coordinates of the outputs: fraction, 0 to 1 from edge to edge of the crop; "
+        "centered, -1 to 1; pixels of the crop, with the center of the first pixel at 0",
     )
     output: str = Field(
-        "", description="name of the output; empty: the one of two numbers per landmark"
+        "",
+        description="name of the output; empty: the output with two numbers per landmark",
     )
     order: Literal["xyxy", "xxyy"] = Field(
-        "xyxy", description="x and y in turns, or all x before all y"
+        "xyxy",
+        description="order of coordinates: x and y alternating, or all x before all y",
     )
     error: float = Field(
         0.03,
         gt=0,
-        description="expected error of a landmark in sides of the face's tight box, of which "
-        "scores and sigma_px are made, as the model predicts none",
+        description="expected error of a landmark, in sides of the face's tight box; scores and "
+        "sigma_px are computed from it, since the model predicts none",
     )
 
 
 def read_settings(path: Path) -> ForeignSettings:
-    """Read the description of a foreign model.
+    """Read the description of a third-party model.
 
     Raises:
-        ModelError: If the file cannot be read, or a key is unknown, absent or wrong.
+        ModelError: If the file cannot be read, or a key is unknown, absent or invalid.
     """
     try:
         return ForeignSettings.model_validate(
@@ -99,10 +104,10 @@ def read_settings(path: Path) -> ForeignSettings:
 
 
 def content_of(path: Path) -> bytes:
-    """Return the content of a model file; with that of the .onnx file if it describes one.
+    """Return the content of a model file, followed by that of the .onnx file that it describes.
 
     Raises:
-        ModelError: If it is no description, or a file cannot be read.
+        ModelError: If it is not a description, or a file cannot be read.
     """
     try:
         content = path.read_bytes()
@@ -122,17 +127,17 @@ def onnx_of(path: Path) -> Path:
 
 
 class ForeignModel:
-    """The landmark model of an ONNX file that Lineament did not write. Thread-safe."""
+    """A landmark model in an ONNX file not written by Lineament. Thread-safe."""
 
     def __init__(self, path: Path, threads: int = 0, device: str = CPU) -> None:
         """Open the model that the .toml file at `path` describes.
 
         Args:
-            threads: Of ONNX Runtime; 0 leaves it the choice.
-            device: Of ONNX Runtime.
+            threads: Threads of ONNX Runtime; 0: its default.
+            device: Device of ONNX Runtime.
 
         Raises:
-            ModelError: If a file is missing or broken, or the network does not fit its
+            ModelError: If a file is missing or broken, or the network does not match its
                 description.
         """
         self.path, self.settings = path, read_settings(path)
@@ -154,18 +159,18 @@ class ForeignModel:
                 f"{', '.join(TYPES)}"
             )
         self._input, self._type = inputs[0].name, TYPES[inputs[0].type]
-        # most files of others are for one crop at a time
+        # most third-party files have a fixed batch size of 1
         self._batch = inputs[0].shape[0] if isinstance(inputs[0].shape[0], int) else 0
         self._output = self._find_output(file)
 
     def _find_output(self, file: Path) -> str:
-        """Return the name of the output of landmarks, found by a black crop."""
+        """Return the name of the landmark output, determined by running a black crop."""
         names = [each.name for each in self.session.get_outputs()]
         crop = np.zeros((1, self.size, self.size, 3), np.uint8)
         count = self._batch or 1
         try:
             crops = self._prepared(np.repeat(crop, count, 0))
-            found = self.session.run(names, {self._input: crops})
+            outputs = self.session.run(names, {self._input: crops})
         except Exception as error:
             reason = str(error).splitlines()[0][:160]
             raise ModelError(
@@ -173,7 +178,7 @@ class ForeignModel:
                 f"{self.settings.color} ({reason}); correct {self.path}"
             ) from error
         numbers = {}
-        for name, array in zip(names, found, strict=True):
+        for name, array in zip(names, outputs, strict=True):
             numbers[name] = array.size // count
         fitting = [name for name in names if numbers[name] == 2 * self.points]
         wanted = self.settings.output
@@ -189,7 +194,7 @@ class ForeignModel:
         return str(fitting[0])
 
     def _prepared(self, crops: NDArray[np.uint8]) -> NDArray[Any]:
-        """Return RGB crops (F, S, S, 3) as the network takes them."""
+        """Convert RGB crops (F, S, S, 3) to the network's input."""
         settings = self.settings
         values = crops.astype(np.float32)
         if settings.color == "bgr":
@@ -211,7 +216,7 @@ class ForeignModel:
         """Predict uint8 RGB crops (F, S, S, 3).
 
         Raises:
-            ShapeError: If a shape or type differs, or a memory is given.
+            ShapeError: If a shape or type differs, or a memory is passed.
         """
         check_crops(crops, self.size)
         check_no_memory(memory, self.name)
@@ -219,22 +224,22 @@ class ForeignModel:
         parts = [np.zeros((0, 2 * self.points), np.float32)]
         for start in range(0, len(crops), step):
             part = crops[start : start + step]
-            # a file for a fixed number of crops takes no fewer
+            # pad to the fixed batch size
             missing = self._batch - len(part)
             if missing > 0:
                 part = np.concatenate(
                     [part, np.zeros((missing, *part.shape[1:]), np.uint8)]
                 )
-            found = self.session.run(
+            outputs = self.session.run(
                 [self._output], {self._input: self._prepared(part)}
             )
-            parts.append(found[0].reshape(len(part), -1))
+            parts.append(outputs[0].reshape(len(part), -1))
         return self._read(np.concatenate(parts)[: len(crops)])
 
     __call__ = predict
 
     def _read(self, outputs: NDArray[Any]) -> CropLandmarks:
-        """Return the landmarks that outputs (F, 2 N) mean."""
+        """Decode outputs (F, 2 N) to landmarks."""
         landmarks: NDArray[np.float32]
         values = outputs.astype(np.float32)
         if self.settings.order == "xyxy":

@@ -1,4 +1,4 @@
-"""The smallest face wanted, and the scales at which an image is searched for it."""
+"""Smallest face to detect, and the scales at which an image is searched for it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,13 +8,13 @@ import numpy as np
 from ..errors import InputError
 
 MAX_PASS_SIDE, MAX_PASS_PX = 1280, 1280 * 960
-"""Longer side and pixels of the largest image that one pass of a network takes."""
+"""Longer side and number of pixels of the largest image for one pass of a network."""
 MIN_PASS_SIDE = 96
 """Longer side below which shrinking an image further saves no time."""
 LEVEL_STEP = 4.0
-"""Factor between tiled scales: the largest face of one is 40 px long at the next."""
+"""Factor between tiled scales: the largest face of one has 40 px at the next."""
 FINER = 1.25
-"""Factor by which tiles are finer than the pass over the entire image, at least."""
+"""Minimum ratio of the scale of tiles to that of the pass over the entire image."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class SearchPlan:
 
 
 def parse_min_face(min_face: Any) -> float:
-    """Return the smallest face wanted as a number.
+    """Return the smallest face to detect as a number.
 
     Args:
         min_face: Side of the face: a number above 1 or a text like "40px" in pixels of
@@ -38,7 +38,7 @@ def parse_min_face(min_face: Any) -> float:
         Pixels if above 1, else a fraction.
 
     Raises:
-        InputError: If it is neither.
+        InputError: If `min_face` is not a size.
     """
     text = str(min_face).strip().lower()
     try:
@@ -71,8 +71,8 @@ def plan_search(
         shape: Height and width of the image.
         min_face: As `parse_min_face` returns it.
         min_face_px: Side of the smallest face that the network finds, input pixels.
-        side: Longer side of the pass over the entire image next to tiles, input pixels.
-        enlarge: Limit of enlarging.
+        side: Longer side of the pass over the entire image in addition to tiles, input pixels.
+        enlarge: Largest factor by which images are enlarged.
     """
     longest = max(shape[:2])
     face = min_face if min_face > 1 else min_face * longest
@@ -95,15 +95,15 @@ def plan_default(
     largest_side: int,
     enlarge: float,
 ) -> SearchPlan:
-    """Plan the search without a stated `min_face`: the image at its own size, within limits.
+    """Plan the search without `min_face`: the image at its own size, within limits.
 
     Args:
         shape: Height and width of the image.
-        fine_factor: Larger images are also searched at this many times `side`, in tiles
-            that are not enlarged.
-        side: Longer side of the pass over the entire image, input pixels, at least.
-        largest_side: The same, at most.
-        enlarge: Limit of enlarging.
+        fine_factor: Larger images are also searched in tiles at this factor of `side`; tiles
+            are not enlarged.
+        side: Minimum longer side of the pass over the entire image, input pixels.
+        largest_side: Maximum longer side of that pass, input pixels.
+        enlarge: Largest factor by which images are enlarged.
     """
     longest = max(shape[:2])
     entire = min(max(side, min(longest, largest_side)) / longest, enlarge)

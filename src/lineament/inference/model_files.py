@@ -1,4 +1,4 @@
-"""The files of models: those that come with the package, and the cards next to them."""
+"""Model files: the packaged ones, and the cards next to them."""
 
 import json
 import sys
@@ -10,17 +10,17 @@ from ..errors import ModelError, did_you_mean
 from ..plugins.entry_points import MODELS, plugin_file, plugin_names
 
 DETECTOR = "detector"
-"""Name of the package's face detector, which no landmark model has."""
+"""Name of the packaged face detector, reserved: no landmark model may have it."""
 SUFFIXES = (".onnx", ".safetensors", ".toml")
 """Suffixes of model files; a .toml file describes a third-party .onnx file."""
 
 
 def find_model(name: str) -> Path:
-    """Return the file of a model of this or another package, or the path that `name` is.
+    """Return the file of a model of this or another package, or `name` itself if it is a path.
 
     Raises:
-        ModelError: If it is neither.
-        ExtraError: If the model of another package cannot be used.
+        ModelError: If `name` is neither a model nor a file.
+        ExtraError: If another package's model cannot be used.
     """
     path = Path(name)
     if path.suffix in SUFFIXES:
@@ -46,8 +46,10 @@ def find_model(name: str) -> Path:
 
 
 def missing_data_remedy() -> str:
-    """Return what to do if files that belong to the package are absent."""
-    if getattr(sys, "frozen", False):  # an application made by PyInstaller and the like
+    """Return advice for the case that files of the package are missing."""
+    if getattr(
+        sys, "frozen", False
+    ):  # an application frozen by PyInstaller or a similar tool
         return (
             "build this application with them (PyInstaller: --collect-data lineament)"
         )
@@ -71,18 +73,18 @@ def list_models() -> list[dict[str, Any]]:
 
 
 def weights_folder() -> Path:
-    """Return the folder of the models that come with the package."""
+    """Return the folder of the packaged models."""
     return Path(str(files("lineament").joinpath("weights")))
 
 
 def portable_path(path: Path) -> str:
-    """Return a path for another process: of a model of the package, its name in that folder."""
+    """Return a path that another process can use; for a packaged model, only its file name."""
     folder, absolute = weights_folder(), path.absolute()
     return absolute.name if absolute.parent == folder else str(absolute)
 
 
 def path_here(portable: str) -> Path:
-    """Return the path that `portable_path` made portable."""
+    """Return the local path for a result of `portable_path`."""
     return weights_folder() / portable  # an absolute path replaces the folder
 
 

@@ -12,7 +12,7 @@ from .nms import drop_nested
 from .window_cascade import WindowCascade
 
 MIN_FACE_PX = 20.0
-"""Smallest face that is searched for by default, pixels of an image of LARGEST_SIDE at most."""
+"""Default smallest face, pixels of an image whose longer side is at most LARGEST_SIDE."""
 LARGEST_SIDE = 1024
 """Longer side up to which an image is searched at its own size by default, pixels."""
 
@@ -38,7 +38,7 @@ class MtcnnDetector:
             min_face: Smallest face wanted, as the longer side of its tight box: above 1 or
                 "40px" in pixels of the image, below 1 as a fraction of its longer side; at
                 least 6 pixels. The time grows with the square of 1 / min_face. None: 20
-                pixels of the image, shrunk to 1,024 pixels if its longer side is longer.
+                pixels of the image, after shrinking its longer side to at most 1,024 pixels.
             threads: Threads of ONNX Runtime.
 
         Raises:
@@ -66,7 +66,7 @@ class MtcnnDetector:
         return drop_nested(self.cascade(image, self.smallest_px(image.shape)))
 
     def smallest_px(self, shape: tuple[int, ...]) -> float:
-        """Return the side of the smallest face wanted in an image of this `shape`, pixels."""
+        """Return the side of the smallest face to detect in an image of this `shape`, pixels."""
         longest = max(shape[:2])
         if self.min_face is None:
             return MIN_FACE_PX * max(1.0, longest / LARGEST_SIDE)

@@ -1,4 +1,4 @@
-"""MTCNN from its ONNX file, which holds three networks; the last one is a landmark model.
+"""MTCNN from an ONNX file with its three networks; the last one is a landmark model.
 
 Depends on ONNX Runtime.
 """
@@ -14,20 +14,20 @@ from ..estimator import CropLandmarks, check_crops, check_no_memory
 from .onnx_model import open_session, read_metadata
 
 KIND = "mtcnn"
-"""Kind that the file states."""
+"""Kind in the metadata of the file."""
 CHUNK = 256
-"""Images per call of ONNX Runtime: more would only take memory."""
+"""Images per call of ONNX Runtime; more would need memory without being faster."""
 
 
 class MtcnnFile:
-    """The networks and settings in a file. Thread-safe."""
+    """Networks and settings of a file. Thread-safe."""
 
     def __init__(self, path: Path, threads: int = 0, session: Any = None) -> None:
         """Open the .onnx file at `path`.
 
         Args:
-            threads: Of ONNX Runtime; 0 leaves it the choice.
-            session: Of the file, if it is open already.
+            threads: Threads of ONNX Runtime; 0: its default.
+            session: Open session of the file, if there is one.
 
         Raises:
             ModelError: If the file is missing, broken or of another kind.
@@ -41,11 +41,11 @@ class MtcnnFile:
     def run(self, network: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the outputs (B, 15, h, w) of a network for images (B, H, W, 3)."""
         number = np.array(list(self.sides).index(network))
-        found: list[NDArray[np.float32]] = []
+        outputs: list[NDArray[np.float32]] = []
         for start in range(0, max(1, len(images)), CHUNK):
             part = {"images": images[start : start + CHUNK], "network": number}
-            found += self.session.run(None, part)
-        return np.concatenate(found)
+            outputs += self.session.run(None, part)
+        return np.concatenate(outputs)
 
 
 class MtcnnModel:
@@ -57,9 +57,9 @@ class MtcnnModel:
         """Open the file at `path`.
 
         Args:
-            threads: Of ONNX Runtime; 0 leaves it the choice.
-            workers: Not used: the network is too small to gain from them.
-            session: Of the file, if it is open already.
+            threads: Threads of ONNX Runtime; 0: its default.
+            workers: Not used: the network is too small to benefit.
+            session: Open session of the file, if there is one.
 
         Raises:
             ModelError: If the file is missing, broken or of another kind.
@@ -83,7 +83,7 @@ class MtcnnModel:
         """Predict uint8 RGB crops (F, S, S, 3).
 
         Raises:
-            ShapeError: If a shape or type differs, or a memory is given.
+            ShapeError: If a shape or type differs, or a memory is passed.
         """
         check_crops(crops, self.size)
         check_no_memory(memory, self.name)
@@ -93,10 +93,10 @@ class MtcnnModel:
     __call__ = predict
 
     def _read(self, outputs: NDArray[np.float32]) -> CropLandmarks:
-        """Return the landmarks that outputs (F, 15) for entire crops mean."""
+        """Decode outputs (F, 15) for entire crops to landmarks."""
         values = outputs.astype(np.float64)
-        # in sides of the crop from its upper left corner
+        # outputs are in sides of the crop, relative to its upper left corner
         landmarks = values[:, 5:].reshape(-1, self.points, 2) * self.size - 0.5
-        # the network's own measure, as in training: see models/mtcnn.py
+        # the same proxy for the variance as in training, see models/mtcnn.py
         surprise = np.logaddexp(0.0, -values[:, :1])
         return self.uncertainty(landmarks, np.repeat(surprise, self.points, 1))

@@ -9,21 +9,20 @@ from ..geometry import Array, iou
 from .detections import Detections, concatenate
 
 SMALLEST_PX = 32
-"""Side of the smallest face for which a coarser scale is asked, pixels of its image."""
+"""Side of the smallest face for which a coarser scale counts, pixels of its resized image."""
 PRE_NMS_TOP_K = 1000
-"""Candidates that enter the suppression, best first."""
+"""Number of best candidates that enter non-maximum suppression."""
 SAME_IOU = 0.5
-"""Overlap from which a candidate votes for a face."""
+"""Minimum overlap of a candidate that votes for a face."""
 MIN_CANDIDATE_SCORE = 0.15
-"""Candidates with lower scores are ignored; it stands in for absent votes."""
+"""Minimum score of candidates; also the value of missing votes."""
 
 NESTED_PART = 0.7
-"""Part of the smaller of two boxes within the other, above which they are nested."""
+"""Fraction of the smaller box inside the other above which two boxes are nested."""
 NESTED_AREA = 0.7
-"""Area of the smaller of two nested boxes, as a part of the other's, at most; boxes of
-more similar size are left to `nms`."""
+"""Maximum area ratio of nested boxes; boxes of more similar size are handled by `nms`."""
 IN_FRONT_AREA = 0.25
-"""The same, below which a better box within another is a small face in front of it."""
+"""Area ratio below which a better box inside another is a small face in front of it."""
 
 
 def nms(found: Detections, max_iou: float) -> Detections:
@@ -37,8 +36,8 @@ def nms(found: Detections, max_iou: float) -> Detections:
         The kept detections, best first.
     """
     order = np.argsort(-found.scores, kind="stable")
-    # row by row on bare columns: few boxes are kept, and a matrix of all overlaps would
-    # take most of the time of a large face
+    # row by row on plain columns: few boxes are kept, and computing a matrix of all
+    # overlaps would dominate the time for a large face
     x0, y0, x1, y1 = np.ascontiguousarray(found.boxes[order].T)
     area = (x1 - x0) * (y1 - y0)
     alive, kept = np.ones(len(order), bool), []
@@ -49,7 +48,7 @@ def nms(found: Detections, max_iou: float) -> Detections:
         width = np.minimum(x1, x1[i]) - np.maximum(x0, x0[i])
         height = np.minimum(y1, y1[i]) - np.maximum(y0, y0[i])
         inner = np.maximum(width, 0) * np.maximum(height, 0)
-        # inner / union > max_iou without dividing; empty boxes overlap nothing
+        # inner / union > max_iou without division; empty boxes do not overlap
         alive &= inner * (1 + max_iou) <= max_iou * (area + area[i])
     return found.take(order[kept])
 
@@ -61,7 +60,7 @@ def vote(kept: Detections, candidates: Detections) -> Detections:
 
     Args:
         kept: Some of the candidates.
-        candidates: All of one image.
+        candidates: All candidates of one image.
     """
     is_same = iou(kept.boxes, candidates.boxes) > SAME_IOU
     weights = is_same * candidates.scores**2
@@ -73,10 +72,10 @@ def vote(kept: Detections, candidates: Detections) -> Detections:
 
 
 def is_nested(box: Array, better: Array) -> bool:
-    """Return whether a box shows part of a better face, or that face with more around it.
+    """Return whether a box is a part of a better face, or contains it with a margin.
 
-    Both mean that one person was found twice: an eye, an ear, the same half face. Faces of
-    two persons are hardly ever nested.
+    In both cases, one person was detected twice, for example an eye or half a face. Faces of
+    two people are rarely nested.
 
     Args:
         box: (4,), pixels.
@@ -112,56 +111,61 @@ def fuse_scales(
 ) -> Detections:
     """Fuse the candidates of one image at several scales, scored by their agreement.
 
-    The score of a face is the mean, over the scales in range of its size, of its best
-    candidates there; an absent one counts as `MIN_CANDIDATE_SCORE`. Its box is the mean of
-    its candidates in range.
+    The score of a face is the mean score of its best candidates at the scales whose range
+    includes its size. A missing candidate counts as `MIN_CANDIDATE_SCORE`. The box is the
+    mean of the candidates in range.
 
     Args:
         scales: Scale and candidates of each pass, finest first.
         votes: Number of candidates per scale that enter the mean.
-        max_iou: Overlap above which candidates are one face.
-        largest_px: Side of the largest face that a scale finds reliably, pixels of its
-            image; the coarsest also takes larger ones.
-        min_score: Faces without a candidate above this score are left out early; their
-            own score could not be above it either.
+        max_iou: Overlap above which candidates are the same face.
+        largest_px: Side of the largest face that a scale detects reliably, pixels of its
+            image; the coarsest scale also covers larger ones.
+        min_score: Faces without a candidate above this score are dropped early, as their
+            mean score cannot exceed it.
 
     Returns:
         The faces, best first.
     """
     in_range = []
     ranges = scale_ranges([scale for scale, _ in scales], largest_px)
-    for (_, found), limits in zip(scales, ranges, strict=True):
-        in_range.append(found.take(is_in_range(found.boxes, limits)))
+    for (_, detections), limits in zip(scales, ranges, strict=True):
+        in_range.append(detections.take(is_in_range(detections.boxes, limits)))
     candidates = concatenate(in_range)
     if min_score > MIN_CANDIDATE_SCORE:
-        # before the suppression, which takes a step per box that it keeps
+        # before suppression, whose time grows with the number of boxes kept
         strong = np.concatenate(
-            [found.boxes[found.scores > min_score] for _, found in scales]
+            [
+                detections.boxes[detections.scores > min_score]
+                for _, detections in scales
+            ]
         )
         near = iou(candidates.boxes, strong) > SAME_IOU
         candidates = candidates.take(near.any(1))
     best = np.argsort(-candidates.scores, kind="stable")[:PRE_NMS_TOP_K]
     candidates = candidates.take(best)
     kept = vote(nms(candidates, max_iou), candidates)
-    total, asked = np.zeros(len(kept)), np.zeros(len(kept))
-    for (_, found), limits in zip(scales, ranges, strict=True):
-        mine = is_in_range(kept.boxes, limits)
-        cast = np.where(
-            iou(kept.boxes, found.boxes) > SAME_IOU, found.scores, MIN_CANDIDATE_SCORE
+    total, scale_count = np.zeros(len(kept)), np.zeros(len(kept))
+    for (_, detections), limits in zip(scales, ranges, strict=True):
+        in_scale = is_in_range(kept.boxes, limits)
+        box_votes = np.where(
+            iou(kept.boxes, detections.boxes) > SAME_IOU,
+            detections.scores,
+            MIN_CANDIDATE_SCORE,
         )
-        absent = np.full((len(cast), votes), MIN_CANDIDATE_SCORE)
-        cast = np.concatenate([cast, absent], axis=1)
-        total += mine * -np.sort(-cast, axis=1)[:, :votes].mean(1)
-        asked += mine
-    scores = total / np.maximum(asked, 1)
+        absent = np.full((len(box_votes), votes), MIN_CANDIDATE_SCORE)
+        box_votes = np.concatenate([box_votes, absent], axis=1)
+        total += in_scale * -np.sort(-box_votes, axis=1)[:, :votes].mean(1)
+        scale_count += in_scale
+    scores = total / np.maximum(scale_count, 1)
     scored = replace(kept, scores=scores)
     return scored.take(np.argsort(-scores, kind="stable"))
 
 
 def scale_ranges(scales: list[float], largest_px: float) -> list[tuple[float, float]]:
-    """Return the sides of the faces that each scale finds reliably, image pixels.
+    """Return the range of face sides that each scale detects reliably, image pixels.
 
-    The finest also takes smaller faces, the coarsest larger ones.
+    The finest scale also covers smaller faces, the coarsest larger ones.
 
     Args:
         scales: Pixels of the resized image per image pixel, finest first.
@@ -174,7 +178,7 @@ def scale_ranges(scales: list[float], largest_px: float) -> list[tuple[float, fl
 
 
 def is_in_range(boxes: Array, limits: tuple[float, float]) -> NDArray[np.bool_]:
-    """Return which boxes (F, 4) have a side, the root of the area, within `limits`."""
+    """Return a mask (F,) of the boxes (F, 4) whose sqrt(area) is within `limits`."""
     width, height = (boxes[:, 2:] - boxes[:, :2]).T
     sides = np.sqrt(width * height)
     return np.asarray((sides >= limits[0]) & (sides <= limits[1]))

@@ -1,6 +1,6 @@
-"""The landmark model in an ONNX file, run by ONNX Runtime alone: nothing is unpickled.
+"""Landmark models in ONNX files, run by ONNX Runtime: no code is unpickled.
 
-The file's own metadata states its scheme, crop and kind.
+The metadata of a file contains its scheme, crop and kind.
 """
 
 import json
@@ -34,7 +34,7 @@ DETECTOR_OUTPUTS = (
     ["scores", "boxes", "directions"],
     ["scores", "boxes", "landmarks"],
 )
-"""Of the kinds of face detectors, whose files have no metadata."""
+"""Output names of face detectors, whose files have no metadata."""
 FIELDS = {
     "landmarks_crop": "landmarks_crop",
     "scores": "scores",
@@ -44,8 +44,8 @@ FIELDS = {
     "attributes": "attributes",
     "memory_after": "memory",
 }
-"""Field of CropLandmarks by output of the file, which may lack the last four."""
-CHUNK = 64  # crops per call of the runtime: more would only take memory
+"""Field of CropLandmarks by output name; a file may lack the last four outputs."""
+CHUNK = 64  # crops per call of the runtime: more would only need memory
 
 
 def usable_cores() -> int:
@@ -58,22 +58,23 @@ def usable_cores() -> int:
 class OnnxSession:
     """An ONNX Runtime session. Thread-safe.
 
-    A pickle is the file's path, the number of threads and the device, and opens the file
-    again.
+    It is pickled as path, number of threads and device; unpickling opens the file again.
 
     Args:
         path: The .onnx file.
-        threads: 0 leaves the number to ONNX Runtime.
+        threads: Number of threads; 0: ONNX Runtime's default.
         device: A key of DEVICES, or "auto".
 
     Raises:
-        ModelError: If the file is missing or not an ONNX model, or the device is not there.
+        ModelError: If the file is missing or not an ONNX model, or the device is not available.
     """
 
     def __init__(self, path: Path, threads: int = 0, device: str = CPU) -> None:
         self.path, self.threads = path, threads
         self.device = check_device(device)
-        self._portable = portable_path(path)  # now, as the current folder may change
+        self._portable = portable_path(
+            path
+        )  # resolved now, as the current directory may change
         self._session = _runtime_session(path, threads, self.device)
         self._lock = _lock_of(self.device)
         self._process = os.getpid()
@@ -81,8 +82,8 @@ class OnnxSession:
     def run(
         self, outputs: list[str] | None, inputs: dict[str, NDArray[Any]]
     ) -> list[NDArray[Any]]:
-        """Return the outputs of these names, or all, for `inputs` by name."""
-        # a fork does not have the threads of its parent, and would wait for them
+        """Run the model on `inputs`, given by name; return the named outputs, or all for None."""
+        # a fork lacks the threads of its parent, and would wait for them forever
         if self.threads != 1 and self._process != os.getpid():
             _inherited.append(self._session)
             self._session = _runtime_session(self.path, self.threads, self.device)
@@ -91,11 +92,11 @@ class OnnxSession:
             return list(self._session.run(outputs, inputs))
 
     def get_inputs(self) -> list[Any]:
-        """Return the inputs that the file states, in order."""
+        """Return the inputs of the file, in order."""
         return list(self._session.get_inputs())
 
     def get_outputs(self) -> list[Any]:
-        """Return the outputs that the file states, in order."""
+        """Return the outputs of the file, in order."""
         return list(self._session.get_outputs())
 
     def get_modelmeta(self) -> Any:
@@ -107,17 +108,17 @@ class OnnxSession:
 
 
 _inherited: list[Any] = []
-"""Sessions of the parent of this process, which must not be closed here."""
+"""Sessions of the parent process, which must not be closed after a fork."""
 
 
 @lru_cache(maxsize=16)
 def _shared_session(path: str, threads: int, device: str = CPU) -> OnnxSession:
-    """Return the session of a pickle; copies in one process share it."""
+    """Return the session for a pickle; copies in one process share it."""
     return OnnxSession(path_here(path), threads, device)
 
 
 def _lock_of(device: str) -> AbstractContextManager[Any]:
-    """Return what a call of a session of a device holds."""
+    """Return the context that calls of a session on a device must hold."""
     return Lock() if DEVICES[device].one_at_a_time else nullcontext()
 
 
@@ -133,7 +134,7 @@ def _runtime_session(path: Path, threads: int, device: str) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # which some providers refuse
+    # some providers do not support memory patterns
     options.enable_mem_pattern = not DEVICES[device].one_at_a_time
     try:
         session = onnxruntime.InferenceSession(
@@ -164,7 +165,7 @@ def read_metadata(session: Any, path: Path, kind: str) -> dict[str, Any]:
     """Return the metadata of the file at `path`.
 
     Raises:
-        ModelError: If lineament did not write it, or it is of another `kind`.
+        ModelError: If it was not written by lineament, or is of another `kind`.
     """
     if [output.name for output in session.get_outputs()] in DETECTOR_OUTPUTS:
         raise ModelError(
@@ -185,13 +186,13 @@ def read_metadata(session: Any, path: Path, kind: str) -> dict[str, Any]:
 
 
 def stated_metadata(session: Any) -> dict[str, Any]:
-    """Return the metadata in an open file; empty if lineament wrote none."""
+    """Return the metadata of an open file; empty if lineament did not write it."""
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     return {} if text is None else dict(json.loads(text))
 
 
 class Model:
-    """A landmark model. One object may be used from many threads, pickled and copied."""
+    """A landmark model in an ONNX file. Thread-safe; can be pickled and copied."""
 
     def __init__(
         self, path: Path, threads: int = 0, workers: int = 1, session: Any = None
@@ -199,22 +200,21 @@ class Model:
         """Open the file at `path`.
 
         Args:
-            threads: Of ONNX Runtime; 0 leaves it the choice.
-            workers: Shares of a call's crops that run in parallel, each with `threads`;
-                0: one per core. Small networks gain more from workers than from
-                threads.
-            session: Of the file, if it is open already.
+            threads: Threads of ONNX Runtime; 0: its default.
+            workers: Parts of a call's crops that run in parallel, each with `threads`; 0: one
+                per core. Small networks benefit more from workers than from threads.
+            session: Open session of the file, if there is one.
 
         Raises:
-            ModelError: If the file is missing, foreign or of another kind.
+            ModelError: If the file is missing, not written by lineament or of another kind.
         """
         self.workers = workers or usable_cores()
         self.chunk = CHUNK
-        """Crops per call of the runtime, whose memory grows with it."""
+        """Crops per call of the runtime; its memory grows with it."""
         self._pool: ThreadPoolExecutor | None = None
         self._process = 0
         self.session: OnnxSession = session or open_session(path, threads)
-        # a later version's file may have outputs that are unknown here
+        # files of later versions may have unknown outputs
         names = [output.name for output in self.session.get_outputs()]
         self.outputs = [name for name in names if name in FIELDS]
         metadata = read_metadata(self.session, path, "landmarks")
@@ -228,17 +228,17 @@ class Model:
         self.memory: tuple[int, ...] | None = (
             tuple(metadata["memory"]) if "memory" in metadata else None
         )
-        """(2, W, L): shape of a face's state from frame to frame; None: it keeps
-        none."""
+        """(2, W, L): shape of a face's recurrent state; None: the model is not
+        recurrent."""
         self.attributes: list[str] = metadata.get("attributes", [])
-        """Attributes of a face of which the model predicts the probability."""
+        """Attributes whose probability the model predicts."""
         self.never_learned: tuple[int, ...] = tuple(metadata.get("never_learned", ()))
-        """Indices of the points that nobody had annotated in the training data."""
+        """Indices of the points that were not annotated in the training data."""
         self.low_score: float = metadata.get("low_score", 1.0)
-        """Mean score of a face that one validation face in twenty falls below; 1 if the
-        file states none."""
+        """5 % quantile of the mean scores of validation faces; 1 if it is not in the
+        file."""
         self.predicts_presence = "presence" in self.outputs
-        """True if the model tells crops with a face from others."""
+        """True if the model predicts the presence of a face."""
 
     @property
     def path(self) -> Path:
@@ -256,11 +256,11 @@ class Model:
         """Predict uint8 RGB crops (F, S, S, 3).
 
         Args:
-            memory: (F, 2, W, L), given by the model for each face's frame before; None:
-                these are the first frames.
+            memory: (F, 2, W, L), returned by the model for the previous frame of each face;
+                None: these are the first frames.
 
         Raises:
-            ShapeError: If a shape or type differs, or the model keeps no memory.
+            ShapeError: If a shape or type differs, or the model is not recurrent.
         """
         check_crops(crops, self.size)
         inputs: dict[str, NDArray[Any]] = {"crops": crops}
@@ -281,7 +281,7 @@ class Model:
         )
         calls = [dict(zip(inputs, share, strict=True)) for share in shares]
         run = partial(self.session.run, self.outputs)
-        # helpers begin at once
+        # submitted first, so that helpers run in parallel with this thread
         rest = (self._helpers().map if self.workers > 1 else map)(run, calls[1:])
         parts = [run(calls[0]), *rest]
         fields: dict[str, Any] = {}
@@ -298,7 +298,7 @@ class Model:
         return self.__dict__ | {"_pool": None}  # threads cannot be pickled
 
     def _no_landmarks(self, memory: NDArray[np.float32] | None) -> CropLandmarks:
-        """Return the outputs for no crops."""
+        """Return the outputs for an empty batch."""
         of_points = np.zeros((0, self.points), np.float32)
         return CropLandmarks(
             np.zeros((0, self.points, 2), np.float32),
@@ -311,8 +311,8 @@ class Model:
         )
 
     def _helpers(self) -> ThreadPoolExecutor:
-        """Return the threads for all shares except one, kept from call to call."""
-        # a fork does not have the threads of its parent
+        """Return the thread pool for all parts except one; it is kept between calls."""
+        # a fork lacks the threads of its parent
         if self._pool is None or self._process != os.getpid():
             self._pool = ThreadPoolExecutor(self.workers - 1, "landmarks")
             self._process = os.getpid()

@@ -1,4 +1,4 @@
-"""Face detectors by file, whatever their kind."""
+"""Open face detectors of any kind by file."""
 
 from collections.abc import Callable
 from os import PathLike
@@ -19,21 +19,21 @@ DETECTORS: dict[str, Callable[..., Detector]] = {
     mtcnn_model.KIND: MtcnnDetector,
     dpm_cnn_detector.KIND: DpmCnnDetector,
 }
-"""Detectors by the kind that their file states; the package's own files state none."""
+"""Detectors by the kind in their file; packaged files have none."""
 
 
 def detector_of_file(
     path: str | PathLike[str], min_face: float | str | None = None
 ) -> Detector:
-    """Open an .onnx file of a Lineament detector of any kind, or else OpenCV's YuNet.
+    """Open an .onnx file of any Lineament detector, or of OpenCV's YuNet.
 
     Args:
         path: The file.
-        min_face: Smallest face wanted, see `FaceDetector`; YuNet takes none.
+        min_face: Smallest face to detect, see `FaceDetector`; not supported by YuNet.
 
     Raises:
         InputError: If `min_face` is not a size.
-        ModelError: If the file is neither, or YuNet's with `min_face`.
+        ModelError: If the file is neither, or it is YuNet's and `min_face` is set.
     """
     try:
         return FaceDetector(path, min_face=min_face)
@@ -47,11 +47,11 @@ def detector_of_file(
 
 
 def plugin_detector(name: str) -> Detector | None:
-    """Make the detector that another installed package calls `name`; None if there is none.
+    """Make the detector that an installed package registers as `name`; None if there is none.
 
     Raises:
         ExtraError: If its entry point fails.
         ModelError: If it is not callable.
     """
-    made = entry_points.make_plugin(entry_points.DETECTORS, name)
-    return None if made is None else as_detector(made)
+    detector = entry_points.make_plugin(entry_points.DETECTORS, name)
+    return None if detector is None else as_detector(detector)

@@ -1,6 +1,6 @@
-"""Predictor: images to Faces by detecting, cropping, running a model and mapping back.
+"""Predictor: images -> Faces by detection, cropping, prediction and mapping back.
 
-All faces of all images of a call share batches; no result depends on the others.
+The faces of all images of a call share batches; results are independent of each other.
 """
 
 from collections.abc import Callable, Sequence
@@ -120,7 +120,7 @@ class Predictor:
                 self.predict_crops = flipped(self._model)
         self.scheme = check_scheme(scheme) if scheme else self._source
         self.never_learned: tuple[int, ...] = getattr(self._model, "never_learned", ())
-        """Indices in the model's scheme of points that it had no example of."""
+        """Indices in the model's scheme of points without training examples."""
         self.box_shape = BoxShape(self._source, self.never_learned)
         check_conversion(origin, points, self._source, self.scheme)
 
@@ -132,18 +132,18 @@ class Predictor:
 
         Args:
             source: Its folder, or OWNER/NAME of the Hugging Face Hub (extra `hub`).
-            revision: Branch, tag or commit, on the Hub.
+            revision: Branch, tag or commit on the Hub.
             options: Options of Predictor that replace the saved ones, or that are not
                 saved: detector, threads, workers.
 
         Raises:
-            ExtraError: If it is on the Hub and the extra `hub` is not installed.
-            ModelError: If there is no such folder, or it cannot be used.
+            ExtraError: If the source is on the Hub and the extra `hub` is not installed.
+            ModelError: If the folder does not exist or cannot be used.
         """
         return cls(**{**read_folder(find_folder(source, revision)), **options})
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write the model, its card and the settings, in the layout of the Hub.
+        """Write the model, its card and the settings, in the Hub's layout.
 
         The folder holds config.json, model.onnx or model.safetensors, model.json and
         README.md, which is the model card. Threads and workers are not saved.
@@ -187,7 +187,7 @@ class Predictor:
         return bool(getattr(self._model, "predicts_presence", False))
 
     def _default_detector(self, image: Image) -> Detections:
-        # opened at the first image without boxes, as given boxes need no detector
+        # opened at the first image without boxes, since known boxes need no detector
         detector = packaged_detector(
             self.threads, self.min_face, self.predicts_presence, self.device
         )
@@ -243,32 +243,32 @@ class Predictor:
         detections: list[Detections] = []
         requests: list[CropRequest] = []
         for index, image in enumerate(images):
-            found = self._detect(image, None if boxes is None else boxes[index])
-            detections.append(found)
-            requests += first_crops(found, self.recrop, image.shape, index)
+            faces = self._detect(image, None if boxes is None else boxes[index])
+            detections.append(faces)
+            requests += first_crops(faces, self.recrop, image.shape, index)
         predicted = self.predict_boxes(images, requests, self.recrop)
         results, start = [], 0
-        for image, found in zip(images, detections, strict=True):
-            own = predicted.take(slice(start, start + len(found)))
-            rows = list(range(len(found))) if boxes is not None else self.keep(own)
-            results.append(self._faces(image, found, own, rows))
-            start += len(found)
+        for image, faces in zip(images, detections, strict=True):
+            part = predicted.take(slice(start, start + len(faces)))
+            rows = list(range(len(faces))) if boxes is not None else self.keep(part)
+            results.append(self._faces(image, faces, part, rows))
+            start += len(faces)
         return results
 
     def keep(self, found: FaceLandmarks) -> list[int]:
-        """Return the rows of one image that are faces by the rules of the predictor."""
+        """Return the rows of one image that pass the predictor's thresholds."""
         return keep_faces(found, self.min_presence, self.min_landmark_score)
 
     def _detect(self, image: Image, boxes: ArrayLike | None) -> Detections:
         return self.detector(image) if boxes is None else given_boxes(boxes, image)
 
     def _detector_faces(self, image: Image) -> Faces:
-        found = self.detector(image)
-        assert found.landmarks is not None  # checked with the detector's scheme
-        scores = np.repeat(found.scores[:, None], found.landmarks.shape[1], 1)
+        result = self.detector(image)
+        assert result.landmarks is not None  # ensured by the scheme of the detector
+        scores = np.repeat(result.scores[:, None], result.landmarks.shape[1], 1)
         unknown = np.full_like(scores, np.nan)
-        arrays = (found.landmarks, scores, unknown, unknown[:, 0], unknown)
-        return self._faces(image, found, FaceLandmarks(*arrays), range(len(found)))
+        arrays = (result.landmarks, scores, unknown, unknown[:, 0], unknown)
+        return self._faces(image, result, FaceLandmarks(*arrays), range(len(result)))
 
     def _faces(
         self,
@@ -321,13 +321,13 @@ class Predictor:
         rows: list[int] = []
         others: list[CropRequest] = []
         for row, first in enumerate(requests):
-            is_absent = best.presence[row] < recrop.min_presence  # never if unknown
+            is_absent = best.presence[row] < recrop.min_presence  # False for nan
             if first.is_roll_known and is_absent:
                 continue
             points = self.box_shape.points(best.landmarks[row])
-            made = recrop.second_crops(first, points, best.scores[row], mean)
-            rows += [row] * len(made)
-            others += made
+            crops = recrop.second_crops(first, points, best.scores[row], mean)
+            rows += [row] * len(crops)
+            others += crops
         if not others:
             return best
 
@@ -338,7 +338,7 @@ class Predictor:
             return recrop.turned_penalty(first, points, self.box_shape.mean, shape)
 
         keep_better(best, rows, self.run_model(images, others), penalty)
-        # where angles were searched, the best is now cropped around its own landmarks
+        # after trying several angles, crop once more around the best landmarks
         searched = sorted({row for row in rows if rows.count(row) > 1})
         last = []
         for row in searched:

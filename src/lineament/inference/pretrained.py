@@ -1,6 +1,6 @@
-"""Folders of a predictor, in the layout of the Hugging Face Hub: settings, model, card.
+"""Predictor folders in the layout of the Hugging Face Hub: settings, model, card.
 
-A local folder needs no further package; a name of the Hub needs the extra `hub`.
+A local folder needs no additional package; a name on the Hub needs the extra `hub`.
 """
 
 import json
@@ -22,7 +22,7 @@ from .model_files import SUFFIXES, find_model, read_card
 from .recrop import RecropPolicy
 
 CONFIG = "config.json"
-"""File of the settings, which the Hub counts downloads by."""
+"""File of the settings, by which the Hub counts downloads."""
 HUB_NAME = r"[\w.-]+/[\w.-]+"
 """OWNER/NAME of a repository on the Hub."""
 UNKNOWN_LICENCE = "The license is not stated."
@@ -49,11 +49,11 @@ faces = predictor("photo.jpg")
 {words}
 """
 CARD_WORDS = ("data", "limits", "history")
-"""Entries of a card that the README repeats."""
+"""Entries of a card that are copied to the README."""
 
 
 class PretrainedSettings(Settings):
-    """The settings of a predictor in `config.json`; those of the machine are not in it."""
+    """Settings of a predictor in `config.json`, except those of the machine."""
 
     library_name: str = Field("lineament", pattern="^lineament$")
     version: str = ""
@@ -71,7 +71,7 @@ def file_of_model(model: LandmarkModel | None, given: str | Path | None) -> Path
     """Return the file of a model, None for None.
 
     Args:
-        given: The name or file that the model was made from.
+        given: The name or file that the model was loaded from.
 
     Raises:
         ModelError: If the model has none.
@@ -93,14 +93,14 @@ def save_folder(
     recrop: RecropPolicy | None,
     options: Mapping[str, Any],
 ) -> None:
-    """Write a folder that `read_folder` reads.
+    """Write a folder for `read_folder`.
 
     Args:
-        folder: Made if absent; files of an earlier predictor in it are replaced.
+        folder: Created if missing; files of an earlier predictor in it are replaced.
         model: The model file; None: the predictor has no model.
         scheme: Scheme of the results.
-        recrop: Policy of the predictor.
-        options: Its other options, as PretrainedSettings takes them.
+        recrop: Re-crop policy of the predictor.
+        options: Other options of the predictor, keys of PretrainedSettings.
     """
     from .. import __version__
 
@@ -116,7 +116,7 @@ def save_folder(
     stated["recrop"] = None if recrop is None else asdict(recrop)
     settings = PretrainedSettings(**stated, **options)
     _write(folder / "README.md", _readme(card, scheme))
-    # last, because the folder can be read once it is there
+    # last, because the folder counts as complete when it exists
     _write(folder / CONFIG, _as_json(settings.model_dump(exclude_none=True)))
 
 
@@ -143,11 +143,11 @@ def _readme(card: Mapping[str, Any], scheme: str) -> str:
 
 
 def read_folder(folder: Path) -> dict[str, Any]:
-    """Return the options of Predictor that a folder states.
+    """Return the options of Predictor that are stored in a folder.
 
     Raises:
-        ModelError: If the folder is not one of `save_folder`.
-        SchemeError: If it carries a scheme that is wrong.
+        ModelError: If the folder was not written by `save_folder`.
+        SchemeError: If it contains an invalid scheme.
     """
     path = folder / CONFIG
     try:
@@ -171,7 +171,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
 def _model_file(folder: Path, name: str | None) -> Path | None:
     if name is None:
         return None
-    # a folder from elsewhere must name no file outside of it
+    # an untrusted folder must not name a file outside of it
     if Path(name).name != name or Path(name).suffix not in SUFFIXES:
         raise ModelError(
             f"{folder / CONFIG}: the model is {name!r}; wanted a file of the folder, "
@@ -181,14 +181,14 @@ def _model_file(folder: Path, name: str | None) -> Path | None:
 
 
 def find_folder(source: str | Path, revision: str | None = None) -> Path:
-    """Return a local folder, or download that of a repository of the Hub.
+    """Return a local folder, or download a repository from the Hub.
 
     Args:
         source: A folder, or OWNER/NAME.
         revision: Branch, tag or commit of the repository.
 
     Raises:
-        ExtraError: If it is to be downloaded and huggingface_hub is not installed.
+        ExtraError: If a download is needed and huggingface_hub is not installed.
         ModelError: If there is no such folder or repository.
     """
     folder = Path(source)
@@ -208,7 +208,7 @@ def find_folder(source: str | Path, revision: str | None = None) -> Path:
         return Path(
             snapshot_download(str(source), revision=revision, allow_patterns=files)
         )
-    except Exception as error:  # of any library that it uses
+    except Exception as error:  # huggingface_hub passes on errors of several libraries
         raise ModelError(
             f"{source}: no such folder, and no download from the Hub "
             f"({short_reason(error)}); check the name and the connection"

@@ -1,4 +1,4 @@
-"""Re-crop policy: the first crop of each face, and when other crops are tried."""
+"""Re-crop policy: the first crop of each face, and when to try other crops."""
 
 from dataclasses import dataclass, replace
 
@@ -10,11 +10,11 @@ from .detections import Detections
 
 SEARCH_ROLLS_DEG = (90.0, 180.0, -90.0)
 CUT_MARGIN = 0.05
-"""Distance from the image border, in box sides, up to which a face is cut by it."""
+"""Distance from the image border, in box sides, below which a face counts as truncated."""
 UPSIDE_DOWN_DEG = 90.0
-"""Roll above which a face is upside down."""
+"""Roll in degrees above which a face counts as upside down."""
 TURNED_DEG = 45.0
-"""Roll in the first crop above which a face is turned."""
+"""Roll in degrees in the first crop above which a face counts as rotated."""
 
 
 @dataclass(frozen=True)
@@ -22,27 +22,27 @@ class RecropPolicy:
     """Rules for re-cropping a face, chosen by `python -m bench.choose_recrop`."""
 
     min_score: float = 0.7
-    """Mean landmark score below which other angles are tried, if few upright faces have
-    such a score: see `at_most`."""
+    """Mean landmark score below which other angles are tried; lowered for models that give
+    many upright faces such a score, see `at_most`."""
     max_roll_deg: float = 25.0
     """Roll in the crop, in degrees, above which a face is re-cropped upright."""
     max_box_error: float = 0.15
-    """Box error, see `box_error`, above which a face is re-cropped."""
+    """Box error (`box_error`) above which a face is re-cropped."""
     min_upside_down_gain: float = 0.1
-    """Mean landmark score by which an upside-down crop must be better than another, if
-    the image border cuts the face: hair above half a face looks like a beard."""
+    """Minimum gain in mean landmark score for an upside-down crop of a face truncated by the
+    image border, where hair above half a face resembles a beard."""
     min_turned_gain: float = 0.05
-    """Mean landmark score by which a turned crop must be better than another: most faces
-    are upright, and a model that is sure of none would turn those it fails on."""
+    """Minimum gain in mean landmark score for a rotated crop: most faces are upright, and
+    a model with low scores would otherwise choose rotations for faces it fails on."""
     min_presence: float = 0.02
-    """Presence, if the model predicts it and the detector the roll, below which no other
-    crop is tried: the best of five crops of what is not a face looks more like one."""
+    """Presence below which no other crop is tried, if the model predicts presence and the
+    detector roll: the best of five crops of a non-face would look more like a face."""
 
     def at_most(self, low_score: float) -> "RecropPolicy":
         """Return this policy with `min_score` lowered to a model's `low_score`.
 
-        A model that is less sure of all faces would otherwise try other angles for most,
-        and choose among five uncertain results.
+        A model with lower scores on all faces would otherwise try other angles for most of
+        them, and choose among five uncertain results.
         """
         return replace(self, min_score=min(self.min_score, low_score))
 
@@ -53,11 +53,11 @@ class RecropPolicy:
         mean_shape: Array | None,
         shape: tuple[int, ...],
     ) -> float:
-        """Return the score that counts against landmarks because they are turned.
+        """Return the penalty on the score of landmarks of a rotated face.
 
         Args:
             first: The first crop of the face.
-            landmarks: (N, 2), found in any of its crops, image pixels.
+            landmarks: (N, 2), predicted in any of its crops, image pixels.
             mean_shape: Upright mean face of the scheme, (N, 2), or None.
             shape: Height and width of the image.
         """
@@ -76,11 +76,11 @@ class RecropPolicy:
         scores: Array,
         mean_shape: Array | None,
     ) -> list[CropRequest]:
-        """Return other crops to try for a face, mostly none.
+        """Return additional crops to try for a face, usually none.
 
         Args:
             first: The first crop.
-            landmarks: (N, 2), found in it, image pixels.
+            landmarks: (N, 2), predicted in it, image pixels.
             scores: (N,).
             mean_shape: Upright mean face of the scheme, (N, 2), or None.
         """
@@ -111,9 +111,9 @@ def first_crops(
 
     Args:
         detections: Faces of one image.
-        policy: Faces with a greater roll than its `max_roll_deg` are cropped at their
-            roll, others upright, as are those that the image border cuts if they seem
-            upside down; None: by the default policy.
+        policy: Faces with a roll above its `max_roll_deg` are cropped at their roll, all
+            others upright. Faces truncated by the image border are also cropped upright
+            if they seem upside down. None: the default policy.
         shape: Height and width of the image.
         image: Index of the image.
     """
@@ -129,7 +129,7 @@ def first_crops(
 
 
 def is_cut(box: Array, shape: tuple[int, ...]) -> bool:
-    """Return whether the border of an image of this `shape` cuts a box (4,)."""
+    """Return whether a box (4,) is truncated by the border of an image of this `shape`."""
     margin = CUT_MARGIN * box_side(box)
     end = np.array([shape[1], shape[0]]) - 1 - margin
     return bool((box[:2] < margin).any() or (box[2:] > end).any())
@@ -141,7 +141,7 @@ def crop_around(image: int, landmarks: Array, mean_shape: Array | None) -> CropR
 
 
 def box_error(box: Array, tight: Array) -> float:
-    """Return the error of `box`, in sides of the tight box or the log of its side."""
+    """Return the error of `box`: shift in sides of the tight box, or log ratio of the sides."""
     side = box_side(tight)
     shift = np.hypot(*((box[:2] + box[2:] - tight[:2] - tight[2:]) / 2)) / side
     return float(max(shift, abs(np.log(box_side(box) / side))))

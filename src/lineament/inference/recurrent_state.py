@@ -1,7 +1,7 @@
-"""Recurrent state of models that use earlier frames: features along a crop's axes.
+"""Recurrent state of temporal models: features along a crop's axes.
 
-The next frame's crop is shifted, scaled or turned; the state moves along, except for
-the turn.
+When the next frame's crop is shifted or scaled, the state is resampled; rotation is
+ignored.
 """
 
 from typing import NamedTuple
@@ -19,16 +19,16 @@ class RecurrentState(NamedTuple):
     maps: NDArray[np.float32]
     """(F, 2, W, L): W features at L cells along x and along y of each crop."""
     image_to_crop: Array
-    """(F, 2, 3): affines of those crops."""
+    """(F, 2, 3): affines of the crops."""
 
     def moved_to(self, image_to_crop: Array, size: int) -> NDArray[np.float32]:
-        """Return the maps (F, 2, W, L) at the cells of other crops.
+        """Resample the maps (F, 2, W, L) at the cells of other crops.
 
         Args:
             image_to_crop: Affines of the other crops, (F, 2, 3).
             size: Side of all crops, pixels.
         """
-        moved = np.empty_like(self.maps)
+        resampled = np.empty_like(self.maps)
         length = self.maps.shape[-1]
         for k, (before, now) in enumerate(
             zip(self.image_to_crop, image_to_crop, strict=True)
@@ -40,5 +40,5 @@ class RecurrentState(NamedTuple):
                 )
                 rest, row = weight.astype(np.float32), self.maps[k, axis]
                 below, above = row[:, low.astype(int)], row[:, high.astype(int)]
-                moved[k, axis] = below * (1 - rest) + above * rest
-        return moved
+                resampled[k, axis] = below * (1 - rest) + above * rest
+        return resampled

@@ -1,4 +1,4 @@
-"""The loader of each kind of model file."""
+"""Loaders by kind of model file."""
 
 from collections.abc import Callable
 from functools import cache
@@ -24,8 +24,8 @@ NUMPY_MODELS: dict[str, type[NumpyModel]] = {
     "cascade": Cascade,
     "mean-shape": MeanShape,
 }
-"""Models without a network, by the kind that their file states; classic/ holds one per
-file."""
+"""Models without a network, by the kind in their file; classic/ has one module per
+kind."""
 
 
 def load_numpy_model(path: Path) -> NumpyModel:
@@ -44,7 +44,7 @@ def load_numpy_model(path: Path) -> NumpyModel:
 ONNX_MODELS: dict[str, Callable[[Path, int, int, Any], LandmarkModel]] = {
     KIND: MtcnnModel,
 }
-"""Models of several networks, by the kind that their file states; all others are a Model."""
+"""Models with several networks, by the kind in their file; all others are a Model."""
 
 
 def load_onnx_model(
@@ -66,13 +66,13 @@ LOADERS: dict[str, Loader] = {
     ".safetensors": lambda path, threads, workers, device: load_numpy_model(path),
     ".toml": lambda path, threads, workers, device: ForeignModel(path, threads, device),
 }
-"""File, threads, workers and device -> landmark model, by the suffix of the file."""
+"""Loaders by file suffix: path, threads, workers and device -> landmark model."""
 
 
 def load_model(
     name: str | Path, threads: int = 0, workers: int = 1, device: str = CPU
 ) -> LandmarkModel:
-    """Load a landmark model; equal files and options return the same object.
+    """Load a landmark model; calls with the same file and options share one object.
 
     Args:
         name: Name of a packaged model, or the path of an .onnx or .safetensors file, or
@@ -89,8 +89,8 @@ def load_model(
         raise ModelError(
             f"{DETECTOR!r} is the face detector and finds no landmarks; choose accurate or fast"
         )
-    path, found = find_model(str(name)).resolve(), check_device(device)
-    return _load(path, threads, workers, found)
+    path, checked_device = find_model(str(name)).resolve(), check_device(device)
+    return _load(path, threads, workers, checked_device)
 
 
 @cache

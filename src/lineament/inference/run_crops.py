@@ -1,4 +1,4 @@
-"""One run of a landmark model on crops of faces, mapped back to the images."""
+"""Run a landmark model on crops of faces and map the results back to the images."""
 
 from collections.abc import Sequence
 
@@ -25,11 +25,11 @@ def run_crops(
     """Run a model once per face, without re-cropping.
 
     Args:
-        model: The model, which states the crop.
-        predict_crops: Its `predict`, or one that averages; used without a `state`.
+        model: The model, which defines size and padding of crops.
+        predict_crops: Its `predict`, or a version with flip averaging; used without `state`.
         images: RGB images, (H, W, 3) each.
-        requests: A crop of each face.
-        never_learned: Indices of points that the model had no example of.
+        requests: One crop request per face.
+        never_learned: Indices of points without training examples.
         threads: Threads that make crops; 0: the default.
         state: State of the same faces after the previous frame.
     """
@@ -40,28 +40,30 @@ def run_crops(
     affines = np.empty((len(requests), 2, 3))
     for k, r in enumerate(requests):
         affines[k] = crop_affine(r.box, model.size, model.padding, r.roll_deg)
-    shown = [images[request.image] for request in requests]
-    crops = warp_all(shown, list(affines), model.size, threads)
+    crop_images = [images[request.image] for request in requests]
+    crops = warp_all(crop_images, list(affines), model.size, threads)
     if state is None:
-        found = predict_crops(crops)
+        predicted = predict_crops(crops)
     else:
-        found = model.predict(crops, state.moved_to(affines, model.size))
-    landmarks = np.empty(found.landmarks_crop.shape)
+        predicted = model.predict(crops, state.moved_to(affines, model.size))
+    landmarks = np.empty(predicted.landmarks_crop.shape)
     scales = np.empty((len(requests), 1))
     for k, affine in enumerate(affines):
-        landmarks[k] = apply_affine(invert_affine(affine), found.landmarks_crop[k])
+        landmarks[k] = apply_affine(invert_affine(affine), predicted.landmarks_crop[k])
         scales[k] = affine_scale(affine)
-    kept = None if found.memory is None else RecurrentState(found.memory, affines)
-    scores = found.scores.astype(np.float64)
+    kept = (
+        None if predicted.memory is None else RecurrentState(predicted.memory, affines)
+    )
+    scores = predicted.scores.astype(np.float64)
     presence, visible = np.full(len(scores), np.nan), np.full_like(scores, np.nan)
-    if found.presence is not None:
-        presence[:] = found.presence
-    if found.visible is not None:
-        visible[:] = found.visible
-    sigma_px = found.sigma_px / scales
+    if predicted.presence is not None:
+        presence[:] = predicted.presence
+    if predicted.visible is not None:
+        visible[:] = predicted.visible
+    sigma_px = predicted.sigma_px / scales
     replace_unlearned(landmarks, scores, never_learned)
     states = presence, visible, kept
     attributes = {}
-    for name, values in found.attributes.items():
+    for name, values in predicted.attributes.items():
         attributes[name] = values.astype(np.float64)
     return FaceLandmarks(landmarks, scores, sigma_px, *states, attributes)

@@ -1,4 +1,4 @@
-"""Speed of the packaged models on this machine."""
+"""Measure the speed of packaged models on this machine."""
 
 import time
 from collections.abc import Callable
@@ -85,7 +85,7 @@ def _timed(
     call: Callable[[], Any],
     seconds: float,
 ) -> Timing:
-    call()  # the first call also allocates
+    call()  # warm-up: the first call also allocates
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < 3 or time.perf_counter() < end:

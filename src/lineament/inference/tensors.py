@@ -1,4 +1,4 @@
-"""Inputs and outputs of a model file, in the words of the Open Inference Protocol."""
+"""Inputs and outputs of a model file, as defined by the Open Inference Protocol."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ DATATYPES = {
     "tensor(float)": "FP32",
     "tensor(double)": "FP64",
 }
-"""Names of the protocol by those of ONNX Runtime."""
+"""Data types of the protocol by ONNX Runtime type."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ModelTensor:
     name: str
     datatype: str
     shape: tuple[int, ...]
-    """-1 for a side that may vary."""
+    """-1 for a variable dimension."""
 
 
 def input_tensors(session: Any) -> list[ModelTensor]:

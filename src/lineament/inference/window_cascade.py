@@ -1,6 +1,7 @@
-"""A cascade of networks over windows: a pyramid of the image, then ever fewer and larger windows.
+"""Cascade of networks over windows: an image pyramid, then fewer and larger windows.
 
-Source: Zhang et al. 2016, figure 1. Depends on NumPy; who runs the networks is given.
+Source: Zhang et al. 2016, figure 1. Depends on NumPy; the caller supplies the function that runs
+the networks.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,34 +19,34 @@ from .nms import PRE_NMS_TOP_K, nms
 
 Run = Callable[[str, NDArray[np.uint8]], NDArray[np.float32]]
 """Network by name and RGB images (B, H, W, 3) -> outputs (B, 15, h, w) for all windows in them:
-a logit, the distances of the box's edges from the window's, five points from its upper left
-corner, all in sides of the window."""
+a logit, the offsets of the box edges from the window's, and five points relative to its upper
+left corner, all in sides of the window."""
 STRIDE = 2
 """Pixels between neighboring windows of the first network."""
 SCALE_STEP = 0.709
 """Factor between levels of the pyramid: half the area, as in the authors' code."""
 MAX_SCALE = 2.0
-"""Images are enlarged no further."""
+"""Largest factor by which images are enlarged."""
 LEVEL_IOU = 0.5
-"""Overlap above which the worse of two boxes of one level is dropped."""
+"""Overlap above which the lower-scored of two boxes of one level is dropped."""
 NMS_IOU = (0.7, 0.7, 0.4)
-"""The same of all boxes after each network; the paper gives none of these."""
+"""Maximum overlap of all boxes after each network; the paper states no thresholds."""
 MIN_SIDE_PX = 1.0
-"""Boxes with a shorter side, which only a failed regression has, are dropped."""
+"""Boxes with a shorter side are dropped; only failed regressions have them."""
 
 
 class WindowCascade:
-    """Finds faces by one or more networks, each with windows around what the one before found."""
+    """Detect faces with one or more networks; each refines the boxes of the previous one."""
 
     def __init__(
         self, run: Run, sides: Mapping[str, int], min_scores: Sequence[float]
     ) -> None:
-        """Set the networks.
+        """Store the networks.
 
         Args:
-            run: Runs a network.
+            run: Function that runs a network.
             sides: Side of each network's window by its name, pixels, in order.
-            min_scores: Score that a window must exceed, by network.
+            min_scores: Minimum score of a window, by network.
         """
         self.run, self.sides = run, dict(sides)
         self.min_scores = tuple(min_scores)
@@ -55,13 +56,12 @@ class WindowCascade:
 
         Args:
             image: RGB, (H, W, 3).
-            min_face: Longer side of the smallest face wanted, pixels of the image.
-        """
+            min_face: Longer side of the smallest face to detect, pixels of the image."""
         first, *others = zip(self.sides, self.min_scores, NMS_IOU, strict=False)
-        found = self._scan_pyramid(image, min_face, *first)
+        detections = self._scan_pyramid(image, min_face, *first)
         for name, min_score, max_iou in others:
-            found = self._refine(image, found, name, min_score, max_iou)
-        return found
+            detections = self._refine(image, detections, name, min_score, max_iou)
+        return detections
 
     def _scan_pyramid(
         self,
@@ -73,20 +73,20 @@ class WindowCascade:
     ) -> Detections:
         """Return the boxes of the first network at every level."""
         height, width = image.shape[:2]
-        found = [empty_detections("five")]
+        detections = [empty_detections("five")]
         for scale in pyramid_scales(image.shape, self.sides[name], min_face):
             level = resize_to_scale(image, image.shape, scale)
             for top, strip in self._strips(level, self.sides[name]):
                 boxes = self._scan(strip, name, min_score).shifted(0, top)
-                # each axis by its own rounded factor
+                # each axis has its own factor, due to rounding
                 factors = width / level.shape[1], height / level.shape[0]
-                found.append(nms(boxes.resized(*factors), LEVEL_IOU))
-        return nms(concatenate(found), max_iou)
+                detections.append(nms(boxes.resized(*factors), LEVEL_IOU))
+        return nms(concatenate(detections), max_iou)
 
     def _strips(self, level: Image, side: int) -> Iterator[tuple[int, Image]]:
-        """Yield the rows of a level in strips of bounded size, each after its first row.
+        """Yield the first row and the pixels of strips of a level, which bound the memory.
 
-        Together they have the windows of the level, each once.
+        The strips contain every window of the level exactly once.
         """
         height, width = level.shape[:2]
         if min(height, width) < side:
@@ -100,11 +100,11 @@ class WindowCascade:
 
     def _scan(self, image: Image, name: str, min_score: float) -> Detections:
         """Return the best boxes of all windows of an image, in its pixels."""
-        found = self.run(name, np.ascontiguousarray(image)[None])[0]  # (15, h, w)
-        rows, columns = np.nonzero(found[0] > logit(min_score))
+        outputs = self.run(name, np.ascontiguousarray(image)[None])[0]  # (15, h, w)
+        rows, columns = np.nonzero(outputs[0] > logit(min_score))
         corners = STRIDE * np.stack([columns, rows], 1).astype(np.float64) - 0.5
         windows = np.concatenate([corners, corners + self.sides[name]], 1)
-        boxes = decode(found[:, rows, columns].T, windows)
+        boxes = decode(outputs[:, rows, columns].T, windows)
         best = np.argsort(-boxes.scores, kind="stable")[:PRE_NMS_TOP_K]
         return boxes.take(best)
 
@@ -116,14 +116,14 @@ class WindowCascade:
         min_score: float,
         max_iou: float,
     ) -> Detections:
-        """Return the boxes of a network in square windows around those found before."""
+        """Return the boxes of a network in square windows around the boxes `found` so far."""
         if not len(found):
             return found
         windows = squares_around(found.boxes)
         crops = crop_windows(image, windows, self.sides[name])
         outputs = self.run(name, crops)[:, :, 0, 0]
-        passed = outputs[:, 0] > logit(min_score)
-        return nms(decode(outputs[passed], windows[passed]), max_iou)
+        is_candidate = outputs[:, 0] > logit(min_score)
+        return nms(decode(outputs[is_candidate], windows[is_candidate]), max_iou)
 
 
 def pyramid_scales(
@@ -157,7 +157,7 @@ def squares_around(boxes: Array) -> Array:
 
 
 def decode(outputs: NDArray[np.floating], windows: Array) -> Detections:
-    """Return the boxes, scores and five points that a network's outputs (F, 15) mean.
+    """Decode a network's outputs (F, 15) to boxes, scores and five points.
 
     Args:
         outputs: See `Run`.
@@ -168,12 +168,12 @@ def decode(outputs: NDArray[np.floating], windows: Array) -> Detections:
     boxes = windows + values[:, 1:5] * np.tile(size, 2)
     points = windows[:, None, :2] + values[:, 5:].reshape(-1, 5, 2) * size[:, None]
     scores = 1 / (1 + np.exp(-values[:, 0]))
-    found = Detections(boxes, scores, five_roll_deg(points), points, "five")
-    return found.take((boxes[:, 2:] - boxes[:, :2] > MIN_SIDE_PX).all(1))
+    detections = Detections(boxes, scores, five_roll_deg(points), points, "five")
+    return detections.take((boxes[:, 2:] - boxes[:, :2] > MIN_SIDE_PX).all(1))
 
 
 def logit(probability: float) -> float:
-    """Return the logit of a probability, infinite for 0 and 1."""
+    """Return the logit of a probability; infinite for 0 and 1."""
     if probability in (0.0, 1.0):
         return float(np.inf if probability else -np.inf)
     return float(np.log(probability / (1 - probability)))

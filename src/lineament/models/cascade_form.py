@@ -1,4 +1,4 @@
-"""The form to export of networks that sample crops of their own."""
+"""Export form of networks that resample their input crops."""
 
 import copy
 
@@ -20,7 +20,7 @@ class _CascadeForm(ExportForm):
 
 
 def cascade_form(net: nn.Module, int8: bool) -> ExportForm:
-    """Return the form of a network with `align`, which samples crops of its own.
+    """Return the export form of a network with `align`, which resamples its input crops.
 
     Raises: RecipeError: For int8.
     """

@@ -1,4 +1,4 @@
-"""Deep alignment network: each stage sees the whole face, turned upright by the stage before.
+"""Deep alignment network: each stage sees the entire face, aligned by the previous stage.
 
 Source: Kowalski, Naruniec, Trzcinski 2017; the emotion head: Tautkute, Trzcinski, Bielski 2018.
 """
@@ -20,13 +20,13 @@ from .layers.resample import (
 )
 
 CHANNELS = (64, 128, 256, 512)
-"""Of the four pairs of convolutions: Kowalski et al. 2017, table 1."""
+"""Output channels of the four pairs of convolutions: Kowalski et al. 2017, table 1."""
 DENSE = 256
-"""Units of fc1."""
+"""Number of units of fc1."""
 DROPPED = 0.5
-"""Share of the maps that fc1 does not see in training."""
+"""Dropout rate of the input of fc1."""
 FEATURE_SIDE = 56
-"""Side of the image that the connection layer makes of fc1, before it is doubled."""
+"""Side of the image that the connection layer computes from fc1, before upsampling by 2."""
 
 
 class Stage(nn.Module):
@@ -35,8 +35,8 @@ class Stage(nn.Module):
     def __init__(self, channels_in: int, points: int, size: int, width: float) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for wanted in CHANNELS:
-            channels = max(8, round(wanted * width / 8) * 8)
+        for full_channels in CHANNELS:
+            channels = max(8, round(full_channels * width / 8) * 8)
             for count in (channels_in, channels):
                 layers += [
                     nn.Conv2d(count, channels, 3, padding=1, bias=False),
@@ -50,7 +50,7 @@ class Stage(nn.Module):
         self.fc1 = nn.Linear(channels_in * (size // 16) ** 2, DENSE, bias=False)
         self.norm = nn.BatchNorm1d(DENSE)
         self.fc2 = nn.Linear(DENSE, 3 * points)
-        # the first step of an untrained stage is none
+        # an untrained stage does not move the landmarks
         nn.init.zeros_(self.fc2.weight)
         nn.init.zeros_(self.fc2.bias)
 
@@ -76,7 +76,7 @@ class Connection(nn.Module):
 
 
 def landmark_heatmap(landmarks: Tensor, size: int) -> Tensor:
-    """Return 1 / (1 + distance of the nearest landmark), (B, 1, size, size).
+    """Return 1 / (1 + distance to the nearest landmark), (B, 1, size, size).
 
     Args:
         landmarks: (B, N, 2), pixels.
@@ -95,21 +95,22 @@ class DeepAlignment(nn.Module):
     """uint8 RGB crops (B, S, S, 3) -> HeadOutput of the last stage.
 
     Args:
-        mean_shape: (N, 2), pixels of the crop: the first shape, and the pose that later stages see.
+        mean_shape: (N, 2), pixels of the crop: the initial shape, and the pose to which later
+            stages align the face.
         size: Side S of the crop, a multiple of 16.
         stages: Number of stages.
         width: Channels, as a fraction of the paper's.
-        classes: Logits of a head of emotions on the last stage; 0: none.
+        classes: Number of logits of the emotion head on the last stage; 0: no such head.
 
     Raises:
-        RecipeError: If the size is no multiple of 16.
+        RecipeError: If the size is not a multiple of 16.
     """
 
     mean: Tensor
     std: Tensor
     mean_shape: Tensor
     new_parts = ("stages", "connections", "emotion")
-    """Parts that keep random weights where the given ones lack them."""
+    """Parts that keep their random weights if the loaded weights lack them."""
 
     def __init__(
         self,
@@ -148,11 +149,11 @@ class DeepAlignment(nn.Module):
         landmarks = landmarks + unit * shift
         scale = torch.ones_like(log_variance[:, :1])
         for stage, connection in zip(self.stages[1:], self.connections, strict=True):
-            # the transform is a place to look at, not a way for the gradient
+            # the alignment only selects the input of the stage: no gradient flows through it
             affines = fit_similarities(landmarks.detach(), self.mean_shape)
             inverse = invert_similarities(affines)
             upright = apply_affines(affines, landmarks)
-            seen = torch.cat(
+            inputs = torch.cat(
                 [
                     sample(gray, inverse, self.size),
                     landmark_heatmap(upright.detach(), self.size),
@@ -160,7 +161,7 @@ class DeepAlignment(nn.Module):
                 ],
                 dim=1,
             )
-            dense, shift, log_variance = stage(seen)
+            dense, shift, log_variance = stage(inputs)
             landmarks = apply_affines(inverse, upright + unit * shift)
             scale = inverse[:, 0, :2].square().sum(1, keepdim=True)
         variance = log_variance.exp() * (self.size / 100) ** 2 * scale
@@ -168,5 +169,5 @@ class DeepAlignment(nn.Module):
         return HeadOutput(landmarks, variance, class_logits=logits)
 
     def for_export(self, int8: bool = False) -> ExportForm:
-        """Return the form to export.    Raises: RecipeError: For int8."""
+        """Return the export form.    Raises: RecipeError: For int8."""
         return cascade_form(self, int8)

@@ -1,7 +1,7 @@
-"""Deep convolutional network cascade: three networks guess five points, two levels refine them.
+"""Deep convolutional network cascade: three networks predict five points, two levels refine them.
 
-Source: Sun, Wang, Tang 2013. Chosen here: later levels are trained around the points that the
-levels before them predict, frozen, and not around annotated points moved at random.
+Source: Sun, Wang, Tang 2013. Chosen here: later levels are trained around the predictions
+of the frozen earlier levels, not around randomly perturbed annotations.
 """
 
 from collections.abc import Sequence
@@ -18,28 +18,28 @@ from .layers.local import AbsTanh, LocallySharedConv2d
 from .layers.resample import box_affines, invert_similarities, sample
 
 Layer = tuple[int, int, tuple[int, int]]
-"""Kernel, maps, regions of locally shared weights."""
+"""Kernel size, output channels, and rows and columns of regions with shared weights."""
 FACE: tuple[Layer, ...] = (
     (4, 20, (2, 2)),
     (3, 40, (2, 2)),
     (3, 60, (3, 3)),
     (2, 80, (2, 2)),
 )
-"""Of F1, 39 x 39: Sun et al. 2013, table 2."""
+"""Layers of F1, whose input is 39 x 39: Sun et al. 2013, table 2."""
 HALF: tuple[Layer, ...] = (
     (4, 20, (1, 1)),
     (3, 40, (2, 2)),
     (3, 60, (2, 3)),
     (2, 80, (1, 2)),
 )
-"""Of EN1 and NM1, 31 x 39."""
+"""Layers of EN1 and NM1, whose input is 31 x 39."""
 PATCH: tuple[Layer, ...] = ((4, 20, (1, 1)), (3, 40, (1, 1)))
-"""Of levels 2 and 3, 15 x 15."""
+"""Layers of levels 2 and 3, whose input is 15 x 15."""
 FACE_SIDE, HALF_HEIGHT, PATCH_SIDE = 39, 31, 15
 REACH = ((0.16, 0.18), (0.11, 0.12))
-"""Half the side of the two patches of a point, in sides of the face's box, at levels 2 and 3."""
+"""Half the side of the two patches of a point, in face box sides, at levels 2 and 3."""
 UPPER, LOWER = (0, 1, 2), (2, 3, 4)
-"""Points of EN1, the eyes and the nose, and of NM1, the nose and the mouth."""
+"""Indices of the points of EN1 (eyes and nose) and of NM1 (nose and mouth)."""
 
 
 class ConvNet(nn.Module):
@@ -49,20 +49,20 @@ class ConvNet(nn.Module):
         self, side: tuple[int, int], layers: Sequence[Layer], dense: int, outputs: int
     ) -> None:
         super().__init__()
-        found: list[nn.Module] = []
+        modules: list[nn.Module] = []
         channels_in, (height, width) = 1, side
         for number, (kernel, channels, regions) in enumerate(layers):
-            found += [
+            modules += [
                 LocallySharedConv2d(channels_in, channels, kernel, regions),
                 AbsTanh(channels),
             ]
             height, width = height - kernel + 1, width - kernel + 1
             # the last of four layers is not pooled
             if number < 3:
-                found.append(nn.MaxPool2d(2))
+                modules.append(nn.MaxPool2d(2))
                 height, width = height // 2, width // 2
             channels_in = channels
-        self.features = nn.Sequential(*found)
+        self.features = nn.Sequential(*modules)
         self.dense = nn.Linear(channels_in * height * width, dense)
         self.out = nn.Linear(dense, outputs)
 
@@ -84,8 +84,9 @@ class FirstLevel(nn.Module):
         self.lower = ConvNet(half, HALF, 100, 6)
 
     def forward(self, faces: Tensor) -> Tensor:
-        """Return five points (B, 5, 2) of gray faces (B, 1, 39, 39), in sides of the face, from
-        its middle.
+        """Return five points (B, 5, 2) of gray faces (B, 1, 39, 39).
+
+        They are relative to the center of the face, in sides of the face.
         """
         face = self.face(faces).view(-1, 5, 2)
         upper = self.upper(faces[:, :, :HALF_HEIGHT]).view(-1, 3, 2)
@@ -105,20 +106,20 @@ class Refinement(nn.Module):
         side = (PATCH_SIDE, PATCH_SIDE)
         nets = [ConvNet(side, PATCH, 60, 2) for _ in range(5 * len(reach))]
         for net in nets:
-            # the first step of an untrained network is none
+            # an untrained network does not move the points
             nn.init.zeros_(net.out.weight)
             nn.init.zeros_(net.out.bias)
         self.nets = nn.ModuleList(nets)
 
     def forward(self, gray: Tensor, landmarks: Tensor, side: float) -> Tensor:
-        """Return the points (B, 5, 2) after a step.
+        """Return the refined points (B, 5, 2).
 
         Args:
             gray: Crops, (B, 1, S, S).
             landmarks: (B, 5, 2), pixels of the crop.
-            side: Of the face's box, pixels of the crop.
+            side: Side of the face's box, pixels of the crop.
         """
-        moved = []
+        refined = []
         for point in range(5):
             center = landmarks[:, point].detach()
             steps = []
@@ -129,8 +130,8 @@ class Refinement(nn.Module):
                 patch = sample(gray, to_crop, PATCH_SIDE)
                 net = self.nets[len(self.reach) * point + number]
                 steps.append(net(patch) * 2 * half)
-            moved.append(landmarks[:, point] + torch.stack(steps).mean(0))
-        return torch.stack(moved, dim=1)
+            refined.append(landmarks[:, point] + torch.stack(steps).mean(0))
+        return torch.stack(refined, dim=1)
 
 
 class ConvCascade(nn.Module):
@@ -138,11 +139,11 @@ class ConvCascade(nn.Module):
 
     Args:
         size: Side S of the crop.
-        padding: Side of the crop in longer sides of the face's box.
+        padding: Side of the crop, in longer sides of the face's box.
         levels: 1 to 3.
 
     Raises:
-        RecipeError: For another number of levels.
+        RecipeError: If there are not 1 to 3 levels.
     """
 
     mean: Tensor
@@ -160,7 +161,7 @@ class ConvCascade(nn.Module):
         self.refinements = nn.ModuleList(
             [Refinement(reach) for reach in REACH[: levels - 1]]
         )
-        # one variance per point: the paper's networks state none
+        # one variance per point, as the paper's networks predict none
         self.log_variance = nn.Parameter(torch.zeros(5))
         self.register_buffer("mean", torch.full((1, 3, 1, 1), 128.0))
         self.register_buffer("std", torch.full((1, 3, 1, 1), 64.0))
@@ -184,5 +185,5 @@ class ConvCascade(nn.Module):
         return HeadOutput(landmarks, variance.expand(gray.shape[0], -1))
 
     def for_export(self, int8: bool = False) -> ExportForm:
-        """Return the form to export.    Raises: RecipeError: For int8."""
+        """Return the export form.    Raises: RecipeError: For int8."""
         return cascade_form(self, int8)

@@ -12,25 +12,26 @@ from torch import Tensor
 from ..errors import RecipeError
 
 STEP = 1.5
-"""Cells within which a Taylor expansion is trusted; from a border cell, one further."""
+"""Largest step, in cells, for which the Taylor expansion is used; one more at the border."""
 FLAT = 1e-6
-"""A second derivative of the log nearer to 0 than this is rounding."""
+"""Second derivatives of the log that are closer to 0 than this are rounding errors."""
 JUMP = {"argmax": 1.0, "quarter": 0.5}
 """Cells by which rounding alone may move a landmark; 0 for decoders that are not listed."""
 
 FLOOR = 0.03
 """Height below which a map of Gaussians carries no information."""
 TINY = 1.2346e-4
-"""Weight of everything below the floor, in fourth powers of it."""
+"""Weight of all values below the floor, in units of FLOOR^4."""
 
 
 class Smoothing(NamedTuple):
-    """The Gaussian that DARK smooths a heatmap by before it takes the logarithm."""
+    """Gaussian smoothing that DARK applies to a heatmap before the logarithm."""
 
     sigma: float = 0.0
-    """Cells; 0 smooths nothing."""
+    """Standard deviation in cells; 0: no smoothing."""
     border: float = 0.0
-    """Cells from an edge within which nothing is smoothed, as that would pull the peak inwards."""
+    """Distance from an edge, in cells, within which smoothing is skipped: it would pull the peak
+    inwards."""
 
 
 UNSMOOTHED = Smoothing()
@@ -49,7 +50,7 @@ def decode_1d(
         logits_x, logits_y: (B, N, L).
         stride: Crop pixels per cell.
         decoder: One of DECODERS.
-        smoothing: Used by dark.
+        smoothing: Smoothing of dark; other decoders ignore it.
 
     Returns:
         Landmarks (B, N, 2) in pixels of the crop, and the variance around them (B, N),
@@ -57,7 +58,7 @@ def decode_1d(
     """
     length = logits_x.shape[-1]
     places = positions(length, stride, logits_x)[:, None]
-    found, variances = [], []
+    coordinates, variances = [], []
     for logits in (logits_x, logits_y):
         probability = logits.softmax(-1)
         at, variance = moments(probability, places)
@@ -67,9 +68,9 @@ def decode_1d(
             peak = ((cells + 0.5) * stride - length * stride / 2)[..., None]
             variance = variance + (at - peak).square().squeeze(-1)
             at = peak
-        found.append(at)
+        coordinates.append(at)
         variances.append(variance)
-    landmarks = torch.cat(found, -1) + (length * stride / 2 - 0.5)
+    landmarks = torch.cat(coordinates, -1) + (length * stride / 2 - 0.5)
     return landmarks, (variances[0] + variances[1]) / 2
 
 
@@ -85,10 +86,10 @@ def decode_2d(
         logits: (B, N, h, w), at least 3 x 3 for dark.
         stride: Crop pixels per cell.
         decoder: One of DECODERS.
-        smoothing: Used by dark.
+        smoothing: Smoothing of dark; other decoders ignore it.
 
     Returns:
-        As decode_1d.
+        Landmarks and variance, as in `decode_1d`.
     """
     height, width = logits.shape[-2:]
     x, y = positions(width, stride, logits), positions(height, stride, logits)
@@ -100,13 +101,13 @@ def decode_2d(
         column, row = PEAKS_2D[decoder](probability.view_as(logits), smoothing)
         column = _if_peaked(probability, column, width)
         row = _if_peaked(probability, row, height)
-        # the middle of the peak's cell, from the middle of the crop
+        # the center of the peak's cell, relative to the center of the crop
         peak_x = (column + 0.5) * stride - width * stride / 2
         peak_y = (row + 0.5) * stride - height * stride / 2
         peak = torch.stack([peak_x, peak_y], -1)
         variance = variance + (at - peak).square().sum(-1)
         at = peak
-    # no tensor of two numbers: it would have to be brought to the device at every step
+    # not a new tensor of two numbers, which would be copied to the device at every step
     middle = torch.cat(
         [x.new_full((1,), side * stride / 2 - 0.5) for side in (width, height)]
     )
@@ -114,26 +115,26 @@ def decode_2d(
 
 
 def sharpened(heatmaps: Tensor) -> Tensor:
-    """Return logits of the fourth power of `heatmaps` above that of the floor."""
-    # in floors: ONNX's exporter takes numbers below 1e-8 for 0, and the logarithm would meet it
+    """Return the log of the excess of `heatmaps`^4 over FLOOR^4, as logits."""
+    # in units of FLOOR: ONNX's exporter rounds numbers below 1e-8 to 0, whose log is not finite
     return ((heatmaps / FLOOR).clamp(min=1) ** 4 - 1 + TINY).log()
 
 
 def positions(length: int, stride: float, like: Tensor) -> Tensor:
-    """Return the positions (L,) of the cells in crop pixels from the middle.
+    """Return the positions (L,) of the cells in crop pixels, relative to the center.
 
-    From the middle, because variances then keep their digits.
+    This keeps variances numerically precise.
     """
     cells = torch.arange(length, dtype=like.dtype, device=like.device)
     return (cells - (length - 1) / 2) * stride
 
 
 def moments(probability: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean (B, N, D) and variance (B, N), added over the D axes.
+    """Return mean (B, N, D) and variance (B, N), summed over the D axes.
 
     Args:
         probability: (B, N, L), each row a distribution.
-        places: (L, D), where its cells are.
+        places: (L, D), positions of its cells.
     """
     powers = torch.cat([places, places.square().sum(-1, keepdim=True)], -1)
     # autocast would round the product to bfloat16
@@ -153,23 +154,23 @@ def check_decoder(name: str) -> str:
 
 
 def _if_peaked(probability: Tensor, cells: Tensor, length: int) -> Tensor:
-    """Return `cells` (B, N), or the axis' middle if the distribution is even.
+    """Return `cells` (B, N), or the center of the axis if the distribution is uniform.
 
-    Rounding would otherwise choose among equal cells.
+    Otherwise, rounding errors would choose among equal cells.
     """
     even = probability.amax(-1) <= probability.amin(-1) * (1 + 1e-5)
     return torch.where(even, (length - 1) / 2, cells)
 
 
 def _argmax_1d(probability: Tensor, smoothing: Smoothing) -> Tensor:
-    """Return the highest cell (B, N), the first of equals: at most half a cell off."""
+    """Return the highest cell (B, N), the first of equals; its error is up to half a cell."""
     return probability.argmax(-1).to(probability.dtype)
 
 
 def _quarter_1d(probability: Tensor, smoothing: Smoothing) -> Tensor:
     """Return the highest cell moved a quarter of a cell towards its higher neighbor.
 
-    At most a quarter of a cell off; a border cell is not moved.
+    Its error is up to a quarter of a cell; a border cell is not moved.
     Source: Newell, Yang, Deng 2016, section 3.2.
     """
     length = probability.shape[-1]
@@ -182,11 +183,11 @@ def _quarter_1d(probability: Tensor, smoothing: Smoothing) -> Tensor:
 
 
 def _dark_1d(probability: Tensor, smoothing: Smoothing) -> Tensor:
-    """Return the peak of the Gaussian through the log, by one Newton step.
+    """Return the peak of a Gaussian fitted to the log, by one Newton step.
 
-    A border cell is expanded from its inner neighbor. A map that is not concave there
-    keeps its highest cell. Source: Zhang et al. 2020 (DARK), eq. 5-10; smoothed without
-    rescaling, which does not change the slope of a logarithm.
+    At a border cell, the expansion is around its inner neighbor. If the log is not concave
+    there, the result is the highest cell. Source: Zhang et al. 2020 (DARK), eq. 5-10. The
+    smoothed map is not rescaled, which would not change derivatives of the log.
     """
     length = probability.shape[-1]
     if smoothing.sigma > 0:
@@ -210,7 +211,7 @@ def _argmax_2d(probability: Tensor, smoothing: Smoothing) -> tuple[Tensor, Tenso
 
 
 def _quarter_2d(probability: Tensor, smoothing: Smoothing) -> tuple[Tensor, Tensor]:
-    """Return the highest cell, moved along row and column as _quarter_1d does."""
+    """Return the highest cell, moved along row and column as in `_quarter_1d`."""
     column, row = _highest(probability)
     along_row = _line(probability, row, 2)
     along_column = _line(probability, column, 3)
@@ -218,7 +219,7 @@ def _quarter_2d(probability: Tensor, smoothing: Smoothing) -> tuple[Tensor, Tens
 
 
 def _dark_2d(probability: Tensor, smoothing: Smoothing) -> tuple[Tensor, Tensor]:
-    """Return the peak as _dark_1d does, with the mixed second derivative."""
+    """Return the peak as in `_dark_1d`, including the mixed second derivative."""
     height, width = probability.shape[-2:]
     if smoothing.sigma > 0:
         blurred = _blurred(probability, smoothing.sigma)

@@ -1,6 +1,6 @@
-"""DPM-CNN, and the plain networks of three convolutions next to it. Depends on torch.
+"""DPM-CNN, and plain networks of three convolutions. Depends on torch.
 
-Source: Sun et al. 2020, sections 2.3 to 2.5. Its figures state the layers of DPM-CNN alone; the
+Source: Sun et al. 2020, sections 2.3 to 2.5. The paper states only the layers of DPM-CNN; the
 channels of the plain networks are chosen here.
 """
 
@@ -13,11 +13,11 @@ from .layers.weight_init import init_xavier
 from .vgg import narrowed
 
 FACE_SIDE = 112
-"""Side of the input that shows an entire crop, pixels."""
+"""Input side of networks that see the entire crop, pixels."""
 CHANNELS = (64, 128, 256, 600)
-"""Of DPM-CNN's convolutions."""
+"""Output channels of DPM-CNN's convolutions."""
 CONTOUR_CHANNELS, PART_CHANNELS = (64, 128, 256), (32, 64, 128)
-"""Of the plain networks for the box of the contour, and for one part."""
+"""Output channels of the plain networks for the contour's box and for one part."""
 
 
 def stage(channels_in: int, channels: int, stride: int = 1) -> nn.Sequential:
@@ -27,26 +27,26 @@ def stage(channels_in: int, channels: int, stride: int = 1) -> nn.Sequential:
 
 
 def still(outputs: nn.Linear) -> nn.Linear:
-    """Set a layer of outputs to 0, so that an untrained network moves nothing; return it."""
+    """Zero an output layer, so that an untrained network moves no point; return the layer."""
     nn.init.zeros_(outputs.weight)
     nn.init.zeros_(outputs.bias)
     return outputs
 
 
 class DpmCnn(nn.Module):
-    """(B, 1, S, S) -> (B, outputs): steps of points, 0 before it is trained.
+    """(B, 1, S, S) -> (B, outputs): offsets of points, 0 before training.
 
-    The dense layer reads the maps of the second and third stage, pooled to the size of the fourth
-    ones, together with those: the paper's multi-channel convolution.
+    The dense layer reads the maps of stages 2 and 3, pooled to the size of stage 4, and those of
+    stage 4: the paper's multi-channel convolution.
     """
 
     def __init__(self, size: int, outputs: int, width: float = 1.0) -> None:
-        """Set the layers.
+        """Build the layers.
 
         Args:
             size: Side S, a multiple of 16 of at least 32, such as 112 or 96.
             outputs: Number of outputs.
-            width: Channels, as a part of the paper's.
+            width: Channels, as a fraction of the paper's.
         """
         super().__init__()
         first, second, third, fourth = (narrowed(each, width) for each in CHANNELS)
@@ -61,7 +61,7 @@ class DpmCnn(nn.Module):
         still(self.out)
 
     def features(self, x: Tensor) -> Tensor:
-        """Return what the dense layer reads, (B, units)."""
+        """Return the input of the dense layer, (B, units)."""
         second = self.second(self.first(x))
         third = self.third(second)
         maps = [
@@ -78,7 +78,7 @@ class DpmCnn(nn.Module):
 
 
 class PlainNet(nn.Module):
-    """(B, 1, S, S) -> (B, outputs): steps of points by three stages, 0 before it is trained."""
+    """(B, 1, S, S) -> (B, outputs): offsets of points by three stages, 0 before training."""
 
     def __init__(
         self,
@@ -88,14 +88,14 @@ class PlainNet(nn.Module):
         outputs: int,
         width: float = 1.0,
     ) -> None:
-        """Set the layers.
+        """Build the layers.
 
         Args:
             size: Side S.
-            channels: Of the three convolutions.
-            stride: Of the first one.
+            channels: Output channels of the three convolutions.
+            stride: Stride of the first convolution.
             outputs: Number of outputs.
-            width: Channels, as a part of those given.
+            width: Factor of `channels`.
         """
         super().__init__()
         first, second, third = (narrowed(each, width) for each in channels)

@@ -1,7 +1,7 @@
-"""DPM-CNN as a face detector: box, parts, and a score by a face output and the star of parts.
+"""DPM-CNN as a face detector: box, parts, and a score from a face output and the star of parts.
 
-Source: Sun et al. 2020, section 2.3. The paper states no score: the face output and its weight
-against the deformation cost are chosen here. Depends on torch.
+Source: Sun et al. 2020, section 2.3. The paper defines no score: the face output and
+the weight of the deformation cost are chosen here. Depends on torch.
 """
 
 import torch
@@ -23,7 +23,7 @@ from .parts import (
 from .star import Star
 
 FIRST_WEIGHT = 0.1
-"""Of the deformation cost in an untrained network."""
+"""Initial weight of the deformation cost."""
 
 
 class DpmDetector(nn.Module):
@@ -37,11 +37,11 @@ class DpmDetector(nn.Module):
     new_parts = ("score", "star", "log_weight", "start")
 
     def __init__(self, mean_shape: Tensor, width: float = 1.0) -> None:
-        """Set random weights.
+        """Build the network with random weights.
 
         Args:
             mean_shape: (68, 2), pixels of the window.
-            width: Channels, as a part of the paper's.
+            width: Channels, as a fraction of the paper's.
         """
         super().__init__()
         self.register_buffer("mean_shape", mean_shape.float())
@@ -68,13 +68,13 @@ class DpmDetector(nn.Module):
         box, ends = points[:, :2], points[:, 2:]
         contour = lay_contour(self.mean_shape, "face", box)
         landmarks = torch.cat([contour, lay_parts(self.mean_shape, ends)], dim=1)
-        # the cost learns to weigh shapes, not to bend them
+        # no gradient: the cost is trained to score shapes, and must not change them
         cost = self.star(ends.detach(), enlarged(box.detach(), 1.0))
         logits = self.score(features).float()[:, 0] - self.log_weight.exp() * cost
         return PartOutput({"face": box}, ends, landmarks, logits, ("face", "ends"))
 
     def head(self, output: PartOutput) -> HeadOutput:
-        """Return landmarks and presence; the less a window looks like a face, the less sure."""
+        """Return landmarks and presence; the variance grows as the face score falls."""
         logits = output.presence_logits
         assert logits is not None
         surprise = functional.softplus(-logits)[:, None]

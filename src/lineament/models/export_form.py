@@ -1,4 +1,4 @@
-"""The form of a network to export: bytes in, landmarks and variance out."""
+"""Export form of a network: bytes in, landmarks and variance out."""
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +10,14 @@ from .layers.space_to_depth import as_rows
 class ExportForm(nn.Module):
     """uint8 RGB crops (B, S, S, 3) -> landmarks (B, N, 2), variance (B, N).
 
-    A network with `presence` gives its logits (B,) and those of the points' visibility (B, N) next,
-    then one that classifies faces the logits (B, K) of their attributes. A network that remembers
-    frames takes its memory next to the crops, and gives it last. What a quantizer must find again
-    in the file are buffers, which keep their names.
+    Further outputs follow in this order: logits of presence (B,) and of the points' visibility
+    (B, N) if `presence` is true, logits of attributes (B, K), and the memory of a recurrent
+    network, which is also its second input. Constants that are located again in the file after
+    quantization are buffers, since buffers keep their names.
     """
 
     memory_shape: tuple[int, ...] | None = None
-    """(2, W, L) of a network that remembers frames."""
+    """(2, W, L): shape of the memory of a recurrent network; None: not recurrent."""
     presence = False
     """True if the network predicts presence and visibility."""
     rounding_px = 0.0
@@ -32,7 +32,7 @@ class ExportForm(nn.Module):
 
         Args:
             size: Side S of the crop.
-            mean, std: Subtracted from the bytes, and divided by, per channel.
+            mean, std: Mean and standard deviation per channel, in byte values.
             by_rows: The network's first layer is a RowStem; all channels then share mean and std.
         """
         super().__init__()
@@ -41,7 +41,7 @@ class ExportForm(nn.Module):
         self.register_buffer("pixel_std", _shared(std))
 
     def normalize(self, crops: Tensor) -> Tensor:
-        """Turn uint8 crops into the input of the network's first layer."""
+        """Convert uint8 crops to the input of the network's first layer."""
         pixels = as_rows(crops) if self.by_rows else crops.permute(0, 3, 1, 2)
         return (pixels.float() - self.pixel_mean) / self.pixel_std
 
@@ -52,7 +52,7 @@ class ExportForm(nn.Module):
 
 
 def exported_tensors(output: HeadOutput) -> tuple[Tensor, ...]:
-    """Return the tensors of `output` that a form gives, in its order."""
+    """Return the tensors of `output` that an export form returns, in order."""
     tensors = [output.landmarks, output.variance]
     states = output.presence_logits, output.visible_logits, output.class_logits
     for logits in states:
@@ -62,16 +62,16 @@ def exported_tensors(output: HeadOutput) -> tuple[Tensor, ...]:
 
 
 def _shared(values: Tensor) -> Tensor:
-    """Return one number if all channels share it, as rows and a quantizer need."""
+    """Return one number if all channels share it, as row forms and the quantizer require."""
     first = values.flatten()[0]
     return first.clone() if bool((values == first).all()) else values.clone()
 
 
 def even_normalization(mean: Tensor, std: Tensor, backbone: nn.Module) -> None:
-    """Give all channels one mean and deviation, in place; layers absorb the rest.
+    """Normalize all channels by one mean and deviation, in place; the first layers compensate.
 
     The function stays the same except at the outermost pixels, where the padding becomes the common
-    mean. An int8 graph can then take the bytes of the crop as they are.
+    mean. An int8 graph can then read the bytes of the crop directly.
 
     Args:
         mean, std: Buffers of three channels.

@@ -15,16 +15,16 @@ from .layers.space_to_depth import Double, RowStem, as_rows, double_by_rows
 
 STRIDES = (8, 16, 32, 64)
 OUTPUTS = 15
-"""Per cell: a logit, four reaches of the box, five points."""
+"""Outputs per cell: a logit, distances to the four sides of the box, five points."""
 MULTIPLE = 32
 """Sides of the input are multiples of this."""
 
 
 class Cells(NamedTuple):
-    """Output for P cells, the strides one after another; pixels of the input."""
+    """Output for P cells, ordered by stride; pixels of the input."""
 
     logits: Tensor
-    """(B, P): of the score, the probability of a face times the fit of its box."""
+    """(B, P): logits of the score, the probability of a face times the quality of its box."""
     boxes: Tensor
     """(B, P, 4): x0, y0, x1, y1."""
     five: Tensor
@@ -68,7 +68,7 @@ class FaceDetectorNet(nn.Module):
         depths: tuple[int, ...] = (0, 2, 4, 2),
         pyramid: int = 48,
     ) -> None:
-        """Set random weights.
+        """Build the network with random weights.
 
         Args:
             widths: Channels at strides 2, 4, 8, 16, 32.
@@ -107,10 +107,10 @@ class FaceDetectorNet(nn.Module):
             last.bias.data[0] = -4.6
 
     def folded(self, rows: bool = False) -> "FaceDetectorNet":
-        """Return a copy whose first convolution also divides by 127.5, which saves a pass.
+        """Return a copy whose first convolution includes the division by 127.5, to save a pass.
 
         Args:
-            rows: Replace parts by their forms by rows, which are faster in int8.
+            rows: Replace layers by their row forms, which are faster in int8.
         """
         copied = copy.deepcopy(self)
         parts = list(copied.stem.children())
@@ -132,7 +132,7 @@ class FaceDetectorNet(nn.Module):
         return y
 
     def trunk(self, image: Tensor) -> list[Tensor]:
-        """Return the maps (B, C, h, w) of strides 8, 16 and 32 below the pyramid."""
+        """Return the maps (B, C, h, w) of strides 8, 16 and 32 before the pyramid."""
         x = self.first(image)
         taps = []
         for stage in self.stages:
@@ -159,7 +159,7 @@ class FaceDetectorNet(nn.Module):
         maps = [
             head(feature) for head, feature in zip(self.heads, features, strict=True)
         ]
-        # joined before anything is computed: the fewer nodes, the faster a small image
+        # concatenated first: with fewer nodes, small images are faster
         cells = torch.cat([raw.flatten(2) for raw in maps], 2)  # (B, 15, P)
         centers, strides = [], []
         for stride, raw in zip(STRIDES, maps, strict=True):
@@ -177,7 +177,7 @@ class FaceDetectorNet(nn.Module):
 
 def cell_centers(grid: Tensor, stride: int) -> Tensor:
     """Return the centers (2, h * w) of the cells of `grid` (B, C, h, w), pixels of the input."""
-    # running sums of ones rather than ranges: they export to ONNX for every shape
+    # cumulative sums of ones rather than ranges, since they export to ONNX for any shape
     ones = torch.ones_like(grid[0, 0])
     indices = torch.stack([ones.cumsum(1), ones.cumsum(0)]) - 0.5
     return (indices * stride - 0.5).flatten(1)

@@ -1,7 +1,8 @@
-"""Face++'s coarse-to-fine cascade: boxes, points, parts, turned parts; the contour apart.
+"""Face++'s coarse-to-fine cascade: boxes, points, parts, rotated parts; a separate contour.
 
-Source: Zhou, Fan, Cao, Jiang, Yin 2013. What the survey does not state is chosen here: the sizes of
-the networks (NETWORK), the margins of crops, and boxes as a mean shape that is moved and scaled.
+Source: Zhou, Fan, Cao, Jiang, Yin 2013. The survey does not state the sizes of the
+networks (NETWORK) and the margins of crops; they are chosen here, and boxes are predicted by
+translating and scaling a mean shape.
 """
 
 import torch
@@ -23,24 +24,24 @@ from .layers.resample import (
 from .parts import CONTOUR, INNER, PARTS
 
 INPUT = 60
-"""Side of the input of each network."""
+"""Input side of each network, pixels."""
 NETWORK: tuple[Layer, ...] = (
     (5, 20, (1, 1)),
     (3, 40, (1, 1)),
     (3, 60, (1, 1)),
     (3, 80, (1, 1)),
 )
-"""Kernel and maps of its convolutions."""
+"""Kernel size, channels and regions of the convolutions of each network."""
 DENSE = 120
 MARGIN = 1.2
-"""Side of the crop of a box over that of the box, for the face and its contour."""
+"""Crop side relative to the box side, for the face and its contour."""
 PART_MARGIN = 1.6
-"""The same for a part."""
+"""Crop side relative to the box side, for a part."""
 LEVELS = ("boxes", "points", "parts", "turned parts")
 
 
 def network(points: int) -> ConvNet:
-    """Return a network of 2 x points outputs that are 0 before it is trained."""
+    """Return a network with 2 x `points` outputs, which are 0 before training."""
     net = ConvNet((INPUT, INPUT), NETWORK, DENSE, 2 * points)
     nn.init.zeros_(net.out.weight)
     nn.init.zeros_(net.out.bias)
@@ -48,39 +49,39 @@ def network(points: int) -> ConvNet:
 
 
 def boxes_of(landmarks: Tensor, margin: float) -> Tensor:
-    """Return the tight boxes (B, 4) of landmarks (B, N, 2), `margin` times as large."""
+    """Return the tight boxes (B, 4) of landmarks (B, N, 2), enlarged by `margin`."""
     low, high = landmarks.amin(1), landmarks.amax(1)
     center, half = (low + high) / 2, (high - low) / 2 * margin
     return torch.cat([center - half, center + half], dim=1)
 
 
 class Step(nn.Module):
-    """One network that moves some landmarks, seen in a crop around them."""
+    """A network that refines some landmarks in a crop around them."""
 
     upright: Tensor
 
     def __init__(
         self, points: int, margin: float, upright: Tensor | None = None
     ) -> None:
-        """Set the network.
+        """Build the network.
 
         Args:
-            points: Landmarks that are moved.
-            margin: Side of the crop over that of their box.
-            upright: (N, 2): the crop is turned until they lie like this; None: it is not.
+            points: Number of landmarks.
+            margin: Crop side relative to the side of their box.
+            upright: (N, 2): pose to which the crop is rotated; None: no rotation.
         """
         super().__init__()
         self.net, self.margin = network(points), margin
         self.turns = upright is not None
         if upright is not None:
-            # in a box of the crop's size
+            # scaled to a box of the input's size
             low, high = upright.amin(0), upright.amax(0)
             side = (high - low).max() * margin
-            placed = (upright - (low + high) / 2) / side * INPUT + (INPUT - 1) / 2
-            self.register_buffer("upright", placed.float())
+            pose = (upright - (low + high) / 2) / side * INPUT + (INPUT - 1) / 2
+            self.register_buffer("upright", pose.float())
 
     def forward(self, gray: Tensor, landmarks: Tensor) -> Tensor:
-        """Return landmarks (B, N, 2) after a step in gray crops (B, 1, S, S)."""
+        """Return refined landmarks (B, N, 2) in gray crops (B, 1, S, S)."""
         before = landmarks.detach()
         if self.turns:
             to_input = fit_similarities(before, self.upright)
@@ -88,29 +89,29 @@ class Step(nn.Module):
             to_input = box_affines(boxes_of(before, self.margin), INPUT)
         back = invert_similarities(to_input)
         steps = self.net(sample(gray, back, INPUT)).view(gray.shape[0], -1, 2)
-        placed = apply_affines(to_input, landmarks) + steps * INPUT / 4
-        return apply_affines(back, placed)
+        refined = apply_affines(to_input, landmarks) + steps * INPUT / 4
+        return apply_affines(back, refined)
 
 
 class BoxStep(nn.Module):
-    """A network that moves and scales a mean shape until it fills the box of some landmarks."""
+    """A network that translates and scales a mean shape to fit the box of some landmarks."""
 
     def __init__(self) -> None:
         super().__init__()
         self.net = network(2)
 
     def forward(self, gray: Tensor, landmarks: Tensor) -> Tensor:
-        """Return landmarks (B, N, 2), moved and scaled along both axes."""
+        """Return landmarks (B, N, 2), translated and scaled along both axes."""
         full = gray.new_tensor([[0.0, 0, gray.shape[3] - 1, gray.shape[2] - 1]])
         to_crop = invert_similarities(box_affines(full, INPUT))
-        seen = sample(gray, to_crop.expand(gray.shape[0], -1, -1), INPUT)
-        out = self.net(seen).view(-1, 2, 2)
+        crops = sample(gray, to_crop.expand(gray.shape[0], -1, -1), INPUT)
+        out = self.net(crops).view(-1, 2, 2)
         box = boxes_of(landmarks, 1.0)
         center = ((box[:, :2] + box[:, 2:]) / 2)[:, None]
         side = (box[:, 2:] - box[:, :2])[:, None]
         shift, scale = out[:, :1] * side / 4, (out[:, 1:] / 4).exp()
-        moved: Tensor = center + shift + (landmarks - center) * scale
-        return moved
+        refined: Tensor = center + shift + (landmarks - center) * scale
+        return refined
 
 
 class CoarseToFine(nn.Module):
@@ -122,7 +123,7 @@ class CoarseToFine(nn.Module):
         levels: Number of levels of the inner points, at most 4; the contour has two.
 
     Raises:
-        RecipeError: For another number of levels.
+        RecipeError: If there are not 1 to 4 levels.
     """
 
     mean: Tensor
@@ -182,14 +183,14 @@ class CoarseToFine(nn.Module):
         return HeadOutput(landmarks, variance.expand(gray.shape[0], -1))
 
     def for_export(self, int8: bool = False) -> ExportForm:
-        """Return the form to export.    Raises: RecipeError: For int8."""
+        """Return the export form.    Raises: RecipeError: For int8."""
         return cascade_form(self, int8)
 
 
 def _move_parts(steps: nn.ModuleList, gray: Tensor, inner: Tensor) -> Tensor:
-    """Return the inner points (B, 51, 2) after a step of each part."""
-    moved = []
+    """Return the inner points (B, 51, 2), refined by the network of each part."""
+    refined = []
     for part, step in zip(PARTS, steps, strict=True):
         start = part[0] - len(CONTOUR)
-        moved.append(step(gray, inner[:, start : start + len(part)]))
-    return torch.cat(moved, dim=1)
+        refined.append(step(gray, inner[:, start : start + len(part)]))
+    return torch.cat(refined, dim=1)

@@ -1,4 +1,4 @@
-"""Crop -> landmarks: a backbone, a feature pyramid and a head over it."""
+"""Crop -> landmarks: a backbone, a feature pyramid and a head."""
 
 import copy
 
@@ -46,10 +46,10 @@ class LandmarkNet(nn.Module):
         channels: Width of the feature pyramid, for backbones that need one.
         imagenet: Start the backbone from ImageNet weights.
         layout: Blocks of a slimmed hr-supernet; empty: all.
-        presence: Predict also whether the crop shows a face, and which points are visible.
+        presence: Also predict whether the crop shows a face, and which points are visible.
 
     Raises:
-        RecipeError: If a name or a size is not one of these.
+        RecipeError: If a name is unknown or the size is not supported.
     """
 
     mean: Tensor
@@ -90,7 +90,7 @@ class LandmarkNet(nn.Module):
                 [PyramidBlock(c, channels) for c in reversed(finer)]
             )
         self.head = make_head(head, channels, points, size, settings)
-        # made last, so that all else starts from the same numbers with it and without
+        # created last, so that all other layers get the same random weights with and without it
         self.presence: PresenceHead | None = None
         if presence:
             cells = size // int(body.strides[-1])  # type: ignore[index]
@@ -131,10 +131,10 @@ class LandmarkNet(nn.Module):
         return output if self.presence is None else self.presence(levels[-1], output)
 
     def for_export(self, int8: bool = False) -> ExportForm:
-        """Return the form to export.
+        """Return the export form.
 
         Args:
-            int8: The same function in layers that int8 kernels compute fast.
+            int8: Use equivalent layers that are fast in int8.
         """
         net = copy.deepcopy(self).eval()
         if not int8:

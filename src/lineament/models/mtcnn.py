@@ -1,4 +1,4 @@
-"""MTCNN: the networks of proposals, refinement and output. Depends on torch.
+"""MTCNN: the proposal, refine and output networks. Depends on torch.
 
 Source: Zhang, Zhang, Li, Qiao 2016, figure 2.
 """
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .heads.output import HeadOutput
 
 Layer = tuple[int, int, int]
-"""Kernel, channels, and side of the max pooling of stride 2 that follows; 0: none."""
+"""Kernel size, channels, and kernel size of the max pooling of stride 2 after it; 0: none."""
 LAYERS: dict[str, tuple[Layer, ...]] = {
     "proposal": ((3, 10, 2), (3, 16, 0), (3, 32, 0)),
     "refine": ((3, 28, 3), (3, 48, 3), (2, 64, 0)),
@@ -19,11 +19,11 @@ LAYERS: dict[str, tuple[Layer, ...]] = {
 }
 """Convolutions of each network, each followed by PReLU; networks in the order of their use."""
 SIDES = {"proposal": 12, "refine": 24, "output": 48}
-"""Side of the window that each network sees, pixels."""
+"""Window side of each network, pixels."""
 DENSE = {"refine": 128, "output": 256}
-"""Units of the dense layer; the network of proposals has none and takes larger images."""
+"""Units of the dense layer; the proposal network has none and also takes larger images."""
 OUTPUTS = 15
-"""Per window: a logit, the four edges of the box, five points."""
+"""Outputs per window: a logit, the four edges of the box, five points."""
 MEAN, SCALE = 127.5, 128.0
 
 
@@ -43,7 +43,7 @@ class WindowNet(nn.Module):
     """uint8 RGB windows (B, s, s, 3) -> WindowOutput."""
 
     def __init__(self, name: str) -> None:
-        """Set random weights.
+        """Build the network with random weights.
 
         Args:
             name: A key of LAYERS.
@@ -56,7 +56,7 @@ class WindowNet(nn.Module):
             layers += [nn.Conv2d(channels_in, channels, kernel), nn.PReLU(channels)]
             side = side - kernel + 1
             if pooled:
-                # sizes of the paper: 3 x 3 of stride 2 reaches over the border, as in Caffe
+                # ceil_mode gives the paper's sizes: as in Caffe, pooling may exceed the border
                 layers.append(nn.MaxPool2d(pooled, 2, ceil_mode=True))
                 side = -(-(side - pooled) // 2) + 1
             channels_in = channels
@@ -79,8 +79,8 @@ class WindowNet(nn.Module):
     def scan(self, images: Tensor) -> Tensor:
         """Return the outputs (B, 15, h, w) for all windows of images (B, H, W, 3).
 
-        They are a logit, the distances of the box's edges from the window's, and five points from
-        its upper left corner, all in sides of the window.
+        They are a logit, the offsets of the box edges from the window's, and five points relative
+        to its upper left corner, all in sides of the window.
         """
         pixels = (images.permute(0, 3, 1, 2).float() - MEAN) / SCALE
         out: Tensor = self.out(self.features(pixels))
@@ -88,13 +88,13 @@ class WindowNet(nn.Module):
 
 
 class Mtcnn(nn.Module):
-    """The networks up to one stage; the last of them is trained, and predicts crops.
+    """The networks up to one stage; the last one is trained, and predicts crops.
 
     uint8 RGB crops (B, S, S, 3) -> HeadOutput of five points.
     """
 
     def __init__(self, stages: int) -> None:
-        """Set random weights.
+        """Build the networks with random weights.
 
         Args:
             stages: Number of networks, 1 to 3.
@@ -117,7 +117,7 @@ class Mtcnn(nn.Module):
         return network
 
     def forward(self, crops: Tensor) -> HeadOutput:
-        found: WindowOutput = self.last(crops)
-        # no output is a variance: the less a crop looks like a face, the larger the errors
-        surprise = nn.functional.softplus(-found.logits)[:, None]
-        return HeadOutput(found.landmarks, surprise.expand(-1, 5))
+        output: WindowOutput = self.last(crops)
+        # the network predicts no variance, but errors grow as the face score falls
+        surprise = nn.functional.softplus(-output.logits)[:, None]
+        return HeadOutput(output.landmarks, surprise.expand(-1, 5))

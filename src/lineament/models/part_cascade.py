@@ -1,7 +1,7 @@
-"""The cascade of outer and inner branches that starts from DPM-CNN. Depends on torch.
+"""Cascade of an outer and an inner branch that starts from DPM-CNN. Depends on torch.
 
 Source: Sun et al. 2020, figure 2 and sections 2.4, 2.5. The paper's output is a softmax over 28
-coordinates, which would have to add up to 1; here it is linear, in steps from the mean positions.
+coordinates, which would have to add up to 1; here it is linear, offsets from the mean positions.
 """
 
 import torch
@@ -38,23 +38,23 @@ from .parts import (
 from .vgg import VggNet
 
 BRANCH_SIDE, PART_SIDE = 96, 48
-"""Sides of the inputs of the networks of levels 2 and 3, pixels."""
+"""Input sides of the networks of levels 2 and 3, pixels."""
 MARGIN = 1.2
-"""Side of the crop of a box over that of the box."""
+"""Crop side relative to the box side."""
 LEVELS: tuple[tuple[str, ...], ...] = (
     (),
     ("contour_box", "inner", "contour_start", "inner_start"),
     ("contour", "parts"),
 )
-"""Parts of each level that are absent from a checkpoint of the level before."""
+"""Parts that each level adds to the network of the previous level."""
 
 
 class PartCascade(nn.Module):
     """uint8 RGB crops (B, S, S, 3) -> HeadOutput of 68 points.
 
-    Level 1 finds the box and the 12 points of the face, level 2 the boxes of contour and inner
-    points and again the 12, level 3 all points. Points that a level does not predict are those of
-    the mean shape, laid in its boxes and between its points.
+    Level 1 predicts the box of the face and the 12 points of its parts, level 2 the boxes of the
+    contour and the inner points, and the 12 points again, level 3 all points. Points that a level
+    does not predict are those of the mean shape, fitted to its boxes and points.
     """
 
     mean: Tensor
@@ -73,17 +73,17 @@ class PartCascade(nn.Module):
         width: float = 1.0,
         contour_width: float = 1.0,
     ) -> None:
-        """Set random weights.
+        """Build the network with random weights.
 
         Args:
             mean_shape: (68, 2), pixels of the crop.
             size: Side S of the crop.
             levels: 1 to 3.
-            width: Channels, as a part of the paper's.
-            contour_width: The same of Light-VGGNet, which is most of the work.
+            width: Channels, as a fraction of the paper's.
+            contour_width: Channels of Light-VGGNet, the most costly part, as a fraction.
 
         Raises:
-            RecipeError: For another number of levels.
+            RecipeError: If there are not 1 to 3 levels.
         """
         super().__init__()
         if not 1 <= levels <= len(LEVELS):
@@ -113,15 +113,15 @@ class PartCascade(nn.Module):
             self.parts = nn.ModuleList(nets)
 
     def _set_branches(self, width: float) -> None:
-        """Set the networks of level 2, which see the box of the face."""
+        """Build the networks of level 2, which see the box of the face."""
         self.contour_box = PlainNet(BRANCH_SIDE, CONTOUR_CHANNELS, 2, 4, width)
         self.inner = DpmCnn(BRANCH_SIDE, 2 * BOX_AND_ENDS, width)
         mean = self.mean_shape[None]
-        seen = enlarged(corners(mean, "face"), MARGIN)[0]
+        crop_box = enlarged(corners(mean, "face"), MARGIN)[0]
         contour = corners(mean, "contour")[0]
         inner = box_and_ends(self.mean_shape, "inner")
         for name, start in (("contour_start", contour), ("inner_start", inner)):
-            self.register_buffer(name, place_in_crop(start, seen, BRANCH_SIDE))
+            self.register_buffer(name, place_in_crop(start, crop_box, BRANCH_SIDE))
 
     def forward(self, crops: Tensor) -> HeadOutput:
         """Predict uint8 RGB crops (B, S, S, 3)."""
@@ -137,7 +137,7 @@ class PartCascade(nn.Module):
         return self.head(self._find(to_gray(pixels)))
 
     def head(self, output: PartOutput) -> HeadOutput:
-        """Return the landmarks with their variances, one per point for all faces."""
+        """Return the landmarks with their variances, which depend on the point alone."""
         variance = self.log_variance.exp() * (self.size / 100) ** 2
         return HeadOutput(
             output.landmarks, variance.expand(output.landmarks.shape[0], -1)
@@ -150,20 +150,20 @@ class PartCascade(nn.Module):
         contour = lay_contour(self.mean_shape, "face", boxes["face"])
         trained: tuple[str, ...] = ("face", "ends")
         if self.levels > 1:
-            seen = enlarged(boxes["face"], MARGIN)
+            crop_boxes = enlarged(boxes["face"], MARGIN)
             size = BRANCH_SIDE
             boxes["contour"] = move_points(
-                self.contour_box, gray, seen, size, self.contour_start
+                self.contour_box, gray, crop_boxes, size, self.contour_start
             )
-            points = move_points(self.inner, gray, seen, size, self.inner_start)
+            points = move_points(self.inner, gray, crop_boxes, size, self.inner_start)
             boxes["inner"], ends = points[:, :2], points[:, 2:]
             contour = lay_contour(self.mean_shape, "contour", boxes["contour"])
             trained = ("contour", "inner", "ends")
         inner = lay_parts(self.mean_shape, ends)
         if self.levels > 2:
-            seen = enlarged(boxes["contour"], MARGIN)
+            crop_boxes = enlarged(boxes["contour"], MARGIN)
             contour = move_points(
-                self.contour, gray, seen, BRANCH_SIDE, contour.detach()
+                self.contour, gray, crop_boxes, BRANCH_SIDE, contour.detach()
             )
             inner = self._move_parts(gray, ends, inner.detach())
             trained = ("landmarks",)
@@ -171,15 +171,15 @@ class PartCascade(nn.Module):
         return PartOutput(boxes, ends, landmarks, trained=trained)
 
     def _move_parts(self, gray: Tensor, ends: Tensor, inner: Tensor) -> Tensor:
-        """Return the inner points (B, 51, 2) after the step of each part's network."""
-        moved, start = [], 0
+        """Return the inner points (B, 51, 2), refined by the network of each part."""
+        refined, start = [], 0
         squares = squares_of_parts(ends)
         for part, square, net in zip(PARTS, squares, self.parts, strict=True):
             points = inner[:, start : start + len(part)]
-            moved.append(move_points(net, gray, square, PART_SIDE, points))
+            refined.append(move_points(net, gray, square, PART_SIDE, points))
             start += len(part)
-        return torch.cat(moved, dim=1)
+        return torch.cat(refined, dim=1)
 
     def for_export(self, int8: bool = False) -> ExportForm:
-        """Return the form to export.    Raises: RecipeError: For int8."""
+        """Return the export form.    Raises: RecipeError: For int8."""
         return cascade_form(self, int8)

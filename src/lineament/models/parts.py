@@ -1,4 +1,4 @@
-"""The 12 points of the parts of a face, boxes, and the mean shape laid between them.
+"""The 12 points of the parts of a face, boxes, and the mean shape fitted to them.
 
 All points are (B, N, 2), pixels. A box is two corners (B, 2, 2). Depends on torch.
 """
@@ -27,7 +27,7 @@ PARTS: tuple[tuple[int, ...], ...] = (
     tuple(range(42, 48)),
     tuple(range(48, 68)),
 )
-"""Brows, nose, eyes, mouth: points of ibug68."""
+"""ibug68 points of each part: brows, nose, eyes, mouth."""
 ENDS: tuple[tuple[int, int], ...] = (
     (17, 21),
     (22, 26),
@@ -36,35 +36,36 @@ ENDS: tuple[tuple[int, int], ...] = (
     (42, 45),
     (48, 54),
 )
-"""Both ends of each of PARTS, points of ibug68: of brows, of the nose's bridge and base, corners of
-eyes and of the mouth. Equation 2 of the paper sums two points of each part, which makes 12."""
+"""Both ends of each of PARTS, points of ibug68: ends of brows and of the nose's bridge and base,
+corners of the eyes and the mouth. Equation 2 of the paper sums over two points per part, 12 in all.
+"""
 END_POINTS: tuple[int, ...] = tuple(chain.from_iterable(ENDS))
 BOX_POINTS = {
     "face": slice(0, len(CONTOUR) + len(INNER)),
     "contour": slice(0, len(CONTOUR)),
     "inner": slice(len(CONTOUR), len(CONTOUR) + len(INNER)),
 }
-"""Points in each tight box; slices, as a list of indices would be copied to a GPU in every step."""
+"""Points in each tight box, as slices: a list of indices would be copied to the GPU every step."""
 BOX_AND_ENDS = 2 + len(END_POINTS)
-"""Points that DPM-CNN finds: the corners of a box and the ends of the parts."""
+"""Number of points that DPM-CNN predicts: two corners of a box and the ends of the parts."""
 PART_MARGIN = 1.5
-"""Side of the crop of a part over the distance of its ends."""
+"""Crop side of a part relative to the distance between its ends."""
 
 
 @dataclass(frozen=True)
 class PartOutput:
-    """Output of a network of parts for B crops, pixels of the crop."""
+    """Output of a part network for B crops, pixels of the crop."""
 
     boxes: dict[str, Tensor]
     """Predicted corners (B, 2, 2) by name, a key of BOX_POINTS."""
     ends: Tensor
-    """(B, 12, 2): those of END_POINTS."""
+    """(B, 12, 2): the points END_POINTS."""
     landmarks: Tensor
     """(B, 68, 2)."""
     presence_logits: Tensor | None = None
-    """(B,), if the network predicts it."""
+    """(B,), if the network predicts presence."""
     trained: tuple[str, ...] = ()
-    """Of the boxes, "ends" and "landmarks", those that the network's last level gives."""
+    """Outputs of the network's last level: names of boxes, "ends" or "landmarks"."""
 
 
 def corners(landmarks: Tensor, name: str) -> Tensor:
@@ -85,7 +86,7 @@ def box_and_ends(mean_shape: Tensor, name: str) -> Tensor:
 
 
 def enlarged(found: Tensor, margin: float) -> Tensor:
-    """Return the boxes (B, 4) around corners (B, 2, 2) in any order, `margin` times as large."""
+    """Return the boxes (B, 4) around corners (B, 2, 2) in any order, enlarged by `margin`."""
     low, high = found.amin(1), found.amax(1)
     center, half = (low + high) / 2, (high - low) / 2 * margin
     return torch.cat([center - half, center + half], dim=1)
@@ -104,7 +105,7 @@ def squares_of_parts(ends: Tensor) -> list[Tensor]:
 
 
 def lay_contour(mean_shape: Tensor, name: str, found: Tensor) -> Tensor:
-    """Return the mean contour (B, 17, 2), moved and scaled as a box is.
+    """Return the mean contour (B, 17, 2), translated and scaled to fit a box.
 
     Args:
         mean_shape: (68, 2).
@@ -117,7 +118,7 @@ def lay_contour(mean_shape: Tensor, name: str, found: Tensor) -> Tensor:
 
 
 def lay_parts(mean_shape: Tensor, ends: Tensor) -> Tensor:
-    """Return the inner points (B, 51, 2): each part of the mean shape between its ends."""
+    """Return the inner points (B, 51, 2): each part of the mean shape, fitted to its ends."""
     laid = []
     for number, part in enumerate(PARTS):
         pair = ends[:, 2 * number : 2 * number + 2]
@@ -142,12 +143,12 @@ def entire_crop(size: int) -> Tensor:
 def move_points(
     net: nn.Module, gray: Tensor, boxes: Tensor, size: int, start: Tensor
 ) -> Tensor:
-    """Return points (B, N, 2) after the step of a network that sees crops of boxes.
+    """Return points (B, N, 2) refined by a network that sees crops of boxes.
 
     Args:
         net: (B, 1, size, size) -> (B, 2 N), in tenths of its crop's side.
         gray: (B, 1, S, S).
-        boxes: (B, 4); they give no gradient.
+        boxes: (B, 4); no gradient flows through them.
         size: Side of the network's crops.
         start: (N, 2): points before the step, pixels of that crop; (B, N, 2): pixels of `gray`.
     """

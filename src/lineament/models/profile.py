@@ -1,4 +1,4 @@
-"""The size of networks: parameters and multiply-adds. Depends on torch."""
+"""Size of networks: parameters and multiply-adds. Depends on torch."""
 
 from math import prod
 from typing import Any
@@ -12,7 +12,7 @@ from .landmark_net import LandmarkNet
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
 COUNTED = (nn.Conv1d, nn.Conv2d, nn.Linear, *TRANSPOSED)
 CROP, POINTS, CHANNELS = 256, 68, 96
-"""Crop side of the papers, points of 300W, and a recipe's default width of the pyramid."""
+"""Crop side in the papers, number of points of 300W, and default width of the pyramid."""
 
 
 def parameters(model: nn.Module) -> int:
@@ -27,17 +27,17 @@ def multiply_adds(model: nn.Module, example: Tensor) -> int:
     of the literature prints multiply-adds as FLOPs. Norms, activations, resizing and
     products of two inputs, as in attention, do not count.
     """
-    found = 0
+    total = 0
 
-    def count(layer: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
-        nonlocal found
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
         weight = layer.weight
         assert isinstance(weight, Tensor)
-        # a filter has one product per output, in a transposed convolution per input
-        places = (
-            given[0][0].numel() if isinstance(layer, TRANSPOSED) else made[0].numel()
+        # a filter is applied once per output; in a transposed convolution, once per input
+        positions = (
+            inputs[0][0].numel() if isinstance(layer, TRANSPOSED) else output[0].numel()
         )
-        found += places * prod(weight.shape[1:])
+        total += positions * prod(weight.shape[1:])
 
     hooks = [
         layer.register_forward_hook(count)
@@ -52,7 +52,7 @@ def multiply_adds(model: nn.Module, example: Tensor) -> int:
         model.train(training)
         for hook in hooks:
             hook.remove()
-    return found
+    return total
 
 
 def trainable_sizes() -> list[dict[str, Any]]:

@@ -19,12 +19,12 @@ from .landmark_net import LandmarkNet
 WIDTH = 128
 """Channels of the memory of a frame: more than most schemes have points."""
 REACH_PX = 2.5
-"""Crop pixels between the taps of a convolution, so that heatmaps of any length are
-seen as widely: 8 taps to each side, about 20 px."""
+"""Crop pixels between the taps of a convolution, so that the receptive field is the
+same for heatmaps of any length: 8 taps to each side, about 20 px."""
 
 
 class Refinement(nn.Module):
-    """Heatmaps of the frames of a video, in order, refined by earlier frames.
+    """Refines the heatmaps of the frames of a video, in order, by earlier frames.
 
     The memory is V of eq. 13: V_t = U_t + fade V_(t-1) with U = CNN3(E), so the weight of a frame
     decays as fade^(t - tau) and the memory does not grow. CNN4 of V is added to the heatmaps; with
@@ -35,7 +35,7 @@ class Refinement(nn.Module):
         """Build the layers.
 
         Args:
-            points: Landmarks, N.
+            points: Number of landmarks, N.
             fade: Weight of a frame one frame later, from 0 to below 1.
             stride: Crop pixels per cell of the heatmaps.
 
@@ -48,11 +48,11 @@ class Refinement(nn.Module):
                 f"the decay of earlier frames is {fade}; wanted at least 0 and below 1"
             )
         self.decay = fade
-        apart = max(1, round(REACH_PX / stride))
-        self.encode_x = _axis_layers(points, WIDTH, apart)
-        self.encode_y = _axis_layers(points, WIDTH, apart)
-        self.decode_x = _axis_layers(WIDTH, points, apart, last=True)
-        self.decode_y = _axis_layers(WIDTH, points, apart, last=True)
+        dilation = max(1, round(REACH_PX / stride))
+        self.encode_x = _axis_layers(points, WIDTH, dilation)
+        self.encode_y = _axis_layers(points, WIDTH, dilation)
+        self.decode_x = _axis_layers(WIDTH, points, dilation, last=True)
+        self.decode_y = _axis_layers(WIDTH, points, dilation, last=True)
 
     def forward(
         self, maps_x: Tensor, maps_y: Tensor, memory: Tensor | None = None
@@ -61,7 +61,8 @@ class Refinement(nn.Module):
 
         Args:
             maps_x, maps_y: (B, N, L), along x and y.
-            memory: (B, 2, WIDTH, L) of the frame before; None, as zeros, before the first frame.
+            memory: (B, 2, WIDTH, L) of the previous frame; None, the same as zeros, for the
+                first frame.
 
         Returns:
             The refined heatmaps along x and y, and the memory for the next frame.
@@ -95,7 +96,7 @@ class RefinedNet(nn.Module):
         """Set the mode; the network's layers stay in evaluation mode."""
         super().train(mode)
         self.net.eval()
-        # refined heatmaps are trained by their expectation, as the head's own are
+        # like the head's own heatmaps, refined ones are decoded by expectation in training
         self.net.head.training = mode
         return self
 
@@ -108,7 +109,7 @@ class RefinedNet(nn.Module):
         return self.read(self.net.normalize(crops), memory)
 
     def read(self, x: Tensor, memory: Tensor | None) -> tuple[HeadOutput, Tensor]:
-        """Predict normalized crops (B, 3, S, S) as `follow` does."""
+        """Predict normalized crops (B, 3, S, S); see `follow`."""
         with torch.no_grad():
             levels = self.net.levels(x)
         output, memory = self.refined(*self._maps(levels), memory)
@@ -133,7 +134,7 @@ class RefinedNet(nn.Module):
         return self.net.head.read(refined_x.float(), refined_y.float()), memory
 
     def for_export(self, int8: bool = False) -> ExportForm:
-        """Return the form to export. Raises: ExportError for int8."""
+        """Return the export form. Raises: ExportError for int8."""
         if int8:
             raise ExportError(
                 "a recurrent model can only be exported in fp32; omit --int8"
@@ -157,34 +158,34 @@ class _RefinedForm(ExportForm):
 
 
 def moved_memory(memory: Tensor, scale: Tensor, shift: Tensor, size: int) -> Tensor:
-    """Move a memory to the cells of new crops, with gradients.
+    """Resample a memory at the cells of new crops; gradients flow through it.
 
     Args:
         memory: (B, 2, W, L), of the old crops.
-        scale: (B,), and
-        shift: (B, 2): a point x of an old crop lies at scale x + shift in the new one.
+        scale: (B,).
+        shift: (B, 2): a point x of an old crop is at scale * x + shift in the new one.
         size: Side of the crops, pixels.
     """
     length = memory.shape[-1]
-    here = torch.arange(length, device=memory.device, dtype=torch.float32)
+    positions = torch.arange(length, device=memory.device, dtype=torch.float32)
     low, high, weight = old_cells(
-        here, length, size, scale[:, None, None], shift[:, :, None]
+        positions, length, size, scale[:, None, None], shift[:, :, None]
     )  # each (B, 2, L)
     below, above = (
         memory.gather(-1, cells.long()[:, :, None].expand_as(memory))
         for cells in (low, high)
     )
     rest = weight[:, :, None].to(memory.dtype)
-    moved: Tensor = below * (1 - rest) + above * rest
-    return moved
+    resampled: Tensor = below * (1 - rest) + above * rest
+    return resampled
 
 
 def _axis_layers(
     channels_in: int, channels_out: int, apart: int, last: bool = False
 ) -> nn.Sequential:
-    """Build two convolutions along an axis, their taps `apart` cells from each other.
+    """Build two convolutions along an axis, with taps `apart` cells from each other.
 
-    The last one of a decoder starts at 0, so that at first nothing is refined.
+    The last one of a decoder starts at 0, so that heatmaps are unchanged before training.
     """
     first = nn.Conv1d(channels_in, WIDTH, 5, padding=2 * apart, dilation=apart)
     second = nn.Conv1d(WIDTH, channels_out, 5, padding=2 * apart, dilation=apart)

@@ -1,4 +1,4 @@
-"""The kinds of models that are trained, by name. Depends on torch.
+"""Kinds of trainable models by name. Depends on torch.
 
 To add one: its settings in MODEL_KINDS of recipe/model.py, its network in a file of this
 folder with `for_export()`, and one entry here.
@@ -46,7 +46,7 @@ class Kind:
     """One kind of model."""
 
     build: Callable[[Recipe], nn.Module]
-    """Makes the network of a recipe, with random weights except for ImageNet's."""
+    """Builds the network of a recipe; all weights except ImageNet's are random."""
     task: str = "landmarks"
     """Task of `lineament train`: a key of TRAINED in training/registry.py."""
     file: str = "landmarks"
@@ -78,7 +78,7 @@ def build_landmark_net(recipe: Recipe) -> LandmarkNet:
 
 def build_refined_net(recipe: Recipe) -> RefinedNet:
     """Build a landmark-net and the refinement of its heatmaps."""
-    assert recipe.refine is not None  # or the task had refused the recipe
+    assert recipe.refine is not None  # checked by the task
     net = build_landmark_net(recipe)
     return RefinedNet(net, len(scheme(recipe.scheme)), recipe.refine.decay)
 
@@ -86,7 +86,7 @@ def build_refined_net(recipe: Recipe) -> RefinedNet:
 def build_face_detector(recipe: Recipe) -> FaceDetectorNet:
     """Build a face detector."""
     settings = recipe.detector
-    assert settings is not None  # of which Recipe.kind is made
+    assert settings is not None  # since Recipe.kind depends on it
     return FaceDetectorNet(settings.widths, settings.depths, settings.pyramid)
 
 
@@ -99,14 +99,14 @@ def build_shared_features(recipe: Recipe) -> SharedFeatureNet:
 
 
 def class_count(recipe: Recipe) -> int:
-    """Return the number of logits of the recipe's [tasks], 0 without it."""
+    """Return the number of logits of the recipe's [tasks]; 0 if it has none."""
     if recipe.tasks is None:
         return 0
     return sum(len(names) for names in recipe.tasks.groups.values())
 
 
 def build_coarse_to_fine(recipe: Recipe) -> CoarseToFine:
-    """Build Face++'s cascade.    Raises: RecipeError: For another scheme than ibug68."""
+    """Build Face++'s cascade.    Raises: RecipeError: If the scheme is not ibug68."""
     m = recipe.model
     assert isinstance(m, CoarseToFineSettings)
     check_parts_scheme(recipe)
@@ -114,7 +114,7 @@ def build_coarse_to_fine(recipe: Recipe) -> CoarseToFine:
 
 
 def build_conv_cascade(recipe: Recipe) -> ConvCascade:
-    """Build Sun's cascade.    Raises: RecipeError: For another scheme than five points."""
+    """Build Sun's cascade.    Raises: RecipeError: If the scheme does not have five points."""
     m = recipe.model
     assert isinstance(m, ConvCascadeSettings)
     if recipe.scheme != "five":
@@ -125,7 +125,7 @@ def build_conv_cascade(recipe: Recipe) -> ConvCascade:
 
 
 def build_mtcnn(recipe: Recipe) -> Mtcnn:
-    """Build MTCNN.    Raises: RecipeError: For another scheme than five points."""
+    """Build MTCNN.    Raises: RecipeError: If the scheme does not have five points."""
     m = recipe.model
     assert isinstance(m, MtcnnSettings)
     if recipe.scheme != "five":
@@ -143,7 +143,7 @@ def build_classifier(recipe: Recipe) -> Classifier:
 
 
 def build_part_cascade(recipe: Recipe) -> PartCascade:
-    """Build a cascade with parts.    Raises: RecipeError: For another scheme than ibug68."""
+    """Build a cascade with parts.    Raises: RecipeError: If the scheme is not ibug68."""
     m = recipe.model
     assert isinstance(m, PartCascadeSettings)
     check_parts_scheme(recipe)
@@ -152,7 +152,7 @@ def build_part_cascade(recipe: Recipe) -> PartCascade:
 
 
 def build_dpm_cnn(recipe: Recipe) -> DpmDetector:
-    """Build DPM-CNN.    Raises: RecipeError: For another scheme than ibug68."""
+    """Build DPM-CNN.    Raises: RecipeError: If the scheme is not ibug68."""
     m = recipe.model
     assert isinstance(m, DpmCnnSettings)
     check_parts_scheme(recipe)
@@ -160,7 +160,7 @@ def build_dpm_cnn(recipe: Recipe) -> DpmDetector:
 
 
 def check_parts_scheme(recipe: Recipe) -> None:
-    """Raises: RecipeError: If the recipe's scheme has not the parts of ibug68."""
+    """Raises: RecipeError: If the recipe's scheme does not have the parts of ibug68."""
     if recipe.scheme != "ibug68":
         raise RecipeError(
             f"the scheme is {recipe.scheme}; the parts of a {recipe.kind} are those of ibug68"
@@ -178,7 +178,7 @@ def build_deep_alignment(recipe: Recipe) -> DeepAlignment:
 def mean_shape_in_crop(recipe: Recipe) -> Tensor:
     """Return the mean shape (N, 2) of the recipe's scheme, pixels of a plain crop.
 
-    A scheme without one has that of ibug68, converted.
+    For a scheme without one, that of ibug68 is converted.
 
     Raises: RecipeError: If that cannot be converted.
     """

@@ -18,9 +18,9 @@ from .layers.local import AbsTanh
 from .layers.weight_init import init_tanh
 
 LAYERS = ((5, 16), (3, 48), (3, 64), (2, 64))
-"""Kernel and maps of the convolutions; all but the last are pooled."""
+"""Kernel size and channels of the convolutions; all except the last are pooled."""
 SHARED = 100
-"""Units that all tasks read."""
+"""Number of units that all tasks share."""
 
 
 class SharedFeatureNet(nn.Module):
@@ -29,9 +29,9 @@ class SharedFeatureNet(nn.Module):
     Args:
         mean_shape: (N, 2), pixels of the crop, which an untrained network predicts.
         size: Side S of the crop.
-        width: Maps and shared units, as a multiple of the paper's.
-        classes: Logits of all attributes.
-        clusters: Of the shared features, each with an output for landmarks of its own.
+        width: Channels and shared units, as a multiple of the paper's.
+        classes: Number of logits of all attributes.
+        clusters: Number of clusters of the shared features, each with its own landmark output.
 
     Raises:
         RecipeError: If the crop is too small for the layers.
@@ -43,7 +43,7 @@ class SharedFeatureNet(nn.Module):
     centers: Tensor
     precisions: Tensor
     offsets: Tensor
-    # of another scheme, the landmarks and the mean shape are new
+    # weights of another scheme lack the landmark output and the mean shape
     new_parts = (
         "landmarks",
         "mean_shape",
@@ -65,8 +65,8 @@ class SharedFeatureNet(nn.Module):
         self.size, self.points, self.clusters = size, len(mean_shape), clusters
         layers: list[nn.Module] = []
         channels_in, side = 1, size
-        for number, (kernel, wanted) in enumerate(LAYERS):
-            channels = round(wanted * width)
+        for number, (kernel, full_channels) in enumerate(LAYERS):
+            channels = round(full_channels * width)
             layers += [nn.Conv2d(channels_in, channels, kernel), AbsTanh(channels)]
             side = side - kernel + 1
             if number < len(LAYERS) - 1:
@@ -107,13 +107,13 @@ class SharedFeatureNet(nn.Module):
 
     @torch.no_grad()
     def set_clusters(self, centers: Any, precisions: Any, offsets: Any) -> None:
-        """Take clusters as arrays: centers and precisions (K, L), offsets (K,)."""
-        for own, given in (
+        """Set the clusters from arrays: centers and precisions (K, L), offsets (K,)."""
+        for buffer, values in (
             (self.centers, centers),
             (self.precisions, precisions),
             (self.offsets, offsets),
         ):
-            own.copy_(torch.from_numpy(given))
+            buffer.copy_(torch.from_numpy(values))
 
     def predict(self, pixels: Tensor) -> HeadOutput:
         """Predict normalized crops (B, 3, S, S)."""
@@ -129,7 +129,7 @@ class SharedFeatureNet(nn.Module):
         return HeadOutput(landmarks, variance, class_logits=logits)
 
     def for_export(self, int8: bool = False) -> ExportForm:
-        """Return the form to export; a network of these sizes gains nothing from int8.
+        """Return the export form; a network of this size gains nothing from int8.
 
         Raises: RecipeError: For int8.
         """

@@ -1,4 +1,4 @@
-"""The deformable model: a star of points about a box, and the cost of deforming it.
+"""Deformable star model: points around the center of a box, and their deformation cost.
 
 Source: Felzenszwalb et al. 2010, section 3.1, with full covariances; Sun et al. 2020, section 2.2.
 Depends on torch.
@@ -8,27 +8,27 @@ import torch
 from torch import Tensor, nn
 
 RIDGE = 1e-4
-"""Added to the variances, squares of box sides."""
+"""Regularization added to the variances, in squared box sides."""
 
 
 class Star(nn.Module):
     """Points (B, N, 2) and boxes (B, 4) -> deformation cost (B,), 1 for faces on average.
 
-    Each point has a mean and a covariance about the middle of the box, in sides of the box.
+    Each point has a mean and a covariance relative to the center of the box, in box sides.
     """
 
     mean: Tensor
     precision: Tensor
 
     def __init__(self, points: int) -> None:
-        """Set a star that knows no face yet: all means in the middle, unit covariances."""
+        """Set the initial star: all means at the center, unit covariances."""
         super().__init__()
         self.register_buffer("mean", torch.zeros(points, 2))
         self.register_buffer("precision", torch.eye(2).repeat(points, 1, 1))
 
     @torch.no_grad()
     def fit(self, points: Tensor, boxes: Tensor) -> None:
-        """Take mean and covariance of the points (M, N, 2) and boxes (M, 4) of faces, M > 1."""
+        """Fit mean and covariance to the points (M, N, 2) and boxes (M, 4) of faces, M > 1."""
         relative = relative_to_boxes(points.double(), boxes.double())
         mean = relative.mean(0)
         centered = relative - mean
@@ -46,7 +46,7 @@ class Star(nn.Module):
 
 
 def relative_to_boxes(points: Tensor, boxes: Tensor) -> Tensor:
-    """Return points (B, N, 2) in sides of boxes (B, 4), from their middles."""
+    """Return points (B, N, 2) relative to the centers of boxes (B, 4), in box sides."""
     center = (boxes[:, :2] + boxes[:, 2:]) / 2
     sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1.0)
     return (points - center[:, None]) / sides[:, None]

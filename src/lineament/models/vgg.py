@@ -1,4 +1,4 @@
-"""VGG16 and Light-VGGNet, which is made of it. Depends on torch.
+"""VGG16 and Light-VGGNet, which is derived from it. Depends on torch.
 
 Source: Simonyan, Zisserman 2015, table 1, D; Sun et al. 2020, section 1.
 """
@@ -12,36 +12,37 @@ BLOCKS: dict[str, tuple[tuple[int, ...], ...]] = {
     "vgg16": ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3),
     "light-vggnet": ((64,) * 2, (128,) * 2, (256,) * 3, (600,) * 3, (600,) * 3),
 }
-"""Channels of the 3 x 3 convolutions, by network and block; a block ends in a pooling by 2."""
+"""Channels of the 3 x 3 convolutions, by network and block; a block ends with pooling by 2."""
 DENSE: dict[str, tuple[int, ...]] = {"vgg16": (4096, 4096), "light-vggnet": ()}
 """Units of the dense layers before the output."""
 
 
 class VggNet(nn.Module):
-    """(B, C, S, S) -> (B, outputs), with a Xavier start.
+    """(B, C, S, S) -> (B, outputs), with Xavier initialization.
 
-    Light-VGGNet has PReLU for ReLU, an average pooling for the last max pooling, 600 channels for
-    512, and no dense layer before the output. Neither has norms or dropout.
+    Light-VGGNet has PReLU instead of ReLU, average pooling instead of the last max pooling, 600
+    channels instead of 512, and no dense layer before the output. Neither has normalization or
+    dropout.
     """
 
     def __init__(
         self, name: str, channels_in: int, size: int, outputs: int, width: float = 1.0
     ) -> None:
-        """Set the layers.
+        """Build the layers.
 
         Args:
             name: A key of BLOCKS.
             channels_in: C.
             size: Side S, pixels, at least 32.
             outputs: Number of outputs.
-            width: Channels and units, as a part of the paper's.
+            width: Channels and units, as a fraction of the paper's.
         """
         super().__init__()
         self.is_light = name == "light-vggnet"
         layers: list[nn.Module] = []
         for block in BLOCKS[name]:
-            for wanted in block:
-                channels = narrowed(wanted, width)
+            for full_width in block:
+                channels = narrowed(full_width, width)
                 layers.append(nn.Conv2d(channels_in, channels, 3, padding=1))
                 layers.append(self._activation(channels))
                 channels_in = channels
@@ -51,8 +52,8 @@ class VggNet(nn.Module):
             layers[-1] = nn.AvgPool2d(2)
         units_in = channels_in * size**2
         dense: list[nn.Module] = []
-        for wanted in DENSE[name]:
-            units = narrowed(wanted, width)
+        for full_width in DENSE[name]:
+            units = narrowed(full_width, width)
             dense += [nn.Linear(units_in, units), self._activation(units)]
             units_in = units
         self.features = nn.Sequential(*layers)
@@ -73,18 +74,18 @@ class Classifier(nn.Module):
     """uint8 RGB images (B, S, S, 3) -> logits (B, classes)."""
 
     def __init__(self, name: str, size: int, classes: int, width: float = 1.0) -> None:
-        """Set random weights; arguments as for VggNet."""
+        """Build the network with random weights; arguments as for VggNet."""
         super().__init__()
         self.size = size
         self.net = VggNet(name, 3, size, classes, width)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits; of the images only the range is changed, to [0, 1]."""
+        """Return the logits; images are only scaled to [0, 1]."""
         pixels = images.permute(0, 3, 1, 2).to(torch.float32) / 255
         logits: Tensor = self.net(pixels)
         return logits
 
 
 def narrowed(channels: int, width: float) -> int:
-    """Return a part of `channels`, a multiple of 8, at least 8, unless it is all of them."""
+    """Return `channels` times `width` as a multiple of 8, at least 8; unchanged if `width` is 1."""
     return channels if width == 1 else max(8, round(channels * width / 8) * 8)

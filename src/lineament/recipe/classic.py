@@ -1,4 +1,4 @@
-"""The [model] part of models without a network."""
+"""[model] settings of models without a network."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""The data of a recipe: its mixture and its augmentation."""
+"""Data settings of a recipe: mixture and augmentation."""
 
 from typing import Literal
 
@@ -224,7 +224,7 @@ class TaskSettings(Settings):
         return self
 
     def attributes(self) -> list[str]:
-        """Return the attributes of all tasks, in the order of their logits."""
+        """Return the attributes of all tasks, in logit order."""
         names: list[str] = []
         for group in self.groups.values():
             names.extend(group)

@@ -1,4 +1,4 @@
-"""The face detector of a recipe: its network and the scenes it is trained on."""
+"""Face detector settings of a recipe: the network and its training scenes."""
 
 from typing import Annotated
 

@@ -26,19 +26,19 @@ def read_recipe(
 ) -> Recipe:
     """Read a recipe.
 
-    A file may extend others: `extends = "base/cpu.toml"`, or a list of paths, relative to it.
-    Its keys go over theirs, and those of a later file in the list over those of an earlier
-    one. Tables are merged key by key; arrays, such as `data`, and `losses` are replaced.
-    Names of kept weights, such as "lite2-128", become paths: see kept_weights.py.
+    A file may extend others: `extends = "base/cpu.toml"`, or a list of paths, relative to it. Its
+    keys override theirs, and those of a later file in the list override those of an earlier one.
+    Tables are merged key by key; arrays, such as `data`, and `losses` are replaced. Names of kept
+    weights, such as "lite2-128", are replaced by paths: see kept_weights.py.
 
     Args:
         path: A TOML file.
         overrides: Changes such as "train.steps=100" or "data.0.repeat=2", with values in TOML.
-        changes: Further changes by key, such as {"train.steps": 100}.
+        changes: Additional changes by key, such as {"train.steps": 100}.
 
     Raises:
-        RecipeError: If a file, a key or a value is wrong, files extend each other in a circle,
-            or no weights have a name that is given.
+        RecipeError: If a file, a key or a value is invalid, files extend each other in a circle, or
+            there are no weights of a given name.
     """
     values = read_values(path)
     for override in overrides:
@@ -50,11 +50,11 @@ def read_recipe(
 
 
 def read_values(path: Path, seen: tuple[Path, ...] = ()) -> Values:
-    """Return the keys of the file at `path` over those of the files that it extends.
+    """Return the keys of the file at `path`, merged over those of the files that it extends.
 
     Args:
         path: A TOML file.
-        seen: The files that led here by `extends`, the first one first.
+        seen: Chain of files that led here by `extends`.
 
     Raises:
         RecipeError: If a file cannot be read or extends itself.
@@ -64,15 +64,15 @@ def read_values(path: Path, seen: tuple[Path, ...] = ()) -> Values:
         circle = " -> ".join(step.name for step in (*seen[seen.index(place) :], place))
         raise RecipeError(f"{path}: extends itself ({circle}); remove one `extends`")
     try:
-        own = tomllib.loads(path.read_text(encoding="utf-8"))
+        file_values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = f"{path}: cannot be read as a recipe ({error}); wanted a TOML file"
         raise RecipeError(reason) from error
-    _find_places(own, path.parent)
+    _find_places(file_values, path.parent)
     values: Values = {}
-    for base in _bases(own, path):
+    for base in _bases(file_values, path):
         _merge(values, read_values(base, (*seen, place)))
-    _merge(values, own)
+    _merge(values, file_values)
     return values
 
 
@@ -80,7 +80,8 @@ def make_recipe(values: Values, source: str = "recipe") -> Recipe:
     """Check `values` and return them as a recipe.
 
     Raises:
-        RecipeError: If a key or value is wrong. For an unknown key it offers the nearest ones.
+        RecipeError: If a key or value is invalid. For an unknown key, the message suggests the
+            nearest ones.
     """
     try:
         values = _with_schemes(values)
@@ -94,16 +95,16 @@ def make_recipe(values: Values, source: str = "recipe") -> Recipe:
         if first["type"] == "extra_forbidden":
             nearest = _nearest_key(first["loc"], values)
             raise RecipeError(f"{source}: unknown key {key!r}; {nearest}") from error
-        given = (
+        actual = (
             "" if first["type"] == "missing" else f" (given {str(first['input'])[:60]})"
         )
         raise RecipeError(
-            f"{source}: {key}{given}: {first['msg']}; correct that key"
+            f"{source}: {key}{actual}: {first['msg']}; correct that key"
         ) from error
 
 
 def _with_schemes(values: Values) -> Values:
-    """Return `values` with schemes by name, and the tables of the users' own under own_schemes."""
+    """Replace scheme files by names, and store the user-defined schemes under own_schemes."""
     for table in dict(values.get("own_schemes", {})).values():
         add_scheme_table(table)
     tables: Values = {}
@@ -127,7 +128,7 @@ def _with_schemes(values: Values) -> Values:
 
 
 def _bases(values: Values, path: Path) -> list[Path]:
-    """Take `extends` out of `values` and return the files that it names."""
+    """Remove `extends` from `values` and return the files that it lists."""
     named = values.pop(EXTENDS, [])
     names = [named] if isinstance(named, str) else named
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -138,7 +139,7 @@ def _bases(values: Values, path: Path) -> list[Path]:
 
 
 def _merge(values: Values, over: Values) -> None:
-    """Put the keys of `over` over those of `values`, in place."""
+    """Merge the keys of `over` into `values`, in place; `over` takes precedence."""
     for key, value in over.items():
         known = values.get(key)
         if isinstance(known, dict) and isinstance(value, dict) and key not in REPLACED:
@@ -148,9 +149,9 @@ def _merge(values: Values, over: Values) -> None:
 
 
 def _find_places(values: Values, home: Path) -> None:
-    """Make paths of data and schemes relative to the recipe's folder `home` absolute, in place.
+    """Make data and scheme paths relative to the recipe's folder `home` absolute, in place.
 
-    The current directory and the data root go first: such paths stay as they are.
+    Paths that exist in the current directory or the data root take precedence and are unchanged.
     """
     parts = values.get("data")
     tables = [part for part in parts or () if isinstance(part, dict)]
@@ -161,13 +162,13 @@ def _find_places(values: Values, home: Path) -> None:
 
 
 def _find_place(table: Values, key: str, home: Path) -> None:
-    given = table.get(key)
-    if isinstance(given, str) and not Path(given).exists() and (home / given).exists():
-        table[key] = str(home / given)
+    entry = table.get(key)
+    if isinstance(entry, str) and not Path(entry).exists() and (home / entry).exists():
+        table[key] = str(home / entry)
 
 
 def parse_override(override: str) -> tuple[str, Any]:
-    """Return the key and value of text such as "train.steps=100"."""
+    """Parse text such as "train.steps=100" into key and value."""
     key, equals, text = override.partition("=")
     if not equals:
         raise RecipeError(f"--set {override!r}; wanted key=value, e.g. train.steps=100")
@@ -197,7 +198,7 @@ def _change(values: Values, key: str, value: Any) -> None:
 
 
 def _nearest_key(location: tuple[int | str, ...], values: Values) -> str:
-    """Return a hint at the known keys next to the unknown one at `location`."""
+    """Return a hint about known keys similar to the unknown one at `location`."""
     settings: Any = Recipe
     for part in location[:-1]:
         if part == "data":
@@ -210,7 +211,7 @@ def _nearest_key(location: tuple[int | str, ...], values: Values) -> str:
 
 
 def _settings_of(annotation: Any) -> Any:
-    """Return the settings in an annotation such as `DistillSettings | None`."""
+    """Return the settings class in an annotation such as `DistillSettings | None`."""
     for kind in get_args(annotation):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return kind

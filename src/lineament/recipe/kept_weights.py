@@ -8,16 +8,16 @@ from ..errors import RecipeError, did_you_mean
 
 FOLDER = "teachers"
 CHECKOUT = Path(__file__).resolve().parents[3]
-"""The repository, if the package is not installed from a wheel."""
+"""Root of the repository, if the package is not installed from a wheel."""
 SUFFIX = ".safetensors"
 
 
 def find_named_weights(values: dict[str, Any], recipe: Path) -> None:
-    """Replace the names of kept weights in the keys of a recipe by their paths, in place.
+    """Replace names of kept weights in a recipe by their paths, in place.
 
     Args:
-        values: Keys of the recipe: `init_from`, `init_parts`, `distill.teacher` and
-            `detector.mine_from` are read.
+        values: Keys of the recipe; `init_from`, `init_parts`, `distill.teacher` and
+            `detector.mine_from` may name weights.
         recipe: The recipe's file.
 
     Raises:
@@ -36,7 +36,7 @@ def find_named_weights(values: dict[str, Any], recipe: Path) -> None:
 
 
 def is_name(given: Any) -> bool:
-    """Return True for a name without folder and suffix; everything else is no name."""
+    """Return True for text without folder and suffix, which is a name of kept weights."""
     if not isinstance(given, str) or not given:
         return False
     return Path(given).name == given and not Path(given).suffix
@@ -45,8 +45,9 @@ def is_name(given: Any) -> bool:
 def find_weights(name: str, recipe: Path) -> str:
     """Return the path of the kept weights called `name`.
 
-    Looks in `teachers/` next to the recipe, in the folders above, in the current directory, then in
-    the checkout that this package runs from. A path below the current directory is relative to it.
+    The search order is `teachers/` next to the recipe, in the folders above, in the current
+    directory, and in the checkout that this package runs from. A path below the current directory
+    is returned relative to it.
 
     Raises:
         RecipeError: If no weights have that name; the message lists those that exist.

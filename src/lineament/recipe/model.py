@@ -1,4 +1,4 @@
-"""The model of a recipe: settings by kind. models/registry.py builds the networks."""
+"""Model settings of a recipe, by kind. models/registry.py builds the networks."""
 
 from typing import ClassVar, Literal
 

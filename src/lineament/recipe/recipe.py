@@ -86,12 +86,12 @@ class Recipe(Settings):
 
     @property
     def kind(self) -> str:
-        """The kind of model, a key of KINDS in models/registry.py."""
+        """Kind of model, a key of KINDS in models/registry.py."""
         return "face-detector" if self.detector else self.model.kind
 
     @property
     def landmark_net(self) -> LandmarkNetSettings:
-        """The settings of a landmark network. Raises: RecipeError for a model of another kind."""
+        """Settings of a landmark network. Raises: RecipeError: If the model is of another kind."""
         if not isinstance(self.model, LandmarkNetSettings):
             raise RecipeError(
                 f"the recipe {self.name!r} has a model of kind {self.model.kind!r}; wanted a "

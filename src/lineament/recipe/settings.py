@@ -20,7 +20,7 @@ NAME = r"^\w[\w.+-]*$"
 
 
 class ModelSettings(Settings):
-    """Settings of every kind of landmark model: how crops are made for it, and how it starts."""
+    """Settings common to all kinds of landmark models: crops and initial weights."""
 
     reads_faces: ClassVar[bool] = True
     """False for a model that is not trained on faces, whose recipe has no [[data]]."""

@@ -1,4 +1,4 @@
-"""The training of a recipe: schedule, distillation, slimming, temporal refinement."""
+"""Training settings of a recipe: schedule, distillation, slimming, temporal refinement."""
 
 from typing import Literal
 

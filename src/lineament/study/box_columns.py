@@ -1,6 +1,6 @@
-"""Figures of the boxes that a network of parts predicts, on validation faces.
+"""Errors of boxes predicted by a part network, on validation faces.
 
-Their crops have the noise of a detector's boxes.
+The crops have noise like that of a detector's boxes.
 """
 
 import numpy as np
@@ -17,15 +17,15 @@ DRAWS = 3
 def errors_of_box(
     net: nn.Module, faces: CropCache, padding: float, box: str, norm: str
 ) -> Array:
-    """Return the errors (M,) of a box; empty if the network predicts none of this name."""
+    """Return the errors (M,) of a box; empty if the network does not predict it."""
     return box_errors(net, faces, padding, DRAWS, norm).get(box, np.zeros(0))
 
 
 def mean_error(errors: Array) -> float:
-    """Return the mean of the errors of a box, nan without any."""
+    """Return the mean error of a box; nan without errors."""
     return float(errors.mean()) if len(errors) else float("nan")
 
 
 def share_found(errors: Array) -> float:
-    """Return the share of errors of a box of at most FOUND, nan without any."""
+    """Return the fraction of errors of a box of at most FOUND; nan without errors."""
     return float((errors <= FOUND).mean()) if len(errors) else float("nan")

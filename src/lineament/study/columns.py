@@ -1,4 +1,4 @@
-"""Columns of a study's table: what is measured of finished trainings."""
+"""Columns of a study's table: measurements of finished trainings."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -50,11 +50,11 @@ NME_KEY = "validation_nme_onnx"
 
 @dataclass(frozen=True)
 class Column:
-    """One column."""
+    """One column of the table."""
 
     title: str
     measure: Callable[[Sequence[FinishedRun]], list[float]]
-    """Measures all runs of a table at once: some columns compare runs on common frames."""
+    """Measures all runs of a table at once, since some columns compare runs on common frames."""
     scale: float = 1.0
     digits: int = 3
     unit: str = ""
@@ -63,7 +63,7 @@ class Column:
 def each(
     measure: Callable[[FinishedRun], float],
 ) -> Callable[[Sequence[FinishedRun]], list[float]]:
-    """Return a measure of all runs from a measure of one."""
+    """Return a function that measures each run separately."""
     return lambda runs: [measure(run) for run in runs]
 
 
@@ -74,18 +74,20 @@ def harder_nme(run: FinishedRun) -> float:
     faces = run.validation_faces
     padding = recipe.model.padding
     maker = TrainingCrops([Source(faces)], recipe.scheme, net.size, padding, HARDER, 0)
-    found, truth = [], []
+    predictions, truth = [], []
     for draw, face in enumerate(list(range(len(faces))) * DRAWS):
-        made = maker.make(0, draw, 0, face)
-        found.append(net(torch.from_numpy(made["crops"][None])).landmarks[0].numpy())
-        truth.append(made["landmarks"])
+        sample = maker.make(0, draw, 0, face)
+        predictions.append(
+            net(torch.from_numpy(sample["crops"][None])).landmarks[0].numpy()
+        )
+        truth.append(sample["landmarks"])
     return float(
-        interocular_nmes(np.stack(found), np.stack(truth), recipe.scheme).mean()
+        interocular_nmes(np.stack(predictions), np.stack(truth), recipe.scheme).mean()
     )
 
 
 def exported(run: FinishedRun, int8: bool = False) -> Path:
-    """Return the exported file of a run, written if it is missing or older than the checkpoint."""
+    """Return the exported file of a run; export it if missing or older than the checkpoint."""
     name = "int8" if int8 else "final"
     suffix = ".onnx" if run.has_network else ".safetensors"
     path = run.checkpoint.with_name(name + suffix)
@@ -146,7 +148,7 @@ def steps_done(run: FinishedRun) -> float:
 
 
 def parameter_count(run: FinishedRun) -> float:
-    """Count the parameters of a network, or the numbers that another model is made of."""
+    """Count the parameters of a network, or the array elements of another model."""
     if run.has_network:
         return float(parameters(run.trained[0]))
     return float(sum(values.size for values in run.classic.arrays.values()))
@@ -161,9 +163,9 @@ def megabytes(run: FinishedRun) -> float:
 
 
 def right_classes(task: str) -> Callable[[FinishedRun], float]:
-    """Return a measure of the share of MTFL's test faces that a network classifies right.
+    """Return a function that measures the accuracy of a task on MTFL's test faces.
 
-    It is nan for a model that has not learned the task.
+    The result is nan for a model that was not trained for the task.
     """
 
     def measure(run: FinishedRun) -> float:
@@ -176,7 +178,7 @@ def right_classes(task: str) -> Callable[[FinishedRun], float]:
 
 
 def search_rounds(run: FinishedRun) -> float:
-    """Count the mean rounds that a model without a network takes on validation faces."""
+    """Measure the mean number of rounds of a model without a network on validation faces."""
     if run.has_network:
         return float("nan")
     model, faces = run.classic, run.validation_faces
@@ -189,7 +191,7 @@ def search_rounds(run: FinishedRun) -> float:
 def protocol_figure(run: FinishedRun, score: str, measure: Measure) -> float:
     """Measure the exported file under the protocol `score`.
 
-    nan if the model lacks points of the protocol, or the export gate refuses it.
+    The result is nan if the model lacks points of the protocol or fails the export gate.
     """
     if not can_score(run.recipe.scheme, protocol(score)):
         return float("nan")
@@ -202,7 +204,7 @@ def protocol_figure(run: FinishedRun, score: str, measure: Measure) -> float:
 def of_box(
     figure: Callable[[Array], float], box: str, norm: str = "interocular"
 ) -> Callable[[FinishedRun], float]:
-    """Return a measure of the errors of a box that a network of parts predicts."""
+    """Return a function that applies `figure` to the errors of a box of a part network."""
 
     def measure(run: FinishedRun) -> float:
         net, recipe = run.trained
@@ -213,12 +215,12 @@ def of_box(
 
 
 def class_accuracy(run: FinishedRun, part: str) -> float:
-    """Measure the share of CIFAR-10's images of a `part` that a classifier recognizes."""
+    """Measure the accuracy of a classifier on the images of a `part` of CIFAR-10."""
     return measure_classifier(run.trained[0], read_cifar10(run.data_root, part))[0]
 
 
 def percent(title: str, measure: Callable[[FinishedRun], float]) -> Column:
-    """Return a column of errors that are fractions."""
+    """Return a column for errors that are fractions, shown in percent."""
     return Column(title, each(measure), scale=100)
 
 
@@ -297,12 +299,12 @@ COLUMNS: dict[str, Column] = {
 
 
 def column(name: str) -> Column:
-    """Return the column called `name`: of COLUMNS, or of a protocol.
+    """Return the column called `name`, from COLUMNS or for a protocol.
 
-    "300w-common" is the NME under that protocol, "300w-common/median" another of its FIGURES.
+    "300w-common" is the NME under that protocol; "300w-common/median" is another of FIGURES.
 
     Raises:
-        RecipeError: If there is neither.
+        RecipeError: If there is no such column.
     """
     if name in COLUMNS:
         return COLUMNS[name]

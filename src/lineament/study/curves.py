@@ -1,4 +1,4 @@
-"""Curves of a study: loss and results by step, a line per row with all its seeds."""
+"""Curves of a study: loss and results by step, one line per row over all its seeds."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,27 +11,27 @@ from ..training.curves import new_figure, read_log, save_figure
 from .settings import Study
 
 LOSS = "loss"
-"""Name of the training loss; all others are results in the log."""
+"""Name of the training loss; other curves are results in the log."""
 COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
 Checkpoints = Mapping[str, Mapping[int, Path]]
 """Checkpoints by row and seed."""
 
 
 def draw_study_curves(study: Study, rows: Checkpoints, page: Path) -> list[str]:
-    """Draw each of the study's curves next to `page`; return Markdown that shows them.
+    """Draw each of the study's curves next to `page`; return Markdown for the images.
 
     Raises:
         RecipeError: If a log has no such result.
         TrainError: If a run has no log.
         ExtraError: If matplotlib is not installed.
     """
-    shown = []
+    images = []
     for name in study.curves:
         path = page.with_name(f"{page.stem}-{name}.png")
         path.parent.mkdir(parents=True, exist_ok=True)
         _draw(name, rows, path)
-        shown.append(f"![{title_of(name)} by step]({path.name})")
-    return shown
+        images.append(f"![{title_of(name)} by step]({path.name})")
+    return images
 
 
 def _draw(name: str, rows: Checkpoints, path: Path) -> None:
@@ -58,7 +58,7 @@ def _colors() -> Iterator[str]:
 
 
 def title_of(name: str) -> str:
-    """Return the name of a curve in words."""
+    """Return the title of a curve."""
     return "training loss" if name == LOSS else name.replace("_", " ")
 
 
@@ -66,7 +66,7 @@ def run_curve(log: Path, name: str) -> Array:
     """Return steps and values (2, K) of the curve called `name` in a log.csv.
 
     Raises:
-        RecipeError: If it has no such result.
+        RecipeError: If the log has no such result.
     """
     losses, results = read_log(log)
     if name == LOSS:
@@ -79,7 +79,7 @@ def run_curve(log: Path, name: str) -> Array:
 
 
 def mean_curve(curves: list[Array]) -> Array:
-    """Return steps and mean values (2, K) of curves, up to the end of the shortest."""
+    """Return steps and mean values (2, K) of curves, truncated to the shortest."""
     length = min(curve.shape[1] for curve in curves)
     values = np.stack([curve[1, :length] for curve in curves])
     return np.stack([curves[0][0, :length], values.mean(0)])

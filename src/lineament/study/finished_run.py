@@ -1,4 +1,4 @@
-"""A finished training, and what the columns of a study need of it."""
+"""A finished training, with the data that the columns of a study need."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -32,7 +32,7 @@ class FinishedRun:
     data_root: Path
     cache: Path
     needs: tuple[Path, ...] = ()
-    """Checkpoints of the trainings that it depends on."""
+    """Checkpoints of the trainings that this one depends on."""
 
     @property
     def has_network(self) -> bool:
@@ -51,19 +51,19 @@ class FinishedRun:
 
     @cached_property
     def classic(self) -> NumpyModel:
-        """The model, if it has no network."""
+        """Model without a network."""
         return load_numpy_model(self.checkpoint)
 
     @cached_property
     def recipe(self) -> Recipe:
-        """Recipe of the run; that of a tracker, too."""
+        """Recipe of the run, which may be of a tracker."""
         if self.has_network:
             return load_any(self.checkpoint)[1]
         return stored_recipe(self.checkpoint)
 
     @property
     def faces_per_step(self) -> int:
-        """Faces that a step of the training takes: a batch, or all without a network."""
+        """Faces per training step: a batch, or all faces for a model without a network."""
         if self.has_network:
             # without building the network
             return recipe_of(self.checkpoint).train.batch
@@ -72,12 +72,12 @@ class FinishedRun:
             if source.use_until == 1:
                 known = np.isfinite(source.cache.landmarks).all(axis=(1, 2))
                 complete += int(known.sum())
-        # GrayFaces hold each also mirrored
+        # GrayFaces include the mirror image of each face
         return 2 * complete
 
     @property
     def minutes(self) -> float:
-        """Minutes of the steps in its log and in those of its needs; nan if one is absent."""
+        """Minutes of the logged steps of this run and its needs; nan if a log is missing."""
         minutes = logged_minutes(self.checkpoint.parent, self.faces_per_step)
         for checkpoint in self.needs:
             minutes += replace(self, checkpoint=checkpoint, needs=()).minutes
@@ -92,11 +92,11 @@ class FinishedRun:
 
     @cached_property
     def validation_faces(self) -> CropCache:
-        """Validation faces of the first data set that has some."""
+        """Validation faces of the first data set that has any."""
         return next(iter(self._mixture[1].values()))
 
     def validation_nmes(self, decoder: str | None = None) -> NDArray[np.float64]:
-        """NME of each validation face, fractions, with another decoder of the head if given."""
+        """Return the NME (M,) of each validation face, a fraction; None: the head's decoder."""
         recipe = self.recipe
         if not self.has_network and decoder is None:
             landmarks, truth, _ = predict_plain_faces(
@@ -105,14 +105,14 @@ class FinishedRun:
             return interocular_nmes(landmarks, truth, recipe.scheme)
         net = self.trained[0]
         head = getattr(net, "head", None)
-        own = getattr(head, "decoder", None)
+        head_decoder = getattr(head, "decoder", None)
         if decoder is not None:
             head.decoder = decoder  # type: ignore[union-attr]
-        found, _ = predict_plain(net, self.validation_faces, recipe.model.padding)
+        predicted, _ = predict_plain(net, self.validation_faces, recipe.model.padding)
         if decoder is not None:
-            head.decoder = own  # type: ignore[union-attr]
+            head.decoder = head_decoder  # type: ignore[union-attr]
         truth = plain_landmarks(self.validation_faces, net.size, recipe.model.padding)
-        return interocular_nmes(found, truth, recipe.scheme)
+        return interocular_nmes(predicted, truth, recipe.scheme)
 
     def validation_nme(self, decoder: str | None = None) -> float:
         """Return the mean of `validation_nmes`."""

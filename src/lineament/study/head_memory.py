@@ -1,4 +1,4 @@
-"""Memory of a head: bytes of its output, and bytes that it keeps for the backward pass."""
+"""Memory of a head: bytes of its output, and bytes kept for the backward pass."""
 
 import torch
 
@@ -9,7 +9,7 @@ from ..schemes import scheme
 from ..training.losses import total_loss
 
 FACES = 2
-"""Faces of the measured batch; with one, batch norms have no variance."""
+"""Faces per measured batch; with one, batch normalization has no variance."""
 
 
 def output_bytes(recipe: Recipe) -> float:
@@ -48,8 +48,8 @@ def _measure(recipe: Recipe) -> tuple[float, float]:
         total_loss(output, truth, recipe.losses, STRIDE, recipe.sigma)
     maps = (output.heatmaps, output.heatmaps_x, output.heatmaps_y)
     logits = (output.heatmap_logits, output.heatmap_logits_x, output.heatmap_logits_y)
-    held = [part for part in maps if part is not None] or [
+    outputs = [part for part in maps if part is not None] or [
         part for part in logits if part is not None
     ]
-    total = sum(part[0].numel() * part.element_size() for part in held)
+    total = sum(part[0].numel() * part.element_size() for part in outputs)
     return (sum(kept.values()) - weights) / FACES, total

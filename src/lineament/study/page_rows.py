@@ -1,4 +1,4 @@
-"""The rows of a study's page: how each was measured, and those of earlier calls."""
+"""Rows of a study's page: how they were measured, and rows kept from earlier calls."""
 
 import hashlib
 import json
@@ -22,12 +22,12 @@ Rows = dict[str, dict[str, list[float]]]
 
 @dataclass(frozen=True)
 class RowOrigin:
-    """Recipes and machine of a measured row."""
+    """Recipe hash and machine of a measured row."""
 
     recipe: str
-    """Hash of the recipes of its trainings."""
+    """Hash of the recipes of the row's trainings."""
     machine: str
-    """Processor, or GPU, that measured it."""
+    """Processor or GPU on which it was measured."""
 
 
 @dataclass(frozen=True)
@@ -38,37 +38,37 @@ class PageRows:
     origins: dict[str, RowOrigin]
 
     def machines(self) -> str:
-        """Return a line that names the machine of the page, or one per machine of its rows."""
+        """Return a line about the page's machine, or one per machine with its rows."""
         rows: dict[str, list[str]] = {}
         for row, origin in self.origins.items():
             rows.setdefault(origin.machine, []).append(row)
         if len(rows) < 2:
             return "".join(f"{name}." for name in rows)
-        # names of rows have commas
+        # names of rows contain commas
         return "\n\n".join(f"{name}: {'; '.join(each)}." for name, each in rows.items())
 
 
 def read_origins(plan: Plan) -> dict[str, RowOrigin]:
-    """Return how the rows of a plan are measured here."""
+    """Return the origins of a plan's rows if they are measured on this machine."""
     recipes = {run.checkpoint: recipe_entry(run.recipe) for run in plan.runs}
-    found = {}
+    result = {}
     for row, checkpoints in plan.rows.items():
         chosen = [recipes[path] for path in (*checkpoints.values(), *plan.needs[row])]
         text = json.dumps(chosen, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        found[row] = RowOrigin(digest, machine())
-    return found
+        result[row] = RowOrigin(digest, machine())
+    return result
 
 
 def read_page_rows(
     page: Path, command: str, origins: Mapping[str, RowOrigin]
 ) -> PageRows:
-    """Return the rows next to a page that the same command left there, by unchanged recipes.
+    """Return the rows next to a page from an earlier run of the command, if recipes are unchanged.
 
     Args:
-        page: A Markdown file that `write_page` wrote; it may be absent.
-        command: The command of the page, without its choice of rows.
-        origins: Of all rows of the study.
+        page: A Markdown file of `write_page`; it may be missing.
+        command: The command of the page, without its selection of rows.
+        origins: Origins of all rows of the study.
 
     Raises:
         LineamentError: If the values next to the page cannot be read.
@@ -98,7 +98,7 @@ def read_page_rows(
 
 
 def merge(kept: PageRows, new: PageRows, order: list[str]) -> PageRows:
-    """Return the rows of both in this order; new ones replace kept ones."""
+    """Merge rows in this order; new ones replace kept ones."""
     measured = {row: each for row, each in new.values.items() if each}
     values = {**kept.values, **measured}
     origins = {**kept.origins, **{row: new.origins[row] for row in measured}}
@@ -109,7 +109,7 @@ def merge(kept: PageRows, new: PageRows, order: list[str]) -> PageRows:
 
 
 def machine() -> str:
-    """Name the GPU or the processor that trainings and measurements use here."""
+    """Return the name of the GPU or processor used here for training and measurement."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     name, features = read_processor()

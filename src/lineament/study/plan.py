@@ -1,4 +1,4 @@
-"""The trainings of a study: which there are, which are done, and which fit a budget of minutes."""
+"""Plan the trainings of a study: list them, check which are done, fit them to a time budget."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from ..training.run_files import checkpoint_of, read_progress
 from .settings import Need, Row, Study
 
 MINUTES = "minutes.json"
-"""File in the folder of a study: minutes that its trainings took, by need or row, for budgets."""
+"""File in a study's folder with the minutes per training, by need or row, for budgets."""
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,24 @@ class PlannedRun:
     """One training of a study."""
 
     name: str
-    """Unique name: of a need, or "row, seed N"."""
+    """Unique name: that of a need, or "row, seed N"."""
     row: str
-    """Name of its row or need: runs of one row take equally long."""
+    """Name of its row or need; runs of one row have the same duration."""
     recipe: Recipe
     folder: Path
     needs: tuple[str, ...]
     minutes: float | None
-    """Measured or stated duration; None: unknown."""
+    """Measured or configured duration; None: unknown."""
 
     @property
     def checkpoint(self) -> Path:
-        """Checkpoint of the run."""
+        """Path of the run's checkpoint."""
         return checkpoint_of(self.recipe, self.folder)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The trainings of a study, needs first."""
+    """Trainings of a study, needs first."""
 
     runs: tuple[PlannedRun, ...]
     rows: Mapping[str, Mapping[int, Path]]
@@ -62,15 +62,15 @@ def plan_runs(
     """List the trainings of a study.
 
     Args:
-        study: The study in the file `path`.
-        path: Its file, to which its recipes are relative.
-        runs: Folder of all runs, which stands for "runs/" in the files that recipes name.
+        study: The study read from `path`.
+        path: File of the study; its recipes are relative to it.
+        runs: Folder of all runs, which replaces "runs/" in paths of recipes.
         seeds: Seeds of each row; empty: those of the study.
         only: Names of rows; empty: all rows.
         changes: Changes to every recipe, such as {"train.threads": 1}.
 
     Raises:
-        RecipeError: If a row in `only` does not exist, or a recipe is wrong.
+        RecipeError: If a row in `only` does not exist, or a recipe is invalid.
     """
     names = [row.name for row in study.rows]
     for name in only:
@@ -88,7 +88,7 @@ def plan_runs(
     homes = {run.name: run.checkpoint for run in planned}
     for row in rows:
         checkpoints[row.name] = {}
-    # all rows of one seed first: a complete table of one seed
+    # all rows of one seed first, so that a table of one seed is complete early
     for seed in seeds or study.seeds:
         for row in rows:
             if row.run:
@@ -100,13 +100,13 @@ def plan_runs(
     needs: dict[str, tuple[Path, ...]] = {}
     for row in rows:
         names = [need.name for need in _needed(study, [row])]
-        # a row that is a need itself does not depend on itself
+        # a row that measures a need does not depend on itself
         needs[row.name] = tuple(homes[name] for name in names if name != row.run)
     return Plan(tuple(planned), checkpoints, folder, needs)
 
 
 def _needed(study: Study, rows: Sequence[Row]) -> list[Need]:
-    """Return the needs of `rows` and the needs of those, in the order of the study."""
+    """Return the direct and indirect needs of `rows`, in the order of the study."""
     wanted: set[str] = set()
     for row in rows:
         wanted.update(row.needs)
@@ -142,9 +142,9 @@ def _row_run(
     changes: Mapping[str, Any],
     runs: Path,
 ) -> PlannedRun:
-    made = {**row.set, **changes, "train.seed": seed}
+    settings = {**row.set, **changes, "train.seed": seed}
     recipe = below(
-        read_recipe(path.parent / (row.recipe or study.recipe), changes=made), runs
+        read_recipe(path.parent / (row.recipe or study.recipe), changes=settings), runs
     )
     number = [other.name for other in study.rows].index(row.name)
     place = folder / f"row{number}-seed{seed}"
@@ -155,7 +155,7 @@ def _row_run(
 
 
 def below(recipe: Recipe, runs: Path) -> Recipe:
-    """Return `recipe` with the files that it names below "runs/" in the folder `runs`."""
+    """Return `recipe` with its paths below "runs/" moved to the folder `runs`."""
 
     def moved(name: str) -> str:
         path = Path(name)
@@ -173,10 +173,10 @@ def below(recipe: Recipe, runs: Path) -> Recipe:
 
 
 def is_done(run: PlannedRun) -> bool:
-    """Return whether all steps of a run are done, and its network pruned if its recipe says so.
+    """Return whether a run has all its steps, and was pruned if its recipe requires it.
 
     Raises:
-        TrainError: If its folder holds a training by another recipe.
+        TrainError: If its folder contains a training by another recipe.
     """
     if not run.checkpoint.exists():
         return False
@@ -195,9 +195,9 @@ def is_done(run: PlannedRun) -> bool:
 def fit_budget(
     runs: Sequence[PlannedRun], minutes: float
 ) -> tuple[list[PlannedRun], list[PlannedRun]]:
-    """Split runs into those that fit a budget, taken in order, and those that do not.
+    """Split runs into those that fit a budget, in order, and the rest.
 
-    A run also does not fit if it needs one that does not.
+    A run does not fit either if it needs one that does not fit.
 
     Args:
         runs: Runs that are not done, needs first.

@@ -1,4 +1,4 @@
-"""Figures of an exported file under a protocol: columns such as "300w-common/median"."""
+"""Figures of an exported file under a protocol, for columns such as "300w-common/median"."""
 
 from collections.abc import Callable
 from functools import cache
@@ -18,10 +18,10 @@ from ..schemes import scheme
 from ..tracking.tracker import Tracker
 
 Measure = Callable[[Path, Path, str], float]
-"""File of the model, root of the data sets, name of the protocol -> figure."""
+"""Maps model file, root of the data sets and protocol name to a figure."""
 
 SHIFTS = (("shift_x", -0.1), ("shift_x", 0.1), ("shift_y", -0.1), ("shift_y", 0.1))
-"""Changes of the boxes in the figure "shifted", in longer sides of the box."""
+"""Box perturbations of the figure "shifted", in longer sides of the box."""
 FACE_PARTS: dict[str, tuple[str, ...]] = {
     "outer": ("jaw",),
     "inner": ("right_brow", "left_brow", "nose", "right_eye", "left_eye", "mouth"),
@@ -30,14 +30,14 @@ FACE_PARTS: dict[str, tuple[str, ...]] = {
     "nose": ("nose",),
     "mouth": ("mouth",),
 }
-"""Parts of a scheme in each of the figures of these names."""
+"""Parts of a scheme by name of the figure that averages over them."""
 FAILURE = 0.1
-"""Error from which a face counts as failed in the figure "failures"."""
+"""Error above which a face counts as failed in the figure "failures"."""
 
 
 @cache
 def report(model: Path, data_root: Path, name: str) -> Report:
-    """Return the report of a file under the protocol `name`; a video is tracked."""
+    """Return the report of a file under the protocol `name`; faces in videos are tracked."""
     samples = _samples(data_root, name)
     if protocol(name).data == "talking-face":
         tracker: Any = Tracker(model, smooth=None)
@@ -68,7 +68,7 @@ def _failures(model: Path, data_root: Path, name: str) -> float:
 
 
 def _of_parts(parts: tuple[str, ...]) -> Measure:
-    """Return the mean error of the points of these parts; nan if the scheme has none."""
+    """Return a measure of the mean error of the points of `parts`; nan if the scheme has none."""
 
     def measure(model: Path, data_root: Path, name: str) -> float:
         known = scheme(protocol(name).scheme).parts
@@ -107,4 +107,4 @@ FIGURES: dict[str, tuple[str, Measure]] = {
     "shifted": ("NME, boxes a tenth to four sides", _shifted),
 }
 FIGURES |= {part: (part, _of_parts(parts)) for part, parts in FACE_PARTS.items()}
-"""By the text after the protocol's name: title of the column, and what it measures."""
+"""Title and measure of each figure, by the text after the protocol's name."""

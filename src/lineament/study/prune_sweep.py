@@ -1,4 +1,4 @@
-"""Prune a trained network in several ways: checkpoints and ONNX files, a table and a plot."""
+"""Prune a trained network by several amounts: checkpoints, ONNX files, a table and a plot."""
 
 import copy
 import csv
@@ -34,16 +34,16 @@ NME = "validation_nme_onnx"
 
 @dataclass(frozen=True)
 class PrunedNetwork:
-    """One pruned network, as a row of pareto.csv."""
+    """One pruned network, a row of pareto.csv."""
 
     amount: float
-    """Threshold of importance factors, or share of channels removed; 0: the original network."""
+    """Threshold of importance factors, or fraction of channels removed; 0: the original network."""
     kept: str
-    """Blocks and transforms that remain, or the share of channels removed, in words."""
+    """Description of the remaining blocks and transforms, or of the channels removed."""
     parameters: int
     multiply_adds: int
     milliseconds: float
-    """Minimum time of one crop on one thread; nan, like the error, if the gate refuses the file."""
+    """Minimum time of one crop on one thread; nan, like the error, if the file fails the gate."""
     nme: float
     """Validation NME, a fraction, before fine-tuning."""
     milliseconds_int8: float
@@ -69,15 +69,16 @@ def sweep(
     cache: Path,
     note: Callable[[str], None] = lambda line: None,
 ) -> list[PrunedNetwork]:
-    """Prune the network in `checkpoint` at each threshold or share; the original comes first.
+    """Prune the network in `checkpoint` at each threshold or fraction; the original comes first.
 
-    Each result has a folder below `folder` with checkpoint.pt, from which lineament train and
-    distill start, ONNX files in fp32 and int8 with their cards, and for a supernet
-    architecture.png. The folder itself gets pareto.csv and pareto.png.
+    Each result gets a folder below `folder` with checkpoint.pt, for lineament train and distill,
+    ONNX files in fp32 and int8 with their cards, and, for a supernet, architecture.png. `folder`
+    itself gets pareto.csv and pareto.png.
 
     Args:
-        slim: Thresholds of a supernet, shares of channels of any other network.
-        note: Takes a line on each threshold that leaves no path, and on each refused file.
+        slim: Thresholds for a supernet, fractions of channels for any other network.
+        note: Receives a line about each threshold that leaves no path, and each file that fails the
+            gate.
 
     Raises:
         RecipeError: If the network cannot be pruned this way.
@@ -111,7 +112,7 @@ def _measured(
     cache: Path,
     note: Callable[[str], None],
 ) -> PrunedNetwork:
-    """Export the checkpoint `written` in fp32 and int8; return the row of its table."""
+    """Export the checkpoint `written` in fp32 and int8; return its row of the table."""
     place, net = written.parent, candidate.net
     measured = []
     for name, int8 in ((recipe.name, False), (f"{recipe.name}-int8", True)):
@@ -119,7 +120,9 @@ def _measured(
             card = export_trained(written, place, name, int8, data_root, cache)
             milliseconds = time_file(place / f"{name}.onnx").least_ms
             measured += [milliseconds, float(card["gate"][NME])]
-        except ExportError as error:  # one refused file does not end the sweep
+        except (
+            ExportError
+        ) as error:  # a file that fails the gate does not end the sweep
             note(f"{candidate.folder}: no {name}.onnx: {error}")
             measured += [float("nan"), float("nan")]
     crop = torch.zeros(1, net.size, net.size, 3, dtype=torch.uint8)
@@ -175,7 +178,7 @@ def _write_checkpoint(
     """Write the weights and recipe of a pruned network; return the path."""
     path = place / "checkpoint.pt"
     model = candidate.model
-    # the numbers of channels are read from the checkpoint itself
+    # channel counts are inferred from the checkpoint itself
     if candidate.layout is None:
         model = model.model_copy(update={"pruned_from": str(path)})
     weights = candidate.net.state_dict()
@@ -202,9 +205,9 @@ def _write_table(rows: Sequence[PrunedNetwork], path: Path) -> None:
 
 
 def draw_pareto(curves: Mapping[str, Sequence[PrunedNetwork]], path: Path) -> None:
-    """Draw error against parameters and against multiply-adds, a line per name, to `path`.
+    """Plot error against parameters and against multiply-adds to `path`, a line per name.
 
-    The points of the first line are labeled by their amounts.
+    Points of the first line are labeled with their amounts.
     """
     figure = new_figure(9, 4)
     axes = figure.subplots(1, 2, sharey=True)
@@ -234,7 +237,9 @@ def _label_points(
     panel: Any, x: Sequence[float], y: Sequence[float], amounts: Sequence[float]
 ) -> None:
     for place, amount in enumerate(amounts):
-        below = -12 if place % 2 else 5  # neighbors may be close together
+        below = (
+            -12 if place % 2 else 5
+        )  # alternate, since neighbors may be close together
         panel.annotate(
             f"{amount:g}",
             (x[place], y[place]),
@@ -245,9 +250,9 @@ def _label_points(
 
 
 def draw_architecture(net: nn.Module, layout: Layout, path: Path) -> None:
-    """Draw the blocks that remain, stages from left to right, resolutions from top to bottom.
+    """Draw the remaining blocks: stages from left to right, resolutions from top to bottom.
 
-    Arrows are transforms, darker if their importance factor is larger; removed blocks are empty
+    Arrows are transforms; darker ones have larger importance factors. Removed blocks are empty
     circles.
     """
     assert isinstance(net, HRSuperNet)

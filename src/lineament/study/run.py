@@ -1,4 +1,4 @@
-"""Run a study: train what is missing, measure every row, print and write the table."""
+"""Run a study: train missing runs, measure every row, print and write the table."""
 
 import json
 import time
@@ -34,7 +34,7 @@ Values = dict[str, dict[str, list[float]]]
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """Options of one call."""
+    """Options of one call of `lineament study`."""
 
     data_root: Path
     cache: Path
@@ -45,11 +45,11 @@ class StudyOptions:
     only: Sequence[str] = ()
     """Names of rows; empty: all rows."""
     budget_minutes: float | None = None
-    """Rows that would take longer, all in all, are named and left out."""
+    """Time budget for all trainings; runs that do not fit are listed and skipped."""
     final: bool = False
-    """Measure the columns on test data, too."""
+    """True: also measure the columns on test data."""
     together: int = 1
-    """Trainings at the same time, a step of each in turn: for a GPU."""
+    """Number of interleaved trainings, for a GPU."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Changes to every recipe."""
 
@@ -61,21 +61,22 @@ def run_study(
     note: Note = lambda line: None,
     report: Callable[[str, Progress], None] = lambda name, progress: None,
 ) -> Values:
-    """Train what is missing and measure every row; return the values of its table.
+    """Train missing runs and measure every row; return the values of the table.
 
-    Trainings that are done are kept and killed ones are resumed, so the command may be repeated.
+    Finished trainings are kept and killed ones are resumed, so the command can be repeated.
 
     Args:
-        note: Takes plain lines: what fits the budget, what failed, each value.
-        report: Takes the name of a training and its progress.
+        note: Receives lines of text: what fits the budget, what failed, each value.
+        report: Receives the name of a training and its progress.
 
     Raises:
-        RecipeError: If the study or a recipe is wrong.
-        TrainError: If a folder holds another training, or a duration is unknown under a budget.
+        RecipeError: If the study or a recipe is invalid.
+        TrainError: If a folder contains another training, or there is a budget and a duration is
+            unknown.
     """
     columns = study.measured_columns(options.final)
     for name in columns:
-        column(name)  # a wrong name ends the study before it trains
+        column(name)  # check names before training
     plan = plan_runs(
         study, path, options.runs, options.seeds, options.only, options.changes
     )
@@ -128,12 +129,12 @@ def train_all(
             if run.name in done:
                 places = run.checkpoint, options.data_root, options.cache
                 logged = FinishedRun(run.name, *places).minutes
-                # after a resume, the call took less than the training
+                # after a resume, this call took less time than the entire training
                 _keep_minutes(plan.folder, run.row, max(minutes, logged))
 
 
 def _as_run(run: PlannedRun, options: StudyOptions, note: Note) -> Run:
-    """Return a training for the scheduler; a recipe with [slim] is pruned at its end."""
+    """Return a run for the scheduler; with [slim], the network is pruned at the end."""
 
     def make(read: Callable[..., Mixture]) -> AnyTrainer:
         note(f"training {run.name} in {run.folder}")

@@ -1,4 +1,4 @@
-"""A study as data: a recipe, rows of changes, seeds, needs and columns."""
+"""Settings of a study: a recipe, rows of changes, seeds, needs and columns."""
 
 import tomllib
 from pathlib import Path
@@ -15,22 +15,22 @@ Name = Annotated[str, Field(pattern=NAME)]
 class Need(Settings):
     """A training that rows depend on, such as their teacher."""
 
-    name: Name = Field(description="name in `needs` of rows")
+    name: Name = Field(description="name by which `needs` refer to it")
     recipe: str = Field(description="recipe, relative to the study")
-    out: str = Field(description="run folder, below the folder of runs")
+    out: str = Field(description="run folder, relative to the folder of all runs")
     set: dict[str, Any] = Field(
         default_factory=dict, description="changes to the recipe, by key"
     )
     needs: tuple[str, ...] = Field((), description="needs that must be trained before")
     minutes: float | None = Field(
-        None, gt=0, description="measured duration, for budgets"
+        None, gt=0, description="measured duration in minutes, for budgets"
     )
 
 
 class Row(Settings):
-    """A row of the table: one training per seed, or a need that is measured itself."""
+    """A row of the table: one training per seed, or the measurement of a need."""
 
-    name: str = Field(min_length=1, description="first cell of the row")
+    name: str = Field(min_length=1, description="name of the row, its first cell")
     set: dict[str, Any] = Field(
         default_factory=dict, description="changes to the recipe, by key"
     )
@@ -39,13 +39,18 @@ class Row(Settings):
     )
     needs: tuple[str, ...] = Field((), description="needs that must be trained before")
     run: str = Field(
-        "", description="need whose checkpoint is measured; then nothing is trained"
+        "", description="need whose checkpoint is measured instead of training"
     )
-    series: str = Field("", description="line of the plot")
-    x: float | None = Field(None, description="position in the plot")
-    minutes: float | None = Field(None, gt=0, description="measured duration of a seed")
+    series: str = Field("", description="line of the plot that the row belongs to")
+    x: float | None = Field(
+        None, description="position on the horizontal axis of the plot"
+    )
+    minutes: float | None = Field(
+        None, gt=0, description="measured minutes of one seed"
+    )
     facts: dict[str, str] = Field(
-        default_factory=dict, description="further cells, by the title of their column"
+        default_factory=dict,
+        description="additional cells, by the title of their column",
     )
 
 
@@ -58,7 +63,7 @@ class Plot(Settings):
 
 
 class Study(Settings):
-    """A table of trainings."""
+    """A study: trainings whose results are listed in a table."""
 
     name: Name = Field(description="name of the result page and of the folder of runs")
     title: str = Field(min_length=1, description="heading of the result page")
@@ -69,21 +74,21 @@ class Study(Settings):
     needs: tuple[Need, ...] = Field((), description="trainings that rows depend on")
     seeds: tuple[int, ...] = Field((1,), min_length=1, description="seeds of each row")
     columns: tuple[str, ...] = Field(
-        ("validation",), description="columns that are always printed"
+        ("validation",), description="columns that are always measured"
     )
     final: tuple[str, ...] = Field(
         ("300w-common",),
-        description="protocols and columns that --final adds; test data",
+        description="protocols and columns on test data, added by --final",
     )
     plot: Plot | None = Field(None, description="plot next to the table")
     curves: tuple[str, ...] = Field(
         (),
-        description="a plot by step of each: loss, or a result of the log such as class_accuracy",
+        description="values to plot by step: loss, or a logged result such as class_accuracy",
     )
     notes: str = Field("", description="text below the table")
 
     def measured_columns(self, final: bool) -> tuple[str, ...]:
-        """Return the columns, with those on test data if `final`."""
+        """Return the columns to measure; if `final`, also those on test data."""
         return self.columns + (self.final if final else ())
 
     @model_validator(mode="after")
@@ -117,7 +122,7 @@ def read_study(path: Path) -> Study:
     """Read a study.
 
     Raises:
-        RecipeError: If the file cannot be read, or a key or value is wrong.
+        RecipeError: If the file cannot be read, or a key or value is invalid.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))

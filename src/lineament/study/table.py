@@ -1,4 +1,4 @@
-"""The table of a study as Markdown, with mean and spread over seeds, and its plot."""
+"""Table of a study as Markdown, with mean and standard deviation over seeds, and its plot."""
 
 import json
 import math
@@ -26,10 +26,10 @@ class Table:
     columns: tuple[str, ...]
     values: Values
     origins: Mapping[str, RowOrigin] = field(default_factory=dict)
-    """How the rows were measured."""
+    """Recipe hash and machine by row."""
 
     def markdown(self) -> str:
-        """Return the table as Markdown; rows without a value are left out."""
+        """Return the table as Markdown; rows without values are omitted."""
         facts: dict[str, dict[str, str]] = {}
         for each in self.study.rows:
             facts[each.name] = each.facts
@@ -57,7 +57,7 @@ class Table:
 
 
 def shown(name: str, values: Sequence[float]) -> str:
-    """Return mean and standard deviation of the `values` of a column."""
+    """Format mean and standard deviation of the `values` of a column."""
     kind = column(name)
     if not values or any(math.isnan(value) for value in values):
         return "-"
@@ -76,10 +76,10 @@ def write_page(
     """Write the result page of a study, atomically, and its values as JSON next to it.
 
     Args:
-        path: A Markdown file; the plot, if there is one, goes next to it, too.
+        path: A Markdown file; the plot, if there is one, is also written next to it.
         command: The command that made the page.
-        facts: Lines such as the seeds and the hardware.
-        images: Markdown of further plots.
+        facts: Lines about the run, such as seeds and hardware.
+        images: Markdown of additional plots.
     """
     study = table.study
     parts = [f"# {study.title}", f"`{command}`", *facts, table.markdown()]
@@ -100,7 +100,7 @@ def write_page(
 
 
 def draw(table: Table, path: Path) -> None:
-    """Draw one column against the rows' `x`, a line per series, with a point per seed.
+    """Plot one column against the rows' `x`: a line per series, a point per seed.
 
     Raises:
         RecipeError: If the study has no plot, or its column was not measured.

@@ -1,4 +1,4 @@
-"""Share of right classes of a network's tasks on MTFL's test faces."""
+"""Classification accuracy of a network's tasks on MTFL's test faces."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def read_test_faces(recipe: Recipe, data_root: Path, cache: Path) -> list[CropCa
 
 
 def learns(recipe: Recipe, task: str) -> bool:
-    """Return True if a training by `recipe` learns `task`, with a weight above 0."""
+    """Return True if `recipe` trains `task` with a weight above 0."""
     tasks = recipe.tasks
     return tasks is not None and task in tasks.groups and tasks.weight(task) > 0
 
@@ -35,10 +35,10 @@ def learns(recipe: Recipe, task: str) -> bool:
 def task_accuracy(
     net: nn.Module, recipe: Recipe, faces: list[CropCache], task: str
 ) -> float:
-    """Return the share of `faces` of which `task` is right.
+    """Return the accuracy of `task` on `faces`.
 
     Raises:
-        RecipeError: If the network has not learned that task.
+        RecipeError: If the network was not trained for that task.
     """
     tasks, m = recipe.tasks, recipe.model
     if tasks is None or task not in tasks.groups:
@@ -48,15 +48,15 @@ def task_accuracy(
         )
     right, count = 0.0, 0
     for part in faces:
-        found = []
+        logits = []
         for crops, _ in plain_crops(part, m.size, m.padding, BATCH):
             output = net(torch.from_numpy(crops))
-            assert output.class_logits is not None  # as the recipe has tasks
-            found.append(output.class_logits)
-        stated = {
+            assert output.class_logits is not None  # since the recipe has tasks
+            logits.append(output.class_logits)
+        attributes = {
             name: torch.from_numpy(np.asarray(values))
             for name, values in part.attributes.items()
         }
-        wrong = task_errors(torch.cat(found), stated, tasks)[task]
+        wrong = task_errors(torch.cat(logits), attributes, tasks)[task]
         right, count = right + (1 - wrong) * len(part), count + len(part)
     return right / count

@@ -1,4 +1,4 @@
-"""Errors of trackers on synthetic clips, over the frames that no tracker lost."""
+"""Errors of trackers on synthetic clips, over the frames in which no tracker lost the face."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -14,12 +14,12 @@ from ..geometry import Array
 from ..tracking.tracker import Tracker
 
 SEED = 2_000_000
-"""First seed of the clips, apart from those of training and validation."""
+"""First seed of the clips, different from those of training and validation."""
 CLIPS, FRAMES = 24, 150
 LOST = 0.2
-"""Interocular error from which a frame counts as lost."""
+"""Interocular NME at or above which a frame counts as lost."""
 SHORT = 3
-"""Frames of a short occlusion."""
+"""Maximum length of a short occlusion, frames."""
 RIGHT_EYE, LEFT_EYE = 36, 45
 
 Which = Literal["all", "occluded", "short", "lost"]
@@ -29,19 +29,19 @@ class ClipErrors(NamedTuple):
     """Errors on all frames of all clips."""
 
     errors: Array
-    """(T, N), fractions of the interocular distance; nan where the face was not found."""
+    """(T, N), fractions of the interocular distance; nan where the face was missed."""
     occluded: NDArray[np.bool_]
-    """(T, N): points behind an occluder."""
+    """(T, N): True for occluded points."""
 
 
 def mean_errors(measured: Sequence[ClipErrors], which: Which) -> list[float]:
-    """Return the mean error of each tracker, a fraction, or the number of frames that it lost.
+    """Return the mean error of each tracker, a fraction, or its number of lost frames.
 
     Args:
         measured: Errors of several trackers on the same clips.
         which: "all" points, "occluded" ones, those occluded for a "short" time, or "lost" frames.
     """
-    followed = [one.errors.mean(1) < LOST for one in measured]  # nan is not below
+    followed = [one.errors.mean(1) < LOST for one in measured]  # False for nan
     if which == "lost":
         return [float((~found).sum()) for found in followed]
     common = np.all(followed, axis=0)
@@ -50,7 +50,7 @@ def mean_errors(measured: Sequence[ClipErrors], which: Which) -> list[float]:
 
 
 def _points(occluded: NDArray[np.bool_], which: Which) -> NDArray[np.bool_]:
-    """Return which points (T, N) count."""
+    """Return a mask (T, N) of the points to average over."""
     if which == "all":
         return np.ones_like(occluded)
     if which == "occluded":
@@ -59,10 +59,10 @@ def _points(occluded: NDArray[np.bool_], which: Which) -> NDArray[np.bool_]:
 
 
 def long_occluded(occluded: NDArray[np.bool_], frames: int) -> NDArray[np.bool_]:
-    """Return the points (T, N) that have been occluded for more than SHORT frames of a clip.
+    """Return a mask (T, N) of points occluded for more than SHORT consecutive frames of a clip.
 
     Args:
-        occluded: Occluded points (T, N) of several clips in a row.
+        occluded: Mask (T, N) of occluded points, clips concatenated.
         frames: Frames per clip.
     """
     count = np.zeros(occluded.shape[1], int)
@@ -76,7 +76,7 @@ def long_occluded(occluded: NDArray[np.bool_], frames: int) -> NDArray[np.bool_]
 
 @cache
 def track_clips(model: Path, faces: CropCache, scheme: str) -> ClipErrors:
-    """Track a clip made of each of CLIPS faces with the exported `model`."""
+    """Track synthetic clips of CLIPS faces with the exported `model`."""
     chosen = np.linspace(0, len(faces) - 1, CLIPS).round().astype(int)
     settings = ClipSettings(frames=FRAMES, occluders=FRAMES // 50 or 1)
     errors, occluded = [], []

@@ -1,4 +1,4 @@
-"""Minutes that a training took, by its log."""
+"""Duration of a training in minutes, from its log."""
 
 import csv
 import math
@@ -10,11 +10,11 @@ LOG = "log.csv"
 def logged_minutes(folder: Path, faces_per_step: int) -> float:
     """Return the minutes of the steps in the log of a run; nan without a log.
 
-    Steps that a killed run has lost are not in the log, and validations are not in its speed.
+    Steps lost by a killed run are not included, nor is the time of validations.
 
     Args:
-        folder: Of the run.
-        faces_per_step: Faces that a step takes.
+        folder: Run folder.
+        faces_per_step: Faces per training step.
     """
     path = folder / LOG
     if not path.is_file():

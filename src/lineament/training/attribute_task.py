@@ -35,7 +35,7 @@ BATCH = 64
 
 
 class AttributeTask(LandmarkTask):
-    """Learn landmarks, and the attributes of [tasks] until each of them stops to help."""
+    """Train landmarks, and each attribute of [tasks] until its early-stopping criterion is met."""
 
     learns_attributes = True
 
@@ -48,16 +48,16 @@ class AttributeTask(LandmarkTask):
         self.sums = torch.zeros(len(names) + 1)
         """Sum of each task's training losses since the last validation, and their number."""
         self.clusters = np.zeros(0, np.intp)
-        """(M,): cluster of each training face, source by source."""
+        """(M,): cluster of each training face, ordered by source."""
 
     def samples(self, context: Context) -> Samples:
-        made = super().samples(context)
-        assert isinstance(made, TrainingCrops)
-        self.crops = made
+        samples = super().samples(context)
+        assert isinstance(samples, TrainingCrops)
+        self.crops = samples
         self.sums = self.sums.to(context.device)
         if context.resume_from is None:
             self._find_clusters(context.note)
-        return made
+        return samples
 
     def new_network(self, context: Context) -> nn.Module:
         self.network = model = super().new_network(context)
@@ -68,7 +68,7 @@ class AttributeTask(LandmarkTask):
         return model
 
     def _find_clusters(self, note: Callable[[str], None]) -> None:
-        """Find the clusters of a network that has some, and the partners of each face."""
+        """Compute the clusters of a network that has some, and each face's partners for swaps."""
         settings, model = self.recipe.model, self.network
         if not isinstance(settings, SharedFeatureSettings):
             return
@@ -79,11 +79,11 @@ class AttributeTask(LandmarkTask):
             rows = [features_of(model, each, settings.padding) for each in faces]
             joined = np.concatenate(rows)
             rng = np.random.default_rng(self.recipe.train.seed)
-            found = k_means(joined, settings.clusters, rng)
+            mixture = k_means(joined, settings.clusters, rng)
             if settings.mixture:
-                found = gaussian_mixture(joined, found)
-            model.set_clusters(found.centers, found.precisions, found.offsets)
-            own = found.assign(joined)
+                mixture = gaussian_mixture(joined, mixture)
+            model.set_clusters(mixture.centers, mixture.precisions, mixture.offsets)
+            own = mixture.assign(joined)
             sizes = np.bincount(own, minlength=settings.clusters)
             note(
                 f"{settings.clusters} clusters of {sizes.min()} to {sizes.max()} faces"
@@ -91,7 +91,7 @@ class AttributeTask(LandmarkTask):
         self._pair(own)
 
     def _pair(self, clusters: NDArray[np.intp]) -> None:
-        """Let faces take each other's places by their `clusters` (M,), source by source."""
+        """Allow faces of the same cluster to be swapped; `clusters` (M,) are ordered by source."""
         settings = self.recipe.model
         assert isinstance(settings, SharedFeatureSettings)
         self.clusters = clusters
@@ -117,11 +117,13 @@ class AttributeTask(LandmarkTask):
         parts = total_loss(
             raw, batch.landmarks, recipe.losses, STRIDE, recipe.sigma, count
         )
-        found = task_losses(raw, batch.attributes, recipe.tasks)
-        values = torch.stack([*found.values(), torch.ones_like(self.sums[0])])
+        attribute_losses = task_losses(raw, batch.attributes, recipe.tasks)
+        values = torch.stack(
+            [*attribute_losses.values(), torch.ones_like(self.sums[0])]
+        )
         self.sums.add_(values.detach())
         for name in self.running:
-            weighted = recipe.tasks.weight(name) * found[name]
+            weighted = recipe.tasks.weight(name) * attribute_losses[name]
             parts[name] = weighted
             parts["total"] = parts["total"] + weighted
         return parts
@@ -143,9 +145,9 @@ class AttributeTask(LandmarkTask):
         return results
 
     def _ends(self, name: str) -> bool:
-        """Return whether a task stops now; never without a threshold or a weight."""
+        """Return whether a task stops now; False without a threshold or a weight."""
         tasks = self.recipe.tasks
-        assert tasks is not None  # or it had no name
+        assert tasks is not None  # a task has a name only if the recipe has [tasks]
         weight = tasks.weight(name)
         if not tasks.stop_threshold or not weight:
             return False
@@ -156,16 +158,16 @@ class AttributeTask(LandmarkTask):
     def _validate_tasks(
         self, model: nn.Module
     ) -> tuple[dict[str, float], dict[str, float]]:
-        """Return the mean loss and the share of wrong classes of each task."""
+        """Return the mean loss and the classification error rate of each task."""
         tasks = self.recipe.tasks
         assert tasks is not None
         caches = [each for each in self.validation_faces.values() if each.attributes]
         padding = self.recipe.model.padding
-        logits, stated = [], {}
+        logits, attributes = [], {}
         for cache in caches:
             for crops, _ in plain_crops(cache, crop_size(model), padding, BATCH):
-                found = model(torch.from_numpy(crops).to(self.sums.device))
-                logits.append(found.class_logits.cpu())
+                output = model(torch.from_numpy(crops).to(self.sums.device))
+                logits.append(output.class_logits.cpu())
         if not caches:
             raise RecipeError(
                 "no validation face has an attribute of [tasks]; add mtfl, or remove "
@@ -176,16 +178,16 @@ class AttributeTask(LandmarkTask):
             for cache in caches:
                 unknown = np.full(len(cache), np.nan, np.float32)
                 parts.append(cache.attributes.get(name, unknown))
-            stated[name] = torch.from_numpy(np.concatenate(parts))
+            attributes[name] = torch.from_numpy(np.concatenate(parts))
         joined = torch.cat(logits)
         nothing = torch.zeros(len(joined), 0)
         raw = HeadOutput(nothing, nothing, class_logits=joined)
-        losses = task_losses(raw, stated, tasks)
-        wrong = task_errors(joined, stated, tasks)
+        losses = task_losses(raw, attributes, tasks)
+        wrong = task_errors(joined, attributes, tasks)
         return {name: float(value) for name, value in losses.items()}, wrong
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint holds of the task."""
+        """Return the task's part of a checkpoint."""
         return super().state() | {
             "running": list(self.running),
             "training_errors": self.training_errors,
@@ -195,7 +197,7 @@ class AttributeTask(LandmarkTask):
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `state` returned."""
+        """Restore what `state` returned."""
         super().load_state(state)
         if not state:
             return
@@ -208,9 +210,9 @@ class AttributeTask(LandmarkTask):
 
 
 def _repeat_output(model: SharedFeatureNet, recipe: Recipe) -> None:
-    """Give each cluster the output layer of the network that the run starts from.
+    """Initialize each cluster's output layer from that of the initial network.
 
-    Raises: RecipeError: If it starts from none, or from one with clusters.
+    Raises: RecipeError: If there is no initial network, or it has clusters.
     """
     if not recipe.init_from:
         raise RecipeError(
@@ -236,10 +238,10 @@ def features_of(model: SharedFeatureNet, faces: CropCache, padding: float) -> Ar
     """Return the shared features (M, L) of plain crops."""
     training = model.training
     model.eval()
-    device, found = model.mean.device, []
+    device, batches = model.mean.device, []
     for crops, _ in plain_crops(faces, model.size, padding, BATCH):
         pixels = torch.from_numpy(crops).to(device).permute(0, 3, 1, 2).float()
         features = model.shared_features((pixels - model.mean) / model.std)
-        found.append(features.double().cpu().numpy())
+        batches.append(features.double().cpu().numpy())
     model.train(training)
-    return np.concatenate(found)
+    return np.concatenate(batches)

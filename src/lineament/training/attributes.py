@@ -1,4 +1,4 @@
-"""Attributes of faces as further tasks of a network, and when each of them stops.
+"""Attributes of faces as additional tasks of a network, with early stopping per task.
 
 Source: Zhang, Luo, Loy, Tang 2014, eq. 3 (weights) and eq. 5 (task-wise early stopping).
 """
@@ -21,19 +21,19 @@ def task_losses(
 ) -> dict[str, Tensor]:
     """Return the mean cross-entropy of each task over the faces whose attributes are known.
 
-    A task of one attribute has two classes, one of several has one class for each.
+    A task with one attribute has two classes; one with several has a class per attribute.
 
     Args:
         raw: With class_logits (B, K), in the order of the tasks.
-        attributes: (B,) by name, 1 or 0, nan where not stated.
+        attributes: (B,) by name, 1 or 0, nan where unknown.
 
-    Raises: RecipeError: If no data set states an attribute.
+        Raises: RecipeError: If no data set has an attribute.
     """
     logits = raw.class_logits
-    assert logits is not None  # or the network had been refused
+    assert logits is not None  # checked when the network was built
     losses, first = {}, 0
     for name, names in tasks.groups.items():
-        own = logits[:, first : first + len(names)]
+        task_logits = logits[:, first : first + len(names)]
         first += len(names)
         absent = [each for each in names if each not in attributes]
         if absent:
@@ -45,11 +45,11 @@ def task_losses(
         known = torch.isfinite(wanted).all(1)
         target = torch.where(known[:, None], wanted, 0.0)
         if len(names) == 1:
-            each = F.binary_cross_entropy_with_logits(own, target, reduction="none")[
-                :, 0
-            ]
+            each = F.binary_cross_entropy_with_logits(
+                task_logits, target, reduction="none"
+            )[:, 0]
         else:
-            each = F.cross_entropy(own, target.argmax(1), reduction="none")
+            each = F.cross_entropy(task_logits, target.argmax(1), reduction="none")
         losses[name] = torch.where(known, each, 0.0).sum() / known.sum().clamp(min=1)
     return losses
 
@@ -57,19 +57,19 @@ def task_losses(
 def stop_criterion(
     training: list[float], validation: list[float], weight: float, strip: int
 ) -> float:
-    """Return the criterion of eq. 5, above a threshold of which a task stops.
+    """Return the early-stopping criterion of eq. 5; a task stops if it exceeds a threshold.
 
-    It is the product of the training error's tendency within the last `strip` values, large if it
-    hardly falls, and how far the last validation error is above the least training error. Where the
-    tendency is negative, because the error falls faster and faster, the criterion is negative, too,
-    even if the validation error is below the training error. At the pole of eq. 5 the error either
-    stays or falls evenly; only the former stops a task.
+    It is the product of two factors. The trend of the training error over the last `strip` values
+    is large if the error hardly decreases. The gap is that between the last validation error and
+    the lowest training error. If the decrease accelerates, the trend is negative and so is the
+    criterion, even if the validation error is below the training error. At the pole of eq. 5 the
+    error is either constant or decreases linearly; only a constant error stops a task.
 
     Args:
         training: Training errors of the task, one per validation.
         validation: Validation errors.
-        weight: Of the task, lambda, above 0: an important task stops later.
-        strip: Number of values, k.
+        weight: Weight lambda of the task, above 0: a task with a larger weight stops later.
+        strip: Number of values k.
 
     Returns:
         The criterion; -inf before there are `strip` values.
@@ -82,29 +82,29 @@ def stop_criterion(
     least = max(min(training), 1e-9)
     gap = (validation[-1] - least) / (weight * least)
     if abs(fall) <= 1e-9 * middle:
-        stays = last[-1] >= last[0]
-        return math.inf if stays and gap > 0 else -math.inf
+        is_constant = last[-1] >= last[0]
+        return math.inf if is_constant and gap > 0 else -math.inf
     return middle / fall * (gap if fall > 0 else abs(gap))
 
 
 def task_errors(
     logits: Tensor, attributes: Mapping[str, Tensor], tasks: TaskSettings
 ) -> dict[str, float]:
-    """Return the share of wrong classes of each task, nan if no face states its attributes.
+    """Return the classification error rate of each task; nan if no face has its attributes.
 
     Args:
         logits: (M, K), in the order of the tasks.
-        attributes: (M,) by name, 1 or 0, nan where not stated.
+        attributes: (M,) by name, 1 or 0, nan where unknown.
     """
     errors, first = {}, 0
     for name, names in tasks.groups.items():
-        own = logits[:, first : first + len(names)]
+        task_logits = logits[:, first : first + len(names)]
         first += len(names)
         wanted = torch.stack([attributes[each] for each in names], dim=1)
         known = torch.isfinite(wanted).all(1)
         if len(names) == 1:
-            is_wrong = (own[:, 0] > 0) != (wanted[:, 0] > 0.5)
+            is_wrong = (task_logits[:, 0] > 0) != (wanted[:, 0] > 0.5)
         else:
-            is_wrong = own.argmax(1) != wanted.nan_to_num().argmax(1)
+            is_wrong = task_logits.argmax(1) != wanted.nan_to_num().argmax(1)
         errors[name] = float(is_wrong[known].float().mean())
     return errors

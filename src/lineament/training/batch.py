@@ -1,4 +1,4 @@
-"""One batch of training data as named tensors. Depends on torch alone."""
+"""One batch of training data as named tensors. Depends only on torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -13,7 +13,7 @@ from torch.utils.data import default_collate
 class Batch:
     """Named tensors with one row per sample; None where a task has no such data.
 
-    A task that needs more adds a field here. Nothing is stacked into another field.
+    A task that needs more data adds a field here instead of extending the shape of another one.
     """
 
     crops: Tensor
@@ -29,38 +29,38 @@ class Batch:
     boxes: Tensor | None = None
     """(B, F, 4), pixels of the crop, padded with nan."""
     attributes: Mapping[str, Tensor] = field(default_factory=dict)
-    """(B,) float by name, nan where the data set does not state it."""
+    """(B,) float by name, nan where the data set does not annotate it."""
     classes: Tensor | None = None
-    """(B,) int64: the class of each image."""
+    """(B,) int64: class of each image."""
     crop_motion: Tensor | None = None
-    """(B, T, 3): scale, shift x and shift y of each crop of a window since the frame before."""
+    """(B, T, 3): scale, shift x and shift y of each crop in a window from the previous frame."""
     masks: Tensor | None = None
-    """(B, K, 7): a rectangle drawn over the input of each of K networks, and its color."""
+    """(B, K, 7): rectangle drawn over the input of each of K networks, and its color."""
 
     cell_face: Tensor | None = None
-    """(B, P) int64: the face that each cell of a detector is trained on, -1 for none."""
+    """(B, P) int64: face assigned to each cell of a detector, -1 for none."""
     cell_scored: Tensor | None = None
     """(B, P) bool: True if the score of the cell is trained."""
     cell_boxes: Tensor | None = None
-    """(B, P, 4), pixels of the scene: the box of the cell's face, zeros for none."""
+    """(B, P, 4), pixels of the scene: box of the cell's face, zeros for none."""
     cell_five: Tensor | None = None
-    """(B, P, 5, 2), pixels of the scene: the five points of the cell's face, nan if unknown."""
+    """(B, P, 5, 2), pixels of the scene: five points of the cell's face, nan if unknown."""
 
     def __len__(self) -> int:
         return len(self.crops)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return every tensor by name, an attribute as "attributes.NAME", in a fixed order."""
-        found: dict[str, Tensor] = {}
+        tensors: dict[str, Tensor] = {}
         for each in fields(self):
             value = getattr(self, each.name)
             if each.name == "attributes":
-                found |= {
+                tensors |= {
                     f"attributes.{name}": tensor for name, tensor in value.items()
                 }
             elif value is not None:
-                found[each.name] = value
-        return found
+                tensors[each.name] = value
+        return tensors
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """Return the batch with `change` applied to every tensor."""
@@ -74,11 +74,11 @@ class Batch:
         return Batch(**changed)
 
     def to(self, device: torch.device) -> "Batch":
-        """Return the batch on `device`; copies from pinned memory do not wait."""
+        """Return the batch on `device`; copies from pinned memory are asynchronous."""
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Batch":
-        """Return the batch in memory that a GPU copies from; called by torch's loader."""
+        """Return the batch in pinned memory; called by torch's loader."""
         return self.map(lambda tensor: tensor.pin_memory())
 
 

@@ -1,4 +1,4 @@
-"""Validation faces before and after a fine-tuning, each compared with itself. Depends on torch."""
+"""Paired comparison of errors before and after fine-tuning. Depends on torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,25 +16,25 @@ from .validate import (
 )
 
 MIN_FACES = 5
-"""Fewer faces tell nothing about others."""
+"""Number of faces below which a comparison is not significant."""
 BETTER, WORSE = "better", "worse"
 
 
 @dataclass(frozen=True)
 class Change:
-    """The error on one validation set before and after a training."""
+    """Error on one validation set before and after training."""
 
     name: str
     faces: int
     before: float
-    """Mean error, a fraction of the norm of the validation."""
+    """Mean error, as a fraction of the norm used in validation."""
     after: float
     margin: float
     """Two standard errors of the mean change per face."""
 
     @property
     def verdict(self) -> str:
-        """ "better" or "worse" if the change is larger than its margin, else why not."""
+        """Return "better" or "worse" if the change exceeds its margin, else the reason."""
         if self.faces < MIN_FACES:
             return "too few faces to tell"
         change = self.after - self.before
@@ -51,8 +51,8 @@ def face_errors(
 ) -> dict[str, list[float]]:
     """Return the error of each validation face by set, a fraction.
 
-    The norm is that of `validate`: interocular of faces with annotated eyes; in a set without such
-    faces the longer side of the box, and the set is called "set:box".
+    The norm is that of `validate`: interocular for faces with annotated eyes. For a set without
+    such faces it is the longer side of the box, and the set is called "set:box".
 
     Args:
         model: As for `predict_plain`, in evaluation mode.
@@ -75,8 +75,8 @@ def face_errors(
 def changes(
     before: Mapping[str, list[float]], after: Mapping[str, list[float]]
 ) -> list[Change]:
-    """Return the change on each set, from the errors of the same faces."""
-    found = []
+    """Return the change on each set; both errors are of the same faces."""
+    results = []
     for name, first in before.items():
         old: NDArray[np.float64] = np.array(first)
         new: NDArray[np.float64] = np.array(after[name])
@@ -84,7 +84,7 @@ def changes(
             continue
         deviation = float((new - old).std(ddof=1)) if len(old) > 1 else float("nan")
         margin = 2 * deviation / len(old) ** 0.5
-        found.append(
+        results.append(
             Change(name, len(old), float(old.mean()), float(new.mean()), margin)
         )
-    return found
+    return results

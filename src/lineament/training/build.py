@@ -1,4 +1,4 @@
-"""Networks of recipes, with their initial weights, and of checkpoints. Depends on torch."""
+"""Build networks from recipes, with initial weights, and from checkpoints. Depends on torch."""
 
 import json
 from pathlib import Path
@@ -26,17 +26,17 @@ from .freeze import check_parts, in_part
 from .layer_shapes import fit_shapes
 
 NEW_PARTS = ("head", "presence")
-"""Parts of a network that keep random weights where the given ones do not fit, if the network
-names no `new_parts`."""
+"""Parts that keep their random weights if the loaded ones do not fit; a network may name its own
+as `new_parts`."""
 REFINEMENT = "refine."
 """Prefix of the names of a refinement's weights."""
 
 
 def build_model(recipe: Recipe, resume_from: Path | None = None) -> nn.Module:
-    """Return the network of `recipe`, its new layers drawn from the recipe's seed.
+    """Return the network of `recipe`; new layers are initialized from the recipe's seed.
 
     Args:
-        resume_from: The run's own checkpoint, from which a pruned network takes its layer shapes.
+        resume_from: The run's own checkpoint, which defines the layer shapes of a pruned network.
 
     Raises: RecipeError: If `model.pruned_from` comes without weights to start from.
     """
@@ -71,20 +71,20 @@ def adopt_architecture(recipe: Recipe, resume_from: Path | None = None) -> Recip
         return recipe
     if m.architecture or m.pruned_from:
         return recipe
-    given = read_trained(source)[1].landmark_net
-    if given.backbone != m.backbone or not (given.architecture or given.pruned_from):
+    stored = read_trained(source)[1].landmark_net
+    if stored.backbone != m.backbone or not (stored.architecture or stored.pruned_from):
         return recipe
-    pruned_from = recipe.init_from if given.pruned_from else ""
-    return recipe.with_model(architecture=given.architecture, pruned_from=pruned_from)
+    pruned_from = recipe.init_from if stored.pruned_from else ""
+    return recipe.with_model(architecture=stored.architecture, pruned_from=pruned_from)
 
 
 def load_initial_weights(model: nn.Module, recipe: Recipe) -> None:
     """Fill `model` with the weights of `init_from`, then its parts with those of `init_parts`.
 
-    Layers of a head or of presence that do not fit or are absent keep their random weights, and so
-    does a whole head of another kind or scheme, which would mislead. Of a scheme that joins the
-    recipe's with others, the recipe's points are taken; a recipe of a joined scheme takes the
-    points of the given one.
+    Layers of a head or of presence that do not fit or are absent keep their random weights. So does
+    the entire head if the file has another kind of head or another scheme. If the file's scheme
+    joins the recipe's with others, the recipe's points are selected; if the recipe's scheme is the
+    joined one, the points that the file has are filled in.
 
     Raises: ModelError: If a file holds no weights, or layers before the head do not fit.
     """
@@ -96,16 +96,20 @@ def load_initial_weights(model: nn.Module, recipe: Recipe) -> None:
 
 def _load_network(model: nn.Module, recipe: Recipe) -> None:
     path = Path(recipe.init_from)
-    (weights, given), own = read_start(path), model.state_dict()
-    if given is not None:
-        theirs, ours = scheme(given.scheme), scheme(recipe.scheme)
-        same_head = _head(given) == _head(recipe)
-        if same_head and ours.name in theirs.heads:
-            weights = _points_of_head(weights, len(theirs), theirs.heads[ours.name])
-        elif same_head and theirs.name in ours.heads:
-            weights = _among_points(weights, own, ours.heads[theirs.name])
+    (weights, file_recipe), own = read_start(path), model.state_dict()
+    if file_recipe is not None:
+        file_scheme, wanted_scheme = scheme(file_recipe.scheme), scheme(recipe.scheme)
+        same_head = _head(file_recipe) == _head(recipe)
+        if same_head and wanted_scheme.name in file_scheme.heads:
+            weights = _points_of_head(
+                weights, len(file_scheme), file_scheme.heads[wanted_scheme.name]
+            )
+        elif same_head and file_scheme.name in wanted_scheme.heads:
+            weights = _among_points(weights, own, wanted_scheme.heads[file_scheme.name])
         else:
-            weights = _without_points(weights, same_head, given.scheme == recipe.scheme)
+            weights = _without_points(
+                weights, same_head, file_recipe.scheme == recipe.scheme
+            )
     fitting = {}
     new_parts = getattr(model, "new_parts", NEW_PARTS)
     for key, value in own.items():
@@ -119,7 +123,7 @@ def _load_network(model: nn.Module, recipe: Recipe) -> None:
 def _without_points(
     weights: dict[str, Tensor], same_head: bool, same_scheme: bool
 ) -> dict[str, Tensor]:
-    """Return `weights` without the layers of points that are not those of the recipe."""
+    """Return `weights` without layers that depend on the points, if the scheme differs."""
     dropped = [] if same_head and same_scheme else ["head"]
     if not same_scheme:
         dropped.append("presence.visible")
@@ -131,7 +135,7 @@ def _without_points(
 
 
 def _head(recipe: Recipe) -> str:
-    """Return the kind of head, or of model if its settings name no head."""
+    """Return the kind of head, or the kind of model if it has no head setting."""
     return str(getattr(recipe.model, "head", recipe.kind))
 
 
@@ -161,7 +165,7 @@ def _misfit(
 def _points_of_head(
     weights: dict[str, Any], count: int, points: tuple[int, ...]
 ) -> dict[str, Any]:
-    """Return `weights`, where layers with a row per point, `count` in all, keep `points`."""
+    """Return `weights` with only `points` of the `count` rows of layers with a row per point."""
     kept = dict(weights)
     for key, value in weights.items():
         if _has_row_per_point(key, value, count):
@@ -172,7 +176,7 @@ def _points_of_head(
 def _among_points(
     weights: dict[str, Tensor], own: dict[str, Tensor], points: tuple[int, ...]
 ) -> dict[str, Tensor]:
-    """Return `weights`, where layers with a row per point are `own` with theirs at `points`."""
+    """Return `weights` in which layers with a row per point are `own`, overwritten at `points`."""
     joined = dict(weights)
     for key, value in weights.items():
         if key in own and _has_row_per_point(key, value, len(points)):
@@ -204,7 +208,7 @@ def read_trained(checkpoint: Path) -> tuple[dict[str, Any], Recipe]:
 
 
 def read_start(path: Path) -> tuple[dict[str, Tensor], Recipe | None]:
-    """Return the weights in a file, and the recipe that it states or None.
+    """Return the weights in a file and its recipe, or None if it has none.
 
     Raises: ModelError, RecipeError.
     """
@@ -222,7 +226,7 @@ def load_any(checkpoint: Path, scheme_name: str = "") -> tuple[Any, Recipe]:
 
     Args:
         scheme_name: If the network's scheme joins this one with others, the network predicts
-            the points of this one alone.
+            only the points of this one.
 
     Raises: ModelError, RecipeError.
     """
@@ -233,7 +237,7 @@ def load_any(checkpoint: Path, scheme_name: str = "") -> tuple[Any, Recipe]:
         weights = _points_of_head(weights, len(joined), joined.heads[scheme_name])
         recipe = recipe.model_copy(update={"scheme": scheme_name})
     if any(key.startswith(REFINEMENT) for key in weights):
-        # which earlier checkpoints do not state
+        # earlier checkpoints do not name this kind
         recipe = recipe.with_model(kind="refined-net")
     plain = recipe.with_model(imagenet=False, pruned_from="")
     model = build_model(plain.model_copy(update={"init_from": ""}))
@@ -249,12 +253,12 @@ def load_any(checkpoint: Path, scheme_name: str = "") -> tuple[Any, Recipe]:
 
 
 def load_trained(checkpoint: Path, scheme_name: str = "") -> tuple[LandmarkNet, Recipe]:
-    """Return the averaged network of a checkpoint that carries no state from frame to frame.
+    """Return the averaged network of a checkpoint, which must not be recurrent.
 
     Args:
         scheme_name: See `load_any`.
 
-    Raises: ModelError: If it does, as trackers do.
+    Raises: ModelError: If it is recurrent, as trackers are.
     """
     model, recipe = load_any(checkpoint, scheme_name)
     if isinstance(model, RefinedNet):
@@ -268,7 +272,7 @@ def load_trained(checkpoint: Path, scheme_name: str = "") -> tuple[LandmarkNet, 
 def load_detector(checkpoint: Path) -> tuple[FaceDetectorNet, Recipe]:
     """Return the averaged network of a face detector's checkpoint, and its recipe.
 
-    Raises: ModelError: If the file is no checkpoint of a face detector.
+    Raises: ModelError: If the file is not a face detector's checkpoint.
     """
     model, recipe = load_any(checkpoint)
     if not isinstance(model, FaceDetectorNet):

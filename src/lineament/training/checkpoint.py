@@ -1,6 +1,6 @@
 """Checkpoints: weights, averaged weights, optimizer, counters and recipe in one file.
 
-Files of weights hold the averaged weights alone, at half precision, with their recipe.
+Weights files contain only the averaged weights, at half precision, with their recipe.
 Depends on torch; files are written atomically and load without unpickling code.
 """
 
@@ -14,7 +14,7 @@ from ..atomic import atomic_path
 from ..errors import ModelError
 
 WEIGHTS = ".safetensors"
-"""Suffix of files of weights."""
+"""Suffix of weights files."""
 FIRST_STUDENT = "students.0."
 """Prefix of the names of the first student's weights."""
 
@@ -27,9 +27,9 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Return the state that `save_checkpoint` wrote, or what `save_weights` kept of it.
+    """Return the state that `save_checkpoint` wrote, or the part that `save_weights` wrote.
 
-    Raises: ModelError: If the file is missing, foreign or broken.
+    Raises: ModelError: If the file is missing, broken or of another format.
     """
     if path.suffix == WEIGHTS:
         weights, metadata = read_weights(path)
@@ -61,7 +61,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def student_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights of a single network: of distilled students, those of the first one."""
+    """Return the weights of a single network: the first student's if `state` is a distillation."""
     first = {}
     for key, value in state.items():
         if key.startswith(FIRST_STUDENT):
@@ -72,7 +72,7 @@ def student_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def save_weights(path: Path, state: dict[str, Any]) -> None:
     """Write the averaged weights of a checkpoint's `state`, with its recipe, atomically.
 
-    Tables of numbers are kept at half precision; vectors and counters as they are.
+    Matrices and larger tensors are stored at half precision; vectors and counters are unchanged.
     """
     from safetensors.torch import save_file
 
@@ -88,7 +88,7 @@ def save_weights(path: Path, state: dict[str, Any]) -> None:
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the weights in a .safetensors file, floats in full precision, and its metadata.
 
-    Raises: ModelError: If the file is missing, foreign or broken.
+    Raises: ModelError: If the file is missing, broken or of another format.
     """
     from safetensors import safe_open
 
@@ -110,7 +110,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     """Return the weights in a .safetensors file, or the averaged ones in a checkpoint.
 
     Raises:
-        ModelError: If the file is missing, foreign or broken.
+        ModelError: If the file is missing, broken or of another format.
     """
     if path.suffix == WEIGHTS:
         return read_weights(path)[0]

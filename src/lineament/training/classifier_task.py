@@ -21,7 +21,7 @@ BATCH = 250
 
 
 class ShuffledImages(Samples):
-    """Images without augmentation, in another order in every epoch."""
+    """Images without augmentation, reshuffled every epoch."""
 
     def __init__(self, images: ClassImages, seed: int) -> None:
         self.images, self.seed = images, seed
@@ -43,14 +43,14 @@ class ShuffledImages(Samples):
 
 
 class ClassifierTask(Task):
-    """Learn the classes of images; validation also gives the accuracy in training."""
+    """Train an image classifier; validation also reports the training accuracy."""
 
     metric = "class"
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
         self.sums = torch.zeros(2)
-        """Images classified in training since the last validation: right ones, and all."""
+        """Training images since the last validation: correctly classified ones, and all."""
 
     def input_files(self) -> tuple[str, ...]:
         return (self.recipe.init_from,)
@@ -87,19 +87,19 @@ class ClassifierTask(Task):
         return {"total": total}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Return the accuracy and loss of the validation images, and the accuracy in training."""
-        right, seen = self.sums.tolist()
+        """Return accuracy and loss on the validation images, and the training accuracy."""
+        right, total = self.sums.tolist()
         self.sums.zero_()
         accuracy, loss = measure_classifier(model, self.validation)
-        training = right / max(seen, 1)
+        training = right / max(total, 1)
         return {"accuracy": accuracy, "training_accuracy": training, "loss": loss}
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint holds of the task."""
+        """Return the task's part of a checkpoint."""
         return {"sums": self.sums.cpu()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `state` returned."""
+        """Restore what `state` returned."""
         self.sums = state["sums"].to(self.sums.device)
 
 

@@ -1,4 +1,4 @@
-"""Clusters of features: k-means, and a mixture of Gaussians that starts from it."""
+"""Clusters of features: k-means, and a Gaussian mixture initialized by it."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from ..geometry import Array
 
 ROUNDS = 50
 LEAST_VARIANCE = 1e-3
-"""Of a feature in a Gaussian, as a share of its variance over all rows."""
+"""Minimum variance of a feature in a Gaussian, as a fraction of its variance over all rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Clusters:
     """(K,): subtracted from half the squared distance, log prior and log density at the center."""
 
     def distances(self, rows: Array) -> Array:
-        """Return half the scaled squared distance less the offset, (M, K)."""
+        """Return half the scaled squared distance minus the offset, (M, K)."""
         squared = (rows**2) @ self.precisions.T
         squared -= 2 * rows @ (self.centers * self.precisions).T
         squared += (self.centers**2 * self.precisions).sum(1)
@@ -36,7 +36,7 @@ class Clusters:
 
 
 def k_means(rows: Array, count: int, rng: np.random.Generator) -> Clusters:
-    """Cluster rows (M, L) by k-means, started by k-means++.
+    """Cluster rows (M, L) by k-means, initialized by k-means++.
 
     Source: Arthur, Vassilvitskii 2007.
     """
@@ -44,20 +44,20 @@ def k_means(rows: Array, count: int, rng: np.random.Generator) -> Clusters:
     nearest = ((rows - centers[0]) ** 2).sum(1)
     while len(centers) < count:
         total = nearest.sum()
-        # fewer different rows than clusters: any row
+        # fewer distinct rows than clusters: draw any row
         share = nearest / total if total > 0 else None
         centers.append(rows[rng.choice(len(rows), p=share)])
         nearest = np.minimum(nearest, ((rows - centers[-1]) ** 2).sum(1))
-    found = _plain(np.stack(centers))
+    clusters = _plain(np.stack(centers))
     for _ in range(ROUNDS):
-        own = found.assign(rows)
-        moved = found.centers.copy()
-        for cluster in np.unique(own):
-            moved[cluster] = rows[own == cluster].mean(0)
-        if np.allclose(moved, found.centers):
+        labels = clusters.assign(rows)
+        new_centers = clusters.centers.copy()
+        for cluster in np.unique(labels):
+            new_centers[cluster] = rows[labels == cluster].mean(0)
+        if np.allclose(new_centers, clusters.centers):
             break
-        found = _plain(moved)
-    return found
+        clusters = _plain(new_centers)
+    return clusters
 
 
 def _plain(centers: Array) -> Clusters:
@@ -68,18 +68,18 @@ def gaussian_mixture(rows: Array, start: Clusters) -> Clusters:
     """Fit a mixture of Gaussians to rows (M, L) by expectation maximization from `start`."""
     least = LEAST_VARIANCE * rows.var(0) + 1e-12
     shares = np.eye(len(start.centers))[start.assign(rows)]
-    found = start
+    mixture = start
     for _ in range(ROUNDS):
         counts = shares.sum(0) + 1e-9
         centers = shares.T @ rows / counts[:, None]
         squares = shares.T @ rows**2 / counts[:, None]
         variances = np.maximum(squares - centers**2, 0) + least
         offsets = np.log(counts / len(rows)) - np.log(variances).sum(1) / 2
-        found = Clusters(centers, 1 / variances, offsets)
-        likely = -found.distances(rows)
+        mixture = Clusters(centers, 1 / variances, offsets)
+        likely = -mixture.distances(rows)
         likely -= likely.max(1, keepdims=True)
         before, shares = shares, np.exp(likely)
         shares /= shares.sum(1, keepdims=True)
         if np.abs(shares - before).max() < 1e-3:
             break
-    return found
+    return mixture

@@ -1,4 +1,4 @@
-"""Plot of a training: loss and validation error by step, from its log.csv."""
+"""Plot loss and validation error of a training by step, from its log.csv."""
 
 import csv
 from pathlib import Path

@@ -11,13 +11,13 @@ from ..errors import RecipeError
 from .batch import Batch
 
 EAGER_STEPS = 2
-"""Steps per key before its graph: kernels are chosen and optimizer states are made in them."""
+"""Eager steps per key before its graph is captured, for autotuning and optimizer states."""
 
 
 def find_device(wanted: str) -> torch.device:
-    """Return the device that train.device means here.
+    """Return the device that train.device selects on this machine.
 
-    Raises: RecipeError: If a GPU is wanted and absent.
+    Raises: RecipeError: If a GPU is requested but absent.
     """
     has_gpu = torch.cuda.is_available()
     if wanted == "cuda" and not has_gpu:
@@ -39,7 +39,7 @@ class Place:
             self.stream.wait_stream(torch.cuda.current_stream(self.device))
 
     def here(self) -> AbstractContextManager[object]:
-        """Return a context in which the device works in order, on this stream."""
+        """Return a context in which work is queued in order on this stream."""
         return nullcontext() if self.stream is None else torch.cuda.stream(self.stream)
 
 
@@ -47,17 +47,20 @@ Graph = tuple[torch.cuda.CUDAGraph, Tensor, Batch, Tensor]
 
 
 class Captured:
-    """Steps as CUDA graphs, one per key: all kernels of a step start with one call.
+    """Steps captured as CUDA graphs, one per key: one call launches all kernels of a step.
 
-    Small networks have a thousand kernels of a few microseconds, which take longer to start than to
-    run.
+    Small networks have a thousand kernels of a few microseconds, which take longer to launch than
+    to run.
     """
 
     def __init__(
         self, step: Callable[[Tensor, Batch], Tensor], device: torch.device
     ) -> None:
-        """Args: step: Takes a count and a batch on the device, must not wait for the device, and
-        may use no other number that changes between the steps of a key.
+        """Prepare to capture.
+
+        Args:
+            step: Takes a count and a batch on the device. It must not synchronize with the device
+                or use any other number that changes between the steps of a key.
         """
         self.step, self.device = step, device
         self.runs: dict[object, int] = {}
@@ -67,7 +70,7 @@ class Captured:
         """Return the output of the step; the next call overwrites it.
 
         Args:
-            key: Differs for steps that run other operations; shapes are fixed per key.
+            key: Differs for steps with different operations; shapes are fixed per key.
         """
         self.runs[key] = self.runs.get(key, 0) + 1
         if self.runs[key] <= EAGER_STEPS:
@@ -79,9 +82,9 @@ class Captured:
             return self._eager(count, batch)
         graph, own_count, own_batch, output = captured
         own_count.copy_(count, non_blocking=True)
-        given = batch.tensors()
-        for name, own in own_batch.tensors().items():
-            own.copy_(given[name], non_blocking=True)
+        inputs = batch.tensors()
+        for name, static in own_batch.tensors().items():
+            static.copy_(inputs[name], non_blocking=True)
         graph.replay()
         return output
 
@@ -97,13 +100,13 @@ class Captured:
         )
         graph = torch.cuda.CUDAGraph()
         stream = torch.cuda.current_stream(self.device)
-        # thread_local: the threads that pin memory for batches may continue
+        # thread_local, so that the threads that pin memory for batches can continue
         try:
             with torch.cuda.graph(
                 graph, stream=stream, capture_error_mode="thread_local"
             ):
                 output = self.step(own_count, own_batch)
-        except RuntimeError as error:  # an operation that a graph cannot hold
+        except RuntimeError as error:  # an operation that cannot be captured
             warnings.warn(
                 "training steps cannot run as a CUDA graph, so training is slower: "
                 f"{error}",

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class EMA:
-    """Averaged weights, including the statistics of norms."""
+    """Averaged weights, including normalization statistics."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -18,25 +18,25 @@ class EMA:
         self._watch(model)
 
     def _watch(self, model: nn.Module) -> None:
-        """List the tensors to average once, since looking up names would slow down every step.
+        """Collect the tensors to average once, since looking up names would slow down every step.
 
-        Each list moves in one call: hundreds of counters, one by one, took longer than a step.
+        Each list is updated in one call: hundreds of counters, one by one, took longer than a step.
         """
         self._averages: list[Tensor] = []
         self._weights: list[Tensor] = []
         self._kept: list[Tensor] = []
         self._counters: list[Tensor] = []
-        for key, own in model.state_dict().items():
-            if own.dtype.is_floating_point:
+        for key, tensor in model.state_dict().items():
+            if tensor.dtype.is_floating_point:
                 self._averages.append(self.state[key])
-                self._weights.append(own)
+                self._weights.append(tensor)
             else:
                 self._kept.append(self.state[key])
-                self._counters.append(own)
+                self._counters.append(tensor)
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Move the average towards the model; faster during the first steps."""
+        """Update the average; the decay is smaller during the first steps."""
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
         if self._kept:

@@ -1,4 +1,4 @@
-"""Parts of a network whose weights stay as they are during training. Depends on torch."""
+"""Freeze parts of a network during training. Depends on torch."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,7 +8,7 @@ from ..errors import RecipeError, did_you_mean
 
 
 def in_part(name: str, part: str) -> bool:
-    """Return whether the dotted `name` is `part` or lies in it.
+    """Return whether the dotted `name` is `part` or below it.
 
     >>> in_part("head.out.weight", "head.out"), in_part("head.outer.weight", "head.out")
     (True, False)
@@ -38,11 +38,11 @@ def check_parts(parts: Iterable[str], names: Iterable[str], key: str) -> None:
 
 
 def freeze(model: nn.Module, parts: Sequence[str]) -> list[nn.Module]:
-    """Stop training the weights of `parts`, dotted prefixes of parameter names.
+    """Freeze the weights of `parts`, dotted prefixes of parameter names.
 
     Returns:
-        The norms and dropouts in those parts, which must stay in evaluation mode: a frozen part
-        predicts as it did when it was trained, and keeps its statistics.
+        The norms and dropouts in those parts, which must be kept in evaluation mode, so that a
+        frozen part keeps its statistics and predictions.
 
     Raises: RecipeError: If a part matches no weight.
     """

@@ -31,10 +31,10 @@ from .validate import export_fault, validate
 
 
 class LandmarkTask(Task):
-    """Learn the landmarks of faces in augmented crops."""
+    """Train a landmark network on augmented crops of faces."""
 
     learns_attributes = False
-    """True if the task learns those of [tasks], too."""
+    """True if the task also trains the attributes of [tasks]."""
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
@@ -46,15 +46,15 @@ class LandmarkTask(Task):
         self.negatives: Negatives | None = None
         self.validation_presence: PresenceCrops | None = None
         self.never_learned: tuple[int, ...] = ()
-        """Indices of the points that nobody annotated in the training faces."""
+        """Indices of the points that are annotated in no training face."""
 
     def check_losses(self) -> None:
-        """Raises: RecipeError: If losses, [presence] and model do not fit."""
+        """Check losses. Raises: RecipeError: If losses, [presence] and model do not match."""
         check_losses(self.recipe.losses)
         check_presence(self.recipe)
 
     def check_attributes(self) -> None:
-        """Raises: RecipeError: If the recipe has [tasks] that are not learned."""
+        """Check [tasks]. Raises: RecipeError: If the task does not train them."""
         if self.recipe.tasks is not None and not self.learns_attributes:
             raise RecipeError(
                 f"the recipe {self.recipe.name!r} has [tasks], but training a "
@@ -63,7 +63,7 @@ class LandmarkTask(Task):
             )
 
     def check_annotated(self) -> None:
-        """Raises: RecipeError: If faces without landmarks have no teacher to learn from."""
+        """Check the data. Raises: RecipeError: If faces without landmarks have no teacher."""
         for number, part in enumerate(self.recipe.data):
             if not part.annotated:
                 raise RecipeError(
@@ -80,7 +80,7 @@ class LandmarkTask(Task):
         return self.new_network(context)
 
     def new_network(self, context: Context) -> nn.Module:
-        """Return a network of the recipe; the checkpoint of a resumed run will fill it."""
+        """Return a network of the recipe; a resumed run then loads its checkpoint into it."""
         model = build_model(self.recipe, context.resume_from)
         if context.resume_from is None:
             load_initial_weights(model, self.recipe)
@@ -121,7 +121,7 @@ class LandmarkTask(Task):
             self._read_presence(recipe.presence, context)
 
     def _read_presence(self, settings: PresenceSettings, context: Context) -> None:
-        """Read the crops without a face, and the faces that have a box alone."""
+        """Read the crops without a face, and the faces with only a box."""
         data = read_presence_data(
             settings,
             self.recipe,
@@ -137,7 +137,7 @@ class LandmarkTask(Task):
             self.sources = [*self.sources, Source(data.boxed, per_epoch=count)]
 
     def unlearned_points(self) -> tuple[int, ...]:
-        """Return the points without an example, in the data or in the initial weights."""
+        """Return the points without examples in the data or in the initial weights' training."""
         annotated = np.zeros(len(scheme(self.recipe.scheme)), np.bool_)
         for source in self.sources:
             annotated |= np.isfinite(source.cache.landmarks).all(-1).any(0)
@@ -146,7 +146,7 @@ class LandmarkTask(Task):
         return tuple(np.flatnonzero(~annotated).tolist())
 
     def starts_trained(self) -> bool:
-        """Return whether the initial weights are of the recipe's scheme."""
+        """Return whether the initial weights were trained for the recipe's scheme."""
         if not self.recipe.init_from:
             return False
         start = read_start(Path(self.recipe.init_from))[1]

@@ -1,4 +1,4 @@
-"""Layers of a network resized to the channels of given weights. Depends on torch."""
+"""Resize the layers of a network to the channels of loaded weights. Depends on torch."""
 
 from torch import Tensor, nn
 
@@ -16,8 +16,8 @@ def fit_shapes(model: nn.Module, state: dict[str, Tensor]) -> None:
             continue
         if weight.shape == module.weight.shape:
             continue
-        own = dict(module.named_parameters(recurse=False))
-        for key, parameter in own.items():
+        parameters = dict(module.named_parameters(recurse=False))
+        for key, parameter in parameters.items():
             zeros = parameter.new_zeros(state[f"{name}.{key}"].shape)
             setattr(module, key, nn.Parameter(zeros))
         for key, buffer in list(module.named_buffers(recurse=False)):

@@ -1,4 +1,4 @@
-"""Batches of a training, made by worker processes in an order that depends on seed and step alone.
+"""Batches made by worker processes, in an order that depends only on seed and step.
 
 Depends on torch.
 """
@@ -29,7 +29,7 @@ class _Samples(Dataset[dict[str, Any]]):
 
 
 class _Batches(Sampler[list[Index]]):
-    """The batches of one process from step `start` on; samples are dealt to processes in turn."""
+    """Batches of one process from step `start` on; processes take samples in turn."""
 
     def __init__(
         self, samples: Samples, train: TrainSettings, start: int, processes: Processes
@@ -50,8 +50,8 @@ class _Batches(Sampler[list[Index]]):
             while len(rest) >= batch and step < self.train.steps:
                 chosen, rest = rest[:batch], rest[batch:]
                 if step >= self.start:
-                    mine = chosen[self.processes.rank :: self.processes.world]
-                    for part in np.array_split(mine, self.train.accumulate):
+                    own_rows = chosen[self.processes.rank :: self.processes.world]
+                    for part in np.array_split(own_rows, self.train.accumulate):
                         yield [tuple(row) for row in part.tolist()]
                 step += 1
 
@@ -65,10 +65,10 @@ def make_loader(
 ) -> DataLoader[Batch]:
     """Return the batches of one process from step `start` on.
 
-    pinned: in memory that a GPU copies from by itself.
+    pinned: Put batches into pinned memory, from which a GPU copies asynchronously.
     """
     forks = "fork" in multiprocessing.get_all_start_methods()
-    # here, not in the workers: a fork would wait for OpenCV's threads, which it does not inherit
+    # before the fork: a worker would wait for OpenCV's threads, which it does not inherit
     cv2.setNumThreads(1)
     return DataLoader(
         _Samples(samples),  # type: ignore[arg-type]
@@ -77,8 +77,8 @@ def make_loader(
         num_workers=train.num_workers,
         pin_memory=pinned,
         prefetch_factor=8 if train.num_workers else None,
-        # of its own, or a resumed run would draw other dropouts than an unbroken one
+        # a separate generator: otherwise dropout in a resumed run would differ
         generator=torch.Generator(),
-        # a fork shares the landmarks, too; other starts open the mapped crops by their path
+        # a fork also shares the landmarks; other start methods open the mapped crops by path
         multiprocessing_context="fork" if train.num_workers and forks else None,
     )

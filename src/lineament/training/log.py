@@ -12,12 +12,12 @@ from ..atomic import atomic_path
 from ..recipe import TrainSettings
 
 RATES = ("presence_auc", "presence_missed", "presence_false", "visible_auc")
-"""Validation results that are not of the task's metric, by their full names; fractions."""
+"""Validation results other than the task's metric, by full name; fractions."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """State of a training at a row of its log."""
+    """State of a training at one row of its log."""
 
     step: int
     steps: int
@@ -28,22 +28,22 @@ class Progress:
     validation: dict[str, float] | None = None
     """Results by name, if the model was just validated."""
     metric: str = "nme"
-    """Of the task that gave the results."""
+    """Name of the task's metric."""
 
     def results(self) -> str:
-        """Return the results of the validation in words; NMEs in percent."""
-        given = (self.validation or {}).items()
+        """Return the validation results as text; NMEs in percent."""
+        items = (self.validation or {}).items()
         if self.metric == "nme":
-            errors = [f"{n} {100 * v:.3f} %" for n, v in given if n not in RATES]
-            rates = [f"{n} {100 * v:.2f} %" for n, v in given if n in RATES]
+            errors = [f"{n} {100 * v:.3f} %" for n, v in items if n not in RATES]
+            rates = [f"{n} {100 * v:.2f} %" for n, v in items if n in RATES]
             return "validation NME: " + "  ".join([*errors, *rates])
         return "validation: " + "  ".join(
-            f"{name} {value:.4g}" for name, value in given
+            f"{name} {value:.4g}" for name, value in items
         )
 
 
 class TrainLog:
-    """Append to `folder`/log.csv; rows after `step`, left by a killed run, are dropped first."""
+    """Append to `folder`/log.csv; rows after `step`, from a killed run, are dropped first."""
 
     def __init__(self, folder: Path, step: int, metric: str = "nme") -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ class TrainLog:
         if not self.path.exists():
             return []
         text = self.path.read_text(encoding="utf-8")
-        # a killed run may have broken off in its last row
+        # a killed run may have left an incomplete last row
         complete = text[: text.rfind("\n") + 1]
         return list(csv.DictReader(complete.splitlines()))
 
@@ -93,7 +93,7 @@ class TrainLog:
         for name, value in (validation or {}).items():
             results[name if name in RATES else f"{self.metric}_{name}"] = value
         rounded = {name: f"{value:.6g}" for name, value in scalars.items()}
-        # one column for all results, so that the header is complete from the first row on
+        # one column for all results, so that the header is complete at the first row
         text = " ".join(f"{name}={value:.6f}" for name, value in results.items())
         row = {"step": step, **rounded, "validation": text}
         self.fields = self.fields or list(row)
@@ -103,7 +103,7 @@ class TrainLog:
                 self.board.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """End the TensorBoard file."""
+        """Close the TensorBoard file."""
         if self.board:
             self.board.close()
 
@@ -121,13 +121,13 @@ class Meter:
 
     def __init__(self, step: int) -> None:
         self.losses: Tensor | None = None
-        """Their sum since the last row."""
+        """Sum of the losses since the last row."""
         self._first = step
         self._started = time.monotonic()
         self.restart(step)
 
     def restart(self, step: int) -> None:
-        """Begin the next row after `step`."""
+        """Reset the sums and the clock; the next row begins after `step`."""
         self.losses, self._last, self._since = None, step, time.monotonic()
 
     def add(self, losses: Tensor) -> None:

@@ -1,7 +1,7 @@
-"""Losses of landmarks: each compares a HeadOutput with the annotation, (B, N) per point.
+"""Landmark losses: each compares a HeadOutput with the annotation and returns (B, N).
 
-Depends on torch. All take landmarks in pixels of the crop, and `stride`, crop pixels per cell of a
-usual 2D map, as their unit of length, in which `sigma` is given too.
+Depends on torch. All take landmarks in pixels of the crop. Their unit of length, also of `sigma`,
+is `stride`, the crop pixels per cell of a 2D map.
 """
 
 import math
@@ -26,7 +26,7 @@ def present(landmarks: Tensor) -> Tensor:
 def mean_present(
     values: Tensor, mask: Tensor, count: int | Tensor | None = None
 ) -> Tensor:
-    """Return the sum of `values` where `mask`, divided by `count` or else by the mask's size."""
+    """Return the sum of `values` where `mask`, divided by `count`, by default the mask's sum."""
     count = mask.sum() if count is None else count
     at_least_1 = count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1)
     return torch.where(mask, values, 0.0).sum() / at_least_1
@@ -52,9 +52,9 @@ def _target_2d(
 
 
 def mse_2d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
-    """Return the squared error of each map to a Gaussian of peak 1, integrated over the map.
+    """Return the squared error of each map from a Gaussian of peak 1, integrated over the map.
 
-    Cells of the usual size are added up; a finer map has the same loss for the same error.
+    The sum is in cells of the usual size, so the loss does not depend on the resolution of the map.
     Source: Xiao et al. 2018, section 2.
     """
     maps = _need(raw.heatmaps, "mse", "gaussian2d")
@@ -71,8 +71,8 @@ def cross_entropy_1d(
     Source: Li et al. 2022 (SimCC), section 3.2.
     """
     total = torch.zeros_like(landmarks[..., 0])
-    for axis, given in enumerate((raw.heatmap_logits_x, raw.heatmap_logits_y)):
-        logits = _need(given, "cross_entropy_1d", "attentive1d")
+    for axis, axis_logits in enumerate((raw.heatmap_logits_x, raw.heatmap_logits_y)):
+        logits = _need(axis_logits, "cross_entropy_1d", "attentive1d")
         target = _target_1d(raw, logits, landmarks[..., axis], stride * sigma)
         total = total - (target * logits.log_softmax(-1)).sum(-1) / 2
     return total
@@ -86,14 +86,14 @@ def _target_1d(
 
 
 def mse_1d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
-    """Return the squared error to Gaussians of peak 1 along x and y, integrated over both.
+    """Return the squared error from Gaussians of peak 1 along x and y, integrated over both.
 
-    Maps of any length have the same loss for the same error.
+    The loss does not depend on the length of the maps.
     Source: Yin et al. 2020, eq. 11 and 12: the marginals of a Gaussian are Gaussians.
     """
     total = torch.zeros_like(landmarks[..., 0])
-    for axis, given in enumerate((raw.heatmaps_x, raw.heatmaps_y)):
-        maps = _need(given, "mse_1d", "attentive1d-gaussian")
+    for axis, axis_maps in enumerate((raw.heatmaps_x, raw.heatmaps_y)):
+        maps = _need(axis_maps, "mse_1d", "attentive1d-gaussian")
         target = _target_1d(raw, maps, landmarks[..., axis], stride * sigma)
         squared = (maps - target / target.amax(-1, keepdim=True)).square()
         total = total + squared.sum(-1) * raw.stride / stride
@@ -103,13 +103,13 @@ def mse_1d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> T
 def smooth_l1(
     raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float, beta: float = 0.25
 ) -> Tensor:
-    """Return the smooth L1 errors of x and y, quadratic below `beta`, added."""
+    """Return the sum of the smooth L1 errors of x and y, quadratic below `beta`."""
     pred, truth = raw.landmarks / stride, landmarks / stride
     return F.smooth_l1_loss(pred, truth, reduction="none", beta=beta).sum(-1)
 
 
 def squared(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
-    """Return half the squared errors of x and y, added.
+    """Return half the sum of the squared errors of x and y.
 
     Source: Zhang, Luo, Loy, Tang 2014, eq. 4 (TCDCN).
     """
@@ -124,7 +124,7 @@ def wing(
     omega: float = 10,
     epsilon: float = 2,
 ) -> Tensor:
-    """Return the wing losses of x and y, in pixels of the crop, added.
+    """Return the sum of the wing losses of x and y, in pixels of the crop.
 
     Source: Feng et al. 2018, eq. 5.
     """
@@ -138,9 +138,9 @@ def wing(
 def gaussian_nll(
     raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float
 ) -> Tensor:
-    """Return the negative log likelihoods of x and y under the head's own variance, added.
+    """Return the sum of the negative log likelihoods of x and y under the predicted variance.
 
-    The gradient reaches the variance alone; landmarks are trained by another loss.
+    Only the variance gets a gradient; landmarks are trained by another loss.
     """
     variance = raw.variance / stride**2 + 1e-4
     squared = ((raw.landmarks.detach() - landmarks) / stride).square().sum(-1)
@@ -163,14 +163,14 @@ LOSSES: dict[str, Loss] = {
 def presence_loss(raw: HeadOutput, presence: Tensor) -> Tensor:
     """Return the binary cross-entropy of the presence of a face, per crop."""
     logits = raw.presence_logits
-    assert logits is not None  # or check_presence had refused the recipe
+    assert logits is not None  # ensured by check_presence
     return F.binary_cross_entropy_with_logits(logits, presence, reduction="none")
 
 
 def visible_loss(raw: HeadOutput, visible: Tensor) -> Tensor:
     """Return the binary cross-entropy of the visibility of each point."""
     logits = raw.visible_logits
-    assert logits is not None  # or check_presence had refused the recipe
+    assert logits is not None  # ensured by check_presence
     return F.binary_cross_entropy_with_logits(logits, visible, reduction="none")
 
 
@@ -178,16 +178,16 @@ STATE_LOSSES: dict[str, Callable[[HeadOutput, Tensor], Tensor]] = {
     "presence": presence_loss,
     "visible": visible_loss,
 }
-"""Losses of the targets of the same names, which are nan where unknown."""
+"""Losses by the name of their target, which is nan where unknown."""
 
 
 def loss_counts(
     landmarks: Tensor, presence: Tensor | None = None, visible: Tensor | None = None
 ) -> Tensor:
-    """Return the numbers (4,) that sums are divided by.
+    """Return the counts (4,) that sums are divided by.
 
-    They count annotated points, crops of known presence, points of known visibility, and crops
-    that may show a face.
+    They are the numbers of annotated points, crops of known presence, points of known visibility,
+    and crops that may show a face.
     """
     faces = landmarks.new_tensor(len(landmarks))
     known_presence = known_visible = torch.zeros_like(faces)
@@ -216,7 +216,7 @@ def total_loss(
         landmarks: (B, N, 2), pixels of the crop, nan where not annotated.
         stride: Unit of length, crop pixels.
         sigma: Width of the target Gaussian, in strides.
-        count: Numbers of `loss_counts` that the sums are divided by; None for those of this batch.
+        count: Counts of `loss_counts` that the sums are divided by; None: those of this batch.
         presence: (B,), nan where unknown.
         visible: (B, N), nan where unknown.
     """
@@ -249,7 +249,7 @@ def _state_loss(
 
 
 def check_losses(weights: dict[str, float]) -> None:
-    """Raises: RecipeError: For no loss at all, an unknown one, or a weight not above 0."""
+    """Check [losses]. Raises: RecipeError: If it is empty, or a name or weight is invalid."""
     known = [*LOSSES, *STATE_LOSSES]
     if not weights:
         raise RecipeError(
@@ -268,7 +268,7 @@ def check_losses(weights: dict[str, float]) -> None:
 
 
 def check_presence(recipe: Recipe) -> None:
-    """Raises: RecipeError: If the recipe's presence has no output, no data or no loss."""
+    """Check presence. Raises: RecipeError: If it lacks an output, data or a loss."""
     trained = [name for name in STATE_LOSSES if name in recipe.losses]
     predicts = bool(getattr(recipe.model, "presence", False))
     if trained and not predicts:

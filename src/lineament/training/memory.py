@@ -1,4 +1,4 @@
-"""Memory that the C library keeps after it is freed."""
+"""Keep freed memory in the process for reuse."""
 
 import ctypes
 
@@ -8,10 +8,10 @@ LARGEST = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Let the process keep freed memory for its next use; return False if that is not possible.
+    """Make glibc keep freed memory for reuse; return False if that is not possible.
 
-    glibc returns large blocks to the system, which zeroes them before they are used again: with the
-    tensors of every step, a good part of a training's time on a CPU.
+    By default, glibc returns large blocks to the system, which zeroes them before reuse. For the
+    tensors of every step, that takes a considerable part of the training time on a CPU.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -7,23 +7,25 @@ from ..recipe import TrainSettings
 
 
 def make_optimizer(model: nn.Module, train: TrainSettings) -> torch.optim.Optimizer:
-    """Return AdamW or Adam; the backbone has its own rate, norms and biases do not decay."""
+    """Return AdamW or Adam: own rate for the backbone, no weight decay for norms and biases."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         groups.setdefault(("backbone." in name, parameter.ndim > 1), []).append(
             parameter
         )
-    listed = []
+    parameter_groups = []
     for (backbone, decays), parameters in sorted(groups.items()):
         factor = train.backbone_lr if backbone else 1.0
         decay = train.weight_decay * decays
-        listed.append({"params": parameters, "factor": factor, "weight_decay": decay})
+        parameter_groups.append(
+            {"params": parameters, "factor": factor, "weight_decay": decay}
+        )
     kind = torch.optim.AdamW if train.optimizer == "adamw" else torch.optim.Adam
-    return kind(listed, lr=train.lr, fused=True)
+    return kind(parameter_groups, lr=train.lr, fused=True)
 
 
 def keep_rates_on(device: torch.device, optimizer: torch.optim.Optimizer) -> None:
-    """Keep the learning rates where a step reads them: on a GPU, as tensors for CUDA graphs."""
+    """Move the learning rates to where a step reads them: on a GPU, tensors for CUDA graphs."""
     captured = device.type == "cuda"
     for group in optimizer.param_groups:
         rate = float(group["lr"])
@@ -32,7 +34,7 @@ def keep_rates_on(device: torch.device, optimizer: torch.optim.Optimizer) -> Non
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of each group to its factor of `rate`."""
+    """Set the learning rate of each group to `rate` times its factor."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(group["factor"] * rate)

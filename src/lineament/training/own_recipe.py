@@ -1,4 +1,4 @@
-"""A recipe for the annotated faces of a user, written from what is in their folder.
+"""Write a recipe for a user's annotated faces from the contents of their folder.
 
 Depends on the readers, on the predictor for a user's own points, and on torch's backbones.
 """
@@ -30,16 +30,16 @@ from ..recipe.kept_weights import find_weights
 from ..scheme_file.table import Scheme, scheme_text
 
 FINE_TUNED_BELOW = 2000
-"""Training faces below which a training starts from the weights of a finished model."""
+"""Number of training faces below which a training starts from a trained model."""
 WEIGHTS = "fast"
-"""Their name in teachers/."""
+"""Name of the trained model's weights in teachers/."""
 BACKBONE = "mobilenetv2-160"
 STEPS = ((60, 600), (200, 900), (600, 1200), (2000, 2000), (10_000, 6000))
-"""Training faces up to which a training has as many steps."""
+"""Pairs of the largest number of training faces and the steps for it."""
 MOST_STEPS = 12_000
 FINE_TUNE_LR, IMAGENET_LR = 5e-4, 1.5e-3
 MEAN_FACE_MODEL = "accurate"
-"""Model that places points of one's own in the face."""
+"""Model that fits a mean face to user-defined points."""
 RECIPE = "recipe.toml"
 
 
@@ -48,53 +48,53 @@ class OwnRecipe:
     """A written recipe."""
 
     path: Path
-    """The recipe, next to the file of the scheme if the points are a user's own."""
+    """File of the recipe; the scheme is next to it if the points are user-defined."""
     text: str
-    """Its content."""
+    """Content of the recipe."""
     training: int
-    """Faces to train on."""
+    """Number of training faces."""
     drawing: Path | None = None
-    """One face with the points of the scheme that was made."""
+    """Image of a face with the points of the new scheme."""
 
 
 def write_own_recipe(
     place: Path, folder: Path, name: str, note: Note = ignore
 ) -> OwnRecipe:
-    """Write the recipe of a training on the faces at `place`.
+    """Write a recipe for training on the faces at `place`.
 
     Args:
         place: A folder of annotated images, or a file of annotations.
         folder: Folder of the run, for the recipe and the scheme.
         name: Name of the run.
-        note: Takes lines on what was found and inferred.
+        note: Receives lines about what was found and inferred.
 
     Raises:
-        DataError: If the annotations are absent or broken, or there is no face to train on.
+        DataError: If the annotations are absent or broken, or no face is left for training.
         RecipeError: If there are no weights to start from.
     """
     found = _used(find_annotations(place), note)
     own_name = f"{name}-points"
-    first, made = read_own_faces(found[0], own_name, note)
+    first, new_scheme = read_own_faces(found[0], own_name, note)
     samples = list(first)
     training = len(split_faces(first, _validation(found[0], found), fill=True)[0])
     for other in found[1:]:
-        faces = read_more_faces(other, made)
+        faces = read_more_faces(other, new_scheme)
         samples += faces
         training += len(split_faces(faces, _validation(other, found), fill=True)[0])
     if not training:
         raise DataError(
             f"{place}: {len(samples)} faces, but none for training; add some"
         )
-    # before anything is written, as it may refuse
+    # may raise, so before anything is written
     start = _start(folder / RECIPE, training, note)
     folder.mkdir(parents=True, exist_ok=True)
     scheme = Counter(face.scheme for face in samples).most_common(1)[0][0]
     drawing = None
-    if made is not None:
-        made = with_mean_shape(made, first, MEAN_FACE_MODEL, note)
-        drawing = save_drawing(made, first, folder / f"{made.name}.png")
-        scheme = _write_scheme(made, folder)
-    text = _text(name, scheme, found, samples, training, start, made is not None)
+    if new_scheme is not None:
+        new_scheme = with_mean_shape(new_scheme, first, MEAN_FACE_MODEL, note)
+        drawing = save_drawing(new_scheme, first, folder / f"{new_scheme.name}.png")
+        scheme = _write_scheme(new_scheme, folder)
+    text = _text(name, scheme, found, samples, training, start, new_scheme is not None)
     path = folder / RECIPE
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8")
@@ -102,7 +102,7 @@ def write_own_recipe(
 
 
 def _used(found: list[Annotations], note: Note) -> list[Annotations]:
-    """Return the annotations without those of a test set, the training set first."""
+    """Return the annotations without a test set, the training set first."""
     used = [each for each in found if each.split != "test" or len(found) == 1]
     for each in found:
         if each not in used:
@@ -111,14 +111,14 @@ def _used(found: list[Annotations], note: Note) -> list[Annotations]:
 
 
 def _validation(part: Annotations, found: Sequence[Annotations]) -> bool | None:
-    """Return the key `validation` of a part: None if a tenth of it is for validation."""
+    """Return the key `validation` of a part; None: a tenth of it is used for validation."""
     if part.split == "validation":
         return True
     return False if any(each.split == "validation" for each in found) else None
 
 
 def _write_scheme(made: Scheme, folder: Path) -> str:
-    """Write the file of a scheme, and return its name."""
+    """Write the file of a scheme; return the file's name."""
     path = folder / f"{made.name}.toml"
     with atomic_path(path) as partial:
         partial.write_text(scheme_text(made), encoding="utf-8")
@@ -126,10 +126,10 @@ def _write_scheme(made: Scheme, folder: Path) -> str:
 
 
 def _start(recipe: Path, training: int, note: Note) -> str:
-    """Return the weights to start from: a name in teachers/; empty for ImageNet's.
+    """Return the initial weights: a name in teachers/, or empty for ImageNet weights.
 
     Raises:
-        RecipeError: If there are neither.
+        RecipeError: If neither is available.
     """
     try:
         find_weights(WEIGHTS, recipe)
@@ -160,7 +160,7 @@ def _start(recipe: Path, training: int, note: Note) -> str:
 
 
 def steps_of(training: int) -> int:
-    """Return the steps of a training on this number of faces."""
+    """Return the number of training steps for this number of faces."""
     for faces, steps in STEPS:
         if training <= faces:
             return steps
@@ -178,10 +178,10 @@ def _text(
 ) -> str:
     """Return the recipe as TOML."""
     side = float(np.median([box_side(face.face_box()) for face in samples]))
-    began = f"fine-tunes {start}" if start else "starts from ImageNet weights"
+    start_text = f"fine-tunes {start}" if start else "starts from ImageNet weights"
     lines = [
         f"# {training} faces to train on, {len(samples) - training} for validation, {side:.0f} "
-        f"pixels in the median: {began}",
+        f"pixels in the median: {start_text}",
         f"name = {json.dumps(name)}",
         f"scheme = {json.dumps(scheme)}",
     ]

@@ -1,6 +1,6 @@
-"""Several processes that train one model and add up to one process with the global batch.
+"""Data-parallel training: processes that are equivalent to one with the global batch.
 
-Depends on torch.distributed with gloo; torch's own launcher starts and numbers the processes.
+Depends on torch.distributed with gloo; torch's launcher starts and ranks the processes.
 """
 
 import os
@@ -20,18 +20,18 @@ from ..recipe import TrainSettings
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those that train together."""
+    """Rank of this process, and operations across all processes."""
 
     rank: int = 0
     world: int = 1
 
     @property
     def first(self) -> bool:
-        """True for the process that writes files."""
+        """True for the process of rank 0, which writes files."""
         return self.rank == 0
 
     def check_batch(self, train: TrainSettings) -> None:
-        """Raises: RecipeError: If a batch is too small to be split over processes and passes."""
+        """Check the batch. Raises: RecipeError: If it is too small for the processes and passes."""
         if train.batch < self.world * train.accumulate:
             raise RecipeError(
                 f"train.batch is {train.batch}, less than {self.world} processes x "
@@ -56,13 +56,13 @@ class Processes:
             gradient.copy_(part.view_as(gradient))
 
     def wait(self) -> None:
-        """Return when every process has called this."""
+        """Wait until every process has called this."""
         if self.world > 1:
             dist.barrier()
 
     @contextmanager
     def first_ahead(self) -> Iterator[None]:
-        """Run the block in the first process, then in the others, which find its files."""
+        """Run the block in the first process, then in the others, which reuse its files."""
         if not self.first:
             self.wait()
         yield
@@ -71,12 +71,12 @@ class Processes:
 
 
 def join() -> Processes:
-    """Return this process among those of torch's launcher; alone if there is no launcher."""
+    """Initialize the process group of torch's launcher; without a launcher, one process."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         return Processes()
     if not dist.is_initialized():
-        # the others wait while the first one prepares crops, clips and teacher landmarks
+        # long, since the others wait while the first prepares crops, clips and teacher landmarks
         dist.init_process_group("gloo", timeout=timedelta(hours=12))
     return Processes(dist.get_rank(), dist.get_world_size())
 
@@ -88,7 +88,7 @@ def leave() -> None:
 
 
 class _Total(torch.autograd.Function):
-    """Sum over the processes; every process's loss depends on it, so its gradient is summed too."""
+    """Sum over the processes; every process's loss depends on it, so gradients are summed, too."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
@@ -108,9 +108,9 @@ def _total(value: Tensor) -> Tensor:
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalization with the statistics of all processes' batches together.
+    """Batch normalization with statistics over the batches of all processes.
 
-    torch's SyncBatchNorm does the same on CUDA only.
+    torch's SyncBatchNorm supports only CUDA.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
 
 
 def use_global_norms(model: nn.Module) -> None:
-    """Turn every BatchNorm2d of `model` into a GlobalBatchNorm2d, in place; weights are kept."""
+    """Replace every BatchNorm2d of `model` by a GlobalBatchNorm2d, in place, keeping weights."""
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = GlobalBatchNorm2d

@@ -1,4 +1,4 @@
-"""Presence and visibility on validation crops, with a face and without. Depends on torch."""
+"""Presence and visibility rates on validation crops with and without faces. Depends on torch."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,16 +15,16 @@ from ..geometry import Array, Image
 from .validate import BATCH, crop_size
 
 HALF = 0.5
-"""Probability from which a crop counts as showing a face."""
+"""Probability threshold for a face."""
 
 
 class StateLogits(NamedTuple):
     """Outputs of a network for PresenceCrops."""
 
     presence: Array
-    """(M,) of all crops, faces first."""
+    """(M,), all crops, faces first."""
     visible: Array
-    """(F, N) of the faces."""
+    """(F, N), faces only."""
 
 
 def run_states(
@@ -36,7 +36,7 @@ def run_states(
     """Return presence (M,) of all crops, faces first, and visibility (F, N) of the faces.
 
     Args:
-        predict: Maps uint8 crops (B, S, S, 3) to both, (B,) and (B, N).
+        predict: Maps uint8 crops (B, S, S, 3) to presence (B,) and visibility (B, N).
         size: Side of the crops, pixels.
         padding: Side of a crop in longer sides of its box.
     """
@@ -54,7 +54,7 @@ def run_states(
 def predict_states(
     model: nn.Module, crops: PresenceCrops, padding: float
 ) -> StateLogits:
-    """Return the logits of a network, uint8 crops (B, S, S, 3) -> HeadOutput."""
+    """Return the logits of a network that maps uint8 crops (B, S, S, 3) to HeadOutput."""
     device = next(model.parameters()).device
 
     def predict(batch: Image) -> tuple[Array, Array]:
@@ -70,10 +70,10 @@ def predict_states(
 def presence_rates(
     model: nn.Module, crops: PresenceCrops, padding: float
 ) -> dict[str, float]:
-    """Return the rates of `model` on validation crops by name, all fractions.
+    """Return the rates of `model` on validation crops by name, as fractions.
 
-    "presence_auc" and "visible_auc" are areas under ROC curves; "presence_missed" is the share of
-    faces below a presence of 0.5, "presence_false" that of other crops above it.
+    "presence_auc" and "visible_auc" are areas under ROC curves. "presence_missed" is the false
+    negative rate at a presence of 0.5, "presence_false" the false positive rate.
     """
     training = model.training
     model.eval()
@@ -85,14 +85,14 @@ def presence_rates(
 def state_rates(
     presence: Array, visible: Array, crops: PresenceCrops, threshold: float = HALF
 ) -> dict[str, float]:
-    """Return the rates of outputs, as `presence_rates` does.
+    """Return the rates of predictions; see `presence_rates`.
 
     Args:
         presence: (M,), logits or probabilities.
-        visible: (F, N), likewise.
-        threshold: The value that stands for a probability of 0.5.
+        visible: (F, N), logits or probabilities.
+        threshold: Value that corresponds to a probability of 0.5.
     """
-    faces, seen = crops.presence(), crops.visible()
+    faces, visible_truth = crops.presence(), crops.visible()
     missed = presence[faces] < threshold
     false = presence[~faces] >= threshold
     rates = {
@@ -100,18 +100,18 @@ def state_rates(
         "presence_missed": float(missed.mean()) if len(missed) else float("nan"),
         "presence_false": float(false.mean()) if len(false) else float("nan"),
     }
-    known = np.isfinite(seen)
-    visible_auc = roc_auc(visible[known], seen[known] > HALF)
-    # without a point that is not visible there is no curve
+    known = np.isfinite(visible_truth)
+    visible_auc = roc_auc(visible[known], visible_truth[known] > HALF)
+    # the AUC is nan if all points are visible
     return rates | ({} if np.isnan(visible_auc) else {"visible_auc": visible_auc})
 
 
 def roc_auc(scores: Array, positive: NDArray[np.bool_]) -> float:
-    """Return the probability that a positive's score is above a negative's; ties count half.
+    """Return the area under the ROC curve; ties count half.
 
-    nan without a positive or without a negative, or if a score is not finite.
+    It is nan if a class is absent or a score is not finite.
     """
-    # a network that diverged must not end its training here
+    # a diverged network must not raise here
     if positive.all() or not positive.any() or not np.isfinite(scores).all():
         return float("nan")
     return auc(positive, scores)

@@ -31,21 +31,21 @@ TRAINED: dict[str, type[Task]] = {
     "parts": PartTask,
     "dpm-cnn": DpmTask,
 }
-"""Tasks of `lineament train`, by the name that models/registry.py gives for a kind of model."""
+"""Tasks of `lineament train`, by the name in models/registry.py."""
 TASKS: dict[str, Callable[[Recipe], Task]] = {
     "train": lambda recipe: TRAINED[KINDS[recipe.kind].task](recipe),
     "distill": DistillTask,
     "slim": prune_task,
     "refine": TemporalTask,
 }
-"""By the command that runs it; all but the first by the part of a recipe that it needs, too."""
+"""Tasks by command; all except "train" are also named for the part of a recipe they need."""
 
 
 def task_for(recipe: Recipe, kind: str = "") -> Task:
     """Return the task of `recipe`.
 
     Args:
-        kind: A key of TASKS; empty for the one whose part the recipe has.
+        kind: A key of TASKS; empty: the one whose part is in the recipe.
 
     Raises: RecipeError: If the recipe lacks a part of the task.
     """
@@ -65,13 +65,13 @@ def make_trainer(
     read: Callable[..., Mixture] = read_mixture,
     kind: str = "",
 ) -> Trainer | ClassicTrainer:
-    """Return the trainer of `recipe`: of a network, or of a model without one.
+    """Return the trainer of `recipe`, for a network or a model without one.
 
     Args:
         folder, data_root, cache, resume, note, read: As for Trainer.
         kind: As for `task_for`.
 
-    Raises: RecipeError: If the recipe does not fit.
+    Raises: RecipeError: If the recipe does not fit the task.
     """
     places = (folder, data_root, cache, resume, note, read)
     if recipe.kind not in FITS:

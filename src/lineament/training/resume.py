@@ -1,4 +1,4 @@
-"""Checks that a resumed run continues the one in its folder."""
+"""Check that a resumed run matches the one in its folder."""
 
 from collections.abc import Iterable
 from hashlib import sha256
@@ -9,9 +9,9 @@ from ..errors import TrainError
 from ..recipe import Recipe
 
 CHECKPOINT = "checkpoint.pt"
-"""File of a network in the folder of its run."""
+"""File name of a network's checkpoint in the run folder."""
 CLASSIC_CHECKPOINT = "checkpoint.safetensors"
-"""The same of a model without a network: the model itself."""
+"""File name for a model without a network, which is the model itself."""
 FREE_ON_RESUME = (
     "device",
     "threads",
@@ -19,11 +19,11 @@ FREE_ON_RESUME = (
     "checkpoint_minutes",
     "validate_every",
 )
-"""Settings of [train] that change no result."""
+"""Settings of [train] that do not change the result."""
 
 
 def check_folder(checkpoint: Path, resume: bool) -> None:
-    """Raises: TrainError: If a new run would overwrite `checkpoint`, or a resumed one has none."""
+    """Raise TrainError if `checkpoint` exists in a new run, or is absent in a resumed one."""
     if checkpoint.exists() and not resume:
         raise TrainError(
             f"{checkpoint.parent} already holds a run; "
@@ -37,15 +37,15 @@ def check_folder(checkpoint: Path, resume: bool) -> None:
 
 def digests(files: Iterable[str]) -> dict[str, str]:
     """Return the SHA-256 of each of `files` that exists, by path."""
-    found = {}
+    result = {}
     for name in sorted(set(files)):
         if name and Path(name).is_file():
-            found[name] = sha256(Path(name).read_bytes()).hexdigest()
-    return found
+            result[name] = sha256(Path(name).read_bytes()).hexdigest()
+    return result
 
 
 def check_digests(before: dict[str, str], now: dict[str, str], folder: Path) -> None:
-    """Raises: TrainError: If a file is another one than when the run in `folder` began."""
+    """Compare digests. Raises: TrainError: If a file changed since the run in `folder` began."""
     for path in before.keys() & now.keys():
         if before[path] != now[path]:
             raise TrainError(
@@ -57,7 +57,7 @@ def check_digests(before: dict[str, str], now: dict[str, str], folder: Path) -> 
 def changed_keys(stored: dict[str, Any], recipe: Recipe) -> list[str]:
     """Return the keys in which the `stored` recipe differs from `recipe`.
 
-    Absent keys have today's defaults; settings that change no result are not compared.
+    Absent keys have the current defaults; settings that do not change the result are ignored.
     """
     try:
         before = Recipe.model_validate(stored)
@@ -81,7 +81,7 @@ def _compared(recipe: Recipe) -> dict[str, Any]:
     values = recipe.model_dump()
     for key in FREE_ON_RESUME:
         del values["train"][key]
-    # the task determines it, and checkpoints from before there were kinds do not state it
+    # implied by the task, and absent from checkpoints written before there were kinds
     del values["model"]["kind"]
     if values["slim"]:  # only used after the training
         for key in ("thresholds", "shares", "relative"):

@@ -1,4 +1,4 @@
-"""Checkpoints of finished and unfinished runs, of any kind of model."""
+"""Read checkpoints of finished and unfinished runs of any kind of model."""
 
 import json
 from pathlib import Path
@@ -18,14 +18,14 @@ def has_network(recipe: Recipe) -> bool:
 
 
 def checkpoint_of(recipe: Recipe, folder: Path) -> Path:
-    """Return the checkpoint that a training by `recipe` writes into `folder`."""
+    """Return the path of the checkpoint that a training by `recipe` writes into `folder`."""
     return folder / (CHECKPOINT if has_network(recipe) else CLASSIC_CHECKPOINT)
 
 
 def read_progress(checkpoint: Path) -> tuple[int, dict[str, Any]]:
     """Return the steps done and the recipe of a checkpoint, as it was stored.
 
-    Raises: ModelError: If the file is no checkpoint.
+    Raises: ModelError: If the file is not a checkpoint.
     """
     if checkpoint.suffix != ".safetensors":
         state = read_trained(checkpoint)[0]

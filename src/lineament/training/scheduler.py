@@ -1,6 +1,6 @@
-"""Several trainings in one process, a step of each in turn; on a GPU they run in parallel.
+"""Train several runs in one process, one step of each in turn; on a GPU they run in parallel.
 
-Checkpoint and log of each are those of the training alone; no curves are drawn.
+The checkpoint and log of each are the same as if it was trained alone; no curves are drawn.
 """
 
 import itertools
@@ -25,13 +25,13 @@ class Run:
 
     name: str
     make: Callable[[Callable[..., Mixture]], AnyTrainer]
-    """Makes the trainer, whose `read` it is given."""
+    """Makes the trainer from its `read`."""
     needs: tuple[str, ...] = ()
     """Runs that must end before this one begins."""
     after: Callable[[AnyTrainer], None] | None = None
-    """Called at its end, before the runs that need it begin."""
+    """Called when the run ends, before the runs that need it begin."""
     turns: int = 1
-    """Its steps per step of the others; more for a run that others wait for."""
+    """Steps per round; more for a run that others wait for."""
 
 
 ActiveRun = tuple[Run, AnyTrainer, Iterator[int]]
@@ -44,15 +44,15 @@ def train_together(
     failed: Failed = None,
     between: Callable[[Mapping[str, AnyTrainer]], bool] = lambda active: True,
 ) -> list[str]:
-    """Train all `runs`, each as soon as those it needs have ended.
+    """Train all `runs`, each as soon as the runs that it needs have ended.
 
-    Data sets are read once for all; runs that begin together and take the same batches share them.
+    Data sets are read once; runs that begin together and use the same batches share them.
 
     Args:
-        runs: Each after those it needs.
-        report: Takes the name of a run and its progress.
-        failed: Takes the name of a run that ended in an error; those that need it are left out.
-            None raises the error.
+        runs: Runs, each after those that it needs.
+        report: Receives the name of a run and its progress.
+        failed: Receives the name of a run that failed and its error; runs that need it are skipped.
+            None: raise the error.
         between: Called after each round with the active trainings; False stops all of them.
 
     Returns:
@@ -67,12 +67,12 @@ def train_together(
     while waiting or active:
         ready = [run for run in waiting if set(run.needs) <= set(done)]
         if not ready and not active:
-            break  # the others need a run that failed
+            break  # the remaining runs need a run that failed
         waiting = [run for run in waiting if run not in ready]
         active |= _begin(ready, read, report, failed)
-        for name, each in list(active.items()):
+        for name, trainer_of_run in list(active.items()):
             try:
-                if not _take_turn(*each):
+                if not _take_turn(*trainer_of_run):
                     continue
                 done.append(name)
             except Exception as error:
@@ -86,7 +86,7 @@ def train_together(
 
 
 def _take_turn(run: Run, trainer: AnyTrainer, steps: Iterator[int]) -> bool:
-    """Do the steps of one round; return whether the run has ended."""
+    """Run the steps of one round; return whether the run has ended."""
     for _ in range(run.turns):
         if next(steps, None) is None or trainer.ended:
             next(steps, None)  # closes the log
@@ -102,7 +102,7 @@ def _begin(
     report: Callable[[str, Progress], None],
     failed: Failed,
 ) -> dict[str, ActiveRun]:
-    """Return `runs` before their first step, grouped by the batches they share."""
+    """Start `runs`, sharing batches within groups; return them before their first step."""
     groups: dict[object, list[tuple[Run, AnyTrainer]]] = {}
     for run in runs:
         try:
@@ -132,7 +132,7 @@ def _named(
 
 
 def _batches_key(trainer: AnyTrainer) -> object:
-    """Return a value that is equal for trainings that take the same batches."""
+    """Return a value that is equal for trainings that use the same batches."""
     train = trainer.recipe.train
     return (
         trainer.samples.key(),
@@ -144,7 +144,7 @@ def _batches_key(trainer: AnyTrainer) -> object:
 
 
 def _read_once() -> Callable[..., Mixture]:
-    """Return a read_mixture that keeps what it read for the same arguments."""
+    """Return a version of read_mixture that caches results by its arguments."""
     known: dict[object, Mixture] = {}
 
     def read(

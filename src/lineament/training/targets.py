@@ -11,7 +11,7 @@ def gaussian_1d(positions: Tensor, length: int, stride: float, sigma: float) -> 
     """Return distributions (..., L) around `positions`; each sums to 1.
 
     Args:
-        positions: (...), pixels of the crop; those beyond it count at its edge.
+        positions: (...), pixels of the crop; positions outside it are clamped to its edge.
         length: L, cells.
         stride: Crop pixels per cell.
         sigma: Width in cells.

@@ -22,14 +22,14 @@ from .batch import Batch
 from .optimizer import make_optimizer
 
 Mixture = tuple[list[Source], dict[str, CropCache]]
-"""Sources to train on, and the validation faces by data set."""
+"""Training sources, and validation faces by data set."""
 
 
 class Samples(Protocol):
-    """The data that batches are made of, in an order that depends on seed and epoch alone."""
+    """Training data in an order that depends only on seed and epoch."""
 
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
-        """Return the (source, item) pairs (M, 2) of an epoch, given the fraction trained before."""
+        """Return the (source, item) pairs (M, 2) of an epoch, by the fraction of training done."""
 
     def make(
         self, epoch: int, position: int, source: int, item: int, /
@@ -42,7 +42,7 @@ class Samples(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """The surroundings of a run."""
+    """Folders and callables that a run uses."""
 
     data_root: Path
     """Folder of the data sets."""
@@ -50,17 +50,17 @@ class Context:
     """Folder for prepared crops, clips and teacher landmarks."""
     device: torch.device
     read: Callable[..., Mixture]
-    """Reads the mixture as read_mixture does, or shares what it read between runs."""
+    """Reads the mixture like read_mixture; may share data between runs."""
     resume_from: Path | None = None
-    """The run's own checkpoint, if it is resumed: its weights replace those that `build` gives."""
+    """The run's own checkpoint, if it is resumed: its weights replace those of `build`."""
     note: Callable[[str], None] = lambda line: None
-    """Takes plain lines, e.g. about missing data."""
+    """Receives lines of text, e.g. about missing data."""
 
 
 class Task(ABC):
-    """One kind of training by a recipe. Methods are called in the order in which they stand.
+    """One kind of training, defined by a recipe. Methods are called in the order listed here.
 
-    Several processes each have a task and run it alike; files are cached by the first one.
+    In data-parallel training, every process runs the same task; the first one caches files.
     """
 
     metric = "nme"
@@ -71,7 +71,7 @@ class Task(ABC):
         self.recipe = recipe
 
     def input_files(self) -> tuple[str, ...]:
-        """Return the files whose content the result depends on; a resumed run requires the same."""
+        """Return the files that affect the result; they must be unchanged in a resumed run."""
         return ()
 
     @abstractmethod
@@ -87,18 +87,18 @@ class Task(ABC):
         return make_optimizer(model, self.recipe.train)
 
     def before_run(self, model: nn.Module, note: Callable[[str], None]) -> None:  # noqa: B027
-        """Note what is worth knowing before a new run begins."""
+        """Report notable facts before a new run begins."""
 
     def prepare(self, batch: Batch) -> Batch:
-        """Return the batch as `losses` takes it; runs on the CPU before each step."""
+        """Return the batch in the form that `losses` takes; runs on the CPU before each step."""
         return batch
 
     @abstractmethod
     def count(self, batch: Batch) -> Tensor:
-        """Return the number () of what the losses of the batch are means of, or several (K,)."""
+        """Return the count () that the losses of the batch are averaged over, or several (K,)."""
 
     def graph_key(self, step: int) -> object:
-        """Return a value that differs for steps that do not run the same operations."""
+        """Return a value that differs for steps with different operations."""
         return None
 
     @abstractmethod
@@ -107,8 +107,8 @@ class Task(ABC):
     ) -> dict[str, Tensor]:
         """Return the weighted losses by name and their sum as "total".
 
-        They become a CUDA graph: shapes are fixed, and nothing may wait for the device or create a
-        tensor from Python numbers.
+        They are captured as a CUDA graph: shapes are fixed, and the code must not synchronize with
+        the device or create tensors from Python numbers.
 
         Args:
             batch: Part of the global batch, on the device.
@@ -117,23 +117,23 @@ class Task(ABC):
         """
 
     def before_step(self, model: nn.Module, step: int) -> None:  # noqa: B027
-        """Change the summed gradients before the optimizer uses them."""
+        """Modify the summed gradients before the optimizer step."""
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint holds of the task itself."""
+        """Return the task's own part of a checkpoint."""
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027
-        """Continue from what `state` returned; a run of an earlier version has {}."""
+        """Restore what `state` returned; {} for a run of an earlier version."""
 
     @abstractmethod
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Return the results by name for `model`, which is in evaluation mode."""
 
     def face_errors(self, model: nn.Module) -> dict[str, list[float]]:
-        """Return the error of each validation face by set; nothing if the task has no landmarks."""
+        """Return the error of each validation face by set; empty if the task has no landmarks."""
         return {}
 
     def starts_trained(self) -> bool:
-        """Return whether the initial weights already do what the task trains."""
+        """Return whether the initial weights were already trained for this task."""
         return False

@@ -1,7 +1,7 @@
 """The training loop: a task -> a run folder with checkpoint, log, curves and averaged weights.
 
-Depends on torch. Data depend on seed and step alone, so a killed and resumed run equals an unbroken
-one exactly. Several processes: start it with torch's own launcher.
+Depends on torch. Data depend only on seed and step, so a killed and resumed run
+gives exactly the result of an uninterrupted one. For several processes, use torch's launcher.
 """
 
 import json
@@ -34,7 +34,7 @@ from .task import Context, Task
 Results = TypeVar("Results")
 
 LOG_EVERY = 50
-"""Steps between rows of the log, validations aside."""
+"""Steps between rows of the log; validations add rows."""
 
 
 class Trainer:
@@ -57,7 +57,7 @@ class Trainer:
             data_root, cache, note, read: As in Context.
 
         Raises:
-            TrainError: If `folder` holds a run without `resume`, or none with it.
+            TrainError: If `folder` contains a run and `resume` is False, or none and it is True.
             RecipeError, DataError, ModelError: If recipe, data or initial weights do not fit.
         """
         self.task, self.folder, self.resumed = task, folder, resume
@@ -72,7 +72,7 @@ class Trainer:
         self.note = note if self.processes.first else lambda line: None
         self.place = Place(train.device)
         self.device = self.place.device
-        # no graph holds several passes per step, or gradients that go through other processes
+        # a graph cannot include several passes per step or communication with other processes
         alone = self.processes.world == 1 and train.accumulate == 1
         self.captured = (
             Captured(self._step, self.device) if self.place.on_gpu and alone else None
@@ -120,7 +120,7 @@ class Trainer:
                     self.task.before_run(self.model, self.note)
             for _ in self.steps(report):
                 pass
-            self.processes.wait()  # for the first one, which validates and writes
+            self.processes.wait()  # until the first one has validated and saved
         finally:
             leave()
         if self.processes.first:
@@ -144,7 +144,7 @@ class Trainer:
 
         Args:
             report: Called about every 50 steps.
-            batches: Those of `batches()`, if several trainings share them.
+            batches: Result of `batches()`, if several trainings share it.
 
         Raises: TrainError: If the loss is not finite.
         """
@@ -155,8 +155,10 @@ class Trainer:
         meter, saved = Meter(self.step), time.monotonic()
         self._to_training_mode()
         while not self.ended:
-            train = self.recipe.train  # `steps` may be lowered on the way
-            with self.place.here():  # reads of tensors wait for their writes
+            train = self.recipe.train  # `steps` may be lowered during the run
+            with (
+                self.place.here()
+            ):  # one stream, so that reads of tensors wait for their writes
                 meter.add(self.update(rest))
                 self.step += 1
                 self.average.update(self.step)
@@ -175,11 +177,11 @@ class Trainer:
             log.close()
 
     def update(self, batches: Iterator[Batch]) -> Tensor:
-        """Do one optimizer step; return the losses in the order of `loss_names`, on the device."""
+        """Run one optimizer step; return the losses in the order of `loss_names`, on the device."""
         train = self.recipe.train
         set_rates(self.optimizer, learning_rate(train, self.step))
         parts = [self.task.prepare(next(batches)) for _ in range(train.accumulate)]
-        # divided by the count of the global batch, losses do not depend on how it is split
+        # losses are divided by the count of the global batch, so its split does not matter
         count = torch.stack([self.task.count(part) for part in parts]).sum(0)
         count = self.processes.total(count)
         if self.captured is not None:
@@ -200,7 +202,7 @@ class Trainer:
         assert sums is not None
         self.processes.sum_gradients(self.model)
         sums = self.processes.total(sums)
-        # a GPU would have to be waited for: checked in the log instead
+        # on a GPU this would synchronize, so losses are checked when they are logged
         if not self.place.on_gpu:
             self._by_name(sums)
         self.task.before_step(self.model, self.step)
@@ -244,7 +246,7 @@ class Trainer:
         return self._with_average(self.task.validate)
 
     def _with_average(self, measure: Callable[[nn.Module], Results]) -> Results:
-        """Return what `measure` makes of the network with its averaged weights."""
+        """Return the result of `measure` for the network with its averaged weights."""
         current = {key: value.clone() for key, value in self.model.state_dict().items()}
         self.model.load_state_dict(self.average.state)
         self.model.eval()

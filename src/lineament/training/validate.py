@@ -12,7 +12,7 @@ from ..evaluation.metrics import nme, norm_length
 from ..schemes import scheme
 
 MIN_POINTS = 20
-"""Annotated points of validation faces that a calibration needs."""
+"""Minimum number of annotated validation points for a calibration."""
 BATCH = 32
 """Faces per forward pass."""
 
@@ -31,7 +31,7 @@ def predict_plain(
     device = next(model.parameters()).device
     for crops, _ in plain_crops(cache, size, padding, BATCH):
         count = len(crops)
-        # a last batch of another size would select new kernels, slowly
+        # padded: autotuning kernels for a smaller last batch would be slow
         if device.type == "cuda":
             filler = np.zeros((BATCH - count, *crops.shape[1:]), np.uint8)
             crops = np.concatenate([crops, filler])
@@ -49,8 +49,8 @@ def validate(
 ) -> dict[str, float]:
     """Return the interocular NME by data set, a fraction, of the faces with annotated eyes.
 
-    In a scheme that joins several, the points of the first count for "set", those of another one
-    for "set:scheme". A set without such faces has "set:box", its error as a fraction of the longer
+    In a joined scheme, "set" is the error of the points of the first scheme, "set:scheme" that of
+    another one. For a set without such faces, "set:box" is the error as a fraction of the longer
     side of the face's box.
 
     Args:
@@ -96,7 +96,7 @@ def mean_error_px(
 
 
 def known_eyes(truth: NDArray[np.floating], scheme_name: str) -> NDArray[np.bool_]:
-    """Return which faces (M,) of `truth` (M, N, 2) have the points that define their norm."""
+    """Return a mask (M,) of the faces of `truth` (M, N, 2) with the points that define the norm."""
     _, (right, left) = point_norm(scheme_name)
     finite = np.isfinite(truth[:, [*right, *left]]).all((1, 2))
     annotated = np.isfinite(truth).all(-1).sum(1) >= 2
@@ -106,7 +106,7 @@ def known_eyes(truth: NDArray[np.floating], scheme_name: str) -> NDArray[np.bool
 def point_norm(scheme_name: str) -> tuple[str, tuple[Sequence[int], Sequence[int]]]:
     """Return the norm of validation, interocular if the scheme has it, and its two eyes.
 
-    A scheme without eyes has the longer side of the face's box, and no points for it.
+    For a scheme without eyes it is the longer side of the face's box, without points.
     """
     norms = scheme(scheme_name).norm_points
     for rule in ("interocular", "interpupil"):
@@ -137,7 +137,7 @@ def interocular_nme(
 
 
 def export_fault(validation_faces: dict[str, CropCache], scheme_name: str) -> str:
-    """Return why an export would refuse these validation faces; empty if it would not."""
+    """Return why these validation faces are not sufficient for an export; empty if they are."""
     for cache in validation_faces.values():
         known = known_eyes(cache.landmarks, scheme_name)
         points = int(np.isfinite(cache.landmarks).all(-1).sum())

@@ -1,7 +1,7 @@
-"""The stacked hourglass: maps halved to a few cells and grown back, repeatedly.
+"""The stacked hourglass: maps are downsampled to a few cells and upsampled again, repeatedly.
 
 Source: Newell, Yang, Deng 2016, figures 3 and 4, with that paper's stem and residual blocks. There
-is no supervision between two hourglasses: the head reads the last one alone.
+is no intermediate supervision: the head reads the output of the last hourglass only.
 """
 
 import torch.nn.functional as F
@@ -30,7 +30,7 @@ class Residual(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """(B, C, h, w) -> the same shape, by way of `depth` coarser resolutions."""
+    """(B, C, h, w) -> the same shape, through `depth` coarser resolutions."""
 
     def __init__(self, channels: int, depth: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Hourglass(nn.Module):
 class StackedHourglass(nn.Module):
     """Normalized (B, 3, H, W) -> [(B, channels, H / 4, W / 4)].
 
-    depth: halvings of the map at stride 4, which H / 4 has to allow.
+    depth: number of times the map at stride 4 is halved; H / 4 must be divisible by 2^depth.
     """
 
     strides = (4,)

@@ -14,15 +14,16 @@ from torch import Tensor, nn
 from ...errors import RecipeError
 from ..layers.depthwise import DepthwiseConv2d
 
-# The paper's 3.27 M parameters and 1.25 G multiply-adds at 256 x 256 with 68 points come out as
-# 3.267 M and 1.22 G if widths, chained strided convolutions and the mixing 1x1 are HRNet's, an
-# MBConv of expansion 1 has no first 1x1, and maps grow before their 1x1, not after (1.01 G).
+# The paper states 3.27 M parameters and 1.25 G multiply-adds at 256 x 256 with 68 points. This
+# network has 3.267 M and 1.22 G: widths, chained strided convolutions and the mixing 1x1 are those
+# of HRNet, an MBConv of expansion 1 has no first 1x1, and maps are upsampled before their 1x1
+# (after it: 1.01 G).
 WIDTHS = (18, 36, 72, 144)
-"""Channels at strides 4, 8, 16 and 32: those of HRNet-W18."""
+"""Channels at strides 4, 8, 16 and 32, as in HRNet-W18."""
 STAGES = 10
 BLOCK = re.compile(r"([0-3]):([0-3](?:,[0-3])*)")
 ENCODERS = 4
-"""MBConvs of each block."""
+"""Number of MBConvs per block."""
 
 
 class MBConv(nn.Module):
@@ -41,7 +42,7 @@ class MBConv(nn.Module):
 
 
 class Grow(nn.Sequential):
-    """Bilinear, 1x1, norm. The first two commute; training takes the cheaper order."""
+    """Bilinear upsampling, 1x1, norm. The first two commute; training uses the cheaper order."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -51,9 +52,9 @@ class Grow(nn.Sequential):
 
 
 def transform(source: int, target: int) -> nn.Module:
-    """Build the move from resolution `source` to `target`, 0 the finest.
+    """Build the layers from resolution `source` to `target`; 0 is the finest.
 
-    Upwards bilinear and 1x1, downwards a chain of 3x3 of stride 2.
+    Upsampling is bilinear with a 1x1, downsampling a chain of 3x3 convolutions of stride 2.
     """
     if source == target:
         return nn.Identity()
@@ -77,7 +78,7 @@ def transform(source: int, target: int) -> nn.Module:
 
 
 class FusionBlock(nn.Module):
-    """The LSFF block: transforms of earlier maps, weighted by factors; then MBConvs.
+    """The LSFF block: weighted transforms of earlier maps, followed by MBConvs.
 
     Source: eq. 1. `factors` (J,) are the alphas of its transforms, in the order of `sources`.
     """
@@ -92,9 +93,9 @@ class FusionBlock(nn.Module):
         self.encode = nn.Sequential(*(MBConv(WIDTHS[target]) for _ in range(ENCODERS)))
 
     def forward(self, maps: dict[int, Tensor]) -> Tensor:
-        """Fuse earlier maps, by resolution; zeros if every factor is 0."""
+        """Fuse earlier maps, given by resolution; return zeros if every factor is 0."""
         parts = zip(self.factors, self.sources, self.transforms, strict=True)
-        # one by one: a stack would lose the order of channels that the convolutions want
+        # summed one by one: stacking would lose the channels-last format that convolutions need
         weighted = [factor * move(maps[source]) for factor, source, move in parts]
         y: Tensor = reduce(torch.add, weighted)
         return self.encode(y) * self.factors.ne(0).any()  # type: ignore[no-any-return]
@@ -118,7 +119,7 @@ class HRSuperNet(nn.Module):
         """Build the network.
 
         Args:
-            stages: Per stage after the first, the sources of its blocks by their
+            stages: For each stage after the first, the sources of its blocks by their
                 resolution; None: the complete supernet.
         """
         super().__init__()
@@ -171,7 +172,7 @@ class HRSuperNet(nn.Module):
 
 
 def format_layout(layout: Sequence[Mapping[int, Sequence[int]]]) -> str:
-    """Write `layout` as recipes hold it: stages apart by |, resolution:sources in each.
+    """Format `layout` for a recipe: stages separated by |, blocks as resolution:sources.
 
     >>> format_layout([{0: [0], 1: [0]}, {0: [0, 1]}])
     '0:0 1:0 | 0:0,1'
@@ -186,10 +187,10 @@ def format_layout(layout: Sequence[Mapping[int, Sequence[int]]]) -> str:
 
 
 def parse_layout(text: str) -> list[dict[int, list[int]]]:
-    """Parse what `format_layout` wrote.
+    """Parse the text that `format_layout` wrote.
 
     Raises:
-        RecipeError: If a block is malformed, or has a source that the stage before lacks.
+        RecipeError: If a block is malformed, or has a source that the previous stage lacks.
     """
     layout: list[dict[int, list[int]]] = []
     known = {0}
@@ -219,7 +220,7 @@ def parse_layout(text: str) -> list[dict[int, list[int]]]:
 
 
 def whole_supernet() -> list[dict[int, Sequence[int]]]:
-    """Return all blocks of stages 2 to 10, each from all of the stage before."""
+    """Return all blocks of stages 2 to 10, each with all sources of the previous stage."""
     every = range(len(WIDTHS))
     stages: list[dict[int, Sequence[int]]] = [{k: [0] for k in every}]
     return stages + [{k: list(every) for k in every} for _ in range(STAGES - 2)]

@@ -1,7 +1,7 @@
-"""HRNetV2-W18 as published for faces: four parallel resolutions with exchanges.
+"""HRNetV2-W18 as published for faces: four parallel resolutions that exchange features.
 
 Source: Wang et al. 2019 (HRNet), section 3 and fig. 2; head for faces: 1x1 over all four, then 1x1.
-68 points: 9.65 M parameters, 4.66 G multiply-adds at 256 x 256; the literature has 9.3 M and 4.3 G.
+68 points: 9.65 M parameters, 4.66 G multiply-adds at 256 x 256; published: 9.3 M and 4.3 G.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 WIDTHS = (18, 36, 72, 144)
 """Channels at strides 4, 8, 16 and 32."""
 MODULES = (1, 4, 3)
-"""Exchange modules of the stages of two, three and four resolutions."""
+"""Number of exchange modules in the stages with two, three and four resolutions."""
 BLOCKS = 4
-"""Residual blocks of each branch of a module, and bottlenecks of the first stage."""
+"""Number of residual blocks per branch of a module, and of bottlenecks in the first stage."""
 
 
 def unit(
@@ -30,7 +30,7 @@ def unit(
 
 
 class Residual(nn.Module):
-    """Two 3x3, added to the input; with a `middle` 1x1, 3x3, 1x1 to four times it."""
+    """Residual block of two 3x3, or with `middle` a bottleneck of that width: 1x1, 3x3, 1x1."""
 
     def __init__(
         self, channels_in: int, channels: int, middle: int | None = None
@@ -56,9 +56,9 @@ class Residual(nn.Module):
 
 
 def exchange(source: int, target: int) -> nn.Module:
-    """Build the move from resolution `source` to `target`, 0 the finest.
+    """Build the layers from resolution `source` to `target`; 0 is the finest.
 
-    Upwards 1x1 and bilinear, downwards a chain of 3x3 of stride 2.
+    Upsampling is a 1x1 and bilinear, downsampling a chain of 3x3 convolutions of stride 2.
     """
     if source == target:
         return nn.Identity()
@@ -78,7 +78,7 @@ def exchange(source: int, target: int) -> nn.Module:
 
 
 class Exchange(nn.Module):
-    """Residual blocks in `count` resolutions, then each a sum over all."""
+    """Residual blocks at `count` resolutions; each output is a sum over all resolutions."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -92,12 +92,12 @@ class Exchange(nn.Module):
         )
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        own = [branch(x) for branch, x in zip(self.branches, maps, strict=True)]
-        return [F.relu(torch.stack(_moved(row, own)).sum(0)) for row in self.fuse]
+        refined = [branch(x) for branch, x in zip(self.branches, maps, strict=True)]
+        return [F.relu(torch.stack(_moved(row, refined)).sum(0)) for row in self.fuse]
 
 
 def _moved(row: nn.Module, maps: Sequence[Tensor]) -> list[Tensor]:
-    """Move each map to the resolution of `row`."""
+    """Resample each map to the resolution of `row`."""
     assert isinstance(row, nn.ModuleList)
     return [move(x) for move, x in zip(row, maps, strict=True)]
 
@@ -117,7 +117,7 @@ class HRNet(nn.Module):
         self.first = nn.Sequential(
             *(Residual(64 if k == 0 else 256, 256, 64) for k in range(BLOCKS))
         )
-        # the first maps of the first two resolutions, then one more resolution at each later stage
+        # makes the maps of the first two resolutions, then of one more at each later stage
         self.start = nn.ModuleList(
             [unit(256, WIDTHS[0], 3), unit(256, WIDTHS[1], 3, 2)]
         )

@@ -95,5 +95,5 @@ class MobileNetV2(nn.Module):
                 yield x
 
     def use_row_stem(self) -> None:
-        """Turn the first convolution into its form by rows, faster in int8."""
+        """Replace the first convolution by its row form, which is faster in int8."""
         self.features[0] = RowStem.of(self.features[0])

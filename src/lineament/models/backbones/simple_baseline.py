@@ -1,7 +1,7 @@
 """Simple Baseline and its light form: ResNet-50, then three deconvolutions.
 
 Source: Xiao et al. 2018, section 2; the light form: Light-ResNet50 of Xu et al. 2020,
-section 2.1. Both end in maps that need no pyramid: `decoded`.
+section 2.1. Both output maps that need no pyramid (`decoded`).
 """
 
 import torch.nn.functional as F
@@ -14,18 +14,19 @@ REPEATS = (3, 4, 6, 3)
 FILTERS = 256
 """Filters of each deconvolution."""
 GROUPS = 128
-"""Groups of the light deconvolutions, by the paper's parameter count, 2.81 M at 68 points."""
+"""Groups of the light deconvolutions, inferred from the paper's 2.81 M parameters at 68 points."""
 LOUDEST = 16.0
-"""Largest output of a light block. In training, a norm gives at most the square root of
-the numbers it is taken over, 16 for 16 maps of 4 x 4. In prediction nothing bounds it,
-and a spot that each block amplifies ends a hundred times higher: of 226 validation
-faces 1 to 8 had their maps peak in a corner."""
+"""Upper bound on the output of a light block.
+
+In training, batch normalization bounds a value by the square root of the number of values that it
+normalizes, 16 for 16 maps of 4 x 4. At inference nothing bounds it, and a value that each block
+amplifies grew a hundredfold: on 1 to 8 of 226 validation faces, heatmaps peaked in a corner."""
 
 
 class Bottleneck(nn.Module):
     """1x1 to `planes`, 3x3, 1x1 to `planes` x `expansion`, added to the input.
 
-    light: the 3x3 is depthwise and the expansion 1, section 2.1 and fig. 2b of the light form.
+    If `light`, the 3x3 is depthwise and the expansion is 1: Xu et al. 2020, section 2.1, fig. 2b.
     """
 
     def __init__(self, channels_in: int, planes: int, stride: int, light: bool) -> None:
@@ -57,7 +58,7 @@ class Bottleneck(nn.Module):
 
 
 def deconvolution(channels_in: int, light: bool) -> nn.Sequential:
-    """Build 2x2 of stride 2; the light form has groups and a mixing 1x1."""
+    """Build a 2x2 deconvolution of stride 2; the light form is grouped, with a mixing 1x1."""
     groups = GROUPS if light else 1
     up = nn.ConvTranspose2d(channels_in, FILTERS, 2, 2, groups=groups, bias=False)
     layers: list[nn.Module] = [up, nn.BatchNorm2d(FILTERS), nn.ReLU(inplace=True)]

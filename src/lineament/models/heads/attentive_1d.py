@@ -1,7 +1,7 @@
 """Attentive 1D heatmaps: one per axis, whose features attend to the other axis.
 
 Source: Yin et al. 2020, sections 4.1 and 4.2 (DARK in one dimension: section 5.5). The
-branch of x squeezes the rows of the feature map away, the branch of y its columns.
+x branch reduces the rows of the feature map, the y branch its columns.
 """
 
 import math
@@ -17,14 +17,14 @@ from .output import STRIDE, HeadOutput, HeadSettings
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0)
 """Heatmap cells per crop pixel: L / F of the paper."""
 ROWS = 8
-"""Rows to which a branch squeezes the map before it attends."""
+"""Rows of a branch's map before attention."""
 
 
 class CoAttention(nn.Module):
-    """Features along x (B, K, a, b) and y (B, K, b, a), each informed by the other.
+    """Co-attention between features along x (B, K, a, b) and along y (B, K, b, a).
 
-    There are `a` places along an axis and b = `rows` numbers at each. An affinity weighs every
-    place along x against every place along y. Source: eq. 9 and 10: per channel W_xy = softmax(Dy'
+    An axis has `a` positions with b = `rows` values each. The affinity relates every position
+    along x to every position along y. Source: eq. 9 and 10: per channel W_xy = softmax(Dy'
     P Dx' / sqrt(b)) and W_yx = softmax(Dx Q Dy / sqrt(b)), over rows.
     """
 
@@ -46,10 +46,10 @@ class CoAttention(nn.Module):
 
 
 class Squeeze(nn.Module):
-    """CNN1 of an axis: (B, C, h, w) -> (B, K, ROWS, w), by strides of 2 over rows.
+    """CNN1 of an axis: (B, C, h, w) -> (B, K, ROWS, w), with stride 2 over rows.
 
-    Activations are clipped at 6, as in MobileNetV2: affinities are of the second order,
-    and one strong place would take all the weight.
+    Activations are clipped at 6, as in MobileNetV2: affinities are quadratic in the features, so
+    one strong position would take all the weight.
     """
 
     def __init__(self, channels: int, width: int, height: int) -> None:
@@ -90,7 +90,7 @@ class Stretch(nn.Module):
         layers: list[nn.Module] = []
         while times > 1:
             step = 2 if times % 2 == 0 else times
-            # a kernel of 2 step, or one less for odd ones, keeps cells centered
+            # a kernel of 2 * step, or one less if step is odd, keeps cells centered
             layers += [
                 nn.ConvTranspose1d(
                     width, width, 2 * step - step % 2, step, step // 2, bias=False
@@ -115,11 +115,11 @@ class Attentive1D(nn.Module):
     """
 
     WIDTH = 64
-    """Channels while there are rows."""
+    """Channels of maps that still have rows."""
     WIDE = 256
-    """Channels along a single axis, where they cost little; with fewer than N it learns slowly."""
+    """Channels along a single axis, where they are cheap; with fewer than N, training is slow."""
     NARROWED = 1.0
-    """Width of the decoded distribution, in widths of the target."""
+    """Width of the decoded distribution relative to the target's."""
 
     def __init__(
         self, channels: int, points: int, size: int, settings: HeadSettings
@@ -142,7 +142,7 @@ class Attentive1D(nn.Module):
         rows = self.squeeze_x.rows
         self.stretch_x = Stretch(self.WIDTH, self.WIDE, rows, points, times)
         self.stretch_y = Stretch(self.WIDTH, self.WIDE, rows, points, times)
-        # made last, so that all else starts from the same numbers with it and without
+        # created last, so that all other layers get the same random weights with and without it
         self.attend = (
             CoAttention(rows, settings.attention) if settings.attention else None
         )
@@ -178,7 +178,7 @@ class Attentive1D(nn.Module):
 class AttentiveGaussian1D(Attentive1D):
     """Attentive1D with Gaussians of height 1, for the paper's squared errors.
 
-    Their distribution is found as for gaussian2d.
+    The distribution of a landmark is derived as in Gaussian2D.
     """
 
     NARROWED = 0.5

@@ -19,7 +19,7 @@ class Heatmap2D(nn.Module):
     """
 
     NARROWED = 1.0
-    """Width of the decoded distribution, in widths of the target."""
+    """Width of the decoded distribution relative to the target's."""
 
     def __init__(
         self, channels: int, points: int, size: int, settings: HeadSettings
@@ -58,9 +58,9 @@ class Heatmap2D(nn.Module):
 class Gaussian2D(Heatmap2D):
     """Feature map (B, C, h, w) -> a Gaussian of height 1 per landmark.
 
-    The distribution of a landmark is what the fourth power of its map has above that of
-    a floor: half as wide, and everything below the floor together weighs next to
-    nothing, even against a weak peak.
+    The distribution of a landmark is the excess of the fourth power of its map over that of
+    a floor. It is half as wide as the map, and all values below the floor together have
+    almost no weight, even if the peak is weak.
     """
 
     NARROWED = 0.5

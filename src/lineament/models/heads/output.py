@@ -10,16 +10,16 @@ STRIDE = 4
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """Settings of heads; each head reads those that concern it."""
+    """Settings of heads; each head uses those that apply to it."""
 
     length: float | None = None
-    """Heatmap cells per crop pixel; None: the head's usual one."""
+    """Heatmap cells per crop pixel; None: the head's default."""
     attention: float = 0.3
-    """Weight gamma of what one axis takes from the other, in attentive heads; 0: nothing."""
+    """Weight gamma of the features that an axis takes from the other, in attentive heads."""
     decoder: str = "expectation"
     """One of decoders.DECODERS; training always uses the expectation, which has a gradient."""
     sigma_px: float = 4.8
-    """Width of the target in pixels of the crop, by which dark smooths."""
+    """Width of the target in pixels of the crop; the decoder dark smooths with it."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,6 @@ class HeadOutput:
     presence_logits: Tensor | None = None
     """(B,): their sigmoid is the probability that the crop shows a face, not calibrated."""
     visible_logits: Tensor | None = None
-    """(B, N): the same of each point being visible."""
+    """(B, N): their sigmoid is the probability that a point is visible, not calibrated."""
     class_logits: Tensor | None = None
-    """(B, K): of classes of the face, such as emotions, or of K attributes."""
+    """(B, K): logits of classes of the face, such as emotions, or of K attributes."""

@@ -17,7 +17,7 @@ MAX_CELLS = 7
 class PresenceHead(nn.Module):
     """Coarsest map of the pyramid (B, C, h, h) -> logits of presence and visibility.
 
-    Cells keep their places, so that a face far off the middle of the crop does not count.
+    Spatial positions are kept, so that a face far from the center of the crop does not count.
     All layers are linear, which a quantizer leaves in floating point.
     """
 
@@ -25,9 +25,9 @@ class PresenceHead(nn.Module):
         """Build the layers.
 
         Args:
-            channels: Of the map, C.
+            channels: Channels of the map, C.
             cells: Side of the map, h.
-            points: Landmarks, N.
+            points: Number of landmarks, N.
         """
         super().__init__()
         self.pool = 1
@@ -40,7 +40,7 @@ class PresenceHead(nn.Module):
         self.spread = nn.Parameter(torch.zeros(()))
 
     def forward(self, features: Tensor, output: HeadOutput) -> HeadOutput:
-        """Return `output` with the logits of presence (B,) and visibility (B, N)."""
+        """Return `output` with logits of presence (B,) and visibility (B, N)."""
         hidden = self.read(features)
         spread = output.variance.detach().clamp(min=1e-2).log()
         return replace(

@@ -29,7 +29,7 @@ def make_head(
         size: Side of the crop in pixels.
 
     Raises:
-        RecipeError: If there is no such head, or it cannot have these settings.
+        RecipeError: If there is no such head, or it does not support these settings.
     """
     if name not in HEADS:
         raise RecipeError(f"no head is called {name!r}; {did_you_mean(name, HEADS)}")

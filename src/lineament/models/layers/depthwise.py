@@ -1,4 +1,4 @@
-"""A depthwise convolution with a fast backward pass on a CPU in bfloat16, and the same numbers.
+"""Depthwise convolution with a fast bfloat16 backward pass on CPUs and the same results.
 
 oneDNN's input gradient of stride 2 takes about 50 times the forward pass, its weight gradient
 of a 5x5 kernel 50 to 90 times; the operations here take 2 to 10 times.
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 FAST_KERNEL = 3
-"""The kernel size whose weight gradient is fast."""
+"""Kernel size whose weight gradient is fast in oneDNN."""
 
 
 class _FastDepthwise(torch.autograd.Function):
@@ -47,9 +47,9 @@ class _FastDepthwise(torch.autograd.Function):
 def _input_gradient(
     gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int
 ) -> Tensor:
-    """Return the gradient (B, C, H, W) of `x` from the spread `gradient`.
+    """Return the gradient (B, C, H, W) of `x`: a convolution of `gradient` spread by the stride.
 
-    x[i] met output j by weight[i - stride * j + padding].
+    x[i] contributes to output j through weight[i - stride * j + padding].
     """
     reach = weight.shape[-1] - 1
     spread = gradient
@@ -67,18 +67,18 @@ def _input_gradient(
 def _weight_gradient(
     gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int
 ) -> Tensor:
-    """Return the gradient (C, 1, k, k) of `weight`, a window of 3x3 of its taps at a time.
+    """Return the gradient (C, 1, k, k) of `weight`, computed for windows of 3x3 taps.
 
-    Windows of a 5x5 kernel share its middle row and column, where they agree.
+    The windows of a 5x5 kernel overlap in its middle row and column, with equal results.
     """
     kernel = weight.shape[-1]
     if kernel <= FAST_KERNEL:
         return _tap_gradient(gradient, x, weight, stride, padding)
     padded = F.pad(x, [padding] * 4)
-    # the inputs that a window's taps meet, from its first tap on
+    # size of the input region that the taps of a window cover
     height, width = (stride * (side - 1) + FAST_KERNEL for side in gradient.shape[-2:])
     window = weight[:, :, :FAST_KERNEL, :FAST_KERNEL].contiguous()
-    whole = torch.empty_like(weight)
+    full = torch.empty_like(weight)
     starts = range(0, kernel - 2, FAST_KERNEL - 1)
     for top in starts:
         for left in starts:
@@ -86,14 +86,14 @@ def _weight_gradient(
                 memory_format=_layout(x)
             )
             part = _tap_gradient(gradient, met, window, stride, 0)
-            whole[:, :, top : top + FAST_KERNEL, left : left + FAST_KERNEL] = part
-    return whole
+            full[:, :, top : top + FAST_KERNEL, left : left + FAST_KERNEL] = part
+    return full
 
 
 def _tap_gradient(
     gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int
 ) -> Tensor:
-    given: Tensor = torch.ops.aten.convolution_backward(
+    tap_gradient: Tensor = torch.ops.aten.convolution_backward(
         gradient,
         x,
         weight,
@@ -106,7 +106,7 @@ def _tap_gradient(
         x.shape[1],
         [False, True, False],
     )[1]
-    return given
+    return tap_gradient
 
 
 def _layout(x: Tensor) -> torch.memory_format:
@@ -124,7 +124,7 @@ class DepthwiseConv2d(nn.Conv2d):
     def __init__(
         self, channels: int, kernel: int, stride: int = 1, padding: int | None = None
     ) -> None:
-        """Build it; a `padding` of None is kernel // 2."""
+        """Build the layer; a `padding` of None is kernel // 2."""
         padding = kernel // 2 if padding is None else padding
         super().__init__(
             channels, channels, kernel, stride, padding, groups=channels, bias=False

@@ -1,4 +1,4 @@
-"""Convolutions whose weights are shared within regions of the map alone.
+"""Convolutions whose weights are shared only within regions of the map.
 
 Source: Sun, Wang, Tang 2013, section 3.2.
 """
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class LocallySharedConv2d(nn.Module):
-    """A convolution without padding, with own weights in each of rows x columns regions.
+    """A convolution without padding, with separate weights in each of rows x columns regions.
 
     Args:
         channels_in, channels: As for Conv2d.
@@ -29,8 +29,8 @@ class LocallySharedConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C_in, H, W) to (B, C, H - kernel + 1, W - kernel + 1)."""
         if len(self.parts) == 1:
-            whole: Tensor = self.parts[0](x)
-            return whole
+            output: Tensor = self.parts[0](x)
+            return output
         rows, columns = self.regions
         height = (x.shape[2] - self.kernel + 1) // rows
         width = (x.shape[3] - self.kernel + 1) // columns
@@ -41,8 +41,10 @@ class LocallySharedConv2d(nn.Module):
             parts = []
             for column in range(columns):
                 left = column * width
-                seen = x[:, :, top : top + height + reach, left : left + width + reach]
-                parts.append(self.parts[row * columns + column](seen))
+                region = x[
+                    :, :, top : top + height + reach, left : left + width + reach
+                ]
+                parts.append(self.parts[row * columns + column](region))
             lines.append(torch.cat(parts, dim=3))
         return torch.cat(lines, dim=2)
 
@@ -50,9 +52,9 @@ class LocallySharedConv2d(nn.Module):
 class AbsTanh(nn.Module):
     """The absolute value of tanh, scaled by a gain per channel.
 
-    Source: Sun, Wang, Tang 2013 (absolute value rectification). The order is chosen here: rectified
-    and scaled, then pooled, with one gain per channel for all of the map and no further bias; the
-    paper may pool before its gain, and may have one gain per region.
+    Source: Sun, Wang, Tang 2013 (absolute value rectification). Chosen here: the output is
+    rectified and scaled, then pooled; there is one gain per channel for the entire map, and no
+    further bias. The paper may pool before its gain, and may have one gain per region.
     """
 
     def __init__(self, channels: int) -> None:

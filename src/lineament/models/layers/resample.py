@@ -1,4 +1,4 @@
-"""Crops of crops inside a network: similarities, and differentiable sampling by them.
+"""Crops of crops inside a network: similarity transforms and differentiable sampling.
 
 An affine is (B, 2, 3) and maps pixels to pixels; the center of the first pixel is (0, 0). Sums of
 products are written out: a matrix product would be rounded to bfloat16 in training.
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def apply_affines(affines: Tensor, landmarks: Tensor) -> Tensor:
-    """Return landmarks (B, N, 2) moved by affines (B, 2, 3)."""
+    """Return landmarks (B, N, 2) transformed by affines (B, 2, 3)."""
     x, y = landmarks[..., 0], landmarks[..., 1]
     (a, b, c), (d, e, f) = (row.unbind(1) for row in affines[:, :, :, None].unbind(1))
     return torch.stack([a * x + b * y + c, d * x + e * y + f], dim=-1)
@@ -53,12 +53,12 @@ def box_affines(boxes: Tensor, size: int) -> Tensor:
     center = (boxes[:, :2] + boxes[:, 2:]) / 2
     side = (boxes[:, 2:] - boxes[:, :2]).amax(1).clamp(min=1.0)
     scale = size / side
-    # the middle of the crop is at (size - 1) / 2
+    # the center of the crop is at (size - 1) / 2
     return _similarities(scale, torch.zeros_like(scale), center, (size - 1) / 2)
 
 
 def sample(images: Tensor, crop_to_image: Tensor, size: int) -> Tensor:
-    """Return crops (B, C, size, size) of images (B, C, H, W), linear between pixels, 0 outside.
+    """Return crops (B, C, size, size) of images (B, C, H, W), bilinear, 0 outside.
 
     Args:
         crop_to_image: (B, 2, 3).
@@ -69,7 +69,7 @@ def sample(images: Tensor, crop_to_image: Tensor, size: int) -> Tensor:
     y = line[:, None].expand(size, size)
     grid = torch.stack([x, y], dim=-1).view(1, size * size, 2)
     places = apply_affines(crop_to_image, grid.expand(images.shape[0], -1, -1))
-    # -1 and 1 are the outer borders of the outer pixels
+    # -1 and 1 are the outer edges of the border pixels
     unit_x = (2 * places[..., 0] + 1) / images.shape[3] - 1
     unit_y = (2 * places[..., 1] + 1) / images.shape[2] - 1
     unit = torch.stack([unit_x, unit_y], dim=-1)

@@ -1,7 +1,7 @@
-"""Layers in a second form, by rows of pixels, for which int8 kernels are fast.
+"""Row forms of layers: equivalent layers over rows of pixels, for which int8 kernels are fast.
 
-The kernels keep channels last. There, reading neighbors of a row as one pixel of more
-channels moves nothing in memory.
+The kernels keep channels last, so neighboring pixels of a row can be read as one pixel
+with more channels without moving memory.
 """
 
 import torch
@@ -16,7 +16,7 @@ class RowStem(nn.Module):
     """The first convolution over rows of four pixels, with its norm folded in.
 
     (B, 12, H, W / 4), four RGB pixels of a row in each cell -> (B, C, H / 2, W / 2). The plain
-    convolution gathers nine times three bytes per output, this one six times twelve for two.
+    convolution gathers 9 x 3 bytes per output, this one 6 x 12 bytes for two outputs.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class RowStem(nn.Module):
             self.wide.weight.zero_()
             for output in range(2):
                 for column in range(3):
-                    # cell -1 is the one before
+                    # cell -1 is the previous cell
                     cell, pixel = divmod(2 * output - 1 + column, PIXELS)
                     rows = slice(output * channels, (output + 1) * channels)
                     colors = slice(3 * pixel, 3 * pixel + 3)
@@ -51,7 +51,7 @@ class RowStem(nn.Module):
 
     @classmethod
     def of(cls, stem: nn.Module) -> "RowStem":
-        """Return the form by rows of `stem`: convolution, norm and activation."""
+        """Return the row form of `stem`: convolution, norm and activation."""
         convolution, norm, activation = stem.children()
         assert isinstance(convolution, nn.Conv2d)
         assert isinstance(norm, nn.BatchNorm2d)
@@ -66,12 +66,12 @@ class RowStem(nn.Module):
 
 
 class Double(nn.Module):
-    """(B, C, H, W) -> (B, C, 2 H, 2 W), each pixel four times."""
+    """Nearest-neighbor upsampling: (B, C, H, W) -> (B, C, 2 H, 2 W)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.by_rows = False
-        """Double by copies of complete rows."""
+        """True: copy complete rows."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.by_rows:
@@ -87,7 +87,7 @@ class Double(nn.Module):
 
 
 def double_by_rows(model: nn.Module) -> None:
-    """Turn every Double of `model` into its form by rows."""
+    """Switch every Double of `model` to its row form."""
     for module in model.modules():
         if isinstance(module, Double):
             module.by_rows = True

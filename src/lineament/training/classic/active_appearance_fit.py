@@ -20,11 +20,11 @@ from .faces import GrayFaces, representative_shapes
 from .fit import Fit
 
 CHUNK = 64
-"""Faces whose appearance is read at once."""
+"""Faces whose appearance is read at once, which bounds the memory."""
 
 
 class ActiveAppearanceFit(Fit):
-    """A shape model first, then the mean appearance and its project-out steps by level."""
+    """Fit a shape model, then per level the mean appearance and its project-out steps."""
 
     def __init__(self, recipe: Recipe, faces: GrayFaces) -> None:
         super().__init__(recipe, faces)
@@ -32,7 +32,7 @@ class ActiveAppearanceFit(Fit):
         self.settings = recipe.model
 
     def first(self) -> ActiveAppearance:
-        """Return the shape model and the mesh without a level."""
+        """Return the model with shape model and mesh, but no level."""
         recipe, model = self.recipe, self.settings
         plain = self.faces.plain_shapes(model.size, model.padding)
         shape_model = ShapeModel.fit(plain, model.share)
@@ -55,7 +55,7 @@ class ActiveAppearanceFit(Fit):
         """Do nothing: levels do not depend on each other."""
 
     def step(self, model: NumpyModel) -> ActiveAppearance:
-        """Return the model with the next finer level."""
+        """Return the model extended by the next finer level."""
         assert isinstance(model, ActiveAppearance)
         level = int(model.settings["step"])
         scale = level_scale(level, model.levels)
@@ -69,14 +69,14 @@ class ActiveAppearanceFit(Fit):
         hessian = steepest.T @ steepest
         damping = 1e-3 * np.trace(hessian) / len(hessian) * np.eye(len(hessian))
         gain = np.linalg.solve(hessian + damping, steepest.T).T  # (P C, Q)
-        own = {
+        level_arrays = {
             f"{level}.triangle": mesh.triangle,
             f"{level}.weights": mesh.weights.astype(np.float16),
             f"{level}.mean": mean.astype(np.float16),
             f"{level}.gain": gain.astype(np.float32),
         }
         return ActiveAppearance(
-            model.settings | {"step": level + 1}, model.arrays | own
+            model.settings | {"step": level + 1}, model.arrays | level_arrays
         )
 
     def training_error(self) -> float:
@@ -100,9 +100,9 @@ class ActiveAppearanceFit(Fit):
 
 
 def parameters_of(model: ShapeModel) -> NDArray[np.float64]:
-    """Return the steps (Q, 2 N) of a shape: scale, turn, two shifts, and the directions.
+    """Return unit steps (Q, 2 N) of a shape: scale, rotation, two shifts, principal directions.
 
-    They are orthonormal, as Matthews, Baker 2004, section 4.2, want.
+    They are orthonormal, as in Matthews, Baker 2004, section 4.2.
     """
     mean, ones = model.mean, np.ones_like(model.mean)
     rigid = as_rows(np.stack([mean, 1j * mean, ones, 1j * ones])).astype(np.float64)
@@ -118,12 +118,14 @@ def triangles_of(mean: Shapes) -> NDArray[np.uint16]:
     extent = int(np.ceil(np.abs(np.array(places)).max())) + 2
     division = cv2.Subdiv2D((0, 0, extent, extent))
     division.insert(places)
-    found = []
+    triangles = []
     for triangle in np.asarray(division.getTriangleList()).reshape(-1, 3, 2):
         distances = np.linalg.norm(np.array(places)[None] - triangle[:, None], axis=-1)
-        if (distances.min(1) < 1e-3).all():  # not of the surrounding triangle
-            found.append(distances.argmin(1))
-    return np.array(found, np.uint16)
+        if (
+            distances.min(1) < 1e-3
+        ).all():  # skips triangles with corners of the surrounding one
+            triangles.append(distances.argmin(1))
+    return np.array(triangles, np.uint16)
 
 
 def rasterize(
@@ -169,7 +171,7 @@ def steepest_descent(
     pixels: NDArray[np.intp],
     parameters: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return the change (P C, Q) of the mean appearance per step of a parameter.
+    """Return the derivative (P C, Q) of the mean appearance by each shape parameter.
 
     Args:
         mean: (P C,).

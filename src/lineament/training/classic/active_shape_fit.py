@@ -14,13 +14,13 @@ from .faces import GrayFaces
 from .fit import Fit
 
 CHUNK = 64
-"""Faces whose profiles are read at once."""
+"""Faces whose profiles are read at once, which bounds the memory."""
 OTHER_PLACES = 6
-"""Places per landmark and face that a patch must differ from."""
+"""Negative examples per landmark and face for the discriminant of a patch."""
 
 
 class ActiveShapeFit(Fit):
-    """A shape model first, then the mean profile of each landmark and its covariance by level."""
+    """Fit a shape model, then per level the mean profile of each landmark and its covariance."""
 
     def __init__(self, recipe: Recipe, faces: GrayFaces) -> None:
         super().__init__(recipe, faces)
@@ -29,7 +29,7 @@ class ActiveShapeFit(Fit):
         self.error = float("nan")
 
     def first(self) -> ActiveShape:
-        """Return the shape model without a level."""
+        """Return the model with the shape model, but no level."""
         recipe, model = self.recipe, self.settings
         plain = self.faces.plain_shapes(model.size, model.padding)
         settings = {
@@ -60,12 +60,14 @@ class ActiveShapeFit(Fit):
         """Do nothing: levels do not depend on each other."""
 
     def step(self, model: NumpyModel) -> ActiveShape:
-        """Return the model with the next finer level."""
+        """Return the model extended by the next finer level."""
         assert isinstance(model, ActiveShape)
         level = int(model.settings["step"])
         learn = self._line if self.settings.profile == "line" else self._patch
-        own = learn(model, level)
-        return ActiveShape(model.settings | {"step": level + 1}, model.arrays | own)
+        level_arrays = learn(model, level)
+        return ActiveShape(
+            model.settings | {"step": level + 1}, model.arrays | level_arrays
+        )
 
     def training_error(self) -> float:
         """Return nan: training faces are not searched."""
@@ -79,23 +81,23 @@ class ActiveShapeFit(Fit):
         profiles = model.make_profiles(0)
         shapes = to_level(self.faces.shapes, scale)
         axes = profiles.axes(shapes, model.shape_model.mean)
-        moved = shapes + moves * axes
+        places = shapes + moves * axes
         parts = []
         for start in range(0, len(shapes), CHUNK):
             part = slice(start, start + CHUNK)
             images = shrink(self.faces.images[part], scale)
-            found = profiles.read(images, moved[part], axes[part])
-            parts.append(found[:, :, 0].astype(np.float16))
+            candidates = profiles.read(images, places[part], axes[part])
+            parts.append(candidates[:, :, 0].astype(np.float16))
         return np.concatenate(parts)
 
     def _line(self, model: ActiveShape, level: int) -> Arrays:
         features = self._read(model, level, np.zeros(self.faces.shapes.shape, complex))
         means, whitening = [], []
         for landmark in range(features.shape[1]):
-            own = features[:, landmark].astype(np.float64)
-            means.append(own.mean(0))
-            whitening.append(whitening_of(own, self.settings.profile_share))
-        # as many directions for each landmark, those missing 0
+            profiles = features[:, landmark].astype(np.float64)
+            means.append(profiles.mean(0))
+            whitening.append(whitening_of(profiles, self.settings.profile_share))
+        # all landmarks get the same number of directions; missing ones are 0
         count = max(w.shape[1] for w in whitening)
         padded = [np.pad(w, ((0, 0), (0, count - w.shape[1]))) for w in whitening]
         return {
@@ -105,19 +107,19 @@ class ActiveShapeFit(Fit):
 
     def _patch(self, model: ActiveShape, level: int) -> Arrays:
         shape, search = self.faces.shapes.shape, self.settings.search
-        here = self._read(model, level, np.zeros(shape, complex))
+        at_landmarks = self._read(model, level, np.zeros(shape, complex))
         rng = np.random.default_rng([self.recipe.train.seed, level])
         others = []
         for _ in range(OTHER_PLACES):
-            # anywhere that the search may come to, except for the nearest pixels
+            # within reach of the search, except for the nearest pixels
             distance = rng.uniform(1.5, 1.5 * search + 1, shape)
             turn = np.exp(2j * np.pi * rng.random(shape))
             others.append(self._read(model, level, distance * turn))
         weights, offsets = [], []
         for landmark in range(shape[1]):
-            away = np.concatenate([each[:, landmark] for each in others])
-            own = here[:, landmark].astype(np.float64)
-            w, offset = discriminant_of(own, away.astype(np.float64))
+            negatives = np.concatenate([each[:, landmark] for each in others])
+            positives = at_landmarks[:, landmark].astype(np.float64)
+            w, offset = discriminant_of(positives, negatives.astype(np.float64))
             weights.append(w)
             offsets.append(offset)
         return {
@@ -144,7 +146,7 @@ def discriminant_of(
 def whitening_of(profiles: NDArray[np.float64], share: float) -> NDArray[np.float64]:
     """Return W (L, R): (profile - mean) W has unit variance in the R main directions.
 
-    The directions hold `share` of the variance of profiles (M, L).
+    The directions explain `share` of the variance of profiles (M, L).
     """
     values, vectors = np.linalg.eigh(np.cov(profiles.T))
     values, vectors = values[::-1], vectors[:, ::-1]

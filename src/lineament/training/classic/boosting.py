@@ -1,7 +1,7 @@
 """Boosted ferns and trees, fitted to residuals one after the other.
 
 Source: Cao et al. 2012, section 2.3 (ferns by correlation); Kazemi, Sullivan 2014, section 2.3
-(trees by the power that a split leaves, pixels near each other more often).
+(trees by residual power after a split; nearby pixels are paired more often).
 """
 
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class Pixels:
     """Pixel values that the forests of a stage read."""
 
     values: Values
-    """(P, n): each pixel of all samples, so that a pixel is one row."""
+    """(P, n): one row per pixel, with its values in all samples."""
     places: NDArray[np.complex128]
-    """(P,): on the mean shape, in sides of its box."""
+    """(P,): positions on the mean shape, in sides of its box."""
 
 
 def fit_ferns(
@@ -36,7 +36,7 @@ def fit_ferns(
 ) -> Forest:
     """Fit ferns one by one; `residuals` (n, D) are reduced in place.
 
-    The pairs of a fern are those whose difference correlates most with random projections of the
+    A fern uses the pixel pairs whose differences correlate most with random projections of the
     residuals.
     """
     centered = pixels.values.astype(np.float32)
@@ -48,8 +48,10 @@ def fit_ferns(
     pairs, thresholds, outputs = [], [], []
     for _ in range(settings.trees):
         directions = rng.normal(size=(residuals.shape[1], settings.depth))
-        wanted = residuals @ directions.astype(np.float32)
-        with_pixels = centered @ (wanted - wanted.mean(0)) / count  # (P, depth)
+        projections = residuals @ directions.astype(np.float32)
+        with_pixels = (
+            centered @ (projections - projections.mean(0)) / count
+        )  # (P, depth)
         own_pairs, own_thresholds = [], []
         leaf = np.zeros(count, np.intp)
         for column in with_pixels.T:
@@ -76,7 +78,7 @@ def fit_trees(
 ) -> Forest:
     """Fit trees one by one; `residuals` (n, D) are reduced in place.
 
-    Each node takes the split, of `candidates` drawn for its level, that explains most.
+    Each node takes the best of the `candidates` splits drawn for its level.
     """
     count = len(residuals)
     pairs, thresholds, outputs = [], [], []
@@ -112,10 +114,10 @@ LEARNERS = {"ferns": fit_ferns, "trees": fit_trees}
 def best_splits(
     is_second: NDArray[np.bool_], residuals: Targets, node: NDArray[np.intp], nodes: int
 ) -> NDArray[np.intp]:
-    """Return the candidate (nodes,) that leaves the least power in each node.
+    """Return the candidate (nodes,) with the lowest residual power in each node.
 
     Args:
-        is_second: (C, n): whether a candidate sends a sample to the second child.
+        is_second: (C, n): True if a candidate sends a sample to the second child.
         residuals: (n, D).
         node: (n,), below `nodes`.
     """
@@ -125,10 +127,10 @@ def best_splits(
     ordered = residuals[order]
     best, start = np.zeros(nodes, np.intp), 0
     for number, end in enumerate(ends):
-        mine, own = sides[:, start:end], ordered[start:end]
-        second = mine @ own  # (C, D)
-        first = own.sum(0) - second
-        counts = mine.sum(1)
+        node_sides, node_residuals = sides[:, start:end], ordered[start:end]
+        second = node_sides @ node_residuals  # (C, D)
+        first = node_residuals.sum(0) - second
+        counts = node_sides.sum(1)
         power = (second**2).sum(1) / np.maximum(counts, 1)
         power += (first**2).sum(1) / np.maximum(end - start - counts, 1)
         best[number] = power.argmax()
@@ -142,7 +144,7 @@ def leaf_outputs(
     """Return the mean residual (leaves, D) of each leaf, 0 for an empty one.
 
     Args:
-        prior: Number of samples without a residual that are added to each leaf.
+        prior: Number of samples with zero residual that are added to each leaf.
     """
     order = np.argsort(leaf.astype(np.uint8), kind="stable")
     counts = np.bincount(leaf, minlength=leaves)
@@ -151,14 +153,14 @@ def leaf_outputs(
     means = np.zeros((leaves, residuals.shape[1]), np.float32)
     sums = np.add.reduceat(residuals[order], starts, axis=0)
     means[filled] = sums / (counts[filled, None] + prior)
-    # as they will be read from the file
+    # rounded as in the file
     return means.astype(np.float16).astype(np.float32)
 
 
 def draw_pairs(
     rng: np.random.Generator, places: NDArray[np.complex128], count: int
 ) -> NDArray[np.intp]:
-    """Return `count` pairs of pixels (count, 2), near ones more often."""
+    """Return `count` pairs of pixels (count, 2); nearby pixels are paired more often."""
     pairs: list[NDArray[np.intp]] = []
     missing = count
     while missing > 0:

@@ -15,11 +15,11 @@ from .faces import GrayFaces, draw_starts, representative_shapes
 from .fit import Fit
 
 FEATURE_CHUNK = 2048
-"""Samples whose features are held at once."""
+"""Samples whose features are in memory at once."""
 
 
 class CascadeFit(Fit):
-    """Stages fitted to the shapes that the stages before them give on the training faces."""
+    """Fit each stage to the training shapes predicted by the previous stages."""
 
     def __init__(self, recipe: Recipe, faces: GrayFaces) -> None:
         super().__init__(recipe, faces)
@@ -30,7 +30,7 @@ class CascadeFit(Fit):
         self.rows, self.shapes = starts
 
     def first(self) -> Cascade:
-        """Return the cascade without a stage."""
+        """Return the cascade without stages."""
         recipe, model = self.recipe, self.settings
         plain = self.faces.plain_shapes(model.size, model.padding)
         starts = representative_shapes(plain, model.starts)
@@ -50,7 +50,7 @@ class CascadeFit(Fit):
         return Cascade(settings, arrays)
 
     def catch_up(self, model: NumpyModel) -> None:
-        """Move the training shapes by the stages of the model."""
+        """Apply the stages of the model to the training shapes."""
         assert isinstance(model, Cascade)
         for stage in model.stages:
             self.shapes = advance(
@@ -63,11 +63,11 @@ class CascadeFit(Fit):
         number = len(model.stages)
         rng = np.random.default_rng([self.recipe.train.seed, number + 1])
         factors = turn_and_scale(self.shapes, model.mean)
-        wanted = (self.faces.shapes[self.rows] - self.shapes) * factors[:, None]
+        targets = (self.faces.shapes[self.rows] - self.shapes) * factors[:, None]
         if self.settings.regressor == "ridge":
-            arrays = self._ridge(wanted, model.mean, number)
+            arrays = self._ridge(targets, model.mean, number)
         else:
-            arrays = self._forest(wanted, model.mean, rng)
+            arrays = self._forest(targets, model.mean, rng)
         longer = model.with_stage(arrays)
         self.shapes = advance(
             longer.stages[-1], self.faces.images, self.rows, self.shapes, model.mean

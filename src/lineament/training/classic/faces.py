@@ -1,4 +1,4 @@
-"""Annotated faces in gray crops, and first shapes on them, for models without a network."""
+"""Annotated faces in gray crops, and initial shapes for them, for models without a network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from ...schemes import scheme
 
 @dataclass(frozen=True, eq=False)
 class GrayFaces:
-    """Completely annotated faces, each also mirrored, in crops with room around the face."""
+    """Completely annotated faces and their mirror images, in crops with a margin."""
 
     images: NDArray[np.uint8]
     """(M, S, S), gray."""
@@ -35,15 +35,15 @@ class GrayFaces:
 
     def plain_shapes(self, size: int, padding: float) -> Shapes:
         """Return the shapes (M, N) in pixels of plain crops of `size` and `padding`."""
-        found = np.empty_like(self.shapes)
+        shapes = np.empty_like(self.shapes)
         for row, (box, shape) in enumerate(zip(self.boxes, self.shapes, strict=True)):
             affine = crop_affine(box, size, padding)
-            found[row] = shape * affine[0, 0] + complex(affine[0, 2], affine[1, 2])
-        return found
+            shapes[row] = shape * affine[0, 0] + complex(affine[0, 2], affine[1, 2])
+        return shapes
 
 
 def read_faces(caches: Sequence[CropCache], recipe: Recipe) -> GrayFaces:
-    """Return the faces of a mixture, at the scale that the crops of the recipe's model have.
+    """Return the faces of a mixture, at the scale of the model's crops.
 
     Args:
         caches: Faces of each data set.
@@ -103,10 +103,10 @@ def _with_mirrored(
 def draw_starts(
     rng: np.random.Generator, faces: GrayFaces, recipe: Recipe, count: int
 ) -> tuple[NDArray[np.intp], Shapes]:
-    """Return `count` first shapes per face: the mean shape, then those of others, with noise.
+    """Return `count` initial shapes per face: the mean shape, then noisy shapes of other faces.
 
-    The mean has no noise: a model starts from it. The noise of the others is that of the recipe's
-    augmentation: rotation_deg, scale and shift.
+    The mean has no noise, since a model starts from it. The noise of the others is that of the
+    recipe's augmentation: rotation_deg, scale and shift.
 
     Returns:
         The face (n,) of each shape, ascending, and the shapes (n, N), pixels of the images.
@@ -134,9 +134,9 @@ def draw_starts(
 
 
 def representative_shapes(plain: Shapes, count: int) -> Shapes:
-    """Return `count` shapes (count, N): the mean of `plain` (M, N), then it along its main axes.
+    """Return `count` shapes (count, N): the mean of `plain` (M, N), and variations of it.
 
-    Along each principal direction come 1.5 standard deviations to either side.
+    They are 1.5 standard deviations to either side along each principal direction.
     """
     mean = plain.mean(0)
     rows = np.concatenate([plain.real, plain.imag], axis=1)

@@ -1,4 +1,4 @@
-"""The contract of fits of models without a network."""
+"""Interface of fits of models without a network."""
 
 from abc import ABC, abstractmethod
 
@@ -8,10 +8,10 @@ from .faces import GrayFaces
 
 
 class Fit(ABC):
-    """One kind of fit, step by step; methods are called in the order in which they are listed."""
+    """One kind of fit, done in steps; methods are called in the order listed here."""
 
     def __init__(self, recipe: Recipe, faces: GrayFaces) -> None:
-        """Take the recipe, and the training faces, each also mirrored."""
+        """Store the recipe and the training faces, which include mirror images."""
         self.recipe, self.faces = recipe, faces
 
     @abstractmethod
@@ -20,7 +20,7 @@ class Fit(ABC):
 
     @abstractmethod
     def catch_up(self, model: NumpyModel) -> None:
-        """Continue from a `model` that was read from a file."""
+        """Prepare to continue from a `model` that was read from a file."""
 
     @abstractmethod
     def step(self, model: NumpyModel) -> NumpyModel:

@@ -9,10 +9,10 @@ from .fit import Fit
 
 
 class MeanShapeFit(Fit):
-    """The mean of the training faces."""
+    """Fit the mean of the training faces."""
 
     def first(self) -> MeanShape:
-        """Return the mean before it is fitted: that of the scheme."""
+        """Return the initial model: the mean shape of the scheme."""
         recipe = self.recipe
         model = recipe.model
         return MeanShape.of_scheme(
@@ -20,7 +20,7 @@ class MeanShapeFit(Fit):
         )
 
     def catch_up(self, model: NumpyModel) -> None:
-        """Do nothing: one step is all."""
+        """Do nothing: there is only one step."""
 
     def step(self, model: NumpyModel) -> MeanShape:
         """Return the mean of the training faces."""

@@ -22,9 +22,9 @@ def predict_plain_faces(
 ) -> tuple[Array, Array, Array]:
     """Return landmarks (M, N, 2), the annotated ones and variances (M, N), in crop pixels."""
     crops, truth = plain_faces(cache, model.size, model.padding)
-    found = model.predict(crops)
+    predicted = model.predict(crops)
     return (
-        found.landmarks_crop.astype(np.float64),
+        predicted.landmarks_crop.astype(np.float64),
         truth,
-        found.sigma_px.astype(np.float64) ** 2,
+        predicted.sigma_px.astype(np.float64) ** 2,
     )

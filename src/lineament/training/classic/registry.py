@@ -12,4 +12,4 @@ FITS: dict[str, type[Fit]] = {
     "cascade": CascadeFit,
     "mean-shape": MeanShapeFit,
 }
-"""By the kind that a recipe's [model] states."""
+"""Fits by `kind` of a recipe's [model]."""

@@ -1,4 +1,4 @@
-"""Recipe and progress that the checkpoint of a model without a network states."""
+"""Read recipe and progress from the checkpoint of a model without a network."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from ...recipe.file import make_recipe
 def stored_progress(checkpoint: Path) -> tuple[int, dict[str, Any]]:
     """Return the steps done and the recipe of a checkpoint, as it was stored.
 
-    Raises: ModelError: If the file is no checkpoint.
+    Raises: ModelError: If the file is not a checkpoint.
     """
     settings = load_numpy_model(checkpoint).settings
     if "recipe" not in settings:

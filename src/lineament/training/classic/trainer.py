@@ -1,7 +1,8 @@
 """Training of a model without a network: a recipe -> a run folder with checkpoint and log.
 
 The checkpoint is the model itself, a .safetensors file; `lineament export` calibrates its sigma.
-Steps depend on the seed and the model alone, so a resumed run equals an unbroken one.
+Steps depend only on the seed and the model, so a resumed run gives the same result as an
+uninterrupted one.
 """
 
 import time
@@ -40,12 +41,12 @@ class ClassicTrainer:
         """Read the faces.
 
         Args:
-            fit: Of the kind of model, as registry.py lists them.
+            fit: Fit of the kind of model, see registry.py.
             resume: Continue from the checkpoint in `folder`.
             data_root, cache, note, read: As in Context.
 
         Raises:
-            TrainError: If `folder` holds a run without `resume`, or none with it.
+            TrainError: If `folder` contains a run and `resume` is False, or none and it is True.
             RecipeError, DataError: If recipe or data do not fit.
         """
         self.recipe, self.folder, self.resumed = recipe, folder, resume
@@ -72,15 +73,15 @@ class ClassicTrainer:
 
     @property
     def samples(self) -> "ClassicTrainer":
-        """The trainer itself: its faces are shared with no other training."""
+        """Return the trainer itself, as its faces are not shared with other trainings."""
         return self
 
     def key(self) -> object:
-        """Return a value that no other training has."""
+        """Return a value that is unique to this training."""
         return id(self)
 
     def batches(self) -> Iterable[Any]:
-        """Return no batch: each step takes all faces."""
+        """Return no batches: each step uses all faces."""
         return ()
 
     def run(self, report: Callable[[Progress], None] = lambda progress: None) -> Path:
@@ -128,9 +129,9 @@ class ClassicTrainer:
         """Return the interocular NME by data set, a fraction."""
         results = {}
         for name, cache in self.validation_faces.items():
-            found, truth, _ = predict_plain_faces(self.model, cache)
+            predicted, truth, _ = predict_plain_faces(self.model, cache)
             if known_eyes(truth, self.recipe.scheme).any():
-                results[name] = interocular_nme(found, truth, self.recipe.scheme)
+                results[name] = interocular_nme(predicted, truth, self.recipe.scheme)
         return results
 
     def _read(self) -> NumpyModel:

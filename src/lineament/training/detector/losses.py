@@ -12,11 +12,11 @@ from .targets import CellTargets
 
 BOX_WEIGHT, POINTS_WEIGHT = 2.0, 4.0
 SMOOTH = 0.02
-"""Error of a point, in sides of its face, below which its loss is squared."""
+"""Error of a point, in sides of its face, below which the loss is quadratic."""
 
 
 def paired_iou(boxes_a: Tensor, boxes_b: Tensor) -> tuple[Tensor, Tensor]:
-    """Return IoU and generalized IoU of row with row: (..., 4) twice -> (...) twice.
+    """Return row-wise IoU and generalized IoU, (...) each, of boxes (..., 4).
 
     Source: Rezatofighi 2019, alg. 1.
     """
@@ -53,14 +53,14 @@ def detector_loss(
     """Return the weighted losses by name and their sum as "total".
 
     Args:
-        count: (2,) cells that are trained on a face, and the known points of their faces, over the
-            global batch.
+        count: (2,): number of positive cells, and of the known points of their faces, in the global
+            batch.
     """
     positive = targets.face >= 0  # (B, P)
-    # a tensor of its own, since a CUDA graph cannot copy numbers to the device
+    # a separate tensor, since a CUDA graph cannot copy numbers to the device
     zero = torch.zeros_like(cells.logits, dtype=torch.float32)
     iou, giou = paired_iou(cells.boxes.float(), targets.boxes)
-    # half for being a face, half for the fit of the box: early, loose boxes are faces already
+    # half for being a face, half for the IoU, since early boxes are loose but still faces
     quality = torch.where(positive, 0.5 + 0.5 * iou.detach().clamp(0, 1), zero)
     score = (quality_focal(cells.logits.float(), quality) * targets.scored).sum()
     box = torch.where(positive, 1 - giou, zero).sum()

@@ -1,4 +1,4 @@
-"""A detector whose trunk imitates the features of a network that was trained on ImageNet.
+"""Feature mimicry: the detector's trunk imitates a network trained on ImageNet.
 
 Depends on torch.
 """
@@ -16,14 +16,16 @@ STRIDES = (8, 16, 32)
 
 
 class ImitatingDetector(nn.Module):
-    """A detector and the 1x1 layers that map its features to the teacher's; only it is exported."""
+    """A detector with 1x1 layers that map its features to the teacher's and are not exported."""
 
     def __init__(self, net: FaceDetectorNet, channels: tuple[int, ...]) -> None:
         super().__init__()
         self.students = nn.ModuleList([net])
         self.adapt = nn.ModuleList(
-            nn.Conv2d(own, wanted, 1)
-            for own, wanted in zip(net.trunk_channels, channels, strict=True)
+            nn.Conv2d(channels_in, channels_out, 1)
+            for channels_in, channels_out in zip(
+                net.trunk_channels, channels, strict=True
+            )
         )
 
     @property
@@ -48,7 +50,7 @@ class FeatureTeacher:
     """A frozen backbone with its ImageNet weights."""
 
     def __init__(self, name: str, device: torch.device) -> None:
-        """Load it.
+        """Load the backbone.
 
         Raises:
             RecipeError: If the name is unknown, or it has no ImageNet weights.
@@ -71,9 +73,9 @@ class FeatureTeacher:
 
 
 def feature_distance(features: list[Tensor], wanted: list[Tensor]) -> Tensor:
-    """Return the sum over the batch of the mean 1 - cosine between two lists of features."""
+    """Return the mean cosine distance between two lists of features, summed over the batch."""
     total = wanted[0].new_zeros((), dtype=torch.float32)
-    for own, other in zip(features, wanted, strict=True):
-        cosine = functional.cosine_similarity(own.float(), other.float(), dim=1)
+    for feature, other in zip(features, wanted, strict=True):
+        cosine = functional.cosine_similarity(feature.float(), other.float(), dim=1)
         total = total + (1 - cosine).mean((1, 2)).sum()
     return total / len(wanted)

@@ -1,4 +1,4 @@
-"""Hard negatives: the places in photos without faces that a detector takes for faces.
+"""Hard negatives: false positives of a detector in photos without faces.
 
 Depends on torch.
 """
@@ -21,39 +21,41 @@ from ...models.face_detector import FaceDetectorNet
 from ..build import load_detector
 
 SIDES = (640, 320, 160)
-"""Longer sides at which each photo is searched."""
+"""Longer sides of the scales at which each photo is searched, pixels."""
 MAX_SCALE = 2.0
-"""Images are enlarged no further, as in use."""
+"""Largest enlargement of images, as at inference."""
 MIN_SCORE = 0.2
 MAX_PLACES = 12
-"""Of one photo at one size."""
+"""Largest number of false positives per photo and scale."""
 
 
 def mined_places(
     checkpoint: Path, photos: Sequence[Photo], images: ImageCache, cache: Path
 ) -> dict[int, Array]:
-    """Return the false positives of the detector in a checkpoint, kept on disk.
+    """Return the false positives of the detector in a checkpoint, cached on disk.
 
     Args:
         checkpoint: The checkpoint of a face detector.
-        photos: As in `find_false_positives`, as is `images`.
-        cache: Folder of the places.
+        photos, images: As in `find_false_positives`.
+        cache: Folder of the cached false positives.
 
     Raises:
-        ModelError: If the file is no checkpoint of a face detector.
+        ModelError: If the file is not a face detector's checkpoint.
     """
-    asked = [i for i, photo in enumerate(photos) if photo.has_no_face()]
+    searched = [i for i, photo in enumerate(photos) if photo.has_no_face()]
     settings = (SIDES, MAX_SCALE, MIN_SCORE, MAX_PLACES)
-    shown = images_digest([photos[i] for i in asked])
-    key = digest(shown, file_state(checkpoint), settings)
+    photos_digest = images_digest([photos[i] for i in searched])
+    key = digest(photos_digest, file_state(checkpoint), settings)
 
     def rows() -> Iterator[Array]:
-        found = find_false_positives(load_detector(checkpoint)[0], photos, images)
-        for i in asked:
-            yield found.get(i, np.zeros((0, 3)))
+        false_positives = find_false_positives(
+            load_detector(checkpoint)[0], photos, images
+        )
+        for i in searched:
+            yield false_positives.get(i, np.zeros((0, 3)))
 
     kept = cached_groups(cache / f"mined-{key}", 3, rows)
-    return {i: places for i, places in zip(asked, kept, strict=True) if len(places)}
+    return {i: places for i, places in zip(searched, kept, strict=True) if len(places)}
 
 
 @torch.no_grad()
@@ -65,23 +67,23 @@ def find_false_positives(
     Args:
         net: The detector, ready to predict.
         photos: Photos of any kind; those with faces are skipped.
-        images: Those of `photos`.
+        images: Images of `photos`.
     """
-    found: dict[int, Array] = {}
+    false_positives: dict[int, Array] = {}
     for i, photo in enumerate(photos):
         if not photo.has_no_face():
             continue
         places = [_places(net, images[i], side) for side in SIDES]
         joined = np.concatenate(places)
         if len(joined):
-            found[i] = joined
-    return found
+            false_positives[i] = joined
+    return false_positives
 
 
 def _places(net: FaceDetectorNet, image: np.ndarray, side: int) -> Array:
     scale = min(side / max(image.shape[:2]), MAX_SCALE)
     resized = pad_to_multiple(resize_to_scale(image, image.shape, scale))
-    # a copy: cached images are mapped for reading alone
+    # a copy, because cached images are mapped read-only
     cells = net(torch.from_numpy(resized[None].copy()))
     scores = cells.logits[0].sigmoid().numpy().astype(np.float64)
     kept = scores > MIN_SCORE

@@ -1,4 +1,4 @@
-"""Targets of the face detector: which cell is trained on which face. Depends on torch.
+"""Targets of the face detector: assignment of faces to cells. Depends on torch.
 
 A face is assigned to the strides that suit its size, and there to the cells near its center.
 """
@@ -11,15 +11,15 @@ from torch import Tensor
 from ...data.detection.scene import Scene
 
 SIZES = {8: (0.0, 44.0), 16: (32.0, 88.0), 32: (64.0, 176.0), 64: (128.0, 1e9)}
-"""Range of face sizes per stride, the root of the area in pixels; neighboring strides overlap."""
+"""Range of face sizes, sqrt(area) in pixels, by stride; neighboring ranges overlap."""
 SIZE_SLACK = 1.5
-"""Cells of a stride whose range a face misses by less than this factor are not scored."""
+"""If a face is outside a stride's range by less than this factor, its cells are not scored."""
 MIN_SIDE = 7.0
-"""Smaller faces are neither face nor background."""
+"""Side in pixels below which faces are neither face nor background."""
 
 
 class CellTargets(NamedTuple):
-    """Targets of P cells, all strides in a row; in batches with a leading axis B."""
+    """Targets of P cells, all strides concatenated; with a leading axis B in batches."""
 
     face: Tensor
     """(P,) int64: index of the cell's face in its scene, -1 for none."""
@@ -38,7 +38,7 @@ def assign(
     centers: Tensor,
     strides: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Return the face of each cell (P,), -1 for none, and whether its score is trained (P,).
+    """Return the face assigned to each cell (P,), -1 for none, and a mask of scored cells (P,).
 
     Args:
         boxes: (F, 4), pixels.

@@ -26,21 +26,21 @@ from .targets import CellTargets, scene_targets
 from .teacher import label_photos
 
 EPOCH = 10_000
-"""Scenes per epoch: any number, since every scene is another one."""
+"""Scenes per epoch; arbitrary, since all scenes differ."""
 VALIDATION_BATCH = 25
 MIN_SCORE = 0.5
-"""Score from which a cell counts as a detection in validation."""
+"""Minimum score of a detection in validation."""
 
 
 class TrainingScenes(Samples):
-    """Scene after scene, with the targets of its cells; scene k is the same in every run."""
+    """Sequence of scenes with the targets of their cells; scene k is the same in every run."""
 
     def __init__(self, maker: SceneMaker) -> None:
         self.maker = maker
         self.centers, self.strides = all_centers(maker.size, maker.size)
 
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
-        """Return one row per scene; epoch and position alone decide the scene."""
+        """Return one row per scene; only epoch and position determine the scene."""
         return np.zeros((EPOCH, 2), np.int64)
 
     def make(
@@ -68,7 +68,7 @@ class TrainingScenes(Samples):
 
 
 class DetectorTask(Task):
-    """Learn to find faces: a score, a box and five points per cell."""
+    """Train a face detector: a score, a box and five points per cell."""
 
     metric = "scenes"
 
@@ -150,20 +150,20 @@ class DetectorTask(Task):
                 return detector_loss(cells, cell_targets(batch), count[:2])
             assert isinstance(model, ImitatingDetector)
             cells, features = model.with_features(batch.crops)
-            wanted = self.features(batch.crops)
+            teacher_features = self.features(batch.crops)
         losses = detector_loss(cells, cell_targets(batch), count[:2])
-        distance = feature_distance(features, wanted) / count[2]
+        distance = feature_distance(features, teacher_features) / count[2]
         losses["features"] = self.settings.mimic_weight * distance
         return losses | {"total": losses["total"] + losses["features"]}
 
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Return the losses, the recall and the false positive cells per scene of `model`."""
+        """Return losses, recall and false positive cells per scene of `model`."""
         device = next(model.parameters()).device
         sums: dict[str, float] = dict.fromkeys(("score", "box", "points"), 0.0)
-        faces = found = false_positives = scenes = 0
-        for given in self.validation:
-            batch = given.to(device)
+        faces = found_faces = false_positives = scenes = 0
+        for validation_batch in self.validation:
+            batch = validation_batch.to(device)
             cells, targets = model(batch.crops), cell_targets(batch)
             losses = detector_loss(cells, targets, self.count(batch)[:2])
             for name in sums:
@@ -175,9 +175,9 @@ class DetectorTask(Task):
             scenes += len(batch)
             for face, hit in zip(targets.face, detected, strict=True):
                 faces += len(face[face >= 0].unique())
-                found += len(face[(face >= 0) & hit].unique())
+                found_faces += len(face[(face >= 0) & hit].unique())
         return sums | {
-            "recall": found / max(1, faces),
+            "recall": found_faces / max(1, faces),
             "false_positives": false_positives / max(1, scenes),
         }
 
@@ -189,7 +189,7 @@ def cell_targets(batch: Batch) -> CellTargets:
 
 
 def _fill(net: FaceDetectorNet, path: Path) -> None:
-    """Fill a detector from a file; one with fewer blocks takes the first ones of each stage."""
+    """Load weights from a file; a detector with fewer blocks takes the first of each stage."""
     weights, own = load_weights(path), net.state_dict()
     for name in weights.keys() - own.keys():
         if name.startswith("stages."):

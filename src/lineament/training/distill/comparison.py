@@ -1,4 +1,4 @@
-"""Comparison of students with their teacher, by the losses of a recipe. Depends on torch."""
+"""Compare students with their teacher by the losses of a recipe. Depends on torch."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ from .teacher import (
 NEEDS_MAPS = ("pixel_wise", "heatmap_kl")
 NEEDS_LEVELS = ("pair_wise", "mimicry")
 LOSSES = ("pixel_wise", "heatmap_kl", "pair_wise", "mimicry", "landmarks")
-"""Losses towards a teacher, in the order in which they are added."""
+"""Losses towards a teacher, in the order of summation."""
 
 
 def wanted_losses(settings: DistillSettings) -> list[str]:
@@ -35,7 +35,7 @@ def wanted_losses(settings: DistillSettings) -> list[str]:
 
 
 class Comparison:
-    """Outputs of one teacher and the losses of students towards them."""
+    """Outputs of one teacher, and the losses of students towards them."""
 
     def __init__(
         self, recipe: Recipe, settings: DistillSettings, teacher: Teacher
@@ -44,7 +44,7 @@ class Comparison:
         self.makes_peaks = (
             recipe.landmark_net.head == "gaussian2d" and teacher.head == "heatmap2d"
         )
-        """Whether the teacher's distributions become maps of peak 1, as the students make."""
+        """True if the students predict maps of peak 1 and the teacher distributions."""
 
     def output(self, batch: Batch) -> TeacherOutput:
         """Return the teacher's outputs for `batch`, or its cached landmarks."""
@@ -60,7 +60,7 @@ class Comparison:
         )
 
     def in_kind(self, taught: TeacherOutput) -> TeacherOutput:
-        """Return `taught` with its distributions as maps of peak 1, if the students make those."""
+        """Return `taught` with distributions as maps of peak 1, if the students predict those."""
         logits = taught.raw.heatmap_logits
         if not self.makes_peaks or logits is None or taught.raw.heatmaps is not None:
             return taught
@@ -76,7 +76,7 @@ class Comparison:
         """Return the unweighted losses by name, each (B, N) or (B,).
 
         Args:
-            adapt: Takes the student's features to the teacher's channels.
+            adapt: Maps the student's features to the teacher's channels.
         """
         compute = {
             "pixel_wise": lambda: pixel_loss(own, taught),
@@ -88,13 +88,13 @@ class Comparison:
         return {name: compute[name]() for name in wanted_losses(self.settings)}
 
     def _landmark_loss(self, own: TeacherOutput, taught: TeacherOutput) -> Tensor:
-        # every point counts, annotated or not
+        # includes points that are not annotated
         scale = self.recipe.model.size / self.teacher.size
         target = scale_landmarks(taught.raw.landmarks, scale)
         return smooth_l1(own.raw, target, STRIDE, self.recipe.sigma)
 
     def check(self, student: LandmarkNet) -> None:
-        """Raises: RecipeError: If a loss of the recipe cannot compare `student` and teacher."""
+        """Check the outputs. Raises: RecipeError: If a loss does not fit `student` and teacher."""
         teacher, m = self.teacher, self.recipe.model
         wanted = wanted_losses(self.settings)
         where = f"the teacher {teacher.path}"
@@ -141,18 +141,18 @@ class Comparison:
             )
 
     def channels(self, student: LandmarkNet) -> tuple[int, int] | None:
-        """Return the channels of the features compared by mimicry, if they differ."""
+        """Return the student's and the teacher's channels for mimicry, if they differ."""
         if not self.settings.mimicry or self.teacher.net is None:
             return None
-        own = output_shapes(student).levels
+        student_levels = output_shapes(student).levels
         taught = output_shapes(self.teacher.net).levels
-        stride = min(own.keys() & taught.keys())
-        channels = own[stride].shape[1], taught[stride].shape[1]
+        stride = min(student_levels.keys() & taught.keys())
+        channels = student_levels[stride].shape[1], taught[stride].shape[1]
         return None if channels[0] == channels[1] else channels
 
 
 def check_settings(recipe: Recipe, settings: DistillSettings) -> None:
-    """Raises: RecipeError: If the settings of [distill] contradict one another."""
+    """Check [distill]. Raises: RecipeError: If its settings contradict each other."""
     wanted, head = wanted_losses(settings), recipe.landmark_net.head
     if bool(wanted) != bool(settings.teacher):
         raise RecipeError(
@@ -177,21 +177,21 @@ def check_settings(recipe: Recipe, settings: DistillSettings) -> None:
 
 
 def kl_loss(own: TeacherOutput, taught: TeacherOutput, temperature: float) -> Tensor:
-    """Return the divergence (B, N) of the student's maps from the teacher's at the same size."""
+    """Return the divergence (B, N) of the student's maps from the teacher's, resized to match."""
     resize = resize_maps if own.raw.heatmaps is None else resize_peaks
     return heatmap_kl(own.maps, resize(taught.maps, own.maps), temperature)
 
 
 def pixel_loss(own: TeacherOutput, taught: TeacherOutput) -> Tensor:
-    """Return the pixel-wise loss (B, N) of maps of peak 1, or else of distributions."""
+    """Return the pixel-wise loss (B, N) of maps of peak 1 or of distributions."""
     if own.raw.heatmaps is not None:
-        # in cells of the usual size, as for mse: a finer map has the same loss for the same error
+        # in cells of stride STRIDE, as for mse, so that the loss does not depend on the resolution
         unit = (own.raw.stride / STRIDE) ** 2
         return pixel_wise(own.maps, resize_peaks(taught.maps, own.maps)) * unit
     target = resize_maps(
         taught.maps.flatten(2).softmax(-1).view_as(taught.maps), own.maps
     )
-    # resized to another number of cells, a distribution must sum to 1 again
+    # after resizing, a distribution must be normalized again
     target = target / target.sum((-2, -1), keepdim=True)
     return pixel_wise(own.maps.flatten(2).softmax(-1).view_as(own.maps), target)
 
@@ -206,7 +206,7 @@ def level_loss(own: TeacherOutput, taught: TeacherOutput) -> Tensor:
 
 
 def mimicry_loss(own: TeacherOutput, taught: TeacherOutput, adapt: nn.Module) -> Tensor:
-    """Return the difference (B,) of the finest features, the student's taken through `adapt`."""
+    """Return the difference (B,) of the finest features, the student's mapped by `adapt`."""
     stride = min(own.levels.keys() & taught.levels.keys())
     features = adapt(own.levels[stride].float())
     return feature_mimicry(

@@ -1,4 +1,4 @@
-"""Losses between a student's and a teacher's outputs for the same crops, one equation each.
+"""Losses between the outputs of a student and a teacher for the same crops.
 
 Depends on torch. No gradient reaches the teacher.
 """
@@ -17,7 +17,7 @@ from ...errors import RecipeError
 def pixel_wise(student: Tensor, teacher: Tensor) -> Tensor:
     """Return the squared difference of heatmaps (B, N, h, w), summed over each map, (B, N).
 
-    Source: Light-ResNet50, eq. 3, without its mean over the points.
+    Source: Light-ResNet50, eq. 3, without the mean over the points.
     """
     _check_shapes(student, teacher, "heatmaps")
     return (student - teacher.detach()).square().sum((-2, -1))
@@ -26,8 +26,8 @@ def pixel_wise(student: Tensor, teacher: Tensor) -> Tensor:
 def pair_wise(student: Tensor, teacher: Tensor) -> Tensor:
     """Return the mean squared difference of the maps' cosine similarities, (B,).
 
-    Similarities are those of all pairs of positions in a feature map (B, C, h, w); the channels of
-    the two maps may differ. With the unit features of all positions as rows of A (P, C) and
+    The similarities are between all pairs of positions in a feature map (B, C, h, w); the two maps
+    may differ in channels. With the normalized features of all positions as rows of A (P, C) and
     T (P, D), the sum is |AA' - TT'|^2 = |A'A|^2 - 2 |A'T|^2 + |T'T|^2, which needs no (P, P)
     matrix: 0.8 MB per crop instead of 67 MB at 64 x 64 positions and 256 channels.
 
@@ -45,13 +45,13 @@ def pair_wise(student: Tensor, teacher: Tensor) -> Tensor:
 class _Similarities(torch.autograd.Function):
     """|AA' - TT'|^2 (B,) for unit features A (B, P, C) and T (B, P, D).
 
-    The gradient, 4 A (A'A) - 4 T (A'T)', is computed with the value: autograd would need one more
-    large product, since it cannot use that A'A is symmetric.
+    The gradient, 4 A (A'A) - 4 T (A'T)', is computed in the forward pass: autograd
+    would need another large product, since it does not exploit the symmetry of A'A.
     """
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        # in fp32: the difference of large sums needs every digit
+        # in fp32, because the difference of large sums loses precision
         with torch.autocast(a.device.type, enabled=False):
             own, mixed, theirs = (
                 x.transpose(1, 2) @ y for x, y in ((a, a), (a, b), (b, b))
@@ -68,12 +68,12 @@ class _Similarities(torch.autograd.Function):
 
 
 def heatmap_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-    """Return the Kullback-Leibler divergence of the student's heatmaps to the teacher's, (B, N).
+    """Return the Kullback-Leibler divergence of the student's heatmaps from the teacher's, (B, N).
 
     Args:
         student, teacher: Logits (B, N, h, w).
-        temperature: Divides both; the divergence is multiplied by its square, which keeps the size
-            of the gradient (Hinton et al. 2015, section 2).
+        temperature: Divides the logits of both. The divergence is multiplied by its square to keep
+            the scale of the gradient (Hinton et al. 2015, section 2).
 
     Source: SD-HRNet, eq. 3.
     """
@@ -86,13 +86,13 @@ def heatmap_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Te
 def to_peaks(logits: Tensor, sigma: float, wanted: float) -> Tensor:
     """Return maps (B, N, h, w) with peaks of height 1 from the logits of distributions.
 
-    Such a distribution is the mean of the Gaussians it was trained towards, over the possible
-    places of the point. Widened, and times 2 pi wanted^2, it is the mean of Gaussians of height 1,
-    which maps trained by squared errors converge to.
+    A predicted distribution is an average of the Gaussians it was trained towards, over the
+    possible positions of the point. Blurred to width `wanted` and multiplied by 2 pi wanted^2, it
+    is an average of Gaussians of height 1, to which maps trained with squared errors converge.
 
     Args:
         logits: (B, N, h, w).
-        sigma: Width of the Gaussians that the distributions were trained towards, cells.
+        sigma: Width of the target Gaussians of the distributions, cells.
         wanted: Width of the peaks, cells.
     """
     probability = logits.float().flatten(2).softmax(-1).view_as(logits)
@@ -118,7 +118,7 @@ def peer_ensemble(peers: Sequence[Tensor], logits: bool = True) -> Tensor:
 
     Args:
         peers: Maps (B, N, h, w) of each peer.
-        logits: Average the softmax of each; else the maps, as the paper does with maps of peak 1.
+        logits: Average the softmax of the maps; False: average maps of peak 1, as in the paper.
 
     Raises: RecipeError: For fewer than two peers.
 
@@ -141,7 +141,7 @@ def peer_ensemble(peers: Sequence[Tensor], logits: bool = True) -> Tensor:
 def feature_mimicry(student: Tensor, teacher: Tensor) -> Tensor:
     """Return the mean squared difference of feature maps (B, C, h, w), (B,).
 
-    Source: Romero et al. 2015 (FitNets), eq. 3; a 1x1 convolution equalizes the channels before.
+    Source: Romero et al. 2015 (FitNets), eq. 3; a 1x1 convolution matches the channels beforehand.
     """
     _check_shapes(student, teacher, "feature maps")
     return (student - teacher.detach()).square().mean((1, 2, 3))

@@ -1,4 +1,4 @@
-"""Distillation: students learn from annotations, from a frozen teacher and from one another.
+"""Distillation: train students with annotations, a frozen teacher and each other.
 
 Depends on torch. All networks get the same augmented face, each at its own size.
 """
@@ -41,14 +41,14 @@ BATCH = 32
 
 
 class Students(nn.Module):
-    """Networks of one kind that learn together; the first one is validated and exported."""
+    """Networks of one kind that are trained together; the first is validated and exported."""
 
     def __init__(
         self, students: list[LandmarkNet], adapt: tuple[int, int] | None
     ) -> None:
         super().__init__()
         self.students = nn.ModuleList(students)
-        # from the students' channels to the teacher's, for mimicry; never exported
+        # maps the students' channels to the teacher's, for mimicry; not exported
         self.adapt = nn.ModuleList(
             [nn.Conv2d(*adapt, 1) for _ in students] if adapt else []
         )
@@ -80,10 +80,10 @@ class DistillTask(LandmarkTask):
         return (*super().input_files(), self.settings.teacher)
 
     def new_network(self, context: Context) -> nn.Module:
-        """Return the students, the k-th drawn from the recipe's seed + k.
+        """Return the students; the k-th is initialized from the recipe's seed + k.
 
-        Students that start from one checkpoint keep heads of their own, or they would stay equal;
-        with `random_init_peers` all but the first keep all their random weights.
+        Students that start from one checkpoint keep their own random heads, as they would otherwise
+        be identical. With `random_init_peers`, all except the first keep all their random weights.
         """
         recipe, settings = self.recipe, self.settings
         if settings.teacher:
@@ -99,7 +99,7 @@ class DistillTask(LandmarkTask):
             student = build_model(
                 recipe.model_copy(update={"train": train}), context.resume_from
             )
-            # with heatmaps, as Comparison requires
+            # Comparison requires heatmaps
             assert isinstance(student, LandmarkNet)
             starts = k == 0 or not settings.random_init_peers
             if context.resume_from is None and starts:
@@ -124,7 +124,7 @@ class DistillTask(LandmarkTask):
         return max(size, self.comparison.teacher.size)
 
     def read_data(self, context: Context) -> None:
-        """Read the mixture, and cache the teacher's landmarks if it is asked once per face."""
+        """Read the mixture, and cache the teacher's landmarks if it runs once per face."""
         super().read_data(context)
         if self.comparison is not None and self.settings.cached:
             teacher, cache = self.comparison.teacher, context.cache
@@ -133,7 +133,7 @@ class DistillTask(LandmarkTask):
             ]
 
     def unlearned_points(self) -> tuple[int, ...]:
-        """Return the points without an example; a teacher predicts all of them."""
+        """Return the points without training examples: none, if a teacher predicts them."""
         return () if self.comparison is not None else super().unlearned_points()
 
     def prepare(self, batch: Batch) -> Batch:
@@ -210,13 +210,13 @@ class DistillTask(LandmarkTask):
         ensemble = peer_ensemble(
             [peer.maps for peer in outputs], output.raw.heatmaps is None
         )
-        each = heatmap_kl(output.maps, ensemble, settings.temperature)
-        return settings.peer_kl * mean(each)
+        divergence = heatmap_kl(output.maps, ensemble, settings.temperature)
+        return settings.peer_kl * mean(divergence)
 
     def before_run(self, model: nn.Module, note: Callable[[str], None]) -> None:
-        """Note the squared errors of the teacher's maps and of the student's on validation faces.
+        """Report the squared errors of the teacher's and the student's maps on validation faces.
 
-        A teacher with no smaller error than the student has little to teach.
+        Distillation helps little if the teacher's error is not smaller than the student's.
         """
         settings, comparison = self.settings, self.comparison
         if comparison is None or not settings.heatmap_kl + settings.pixel_wise:
@@ -234,11 +234,11 @@ class DistillTask(LandmarkTask):
                 maps: Tensor = student(crops).heatmaps
                 return maps
 
-            own = self._map_error(student_maps, student.size, teacher.device)
-            theirs = self._map_error(teacher_maps, teacher.size, teacher.device)
+            student_error = self._map_error(student_maps, student.size, teacher.device)
+            teacher_error = self._map_error(teacher_maps, teacher.size, teacher.device)
             note(
-                f"squared error of a map on validation: the teacher's {theirs:.3f}, "
-                f"the student's now {own:.3f}"
+                f"squared error of a map on validation: the teacher's {teacher_error:.3f}, "
+                f"the student's now {student_error:.3f}"
             )
         student.train()
 
@@ -246,7 +246,7 @@ class DistillTask(LandmarkTask):
     def _map_error(
         self, predict: Callable[[Tensor], Tensor], size: int, device: torch.device
     ) -> float:
-        """Return the mean `mse` loss of the maps that `predict` makes of plain crops of `size`."""
+        """Return the mean `mse` loss of maps that `predict` returns for plain crops of `size`."""
         m, total, count = self.recipe.model, 0.0, 0
         for cache in self.validation_faces.values():
             truth = torch.from_numpy(plain_landmarks(cache, m.size, m.padding)).float()
@@ -267,7 +267,7 @@ class DistillTask(LandmarkTask):
 def mean_of_faces(each: Tensor, batch: Batch, count: Tensor) -> Tensor:
     """Return the sum of losses (B,) or (B, N) over `count` crops of the global batch.
 
-    Crops that show no face do not count.
+    Crops without a face are excluded.
     """
     if batch.presence is not None:
         faces = (batch.presence != 0).view(-1, *[1] * (each.ndim - 1))

@@ -1,4 +1,4 @@
-"""Outputs of a teacher, and maps, crops and landmarks at another size. Depends on torch."""
+"""Run a teacher, and resize maps, crops and landmarks. Depends on torch."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -16,19 +16,19 @@ from ...recipe import Recipe
 from ...schemes import scheme
 
 FILES = (".onnx", ".toml")
-"""Suffixes of teachers that give landmarks alone; the others are checkpoints."""
+"""Suffixes of teachers that predict only landmarks; all others are checkpoints."""
 
 
 class TeacherOutput(NamedTuple):
-    """Outputs of a network that are compared, a teacher's or a student's."""
+    """Outputs of a teacher or a student that losses compare."""
 
     raw: HeadOutput
     levels: dict[int, Tensor]
-    """Feature maps (B, C, h, w) of the decoder by stride; empty for an ONNX file."""
+    """Feature maps (B, C, h, w) of the pyramid by stride; empty for an ONNX file."""
 
     @property
     def maps(self) -> Tensor:
-        """Compared maps (B, N, h, w): those of peak 1 if the head has them, else logits."""
+        """Maps (B, N, h, w) to compare: those of peak 1 if the head has them, else logits."""
         maps = (
             self.raw.heatmap_logits if self.raw.heatmaps is None else self.raw.heatmaps
         )
@@ -39,8 +39,9 @@ class TeacherOutput(NamedTuple):
 class Teacher:
     """A frozen network: a checkpoint of a training or an exported ONNX file.
 
-    An ONNX file, or the description of one of others, gives landmarks alone; its `net` is None. A
-    teacher of a scheme that joins the student's with others gives the student's points.
+    An ONNX file, or the description of a third-party one, predicts only landmarks; its `net` is
+    None. If the teacher's scheme joins the student's with others, only the student's points are
+    used.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Teacher:
         """Load an ONNX file, or wrap the network in the checkpoint at `path`.
 
         Args:
-            trained: Network and recipe in the checkpoint; None for an ONNX file.
+            trained: Network and recipe of the checkpoint; None for an ONNX file.
             scheme_name: Scheme of the student.
 
         Raises: ModelError: If the ONNX file cannot be loaded.
@@ -79,16 +80,18 @@ class Teacher:
         """Return the outputs for uint8 `crops` (B, S, S, 3) of the teacher's own size."""
         if self.net is not None:
             return run_network(self.net, crops)
-        found = self.predict_crops(np.ascontiguousarray(crops.cpu().numpy()))
+        predicted = self.predict_crops(np.ascontiguousarray(crops.cpu().numpy()))
         points = list(self.points)
-        landmarks = torch.from_numpy(found.landmarks_crop[:, points]).to(self.device)
-        sigma = torch.from_numpy(found.sigma_px[:, points]).to(self.device)
+        landmarks = torch.from_numpy(predicted.landmarks_crop[:, points]).to(
+            self.device
+        )
+        sigma = torch.from_numpy(predicted.sigma_px[:, points]).to(self.device)
         return TeacherOutput(HeadOutput(landmarks, sigma.square()), {})
 
     def landmarks(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the landmarks (B, N, 2), pixels of the crop, for arrays (B, S, S, 3)."""
-        found = self(torch.from_numpy(crops).to(self.device)).raw.landmarks
-        landmarks: NDArray[np.float32] = found.cpu().numpy()
+        predicted = self(torch.from_numpy(crops).to(self.device)).raw.landmarks
+        landmarks: NDArray[np.float32] = predicted.cpu().numpy()
         return landmarks
 
 
@@ -109,7 +112,7 @@ def output_shapes(net: LandmarkNet) -> TeacherOutput:
 
 
 def resize_crops(crops: Tensor, size: int) -> Tensor:
-    """Return uint8 `crops` (B, S, S, 3) at `size`; as in `warp`, half the size averages."""
+    """Return uint8 `crops` (B, S, S, 3) at `size`; halving averages pixels, as in `warp`."""
     if crops.shape[1] == size:
         return crops
     x = crops.permute(0, 3, 1, 2).float()
@@ -121,12 +124,12 @@ def resize_crops(crops: Tensor, size: int) -> Tensor:
 
 
 def scale_landmarks(landmarks: Tensor, scale: float) -> Tensor:
-    """Return `landmarks` (B, N, 2) of a crop in pixels of that crop at `scale` times its size."""
+    """Return `landmarks` (B, N, 2) in pixels of the crop resized by `scale`."""
     return landmarks if scale == 1 else (landmarks + 0.5) * scale - 0.5
 
 
 def resize_peaks(maps: Tensor, like: Tensor) -> Tensor:
-    """Return `maps` (B, N, h, w) of peak 1 at the height and width of `like`, peaks kept."""
+    """Return `maps` (B, N, h, w) of peak 1 at the height and width of `like`, keeping peaks."""
     if maps.shape[-2:] == like.shape[-2:]:
         return maps
     far = 2 * like.shape[-1] <= maps.shape[-1]

@@ -1,6 +1,6 @@
-"""Landmarks of a teacher on every training face, computed once and kept on disk.
+"""Landmarks of a teacher for every training face, computed once and cached on disk.
 
-They move with the augmented crops. Depends on torch.
+They are transformed with the augmented crops. Depends on torch.
 """
 
 import hashlib
@@ -45,8 +45,8 @@ def _stamp(cache: CropCache, teacher: Teacher) -> str:
 
 def _predict(cache: CropCache, teacher: Teacher) -> NDArray[np.float64]:
     """Return the landmarks (M, N, 2), pixels of the cached crops."""
-    found = []
+    predictions = []
     for crops, affines in plain_crops(cache, teacher.size, teacher.padding, BATCH):
         for affine, landmarks in zip(affines, teacher.landmarks(crops), strict=True):
-            found.append(apply_affine(invert_affine(affine), landmarks))
-    return np.stack(found)
+            predictions.append(apply_affine(invert_affine(affine), landmarks))
+    return np.stack(predictions)

@@ -1,4 +1,4 @@
-"""Losses of MTCNN's networks: scores of hard windows, boxes, five points. Depends on torch.
+"""Losses of MTCNN's networks: mined scores, boxes, five points. Depends on torch.
 
 Source: Zhang et al. 2016, eq. 1 to 4 and section 3.3.
 """
@@ -18,13 +18,13 @@ WEIGHTS = {
 
 
 def window_counts(presence: Tensor, boxes: Tensor, landmarks: Tensor) -> Tensor:
-    """Return the numbers (3,) of windows that train the score, the box and the points.
+    """Return the numbers (3,) of windows with targets for the score, the box and the points.
 
     Args:
-        presence: (B,), 1 for a face, 0 for none, nan for windows that train no score; it is beta
-            of eq. 4, as are the other nans.
-        boxes: (B, 4), nan if no box is trained.
-        landmarks: (B, 5, 2), nan if no points are trained.
+        presence: (B,), 1 for a face, 0 for none, nan for windows without a score target. All nan
+            targets together are beta of eq. 4.
+        boxes: (B, 4), nan without a box target.
+        landmarks: (B, 5, 2), nan without point targets.
     """
     known = [torch.isfinite(each.flatten(1)).all(1) for each in (boxes, landmarks)]
     return torch.stack([torch.isfinite(presence), *known]).sum(1).float()
@@ -44,9 +44,9 @@ def window_losses(
 
     Args:
         presence, boxes, landmarks: As for `window_counts`, pixels of the window.
-        size: Side of the window, pixels, in which distances count.
-        weights: Of score, box and points.
-        hard_share: Share of the windows with the largest losses that train the score.
+        size: Side of the window, pixels, the unit of distances.
+        weights: Weights of score, box and points.
+        hard_share: Fraction of the windows, those with the largest losses, that train the score.
         count: (3,) of `window_counts` over the global batch.
     """
     each = score_losses(output.logits, presence)
@@ -65,25 +65,25 @@ def window_losses(
 
 def score_losses(logits: Tensor, presence: Tensor) -> Tensor:
     """Return the cross-entropy (B,) of each window, 0 if its presence is unknown."""
-    each = functional.binary_cross_entropy_with_logits(
+    losses = functional.binary_cross_entropy_with_logits(
         logits, torch.nan_to_num(presence), reduction="none"
     )
-    return each * torch.isfinite(presence)
+    return losses * torch.isfinite(presence)
 
 
 def is_hard(losses: Tensor, known: Tensor, share: float) -> Tensor:
-    """Return which windows (B,) are among the `share` of the known ones with the largest losses."""
-    # unknown ones rank last
+    """Return a mask (B,) of the `share` of the known windows that have the largest losses."""
+    # unknown windows rank last
     order = torch.where(known, losses.detach(), -torch.ones_like(losses)).argsort(
         descending=True
     )
-    # the rank of each, since a choice of rows has another shape in every batch
+    # ranks, since an index of rows would have a different shape in every batch
     rank = order.argsort()
     return (rank < known.sum() * share) & known
 
 
 def _sum_of_squares(difference_px: Tensor, size: int) -> Tensor:
-    """Return the sum of the squares of (B, K) in sides of the window, rows with nan left out."""
+    """Return the sum of squares of (B, K) in sides of the window, without rows that have nan."""
     known = torch.isfinite(difference_px).all(1, keepdim=True)
     zero = torch.zeros_like(difference_px)
     return (torch.where(known, difference_px, zero) / size).square().sum()

@@ -1,7 +1,7 @@
-"""Training of one of MTCNN's networks on windows of photos. Depends on torch.
+"""Train one of MTCNN's networks on windows of photos. Depends on torch.
 
-Each network is a run of its own: its windows depend on the trained networks before it, while a
-run's data depend on seed and step alone, and each has its own schedule and averaged weights.
+Each network is a separate run, because its windows depend on the trained networks before it and
+a run's data may depend only on seed and step. Each has its own schedule and averaged weights.
 """
 
 from collections.abc import Sequence
@@ -32,25 +32,25 @@ from .losses import WEIGHTS, window_counts, window_losses
 from .mining import mined_places
 
 EPOCH = 100_000
-"""Windows per epoch: any number, since every window is another one."""
+"""Windows per epoch; arbitrary, since all windows differ."""
 VALIDATION_WINDOWS, VALIDATION_BATCH = 2000, 250
 NEEDED = {
     "negative": "photo in which all faces are labeled, as in wider and background",
     "landmarks": "face with five points, as in wider and mtfl",
 }
-"""Photos that each kind of window needs, without which nothing can be trained."""
+"""Photos that each kind of window requires, as named in errors."""
 PLAIN = Augmentation.model_validate(dict.fromkeys(Augmentation.model_fields, 0))
 """Augmentation of validation windows: none."""
 
 
 class TrainingWindows(Samples):
-    """Window after window; window k is the same in every run."""
+    """Sequence of windows; window k is the same in every run."""
 
     def __init__(self, maker: WindowMaker) -> None:
         self.maker = maker
 
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
-        """Return one row per window; epoch and position alone decide the window."""
+        """Return one row per window; only epoch and position determine the window."""
         return np.zeros((EPOCH, 2), np.int64)
 
     def make(
@@ -72,7 +72,7 @@ class TrainingWindows(Samples):
 
 
 class MtcnnTask(LandmarkTask):
-    """Learn scores, boxes and five points of the last network of a recipe."""
+    """Train the last network of a recipe: scores, boxes and five points."""
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
@@ -82,7 +82,7 @@ class MtcnnTask(LandmarkTask):
         self.validation: list[Batch] = []
 
     def check_losses(self) -> None:
-        """Raises: RecipeError: If a network without those before it starts from nothing."""
+        """Check init_from. Raises: RecipeError: If earlier networks have no initial weights."""
         stages = getattr(self.recipe.model, "stages", 1)
         if stages > 1 and not self.recipe.init_from:
             raise RecipeError(
@@ -97,11 +97,11 @@ class MtcnnTask(LandmarkTask):
         return super().new_network(context)
 
     def _check_start(self) -> None:
-        """Raises: RecipeError: If init_from lacks a network before the last one."""
-        given = read_start(Path(self.recipe.init_from))[0]
+        """Check the file of init_from. Raises: RecipeError: If it lacks an earlier network."""
+        weights = read_start(Path(self.recipe.init_from))[0]
         for name in list(LAYERS)[: self.settings.stages - 1]:
             part = f"networks.{name}"
-            if not any(in_part(key, part) for key in given):
+            if not any(in_part(key, part) for key in weights):
                 raise RecipeError(
                     f"{self.recipe.init_from} has no network {name!r}, but "
                     f"model.stages is {self.settings.stages}; start from the "
@@ -121,11 +121,11 @@ class MtcnnTask(LandmarkTask):
                     collate([windows.make(0, number, 0, 0) for number in numbers])
                 )
         windows = self._windows(training, context, self.recipe.augment)
-        for kind, wanted in NEEDED.items():
+        for kind, required in NEEDED.items():
             if kind not in windows.maker.kinds:
                 raise DataError(
                     f"{len(training)} training photos of "
-                    f"{', '.join(self.settings.photos)}, but no {wanted}; add such a "
+                    f"{', '.join(self.settings.photos)}, but no {required}; add such a "
                     "kind to model.photos"
                 )
         return windows
@@ -148,7 +148,7 @@ class MtcnnTask(LandmarkTask):
         return TrainingWindows(WindowMaker(photos, images, size, seed, augment, hard))
 
     def _networks_before(self, source: Path) -> Mtcnn:
-        """Return the networks before the one that is trained, with their weights in a file."""
+        """Return the networks before the trained one, with weights from a file."""
         net = Mtcnn(self.settings.stages - 1)
         weights = load_weights(source)
         net.load_state_dict({name: weights[name] for name in net.state_dict()})
@@ -161,7 +161,7 @@ class MtcnnTask(LandmarkTask):
         self, model: nn.Module, batch: Batch, count: Tensor
     ) -> dict[str, Tensor]:
         assert isinstance(model, Mtcnn)
-        # in float32: a bfloat16 resolves 1/256 of a window, the size of good errors
+        # in float32: bfloat16 resolves 1/256 of a window, which is the size of good errors
         output = model.last(batch.crops)
         weights, share = WEIGHTS[self.name], self.settings.hard_share
         return window_losses(
@@ -177,8 +177,8 @@ class MtcnnTask(LandmarkTask):
         for batch in self.validation:
             assert batch.presence is not None
             known = torch.isfinite(batch.presence)
-            found = model.last(batch.crops.to(device)).logits.cpu()
-            logits.append(found[known].double().numpy())
+            output_logits = model.last(batch.crops.to(device)).logits.cpu()
+            logits.append(output_logits[known].double().numpy())
             faces.append(batch.presence[known].numpy() > 0)
         if not logits:
             return results
@@ -186,7 +186,7 @@ class MtcnnTask(LandmarkTask):
 
 
 def _rates(logits: Array, faces: NDArray[np.bool_]) -> dict[str, float]:
-    """Return the rates of windows (M,) by name, as `presence_rates` does; nan without any."""
+    """Return the rates of windows (M,) by name, as in `presence_rates`; nan without windows."""
     missed, false = logits[faces] < 0, logits[~faces] >= 0
     return {
         "presence_auc": roc_auc(logits, faces),

@@ -1,6 +1,7 @@
-"""Errors of predicted boxes, by the paper's rule. Depends on torch.
+"""Errors of predicted boxes, as defined in the paper. Depends on torch.
 
-Source: Sun et al. 2020, eq. 3: the mean distance of points over the distance of the eyes.
+Source: Sun et al. 2020, eq. 3: the mean distance of points divided by the distance between the
+eyes.
 """
 
 import numpy as np
@@ -21,7 +22,7 @@ FOUND = 0.1
 DETECTED = Augmentation.model_validate(
     dict.fromkeys(Augmentation.model_fields, 0.0) | {"scale": 0.07, "shift": 0.04}
 )
-"""Noise of the crops: that of the package's detector, see recipes/base/augment-detected.toml."""
+"""Noise of the crops, like the package's detector: see recipes/base/augment-detected.toml."""
 SCHEME = "ibug68"
 
 
@@ -36,11 +37,11 @@ def box_errors(
     """Return the error of each complete face, a fraction of `norm`, by box.
 
     Args:
-        model: Has `run`: uint8 crops -> PartOutput.
+        model: A network with `run`: uint8 crops -> PartOutput.
         faces: Faces with 68 landmarks.
         padding: Side of the crop in longer sides of the landmark box.
-        draws: Crops per face, each with other noise.
-        norm: Distance of the eyes: interocular or interpupil.
+        draws: Crops per face, each with different noise.
+        norm: Distance between the eyes: interocular or interpupil.
     """
     training = model.training
     model.eval()
@@ -48,18 +49,18 @@ def box_errors(
         [Source(faces)], SCHEME, crop_size(model), padding, DETECTED, seed=0
     )
     complete = np.flatnonzero(np.isfinite(faces.landmarks).all((1, 2)))
-    made = []
+    samples = []
     for draw in range(draws):
         for face in complete.tolist():
-            made.append(maker.make(0, len(faces) * draw + face, 0, face))
+            samples.append(maker.make(0, len(faces) * draw + face, 0, face))
     device = next(model.parameters()).device
     errors: dict[str, list[Array]] = {}
-    for start in range(0, len(made), BATCH):
-        part = made[start : start + BATCH]
+    for start in range(0, len(samples), BATCH):
+        part = samples[start : start + BATCH]
         crops = torch.from_numpy(np.stack([each["crops"] for each in part]))
         truth = torch.from_numpy(np.stack([each["landmarks"] for each in part]))
-        for name, found in model.run(crops.to(device)).boxes.items():  # type: ignore[operator]
-            distance = (found.cpu() - corners(truth, name)).norm(dim=-1).mean(1)
+        for name, predicted in model.run(crops.to(device)).boxes.items():  # type: ignore[operator]
+            distance = (predicted.cpu() - corners(truth, name)).norm(dim=-1).mean(1)
             lengths = eye_distances(truth.double().numpy(), norm)
             errors.setdefault(name, []).append(distance.double().numpy() / lengths)
     model.train(training)

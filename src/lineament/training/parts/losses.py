@@ -1,4 +1,4 @@
-"""Losses of boxes, ends of parts and landmarks in widths of the face. Depends on torch.
+"""Losses of boxes, part ends and landmarks in face widths. Depends on torch.
 
 Source: Sun et al. 2020, eq. 2.
 """
@@ -10,26 +10,26 @@ from ...models.parts import PartOutput, corners, ends_of
 from ..losses import mean_present, present
 
 MIN_WIDTH_PX = 1.0
-"""Faces count as no narrower."""
+"""Minimum width of a face, crop pixels, as a divisor."""
 
 
 def is_complete(landmarks: Tensor) -> Tensor:
-    """Return which faces (B,) have all their landmarks (B, 68, 2)."""
+    """Return a mask (B,) of the faces with all landmarks (B, 68, 2)."""
     return present(landmarks).all(1)
 
 
 def part_losses(
     output: PartOutput, landmarks: Tensor, part_weight: float, count: Tensor
 ) -> dict[str, Tensor]:
-    """Return the weighted losses by name of what the network's last level gives.
+    """Return the weighted losses by name of the outputs of the network's last level.
 
-    Each is the mean over faces of a sum of distances, over the face's width.
+    Each is the mean over faces of a sum of distances, divided by the face's width.
 
     Args:
-        output: Of the network.
-        landmarks: (B, 68, 2), pixels of the crop; faces with nan are left out.
-        part_weight: Lambda, the weight of the ends of parts; 0 leaves them out.
-        count: Number () of complete faces that the sums are divided by.
+        output: Output of the network.
+        landmarks: (B, 68, 2), pixels of the crop; faces with nan are excluded.
+        part_weight: Lambda, the weight of the ends of parts; 0 disables it.
+        count: (): number of complete faces, which sums are divided by.
     """
     complete = is_complete(landmarks)
     truth = torch.where(complete[:, None, None], landmarks, 0.0)
@@ -37,7 +37,7 @@ def part_losses(
     width = (face[:, 1, 0] - face[:, 0, 0]).clamp(min=MIN_WIDTH_PX)
 
     def mean_distance(found: Tensor, wanted: Tensor) -> Tensor:
-        # the root of 0 has no gradient
+        # the square root has no finite gradient at 0
         squared = (found - wanted).square().sum(-1) + 1e-6
         return mean_present(squared.sqrt().sum(1) / width, complete, count)
 

@@ -1,4 +1,4 @@
-"""Training of the cascade with parts, level by level, and of DPM-CNN as a detector.
+"""Train the cascade with parts, level by level, and DPM-CNN as a detector.
 
 Depends on torch.
 """
@@ -23,9 +23,9 @@ from .losses import is_complete, part_losses
 
 
 class PartTask(LandmarkTask):
-    """Learn boxes, ends of parts and landmarks: what the last level of the network gives.
+    """Train the last level of the network: boxes, part ends and landmarks.
 
-    Earlier levels are frozen by the recipe, so each learns from the errors of the one before.
+    The recipe freezes earlier levels, so that each is trained on the errors of the previous one.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -35,7 +35,7 @@ class PartTask(LandmarkTask):
         self.part_weight = settings.part_weight
 
     def count(self, batch: Batch) -> Tensor:
-        """Return the numbers of `loss_counts`, and that of complete faces."""
+        """Return the counts of `loss_counts`, then the number of complete faces."""
         assert batch.landmarks is not None
         complete = is_complete(batch.landmarks).sum()
         return torch.cat([super().count(batch), complete[None]])
@@ -58,12 +58,12 @@ class PartTask(LandmarkTask):
             batch.presence,
             batch.visible,
         )
-        own = part_losses(output, batch.landmarks, self.part_weight, count[-1])
-        total = torch.stack([*own.values(), losses["total"]]).sum()
-        return losses | own | {"total": total}
+        box_losses = part_losses(output, batch.landmarks, self.part_weight, count[-1])
+        total = torch.stack([*box_losses.values(), losses["total"]]).sum()
+        return losses | box_losses | {"total": total}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Return the NMEs, and the mean errors of boxes in crops like a detector's."""
+        """Return the NMEs, and the mean box errors in crops with detector noise."""
         results = super().validate(model)
         padding = self.recipe.model.padding
         for name, faces in self.validation_faces.items():
@@ -74,10 +74,10 @@ class PartTask(LandmarkTask):
 
 
 class DpmTask(PartTask):
-    """Learn also whether a window shows a face, from its look and the star of its parts."""
+    """Also train the face score of a window, from its features and its parts' deformation cost."""
 
     def check_losses(self) -> None:
-        """Raises: RecipeError: Without [presence], or if `losses` does not name it."""
+        """Check [presence]. Raises: RecipeError: If it or its loss is missing."""
         check_losses(self.recipe.losses)
         if self.recipe.presence is None or "presence" not in self.recipe.losses:
             raise RecipeError(

@@ -1,6 +1,6 @@
-"""Channel pruning of any backbone without importance factors: channels of small weights go first.
+"""Magnitude-based channel pruning of any backbone without importance factors.
 
-Depends on Torch-Pruning, which finds the layers that must lose the same channels.
+Depends on Torch-Pruning, which finds layers whose channels must be removed together.
 """
 
 import copy
@@ -15,21 +15,21 @@ from ...models.heads.attentive_1d import Attentive1D
 from ...models.landmark_net import LandmarkNet
 
 ROUND = 8
-"""Channels stay a multiple of this, for fast kernels."""
+"""Channel counts stay multiples of this, for fast kernels."""
 
 
 def slimmed_channels(net: LandmarkNet, share: float) -> LandmarkNet:
-    """Return a copy of `net` without about `share` of the channels of every layer.
+    """Return a copy of `net` with about `share` of the channels of every layer removed.
 
-    The importance of a channel is the norm of all weights that go with it. Heads keep their
-    outputs.
+    The importance of a channel is the norm of all weights that are removed with it. Outputs of
+    heads are kept.
 
     Args:
-        net: Stays unchanged.
-        share: From 0 to below 1.
+        net: Network, left unchanged.
+        share: Fraction from 0 to below 1.
 
     Raises:
-        RecipeError: For another share, or a supernet.
+        RecipeError: If the share is out of range, or for a supernet.
         ExtraError: If torch-pruning is not installed.
 
     Source: Fang et al. 2023 (DepGraph), section 3.
@@ -55,7 +55,7 @@ def slimmed_channels(net: LandmarkNet, share: float) -> LandmarkNet:
         m for m in small.modules() if isinstance(m, nn.ConvTranspose2d) and m.groups > 1
     ]
     with warnings.catch_warnings():
-        # about parameters that the library does not handle
+        # warnings about parameters that the library does not handle
         warnings.simplefilter("ignore")
         pruner = torch_pruning.pruner.MagnitudePruner(
             _Body(small),
@@ -74,10 +74,10 @@ def _presence_layers(net: LandmarkNet) -> list[nn.Module]:
 
 
 class _Body(nn.Module):
-    """The differentiable part of a network, from normalized crops on.
+    """Part of a network that the library can trace, from normalized crops on.
 
-    The library cannot follow the attention of heads along axes; it sees their first layers, after
-    which no channel goes anyway.
+    It cannot trace the attention of 1D heads, so their trace ends after the first layers. No
+    channels are removed after these anyway.
     """
 
     def __init__(self, net: LandmarkNet) -> None:

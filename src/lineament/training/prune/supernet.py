@@ -1,4 +1,4 @@
-"""Pruning of a supernet: blocks and transforms of small importance factors are removed.
+"""Prune a supernet: remove blocks and transforms with small importance factors.
 
 Depends on torch. Source: Lin et al. 2023 (SD-HRNet), section 3.1.
 """
@@ -13,20 +13,20 @@ from ...errors import RecipeError
 from ...models.backbones.hr_supernet import WIDTHS, FusionBlock, HRSuperNet
 
 Layout = list[dict[int, list[int]]]
-"""For each stage after the first, the sources of each block by its resolution."""
+"""Sources of each block by its resolution, for each stage after the first."""
 
 
 def surviving(net: HRSuperNet, threshold: float, relative: bool = False) -> Layout:
     """Return the blocks and transforms of `net` whose importance factor reaches `threshold`.
 
-    A block without a transform goes, and with it the transforms that take from it; then every block
-    that no later one takes from, except in the last stage.
+    A block without transforms is removed, with the transforms that read it. Then every block that
+    no later block reads is removed, except in the last stage.
 
     Args:
         net: The trained supernet.
-        threshold: Least absolute factor.
+        threshold: Smallest absolute factor to keep.
         relative: Compare each factor with the largest of its block, since norms compensate for a
-            common scale; then a block goes only if nothing takes from it.
+            common scale. A block is then removed only if no other block reads it.
 
     Raises: RecipeError: If no path from the stem to the head is left.
     """
@@ -46,10 +46,10 @@ def surviving(net: HRSuperNet, threshold: float, relative: bool = False) -> Layo
                 f"with a threshold of {threshold} stage {len(layout) + 1} has no block left; "
                 "lower it"
             )
-    for here, following in zip(layout[-2::-1], layout[:0:-1], strict=True):
-        taken = set(itertools.chain(*following.values()))
-        for unused in set(here) - taken:
-            del here[unused]
+    for stage_blocks, following in zip(layout[-2::-1], layout[:0:-1], strict=True):
+        read_sources = set(itertools.chain(*following.values()))
+        for unused in set(stage_blocks) - read_sources:
+            del stage_blocks[unused]
     return layout
 
 
@@ -58,15 +58,15 @@ def _kept(
 ) -> list[int]:
     assert isinstance(block, FusionBlock)
     sizes = dict(zip(block.sources, block.factors.detach().abs().tolist(), strict=True))
-    there = {source: size for source, size in sizes.items() if source in alive}
-    least = threshold * max(there.values(), default=0.0) if relative else threshold
-    return [source for source, size in there.items() if size >= least]
+    available = {source: size for source, size in sizes.items() if source in alive}
+    least = threshold * max(available.values(), default=0.0) if relative else threshold
+    return [source for source, size in available.items() if size >= least]
 
 
 def slimmed(net: HRSuperNet, layout: Layout) -> HRSuperNet:
     """Return a network of the blocks and transforms in `layout`, with the weights of `net`.
 
-    Its outputs equal those of `net` with every other factor at 0.
+    Its outputs equal those of `net` with all other factors set to 0.
     """
     small = HRSuperNet(layout)
     small.stem, small.first = copy.deepcopy(net.stem), copy.deepcopy(net.first)

@@ -1,6 +1,6 @@
-"""Training of a supernet whose weights and importance factors move in turn.
+"""Train the weights and the importance factors of a supernet alternately.
 
-An L1 penalty drives factors to 0. Depends on torch.
+An L1 penalty drives the factors to 0. Depends on torch.
 Source: Lin et al. 2023 (SD-HRNet), section 3.1, eq. 2.
 """
 
@@ -26,9 +26,9 @@ def slim_settings(recipe: Recipe) -> SlimSettings:
 
 
 def prune_task(recipe: Recipe) -> LandmarkTask:
-    """Return the task for a network to be slimmed: only a supernet has factors to train.
+    """Return the task for a network to be pruned: only a supernet has factors to train.
 
-    Other networks are trained as usual; their channels go afterwards.
+    Other networks are trained as usual; their channels are removed afterwards.
 
     Raises: RecipeError: If the recipe has no [slim].
     """
@@ -51,7 +51,7 @@ class PruneTask(LandmarkTask):
         super().__init__(recipe)
 
     def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
-        """Return the usual optimizer, with a learning rate and no decay for the factors."""
+        """Return the usual optimizer; factors have their own learning rate and no decay."""
         optimizer = super().make_optimizer(model)
         factors = importance_factors(model)
         known = {id(factor) for factor in factors}
@@ -66,7 +66,7 @@ class PruneTask(LandmarkTask):
         return optimizer
 
     def moves_factors(self, step: int) -> bool:
-        """Return whether `step` moves the factors; the others move the weights."""
+        """Return whether `step` updates the factors; other steps update the weights."""
         return step % self.settings.every == self.settings.every - 1
 
     def graph_key(self, step: int) -> object:
@@ -77,14 +77,14 @@ class PruneTask(LandmarkTask):
     ) -> dict[str, Tensor]:
         """Return the losses of the recipe and "sparsity", the penalty on the factors."""
         losses = super().losses(model, batch, count)
-        # each part of the batch has its share of the penalty, so that a step has it once
+        # in proportion to the part of the batch, so that a step has the penalty once
         share = len(batch) / self.recipe.train.batch
         factors = torch.cat([*importance_factors(model)])
         penalty = self.settings.sparsity * share * factors.abs().sum()
         return losses | {"sparsity": penalty, "total": losses["total"] + penalty}
 
     def before_step(self, model: nn.Module, step: int) -> None:
-        """Keep the gradients of what this step moves."""
+        """Drop the gradients of parameters that this step does not update."""
         known = {id(factor) for factor in importance_factors(model)}
         for parameter in model.parameters():
             if (id(parameter) in known) != self.moves_factors(step):

@@ -1,6 +1,6 @@
-"""Training of the refinement that carries a detector's 1D heatmaps from frame to frame.
+"""Train the temporal refinement of a detector's 1D heatmaps.
 
-Depends on torch. The detector is the recipe's `init_from` and stays as it is.
+Depends on torch. The detector is the recipe's `init_from` and is frozen.
 Source: Yin et al. 2020, section 4.2.
 """
 
@@ -35,13 +35,13 @@ from ..task import Context, Samples
 from ..validate import interocular_nme
 
 CLIP = ClipSettings(size=256)
-"""Synthetic clips; the recipe sets their length and how often something passes in front."""
+"""Synthetic clips; the recipe sets their length and the number of occlusions."""
 VALIDATION_CLIPS, VALIDATION_FRAMES = 16, 48
-"""Synthetic clips of validation faces, and the frames of each."""
+"""Number of synthetic clips of validation faces, and frames per clip."""
 VALIDATION_SEED = 1_000_000
-"""Seed of the first of them; the clips to train on have the seeds from 0."""
+"""Seed of the first validation clip; training clips have seeds from 0."""
 MODEL_KEYS = ("head", "length", "attention", "decoder", "size", "padding", "presence")
-"""Settings of the detector's model that its weights do not determine."""
+"""Settings of the detector's model that its weights do not imply."""
 
 
 class TemporalTask(LandmarkTask):
@@ -61,7 +61,7 @@ class TemporalTask(LandmarkTask):
         super().__init__(recipe.with_model(kind="refined-net"))
 
     def check_losses(self) -> None:
-        """Raises: RecipeError: If the recipe trains what the detector keeps."""
+        """Raise RecipeError if the recipe trains outputs of the frozen detector."""
         check_losses(self.recipe.losses)
         trained = [name for name in STATE_LOSSES if name in self.recipe.losses]
         if trained or self.recipe.presence is not None:
@@ -103,7 +103,7 @@ class TemporalTask(LandmarkTask):
             ) from error
 
     def samples(self, context: Context) -> Samples:
-        """Return windows of clips made of the recipe's faces and of its videos."""
+        """Return windows of synthetic clips of the recipe's faces, and of its videos."""
         self.read_data(context)
         name, m, seed = self.recipe.scheme, self.recipe.model, self.recipe.train.seed
         stills = list(self.validation_faces.values())
@@ -127,8 +127,8 @@ class TemporalTask(LandmarkTask):
             )
         if settings.videos:
             videos: list[Path] = []
-            for given in settings.videos:
-                videos += find_videos(given, context.data_root)
+            for entry in settings.videos:
+                videos += find_videos(entry, context.data_root)
             frames, window = settings.video_frames, settings.window
             sources.append(
                 clips_from_videos(videos, settings.labels, name, cache, frames, window)
@@ -142,7 +142,7 @@ class TemporalTask(LandmarkTask):
     def losses(
         self, model: nn.Module, batch: Batch, count: Tensor
     ) -> dict[str, Tensor]:
-        """Return the losses summed over the frames.    Source: Yin et al. 2020, eq. 14."""
+        """Return the losses, summed over frames.    Source: Yin et al. 2020, eq. 14."""
         assert isinstance(model, RefinedNet)
         assert batch.landmarks is not None
         assert batch.crop_motion is not None
@@ -169,7 +169,7 @@ class TemporalTask(LandmarkTask):
         return sums
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Return the NME of "clips", as refined, and of the "detector" alone on the same frames."""
+        """Return the NMEs with refinement, "clips", and without, "detector", on the same frames."""
         assert isinstance(model, RefinedNet)
         clips, name = self.validation_clips, self.recipe.scheme
         padding = self.recipe.model.padding
@@ -183,9 +183,9 @@ class TemporalTask(LandmarkTask):
 
 
 def find_videos(name: str, data_root: Path) -> list[Path]:
-    """Return the videos that `name` of refine.videos stands for: a file, or all in a folder.
+    """Return the videos of an entry of refine.videos: a file, or all files in a folder.
 
-    Raises: RecipeError: If there is none, or one that is to be tested on.
+    Raises: RecipeError: If there is none, or one of them is reserved for testing.
     """
     paths = [path for path in (data_root / name, Path(name)) if path.exists()]
     if not paths:
@@ -213,8 +213,8 @@ def predict_clips(
     """Return the landmarks (M, N, 2), pixels of the crop, of all frames in order.
 
     Args:
-        model: Carries its state through each clip.
-        clips: Frames, each cropped around the face in the frame before.
+        model: Recurrent network; its state is passed on within each clip.
+        clips: Clips; each frame is cropped around the face in the previous frame.
         padding: Side of the crop in longer sides of the landmark box.
         refine: False for the detector alone.
     """
@@ -222,7 +222,7 @@ def predict_clips(
     crops = np.concatenate(
         [part for part, _ in plain_crops(clips.cache, model.size, padding, 64)]
     )
-    found = np.zeros(clips.cache.landmarks.shape, np.float32)
+    predictions = np.zeros(clips.cache.landmarks.shape, np.float32)
     affines = []
     for box, affine in zip(clips.cache.boxes, clips.affines, strict=True):
         affines.append(compose(crop_affine(box, model.size, padding), affine))
@@ -231,9 +231,9 @@ def predict_clips(
     for t in range(max(map(len, rows))):  # frame t of all clips at once
         active = [k for k in range(len(rows)) if t < len(rows[k])]
         frames = [rows[k][t] for k in active]
-        seen = torch.from_numpy(crops[frames]).to(device)
+        crop_batch = torch.from_numpy(crops[frames]).to(device)
         if not refine:
-            found[frames] = model.net(seen).landmarks.cpu().numpy()
+            predictions[frames] = model.net(crop_batch).landmarks.cpu().numpy()
             continue
         before = None
         if states:
@@ -246,7 +246,7 @@ def predict_clips(
             )
             old = torch.stack([states[k] for k in active])
             before = moved_memory(old, scale, shift, model.size)
-        raw, after = model.follow(seen, before)
+        raw, after = model.follow(crop_batch, before)
         states = dict(zip(active, after, strict=True))
-        found[frames] = raw.landmarks.cpu().numpy()
-    return found
+        predictions[frames] = raw.landmarks.cpu().numpy()
+    return predictions
