@@ -27,7 +27,8 @@ def task_losses(
         raw: With class_logits (B, K), in the order of the tasks.
         attributes: (B,) by name, 1 or 0, nan where unknown.
 
-        Raises: RecipeError: If no data set has an attribute.
+    Raises:
+        RecipeError: If no data set has an attribute.
     """
     logits = raw.class_logits
     assert logits is not None  # checked when the network was built
