@@ -60,7 +60,7 @@ Margin = Annotated[
     typer.Option(
         min=0,
         max=2,
-        help=("Distance to cover beyond the face, as a fraction of its side."),
+        help="Distance to cover beyond the face, as a fraction of its side.",
     ),
 ]
 Presence = Annotated[
@@ -68,7 +68,7 @@ Presence = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help=("Cover everything that is a face with at least this probability."),
+        help="Cover everything that is a face with at least this probability.",
     ),
 ]
 FaceSize = Annotated[

@@ -21,7 +21,7 @@ Category = Annotated[
 ]
 Pictures = Annotated[
     Path | None,
-    typer.Option(help=("Folder of the images, if they are not where the labels say.")),
+    typer.Option(help="Folder of the images, if they are not where the labels say."),
 ]
 Group = Annotated[
     str,

@@ -51,7 +51,7 @@ Every = Annotated[
 Column = Annotated[
     str,
     typer.Option(
-        help=("Column of Parquet files that holds the images or their addresses.")
+        help="Column of Parquet files that holds the images or their addresses."
     ),
 ]
 PartImages = Annotated[int, typer.Option(min=1, help="Images per part of a new plan.")]

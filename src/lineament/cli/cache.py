@@ -18,7 +18,7 @@ def cache(
         bool,
         typer.Option(
             "--remove",
-            help=("Delete the cached crops; training creates them again when needed."),
+            help="Delete the cached crops; training creates them again when needed.",
         ),
     ] = False,
     older_than: Annotated[
@@ -26,7 +26,7 @@ def cache(
         typer.Option(
             min=0,
             metavar="DAYS",
-            help=("With --remove: only files at least this many days old."),
+            help="With --remove: only files at least this many days old.",
         ),
     ] = 0.0,
     cache: Cache = None,

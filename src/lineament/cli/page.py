@@ -32,7 +32,7 @@ def page(
         str,
         typer.Option(
             metavar="FILE",
-            help=("Face detector, an .onnx file; default: the packaged one."),
+            help="Face detector, an .onnx file; default: the packaged one.",
         ),
     ] = "detector",
     runtime: Runtime = None,

@@ -64,7 +64,7 @@ app.add_typer(review, name="review")
 ReviewFolder = Annotated[
     Path,
     typer.Option(
-        help=("Folder for the corrected faces; an existing review in it is continued.")
+        help="Folder for the corrected faces; an existing review in it is continued."
     ),
 ]
 Order = Annotated[
@@ -92,7 +92,7 @@ Scheme = Annotated[
 LabelReader = Annotated[
     str | None,
     typer.Option(
-        help=("Correct existing labels in this format, such as folder, coco or review.")
+        help="Correct existing labels in this format, such as folder, coco or review."
     ),
 ]
 Who = Annotated[

@@ -28,7 +28,7 @@ def scheme(
     out: Annotated[
         Path,
         typer.Option(
-            help=("The .toml file to write; its name becomes the name of the scheme.")
+            help="The .toml file to write; its name becomes the name of the scheme."
         ),
     ],
     category: Annotated[
@@ -36,9 +36,7 @@ def scheme(
     ] = "",
     pictures: Annotated[
         Path | None,
-        typer.Option(
-            help=("Folder of the images, if they are not where the file says.")
-        ),
+        typer.Option(help="Folder of the images, if they are not where the file says."),
     ] = None,
     model: Annotated[
         str,

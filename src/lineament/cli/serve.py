@@ -24,7 +24,7 @@ Port = Annotated[
         envvar="LINEAMENT_PORT",
         min=0,
         max=65535,
-        help=("Port to listen on; 0: any free one."),
+        help="Port to listen on; 0: any free one.",
     ),
 ]
 Models = Annotated[
@@ -62,7 +62,7 @@ MaxBody = Annotated[
     typer.Option(
         envvar="LINEAMENT_MAX_MB",
         min=0.001,
-        help=("Largest request body, in megabytes."),
+        help="Largest request body, in megabytes.",
     ),
 ]
 MaxImage = Annotated[

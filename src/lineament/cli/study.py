@@ -44,7 +44,7 @@ Together = Annotated[
     int,
     typer.Option(
         min=1,
-        help=("Training runs to execute in parallel; more than 1 helps on a GPU."),
+        help="Training runs to execute in parallel; more than 1 helps on a GPU.",
     ),
 ]
 Runs = Annotated[Path, typer.Option(help="Folder of all runs.")]

@@ -78,8 +78,8 @@ class SharedFeatureNet(nn.Module):
         shared = round(SHARED * width)
         self.features = nn.Sequential(*layers)
         self.shared = nn.Linear(channels_in * side**2, shared)
-        for part in (self.features, self.shared):
-            init_tanh(part)
+        # before the output layers, whose outputs no tanh follows
+        init_tanh(self)
         self.landmarks = nn.Linear(shared, clusters * 3 * self.points)
         self.attributes = nn.Linear(shared, classes) if classes else None
         self.register_buffer("centers", torch.zeros(clusters, shared))

@@ -1,6 +1,9 @@
 """Initial weights of a network without pretrained ones."""
 
-from torch import nn
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor, nn
 
 LAYERS = (nn.Conv2d, nn.Linear)
 
@@ -10,10 +13,7 @@ def init_xavier(net: nn.Module) -> None:
 
     Source: Glorot, Bengio 2010, eq. 16.
     """
-    for layer in net.modules():
-        if isinstance(layer, LAYERS):
-            nn.init.xavier_uniform_(layer.weight)
-            _zero_bias(layer)
+    _init(net, nn.init.xavier_uniform_)
 
 
 def init_tanh(net: nn.Module) -> None:
@@ -21,12 +21,12 @@ def init_tanh(net: nn.Module) -> None:
 
     Source: He, Zhang, Ren, Sun 2015, eq. 10, with a gain of 5/3 for tanh.
     """
+    _init(net, partial(nn.init.kaiming_normal_, nonlinearity="tanh"))
+
+
+def _init(net: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
     for layer in net.modules():
         if isinstance(layer, LAYERS):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="tanh")
-            _zero_bias(layer)
-
-
-def _zero_bias(layer: nn.Conv2d | nn.Linear) -> None:
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
+            draw(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
