@@ -294,6 +294,17 @@ def test_a_large_body_is_refused_before_it_is_sent(live):
     served(live)
 
 
+@pytest.mark.parametrize(
+    ("status", "kind"), [(413, "image/jpeg"), (415, "application/json")]
+)
+def test_a_client_that_sends_all_of_a_refused_body_reads_why(live, status, kind):
+    headers = {"Content-Type": kind, "Connection": "close"}
+    # more than the buffers of a connection hold
+    refused(live.send("POST", "/v1/detect", bytes(30_000_000), headers), status)
+    assert live.service.bodies.held.count == 0
+    served(live)
+
+
 def test_an_aborted_body_holds_nothing(live):
     for _ in range(5):
         with live.connect() as client:

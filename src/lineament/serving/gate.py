@@ -1,13 +1,13 @@
 """ASGI middleware for all requests: token, draining, errors as JSON, log and metrics."""
 
-import asyncio
 import logging
 import time
 
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .access import check_token
+from .exchange import Exchange
 from .refusals import (
     Refusal,
     draining,
@@ -23,11 +23,7 @@ WORK = "/v1/"
 """Path prefix of requests that are refused while the server drains."""
 GUARDED = ("/v1/", "/v2/models", "/metrics")
 """Path prefixes that require the token; the page, health and description do not."""
-DISCARD_S, DISCARD_BYTES = 5.0, 64_000_000
-"""Limits for reading the rest of a refused body; otherwise clients may miss the response."""
 HEADERS = ((b"x-content-type-options", b"nosniff"),)
-SLOW = 408
-"""Status for a body that did not arrive in time."""
 CLIENT_GONE = 499
 """Status in log and metrics of a request whose client disconnected."""
 INTERNAL = "the server failed on this request; it is logged without the image"
@@ -45,7 +41,7 @@ class Gate:
             await self.app(scope, receive, send)
             return
         start = time.monotonic()
-        exchange = Exchange(scope, receive, send)
+        exchange = Exchange(scope, receive, send, HEADERS)
         is_work = scope["path"].startswith(WORK)
         self.service.lifecycle.active += is_work
         try:
@@ -59,7 +55,7 @@ class Gate:
             self.service.bodies.release(scope)
             self._record(scope, exchange.status, time.monotonic() - start)
 
-    async def _answer(self, scope: Scope, exchange: "Exchange") -> None:
+    async def _answer(self, scope: Scope, exchange: Exchange) -> None:
         path = scope["path"]
         if path.startswith(GUARDED):
             check_token(self.service.settings.token, exchange.headers)
@@ -67,7 +63,7 @@ class Gate:
             raise draining()
         await self.app(scope, exchange.receive, exchange.send)
 
-    async def _fail(self, exchange: "Exchange", error: Exception) -> None:
+    async def _fail(self, exchange: Exchange, error: Exception) -> None:
         refusal = refusal_of(error)
         if refusal is None or refusal.status == 500:
             log_failure(error)
@@ -85,46 +81,3 @@ class Gate:
         metrics.requests.labels(route, status).inc()
         metrics.seconds.labels(route).observe(seconds)
         LOG.info("%s %s %d %.0f ms", scope["method"], route, status, 1000 * seconds)
-
-
-class Exchange:
-    """One request and its response; records the status and discards the rest of a refused body."""
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope, self._receive, self._send = scope, receive, send
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.status = 0
-        self._is_read = False
-
-    async def receive(self) -> Message:
-        """Receive the next message from the client."""
-        message = await self._receive()
-        self._is_read = self._is_read or not message.get("more_body", False)
-        return message
-
-    async def send(self, message: Message) -> None:
-        """Send a message to the client."""
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            headers = [*message.get("headers", ()), *HEADERS]
-            is_refused = self.status >= 400 and not self._is_read
-            if is_refused and not await self._discard():
-                headers.append((b"connection", b"close"))
-            message = {**message, "headers": headers}
-        await self._send(message)
-
-    async def _discard(self) -> bool:
-        """Read the rest of the body; return True if it ended within the limits."""
-        if b"expect" in self.headers:  # client waits for the server's consent
-            return False
-        if self.status == SLOW:
-            return False
-        size = 0
-        try:
-            async with asyncio.timeout(DISCARD_S):
-                while not self._is_read and size < DISCARD_BYTES:
-                    message = await self.receive()
-                    size += len(message.get("body", b""))
-        except TimeoutError:
-            return False
-        return self._is_read
