@@ -1,6 +1,7 @@
 """calibrate.py: sigma_px fitted to errors covers them as promised."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,11 +17,13 @@ from lineament.export.calibrate import (
     StateScales,
     fit_logits,
     fit_sigma,
-    low_score,
     near_exponent,
+    recrop_limits,
 )
+from lineament.schemes import scheme
 
 pytestmark = pytest.mark.torch
+MODEL = SimpleNamespace(scheme="ibug68", size=64, padding=1.6)
 
 
 def rayleigh_errors(per_axis: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -82,10 +85,24 @@ def test_a_score_is_the_probability_of_being_near_the_truth():
 
 def test_one_validation_face_in_twenty_scores_below_the_low_score():
     means = np.random.default_rng(1).permutation(np.linspace(0.2, 0.9, 401))
-    low = low_score(means[:, None] + [[-0.1, 0.1]])["low_score"]
+    landmarks = np.zeros((401, 68, 2))
+    landmarks[:, 1] = 1
+    low = recrop_limits(MODEL, landmarks, means[:, None] + [[-0.1, 0.1]]).low_score
     assert np.mean(means < low) == pytest.approx(0.05, abs=0.003)
     # where all faces have one score, none lies below it
-    assert 0.5233 < low_score(np.full((9, 2), 0.52349))["low_score"] < 0.52349
+    same = np.full((9, 2), 0.52349)
+    assert 0.5233 < recrop_limits(MODEL, landmarks[:9], same).low_score < 0.52349
+
+
+def test_one_validation_face_in_twenty_has_a_larger_box_error():
+    # the box of the crop is 40 px wide; the landmarks are centered on it and wider by a factor
+    factors = np.random.default_rng(1).permutation(np.linspace(1.0, 1.5, 401))
+    mean = np.asarray(scheme("ibug68").mean_shape)
+    low, high = mean.min(0), mean.max(0)
+    unit = (mean - (low + high) / 2) / (high - low).max()
+    landmarks = 31.5 + 40 * factors[:, None, None] * unit
+    limit = recrop_limits(MODEL, landmarks, np.ones((401, 68))).box_error
+    assert np.mean(np.log(factors) > limit) == pytest.approx(0.05, abs=0.003)
 
 
 def test_sigma_keeps_the_shape_and_never_falls_under_the_floor():

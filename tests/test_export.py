@@ -12,12 +12,15 @@ from faces import write_faces
 from lineament.data.crop_cache import plain_crops
 from lineament.data.mixture import read_mixture
 from lineament.errors import ExportError, InputError
+from lineament.estimator import RecropLimits
 from lineament.export import gate, web_gate
 from lineament.export.calibrate import SigmaScale
 from lineament.export.gate import Gate
 from lineament.export.graph import LandmarkGraph, write_onnx
 from lineament.export.registry import export_trained
+from lineament.geometry import landmark_box
 from lineament.inference.onnx_model import Model, open_session
+from lineament.inference.recrop import box_error
 from lineament.models.backbones.registry import BACKBONES
 from lineament.models.export_form import even_normalization
 from lineament.models.landmark_net import LandmarkNet
@@ -98,7 +101,7 @@ def exported(request, run):
             request.param,
             root,
             root / "cache",
-            {"licence": "none"},
+            {"license": "none"},
         )
     return Model(out / "small.onnx", 1), card, out
 
@@ -108,12 +111,15 @@ def test_the_file_predicts_what_torch_predicts(run, exported):
     model, card, _ = exported
     _, validation_faces = read_mixture(recipe.data, recipe.scheme, root, root / "cache")
     faces = next(iter(validation_faces.values()))
-    means = gate.run_plain(model, faces).scores.mean(1)
-    assert (
-        model.low_score
-        == card["low_score"]
-        == pytest.approx(np.quantile(means, 0.05), abs=2e-4)
+    found = gate.run_plain(model, faces)
+    assert model.recrop_limits == RecropLimits.read(card)
+    assert card["low_score"] == pytest.approx(
+        np.quantile(found.scores.mean(1), 0.05), abs=2e-4
     )
+    middle, half = 31.5, 32 / recipe.model.padding
+    box = np.array([middle - half] * 2 + [middle + half] * 2)
+    errors = [box_error(box, landmark_box(face)) for face in found.landmarks_crop]
+    assert card["box_error"] == pytest.approx(np.quantile(errors, 0.95), abs=2e-4)
     wanted, _ = predict_plain(load_trained(checkpoint)[0], faces, recipe.model.padding)
     crops = np.concatenate(
         [c for c, _ in plain_crops(faces, 64, recipe.model.padding, 8)]
@@ -137,7 +143,7 @@ def test_the_networks_of_the_papers_pass_the_gate(backbone, run, tmp_path):
         task_for(changed), tmp_path / "run", root, root / "cache"
     ).run()
     card = export_trained(
-        checkpoint, tmp_path, "small", False, root, root / "cache", {"licence": "none"}
+        checkpoint, tmp_path, "small", False, root, root / "cache", {"license": "none"}
     )
     assert card["gate"]["largest_move_px"] < 0.01
     if backbone == "light-resnet50":
@@ -165,7 +171,7 @@ def test_the_card_describes_the_exported_files(run, exported):
     model, card, out = exported
     assert card == json.loads((out / "small.json").read_text()) == model.card
     assert card["bytes"] == (out / "small.onnx").stat().st_size
-    assert card["licence"] == "none"
+    assert card["license"] == "none"
     assert card["recipe"]["train"]["steps"] == card["steps_done"] == 30
     assert sorted(p.name for p in out.iterdir()) == ["small.json", "small.onnx"]
 

@@ -1,9 +1,11 @@
 """Re-crop policy: doubtful, turned and misplaced faces get other crops, by the rules given."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from lineament.estimator import CropRequest
+from lineament.estimator import CropRequest, RecropLimits
 from lineament.geometry import apply_affine, landmark_box, similarity
 from lineament.inference.detections import Detections
 from lineament.inference.recrop import (
@@ -116,9 +118,33 @@ def test_landmarks_turned_in_the_first_crop_count_less_if_the_border_cuts_even_l
     assert policy.turned_penalty(known, turned(85), *arguments) == 0
 
 
+def with_limits(**limits):
+    """The default policy for a model with these limits."""
+    return DEFAULT_RECROP.for_model(
+        SimpleNamespace(recrop_limits=RecropLimits(**limits))
+    )
+
+
 def test_a_model_that_is_sure_of_few_faces_searches_angles_below_its_own_low_score():
     first = CropRequest(0, landmark_box(FACE), 0.0)
-    policy = DEFAULT_RECROP.at_most(0.45)
+    policy = with_limits(low_score=0.45)
     assert policy.second_crops(first, FACE, UNSURE, MEAN) == []
     assert len(policy.second_crops(first, FACE, np.full(68, 0.4), MEAN)) == 4
-    assert DEFAULT_RECROP.at_most(0.9) == DEFAULT_RECROP
+    assert with_limits(low_score=0.9) == DEFAULT_RECROP
+
+
+def test_a_model_trained_on_larger_boxes_keeps_crops_of_that_size():
+    box = landmark_box(FACE)
+    side = box[2] - box[0]
+    first = CropRequest(0, box + side * np.array([-0.2, -0.2, 0.2, 0.2]), 0.0)
+    error = box_error(first.box, box)
+    assert error > DEFAULT_RECROP.max_box_error
+    sure = np.full(68, 0.9)
+    assert len(DEFAULT_RECROP.second_crops(first, FACE, sure, MEAN)) == 1
+    policy = with_limits(box_error=error + 0.01)
+    assert policy.second_crops(first, FACE, sure, MEAN) == []
+    assert len(
+        with_limits(box_error=error - 0.01).second_crops(first, FACE, sure, MEAN)
+    )
+    # a model without limits, such as one of the user's own
+    assert DEFAULT_RECROP.for_model(SimpleNamespace()) == DEFAULT_RECROP

@@ -1,8 +1,8 @@
 """Interface of the models that `Predictor` runs: crops in, landmarks out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,27 @@ class CropLandmarks:
     """Probability that each landmark is visible, (F, N), in [0, 1]; None: not predicted."""
     attributes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     """Probability that an attribute such as "smiling" is true, (F,), in [0, 1], by name."""
+
+
+@dataclass(frozen=True)
+class RecropLimits:
+    """Limits within which a model's results on validation faces lie: no reason to re-crop."""
+
+    low_score: float = 1.0
+    """5 % quantile of the mean score of a face."""
+    box_error: float = 0.0
+    """95 % quantile of the box error: the difference between the box of the crop and the
+    tight box of the landmarks found in it."""
+
+    @classmethod
+    def read(cls, settings: Mapping[str, Any]) -> "RecropLimits":
+        """Return the limits in a model file's settings; the default for absent ones."""
+        stated = {name: settings[name] for name in asdict(cls()) if name in settings}
+        return cls(**stated)
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the entries of the file and its card."""
+        return asdict(self)
 
 
 class LandmarkModel(Protocol):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..atomic import atomic_path
 from ..errors import ModelError, ShapeError
-from ..estimator import CropLandmarks, check_no_memory
+from ..estimator import CropLandmarks, RecropLimits, check_no_memory
 from ..schemes import scheme_entries, stated_scheme
 from .shapes import Arrays
 
@@ -41,8 +41,7 @@ class NumpyModel(ABC):
             ModelError: If a setting is missing.
         """
         self.settings, self.arrays = settings, arrays
-        self.low_score: float = settings.get("low_score", 1.0)
-        """Mean score that few faces fall below, as in `Model`."""
+        self.recrop_limits = RecropLimits.read(settings)
         try:
             self.name: str = settings["name"]
             self.scheme: str = stated_scheme(settings)

@@ -14,15 +14,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import DataError, ExportError
-from ..geometry import Array
+from ..estimator import LandmarkModel, RecropLimits
+from ..geometry import Array, landmark_box
+from ..inference.box_shape import BoxShape
+from ..inference.recrop import box_error
 from ..training.validate import MIN_POINTS
 
 COVERED = 0.95
 """Target fraction of errors below 2 sigma_px."""
 NEAR = 0.05
 """A score is the probability that the landmark is within this many box sides of the truth."""
-LOW = 0.05
-"""Fraction of validation faces with a mean score below a model's `low_score`."""
+RARE = 0.05
+"""Fraction of validation faces beyond each of a model's `RecropLimits`."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +99,28 @@ def near_exponent(size: int, padding: float) -> float:
     return float(radius**2 * -np.log(1 - COVERED) / 4)
 
 
-def low_score(scores: ArrayLike) -> dict[str, float]:
-    """Return the entry "low_score" of a model: a low quantile of the mean score of faces.
+def recrop_limits(
+    model: LandmarkModel, landmarks: ArrayLike, scores: ArrayLike
+) -> RecropLimits:
+    """Return the limits of a model, from its results on plain crops of validation faces.
 
     Args:
-        scores: (F, N), scores of validation faces.
+        model: The model.
+        landmarks: (F, N, 2), pixels of the crop.
+        scores: (F, N).
     """
     means = np.asarray(scores, dtype=np.float64).mean(axis=1)
-    # rounded down, because all faces have the same score if a model does not predict errors
-    return {"low_score": math.floor(1e4 * float(np.quantile(means, LOW))) / 1e4}
+    shape = BoxShape(model.scheme, getattr(model, "never_learned", ()))
+    center, half = (model.size - 1) / 2, model.size / model.padding / 2
+    box = np.array([center - half] * 2 + [center + half] * 2)
+    errors = []
+    for found in np.asarray(landmarks, dtype=np.float64):
+        errors.append(box_error(box, landmark_box(shape.points(found))))
+    # rounded away from the faces, because all have the same score if a model predicts no errors
+    return RecropLimits(
+        math.floor(1e4 * float(np.quantile(means, RARE))) / 1e4,
+        math.ceil(1e4 * float(np.quantile(errors, 1 - RARE))) / 1e4,
+    )
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from ..recipe import Recipe
 from ..recipe.model import MtcnnSettings
 from ..training.build import load_any
 from ..training.validate import predict_plain
-from .calibrate import fit_sigma, low_score, near_exponent
+from .calibrate import fit_sigma, near_exponent, recrop_limits
 from .card import check_name, make_card, write_model
 from .gate import choose_gate_faces, run_plain
 from .graph import OPSET, set_metadata, trace, without_notes
@@ -107,8 +107,10 @@ def _complete(
     }
     set_metadata(path, metadata)
     metadata["min_scores"][-1] = _threshold(path, recipe, root)
-    in_onnx = run_plain(MtcnnModel(path, 1), faces.faces)
-    metadata |= low_score(in_onnx.scores)
+    exported = MtcnnModel(path, 1)
+    in_onnx = run_plain(exported, faces.faces)
+    limits = recrop_limits(exported, in_onnx.landmarks_crop, in_onnx.scores)
+    metadata |= limits.as_dict()
     set_metadata(path, metadata)
     gate = faces.compare(in_onnx.landmarks_crop, landmarks)
     gate.check(int8=False)

@@ -316,7 +316,7 @@ class Predictor:
         best = self.run_model(images, requests, state)
         if recrop is None:
             return best
-        recrop = recrop.at_most(getattr(self.model, "low_score", 1.0))
+        recrop = recrop.for_model(self.model)
         mean = self.box_shape.mean
         rows: list[int] = []
         others: list[CropRequest] = []

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..estimator import CropRequest
+from ..estimator import CropRequest, LandmarkModel, RecropLimits
 from ..geometry import Array, box_side, fit_roll_deg, landmark_box, upright_box
 from .detections import Detections
 
@@ -23,11 +23,12 @@ class RecropPolicy:
 
     min_score: float = 0.7
     """Mean landmark score below which other angles are tried; lowered for models that give
-    many upright faces such a score, see `at_most`."""
+    many upright faces such a score, see `for_model`."""
     max_roll_deg: float = 25.0
     """Roll in the crop, in degrees, above which a face is re-cropped upright."""
     max_box_error: float = 0.15
-    """Box error (`box_error`) above which a face is re-cropped."""
+    """Box error (`box_error`) above which a face is re-cropped; raised for models that
+    have such an error on many faces, see `for_model`."""
     min_upside_down_gain: float = 0.1
     """Minimum gain in mean landmark score for an upside-down crop of a face truncated by the
     image border, where hair above half a face resembles a beard."""
@@ -38,13 +39,22 @@ class RecropPolicy:
     """Presence below which no other crop is tried, if the model predicts presence and the
     detector roll: the best of five crops of a non-face would look more like a face."""
 
-    def at_most(self, low_score: float) -> "RecropPolicy":
-        """Return this policy with `min_score` lowered to a model's `low_score`.
+    def for_model(self, model: LandmarkModel) -> "RecropPolicy":
+        """Return this policy, so that a model re-crops few faces in crops as in its training.
 
         A model with lower scores on all faces would otherwise try other angles for most of
-        them, and choose among five uncertain results.
+        them, and choose among five uncertain results. A model trained on crops around
+        another box than the tight box of its landmarks would lose accuracy in the second crop.
+
+        Args:
+            model: The model; without `recrop_limits` it does not change the policy.
         """
-        return replace(self, min_score=min(self.min_score, low_score))
+        limits = getattr(model, "recrop_limits", RecropLimits())
+        return replace(
+            self,
+            min_score=min(self.min_score, limits.low_score),
+            max_box_error=max(self.max_box_error, limits.box_error),
+        )
 
     def turned_penalty(
         self,
