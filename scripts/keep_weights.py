@@ -41,7 +41,7 @@ def main() -> None:
     card = {
         "name": recipe.name,
         "about": options.about,
-        **{key: about.get(key, "") for key in ("licence", "data", "limits")},
+        **{key: about.get(key, "") for key in ("license", "data", "limits")},
         "steps": state["step"],
         "of_steps": recipe.train.steps,
         kind: {name: points[-1][1] for name, points in errors.items()},

@@ -27,7 +27,7 @@ RATES = (
     *("failure_rate", "auc", "under_2_sigma"),
 )
 FOUND = ("photos", "faces", "found", "false_photos")
-WORDS = ("data", "limits", "history", "licence")
+WORDS = ("data", "limits", "history", "license")
 
 
 def table(head, rows):
@@ -72,8 +72,8 @@ def main():
         "## Weights in `teachers/`\n\nA training starts from them: `init_from`.\n"
     )
     weights = [read_card(path) for path in sorted(ROOT.glob("teachers/*.safetensors"))]
-    rows = [[f"`{card['name']}`", card["about"], card["licence"]] for card in weights]
-    page.append(table(["name", "about", "licence"], rows))
+    rows = [[f"`{card['name']}`", card["about"], card["license"]] for card in weights]
+    page.append(table(["name", "about", "license"], rows))
     complaint = "docs/models.md differs; type: python scripts/write_models.py"
     keep(ROOT / "docs/models.md", "\n".join(page), complaint)
 

@@ -29,9 +29,7 @@ class FakePredictor:
         chosen.clear()
         chosen.update(detector=detector, flip=flip, **others)
         if model == "broken":
-            raise ModelError(
-                "no model is called 'broken'; choose one of accurate,\nfast"
-            )
+            raise ModelError("unknown model 'broken'; choose one of accurate,\nfast")
         self.scheme = scheme or "ibug68"
 
     def __call__(self, images, boxes=None):

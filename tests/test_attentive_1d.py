@@ -282,7 +282,7 @@ def test_the_output_is_2nl_numbers_where_two_dimensions_have_nl_squared():
         ),
         (
             lambda: net("attentive2d"),
-            "no head is called 'attentive2d'; did you mean 'attentive1d'",
+            "unknown head 'attentive2d'; did you mean 'attentive1d'",
         ),
     ],
 )

@@ -34,9 +34,9 @@ def test_a_card_is_json_without_nan(path):
 
 
 @pytest.mark.parametrize("path", CARDS, ids=named)
-def test_a_card_states_licence_data_and_limits_in_the_words_of_the_recipes(path):
+def test_a_card_states_license_data_and_limits_in_the_words_of_the_recipes(path):
     words, card = WORDS["common"] | WORDS[path.stem], read(path)
-    for key in ("licence", "data", "limits"):
+    for key in ("license", "data", "limits"):
         assert card[key] == words[key], key
 
 

@@ -309,9 +309,7 @@ def test_wrong_usage_is_explained_and_ends_with_two(pictures, words, message):
 def test_an_error_of_the_package_is_one_line_without_a_traceback(pictures):
     code, out, err = call("detect", pictures / "a.png", "--model", "broken")
     assert (code, out) == (1, "")
-    assert (
-        err == "lineament: no model is called 'broken'; choose one of accurate, fast\n"
-    )
+    assert err == "lineament: unknown model 'broken'; choose one of accurate, fast\n"
 
 
 def test_an_error_within_a_batch_is_one_line(pictures, monkeypatch):

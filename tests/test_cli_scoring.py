@@ -37,7 +37,7 @@ def test_models_lists_the_cards(monkeypatch):
         "scheme": "ibug68",
         "size": 128,
         "bytes": 2_400_000,
-        "licence": "Research only: the faces allow no other use.",
+        "license": "Research only: the faces allow no other use.",
         "figures": {"300w-common, truth boxes": {"nme": 0.03288}},
     }
     bare = {"name": "own", "kind": "face detector"}

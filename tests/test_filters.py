@@ -167,6 +167,6 @@ def test_a_scheme_without_a_mean_face_is_filtered_by_its_own_first_shape(
 
 def test_an_unknown_filter_is_refused():
     with pytest.raises(
-        InputError, match="no filter is called 'boxcar'; choose one of kalman, one-euro"
+        InputError, match="unknown filter 'boxcar'; choose one of kalman, one-euro"
     ):
         Smoother("boxcar", "ibug68")

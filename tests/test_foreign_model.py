@@ -155,7 +155,7 @@ def test_a_file_for_a_fixed_number_of_crops_takes_any(batch, tmp_path):
         ({"layout": "nhwc"}, "does not run on crops of 12 pixels, nhwc, rgb"),
         ({"output": "angle"}, "wanted one output of 10"),
         ({"file": "absent.onnx"}, "no model file at"),
-        ({"scheme": "nonsense"}, "no scheme is called 'nonsense'"),
+        ({"scheme": "nonsense"}, "unknown scheme 'nonsense'"),
     ],
 )
 def test_a_wrong_description_is_one_clear_error(changes, message, tmp_path):

@@ -152,7 +152,7 @@ def test_what_cannot_be_written_is_one_line(tmp_path):
         write_label_files([*five, *other], "coco", tmp_path / "o")
     with pytest.raises(DataError, match="is a frame of"):
         write_label_files([replace(five[0], frame=3)], "coco", tmp_path / "o")
-    with pytest.raises(DataError, match="no format is called 'coko'; did you mean"):
+    with pytest.raises(DataError, match="unknown format 'coko'; did you mean"):
         write_label_files(five, "coko", tmp_path / "o")
     assert not (tmp_path / "o").exists()
 

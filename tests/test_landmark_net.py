@@ -91,7 +91,7 @@ def test_a_missing_weights_package_names_the_command(monkeypatch):
 def test_an_unknown_backbone_offers_the_nearest():
     with pytest.raises(
         RecipeError,
-        match=r"no backbone is called 'mobilenet'; "
+        match=r"unknown backbone 'mobilenet'; "
         r"did you mean 'mobilenetv2' or 'mobilenetv2-160'\?",
     ):
         make_backbone("mobilenet", imagenet=False)
@@ -247,7 +247,7 @@ def test_crops_are_normalized_as_the_backbone_was_trained():
 
 def test_an_unknown_head_or_a_size_off_the_grid_is_refused():
     with pytest.raises(
-        RecipeError, match=r"no head is called 'heatmap'; did you mean 'heatmap2d'\?"
+        RecipeError, match=r"unknown head 'heatmap'; did you mean 'heatmap2d'\?"
     ):
         LandmarkNet("mobilenetv2", 5, "heatmap", 64, 8, imagenet=False)
     with pytest.raises(

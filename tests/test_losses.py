@@ -207,7 +207,7 @@ def test_a_loss_without_its_head_names_the_head_it_needs(name):
 
 def test_unknown_absent_and_negative_losses_are_refused():
     with pytest.raises(
-        RecipeError, match=r"no loss is called 'smoothl1'; did you mean 'smooth_l1'"
+        RecipeError, match=r"unknown loss 'smoothl1'; did you mean 'smooth_l1'"
     ):
         check_losses({"smoothl1": 1.0})
     with pytest.raises(

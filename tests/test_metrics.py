@@ -133,7 +133,7 @@ def test_a_norm_that_lacks_its_points_or_box_is_refused() -> None:
         metrics.norm_length("given-box", face())
     with pytest.raises(
         InputError,
-        match="no norm is called 'pupil'; choose one of interocular, interpupil, box",
+        match="unknown norm 'pupil'; choose one of interocular, interpupil, box",
     ):
         metrics.norm_length("pupil", face())
 

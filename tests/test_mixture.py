@@ -159,7 +159,7 @@ def test_test_data_are_refused_for_training(tmp_path):
 def test_unknown_readers_parts_and_schemes_are_refused(tmp_path):
     write_faces(tmp_path / "faces", 1)
     with pytest.raises(
-        DataError, match=r"no data set is called '300vv'; did you mean '300vw'"
+        DataError, match=r"unknown data set '300vv'; did you mean '300vw'"
     ):
         read_part("300vv", tmp_path, "", "ibug68")
     with pytest.raises(DataError, match=r"no part 'trian'; did you mean 'train'\?"):

@@ -124,7 +124,7 @@ def test_the_settings_of_a_kind_are_its_own(toy, tmp_path):
     ):
         make_recipe(values(tmp_path, pool="much"))
     with pytest.raises(
-        RecipeError, match="no kind of model is called 'toi'; did you mean 'toy'"
+        RecipeError, match="unknown model kind 'toi'; did you mean 'toy'"
     ):
         make_recipe(values(tmp_path, kind="toi"))
     with pytest.raises(

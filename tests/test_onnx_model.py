@@ -159,7 +159,7 @@ def test_the_face_detector_is_no_landmark_model_and_not_offered_as_one():
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(
         ModelError,
-        match=r"no model is called 'fats'; did you mean 'fast'\?.*path of an .onnx file",
+        match=r"unknown model 'fats'; did you mean 'fast'\?.*path of an .onnx file",
     ):
         find_model("fats")
 
@@ -210,7 +210,7 @@ def test_every_shipped_model_has_a_card_that_matches_it():
         data = (weights_folder() / f"{name}.onnx").read_bytes()
         assert card["sha256"] == hashlib.sha256(data).hexdigest()
         assert card["bytes"] == len(data) < 12_000_000
-        assert {"data", "licence", "limits", "figures"} <= set(card)
+        assert {"data", "license", "limits", "figures"} <= set(card)
 
 
 def colored(*colors):

@@ -63,11 +63,11 @@ def test_a_runtime_that_is_absent_or_unknown_is_named(model, faces):
     if find_spec("openvino") is None:
         with pytest.raises(ExtraError, match=r"pip install 'lineament\[openvino\]'"):
             compare_on(model.path, "openvino", faces, model)
-    with pytest.raises(InputError, match="no runtime is called 'tvm'; choose one of"):
+    with pytest.raises(InputError, match="unknown runtime 'tvm'; choose one of"):
         check_runtime("tvm")
     code, _, noted = call("export", "absent.pt", "--check-with", "tvm")
     assert code == 1
-    assert "no runtime is called 'tvm'" in noted
+    assert "unknown runtime 'tvm'" in noted
 
 
 def test_opencv_runs_a_network_of_convolutions_as_onnx_runtime_does(tmp_path):

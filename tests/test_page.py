@@ -73,7 +73,7 @@ def test_models_json_states_what_the_models_state(written):
     np.testing.assert_array_equal(fast["mean_shape"], scheme("ibug68").mean_shape)
     assert fast["own"] is None
     assert len(fast["colors"]) == 68
-    assert fast["licence"].startswith("Research only")
+    assert fast["license"].startswith("Research only")
     assert fast["bytes"] == find_model("fast").stat().st_size
     detector = stated["detector"]
     assert detector["coarse_sides"] == [160]

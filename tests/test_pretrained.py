@@ -51,7 +51,7 @@ def test_the_readme_is_a_model_card_of_the_hub(tmp_path):
     assert text.startswith("---\nlibrary_name: lineament\n")
     assert "license: other\n" in text
     card = load_model("fast").card
-    for key in ("licence", "limits", "data"):
+    for key in ("license", "limits", "data"):
         assert card[key] in text
 
 

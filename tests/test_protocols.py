@@ -273,14 +273,14 @@ def test_a_fixed_scheme_cannot_be_changed() -> None:
         match="is scored on ibug68, not on wflw98; predictions are converted",
     ):
         protocol("300w-common").for_scheme("wflw98")
-    with pytest.raises(SchemeError, match="no scheme is called 'wflw'"):
+    with pytest.raises(SchemeError, match="unknown scheme 'wflw'"):
         protocol("folder").for_scheme("wflw")
 
 
 def test_an_unknown_protocol_is_offered_the_nearest() -> None:
     with pytest.raises(
         ProtocolError,
-        match=r"no protocol is called '300w-comon'; did you mean '300w-common'",
+        match=r"unknown protocol '300w-comon'; did you mean '300w-common'",
     ):
         protocol("300w-comon")
 
@@ -335,7 +335,7 @@ def test_a_users_own_protocol_is_read_from_its_file(tmp_path: Path) -> None:
         ),
         ({"thresholds": []}, r"x.toml: thresholds: Tuple should have at least 1 item"),
         ({"thresholds": [0.0]}, r"thresholds are \[0.0\]; wanted fractions above 0"),
-        ({"scheme": "ibug86"}, r"no scheme is called 'ibug86'; did you mean 'ibug68'"),
+        ({"scheme": "ibug86"}, r"unknown scheme 'ibug86'; did you mean 'ibug68'"),
     ],
 )
 def test_a_broken_protocol_names_the_key_and_the_wanted_value(

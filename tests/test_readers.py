@@ -58,9 +58,7 @@ def test_every_data_set_has_a_sentence_parts_and_a_reader() -> None:
 
 
 def test_an_unknown_data_set_or_part_offers_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match="no data set is called 'wflv'; did you mean 'wflw'"
-    ):
+    with pytest.raises(DataError, match="unknown data set 'wflv'; did you mean 'wflw'"):
         data_set("wflv")
     for name in (
         "300w",

@@ -150,7 +150,7 @@ def test_every_order_puts_a_spoiled_label_first(order, tmp_path):
 
 def test_a_wrong_order_is_one_line():
     assert parse_order("disagree:fast") == ("disagree", "fast")
-    with pytest.raises(DataError, match="no order is called 'sigme'; did you mean"):
+    with pytest.raises(DataError, match="unknown order 'sigme'; did you mean"):
         parse_order("sigme")
     for wrong in ("disagree", "sigma:fast"):
         with pytest.raises(DataError, match="disagree needs a second model"):

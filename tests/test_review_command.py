@@ -123,9 +123,9 @@ def test_figures_are_printed(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--order", "sigme"), "no order is called 'sigme'; did you mean 'sigma'?"),
+        (("--order", "sigme"), "unknown order 'sigme'; did you mean 'sigma'?"),
         (("--order", "disagree"), "write --order disagree:MODEL"),
-        (("--model", "broken"), "no model is called 'broken'"),
+        (("--model", "broken"), "unknown model 'broken'"),
     ],
 )
 def test_a_wrong_review_is_one_line_and_writes_nothing(words, message, tmp_path):

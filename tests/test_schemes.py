@@ -180,7 +180,7 @@ def test_arrays_of_a_scheme_are_read_only():
 
 def test_an_unknown_scheme_is_an_error_with_the_nearest_name():
     with pytest.raises(
-        SchemeError, match=r"no scheme is called 'ibug86'; did you mean 'ibug68'"
+        SchemeError, match=r"unknown scheme 'ibug86'; did you mean 'ibug68'"
     ):
         scheme("ibug86")
     with pytest.raises(SchemeError, match="choose one of aflw19, "):
@@ -364,7 +364,7 @@ def test_points_of_another_count_or_shape_are_an_error():
         convert(np.zeros((51, 2)), "ibug68", "five")
     with pytest.raises(ShapeError, match=r"wanted \(N, 2\)"):
         convert(np.zeros((68, 3)), "ibug68", "five")
-    with pytest.raises(SchemeError, match="no scheme is called 'ibug69'"):
+    with pytest.raises(SchemeError, match="unknown scheme 'ibug69'"):
         convert(np.zeros((68, 2)), "ibug68", "ibug69")
 
 

@@ -216,7 +216,7 @@ def test_models_are_listed_with_their_schemes(live):
     (only,) = found["models"]
     assert (only["name"], only["default"]) == ("fast", True)
     assert (only["scheme"], only["points"]) == ("ibug68", 68)
-    assert "Research only" in only["licence"]
+    assert "Research only" in only["license"]
 
 
 def test_health_is_live_and_ready(live):

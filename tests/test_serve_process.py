@@ -106,8 +106,8 @@ def test_an_address_in_use_is_one_line():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--model", "nobody"), "no model is called 'nobody'"),
-        (("--device", "abacus"), "no device is called 'abacus'"),
+        (("--model", "nobody"), "unknown model 'nobody'"),
+        (("--device", "abacus"), "unknown device 'abacus'"),
         (("--page", "nowhere"), "has no index.html"),
     ],
 )

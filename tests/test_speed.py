@@ -60,5 +60,5 @@ def test_items_per_second_follow_from_the_median():
 
 
 def test_a_model_that_is_not_there_cannot_be_timed():
-    with pytest.raises(ModelError, match="no model is called 'absent'"):
+    with pytest.raises(ModelError, match="unknown model 'absent'"):
         time_model({"name": "absent", "kind": "landmarks"})

@@ -232,5 +232,5 @@ def test_tracks_smoothed_afterwards_are_what_a_tracker_with_the_filter_gives():
         np.testing.assert_allclose(found.landmarks(1), wanted.landmarks(1), atol=1e-9)
         np.testing.assert_allclose(found.faces[2][0].box, wanted.faces[2][0].box)
         assert np.nanmax(np.abs(found.landmarks(1) - raw.landmarks(1))) > 0.1
-    with pytest.raises(InputError, match="no filter is called 'two-euro'"):
+    with pytest.raises(InputError, match="unknown filter 'two-euro'"):
         smoothed(raw, "two-euro")

@@ -411,7 +411,7 @@ def test_timestamps_must_increase():
         ({"faces": 0}, "faces is 0; wanted at least 1"),
         (
             {"smooth": "one-eurp"},
-            "no filter is called 'one-eurp'; did you mean 'one-euro'",
+            "unknown filter 'one-eurp'; did you mean 'one-euro'",
         ),
         (
             {"rules": TrackRules(detect_every=0)},

@@ -63,7 +63,7 @@ def test_a_model_that_is_there_is_kept(tmp_path):
 def test_what_has_no_network_is_refused(tmp_path):
     with pytest.raises(ExportError, match="no network for Triton"):
         write_triton(str(tmp_path / "m.safetensors"), tmp_path)
-    with pytest.raises(ModelError, match="no model is called 'nobody'"):
+    with pytest.raises(ModelError, match="unknown model 'nobody'"):
         write_triton("nobody", tmp_path)
 
 

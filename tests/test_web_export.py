@@ -93,7 +93,7 @@ def test_metadata_and_card_state_the_precision(files):
     assert web.card["bytes"] == files[1].stat().st_size
     # measured with the other file
     assert "figures" not in web.card
-    assert web.card["licence"] == shipped.card["licence"]
+    assert web.card["license"] == shipped.card["license"]
 
 
 def test_the_detector_finds_the_same_faces(tmp_path):

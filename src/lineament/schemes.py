@@ -209,7 +209,7 @@ def check_scheme(name: str) -> str:
         return add_scheme(read_scheme(path))
     known = [*scheme_names(), *plugin_names(SCHEMES)]
     raise SchemeError(
-        f"no scheme is called {name!r}; {did_you_mean(str(name), known)}"
+        f"unknown scheme {name!r}; {did_you_mean(str(name), known)}"
         ", or give the path of a .toml file"
     )
 

@@ -63,7 +63,7 @@ def load_template(name: str) -> Template:
     """
     if name not in TEMPLATES:
         raise InputError(
-            f"no template is called {name!r}; {did_you_mean(str(name), TEMPLATES)}"
+            f"unknown template {name!r}; {did_you_mean(str(name), TEMPLATES)}"
         )
     path = files("lineament") / f"tables/templates/{name}.toml"
     text = path.read_text(encoding="utf-8")
@@ -184,7 +184,7 @@ def named_point(face: Face, name: str) -> Array:
             if np.isfinite(point).all():
                 return np.asarray(point)
     raise SchemeError(
-        f"no point of {face.scheme} or of what it converts to is called {name!r}; "
+        f"unknown point {name!r} in {face.scheme} and the schemes it converts to; "
         f"{did_you_mean(name, {*scheme(face.scheme).points, *scheme('five').points})}"
     )
 

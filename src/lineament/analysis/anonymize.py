@@ -148,7 +148,7 @@ def cover(image: Image, regions: Iterable[Region], how: str = "blur") -> Image:
     """
     check_rgb(image)
     if how not in METHODS:
-        raise InputError(f"no method is called {how!r}; {did_you_mean(how, METHODS)}")
+        raise InputError(f"unknown method {how!r}; {did_you_mean(how, METHODS)}")
     covered = np.array(image, order="C")
     for region in regions:
         rows, columns, inside = _window(region, image.shape)

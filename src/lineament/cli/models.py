@@ -88,8 +88,8 @@ def _model_row(card: dict[str, Any]) -> list[str]:
     size = f"{card['bytes'] / 1e6:.1f}" if "bytes" in card else "-"
     error = card.get("figures", {}).get(ERROR)
     percent = f"{100 * error['nme']:.2f}" if error else "-"
-    licence = str(card.get("licence", "-")).partition(":")[0]
+    license = str(card.get("license", "-")).partition(":")[0]
     values = [card.get(key) for key in ("size", "precision")]
     row = [card.get("name"), card.get("kind"), points, *values]
     cells = ["-" if cell is None else str(cell) for cell in row]
-    return [*cells, size, percent, licence]
+    return [*cells, size, percent, license]

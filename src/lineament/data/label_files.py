@@ -52,7 +52,7 @@ def write_label_files(
         DataError: If there are no faces, or they have several schemes or are video frames.
     """
     if kind not in FORMATS:
-        raise DataError(f"no format is called {kind!r}; {did_you_mean(kind, FORMATS)}")
+        raise DataError(f"unknown format {kind!r}; {did_you_mean(kind, FORMATS)}")
     scheme = _check(samples)
     home = pictures or common_folder([sample.image for sample in samples])
     if kind == PTS:

@@ -84,7 +84,7 @@ def norm_length(
         return check_norm(box_side(tight), norm_name)
     if rule == "diagonal":
         return check_norm(float(np.hypot(*(tight[2:] - tight[:2]))), norm_name)
-    raise InputError(f"no norm is called {rule!r}; choose one of {', '.join(NORMS)}")
+    raise InputError(f"unknown norm {rule!r}; choose one of {', '.join(NORMS)}")
 
 
 def _root_area(box: Array) -> float:

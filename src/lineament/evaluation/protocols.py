@@ -348,9 +348,7 @@ def protocol(name: str) -> Protocol:
         return _load(Path(str(path)))
     if name.endswith(".toml"):
         return _load(Path(name).absolute())
-    raise ProtocolError(
-        f"no protocol is called {name!r}; {did_you_mean(name, PROTOCOLS)}"
-    )
+    raise ProtocolError(f"unknown protocol {name!r}; {did_you_mean(name, PROTOCOLS)}")
 
 
 def resolve_protocol(given: str | Protocol) -> Protocol:

@@ -104,9 +104,7 @@ def check_runtime(name: str) -> str:
         InputError: If it is unknown.
     """
     if name not in RUNTIMES:
-        raise InputError(
-            f"no runtime is called {name!r}; {did_you_mean(name, RUNTIMES)}"
-        )
+        raise InputError(f"unknown runtime {name!r}; {did_you_mean(name, RUNTIMES)}")
     return name
 
 

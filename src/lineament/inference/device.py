@@ -53,7 +53,7 @@ def check_device(name: str) -> str:
         return offered[0]
     if name not in DEVICES:
         raise ModelError(
-            f"no device is called {name!r}; {did_you_mean(name, (AUTO, *DEVICES))}"
+            f"unknown device {name!r}; {did_you_mean(name, (AUTO, *DEVICES))}"
         )
     if name not in offered:
         raise ModelError(

@@ -39,7 +39,7 @@ def find_model(name: str) -> Path:
     landmark_models = [other for other in known if other != DETECTOR]
     landmark_models += plugin_names(MODELS)
     raise ModelError(
-        f"no model is called {name!r}; {did_you_mean(name, landmark_models)}, or give "
+        f"unknown model {name!r}; {did_you_mean(name, landmark_models)}, or give "
         "the path of an .onnx file, or of a .toml file that describes a third-party "
         "one"
     )

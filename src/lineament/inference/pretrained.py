@@ -25,7 +25,7 @@ CONFIG = "config.json"
 """File of the settings, by which the Hub counts downloads."""
 HUB_NAME = r"[\w.-]+/[\w.-]+"
 """OWNER/NAME of a repository on the Hub."""
-UNKNOWN_LICENCE = "The license is not stated."
+UNKNOWN_LICENSE = "The license is not stated."
 README = """---
 library_name: lineament
 pipeline_tag: keypoint-detection
@@ -130,12 +130,12 @@ def _write(path: Path, text: str) -> None:
 
 
 def _readme(card: Mapping[str, Any], scheme: str) -> str:
-    words = [str(card.get("licence", UNKNOWN_LICENCE))]
+    words = [str(card.get("license", UNKNOWN_LICENSE))]
     for key in CARD_WORDS:
         if key in card:
             words.append(f"{key.capitalize()}: {card[key]}")
     return README.format(
-        license="other" if "licence" in card else "unknown",
+        license="other" if "license" in card else "unknown",
         scheme=scheme,
         name=card.get("name", "Facial landmarks"),
         words="\n\n".join(words),

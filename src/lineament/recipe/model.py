@@ -285,6 +285,6 @@ def settings_of_kind(values: object) -> object:
     kind = values.get("kind", "landmark-net")
     if kind not in MODEL_KINDS:
         raise ValueError(
-            f"no kind of model is called {kind!r}; {did_you_mean(kind, MODEL_KINDS)}"
+            f"unknown model kind {kind!r}; {did_you_mean(kind, MODEL_KINDS)}"
         )
     return MODEL_KINDS[kind].model_validate(values)

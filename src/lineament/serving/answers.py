@@ -70,7 +70,7 @@ class ModelAnswer(BaseModel):
     scheme: str
     points: int
     crop_px: int
-    licence: str | None
+    license: str | None
 
 
 class ModelsAnswer(BaseModel):

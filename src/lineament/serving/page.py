@@ -175,7 +175,7 @@ def model_entry(model: Model) -> dict[str, Any]:
         "own": None if shape.own is None else shape.own.tolist(),
         "chains": [list(chain) for chain in landmark_scheme.chains],
         "colors": colors,
-        "licence": model.card.get("licence", ""),
+        "license": model.card.get("license", ""),
         "limits": model.card.get("limits", ""),
     }
 

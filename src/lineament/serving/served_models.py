@@ -66,7 +66,7 @@ class ServedModels:
         model = self._models.get(name or self.default)
         if model is None:
             hint = did_you_mean(str(name), self._models)
-            raise InputError(f"no model is called {name!r}; {hint}")
+            raise InputError(f"unknown model {name!r}; {hint}")
         return model
 
     def _predictor(
@@ -81,7 +81,7 @@ class ServedModels:
         model = self.get(name)
         if scheme is not None and scheme not in scheme_names():
             hint = did_you_mean(scheme, scheme_names())
-            raise InputError(f"no scheme is called {scheme!r}; {hint}")
+            raise InputError(f"unknown scheme {scheme!r}; {hint}")
         if min_face is None:
             return Predictor(model, scheme=scheme, threads=1, device=self.device)
         detector = self._detector(model, parse_min_face(min_face))
@@ -104,7 +104,7 @@ class ServedModels:
             "scheme": str(model.scheme),
             "points": model.points,
             "crop_px": model.size,
-            "licence": card.get("licence"),
+            "license": card.get("license"),
         }
 
     def warm_up(self) -> None:

@@ -311,7 +311,7 @@ def column(name: str) -> Column:
     score, _, figure = name.partition("/")
     if score not in PROTOCOLS:
         known = [*COLUMNS, *PROTOCOLS]
-        raise RecipeError(f"no column is called {name!r}; {did_you_mean(name, known)}")
+        raise RecipeError(f"unknown column {name!r}; {did_you_mean(name, known)}")
     if figure not in FIGURES:
         raise RecipeError(
             f"the column {name!r} asks for {figure!r} of the protocol {score}; "

@@ -79,9 +79,7 @@ class Smoother:
         settings: tuple[Settings, Settings] | None = None,
     ) -> None:
         if kind not in FILTERS:
-            raise InputError(
-                f"no filter is called {kind!r}; {did_you_mean(kind, FILTERS)}"
-            )
+            raise InputError(f"unknown filter {kind!r}; {did_you_mean(kind, FILTERS)}")
         self.settings = settings or FILTERS[kind]
         self.mean_shape = scheme(scheme_name).mean_shape
         self.shape: Array | None = None

@@ -258,9 +258,7 @@ def check_losses(weights: dict[str, float]) -> None:
         )
     for name in weights:
         if name not in known:
-            raise RecipeError(
-                f"no loss is called {name!r}; {did_you_mean(name, known)}"
-            )
+            raise RecipeError(f"unknown loss {name!r}; {did_you_mean(name, known)}")
         if not weights[name] > 0:
             raise RecipeError(
                 f"the weight of the loss {name!r} is {weights[name]}; wanted a number above 0"

@@ -347,7 +347,7 @@ def data_set(name: str) -> DataSet:
     found = entry_points.load_plugin(entry_points.READERS, name)
     if found is None:
         known = [*READERS, *entry_points.plugin_names(entry_points.READERS)]
-        raise DataError(f"no data set is called {name!r}; {did_you_mean(name, known)}")
+        raise DataError(f"unknown data set {name!r}; {did_you_mean(name, known)}")
     if not isinstance(found, DataSet):
         raise DataError(
             f"the reader {name!r} of another package is a {type(found).__name__}; wanted a "

@@ -81,9 +81,7 @@ def make_backbone(name: str, imagenet: bool, layout: str = "") -> nn.Module:
         ExtraError: If the package of the weights is not installed.
     """
     if name not in BACKBONES:
-        raise RecipeError(
-            f"no backbone is called {name!r}; {did_you_mean(name, BACKBONES)}"
-        )
+        raise RecipeError(f"unknown backbone {name!r}; {did_you_mean(name, BACKBONES)}")
     if layout and name != "hr-supernet":
         raise RecipeError(
             "model.architecture is for a slimmed hr-supernet, but the backbone is "

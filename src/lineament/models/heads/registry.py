@@ -32,7 +32,7 @@ def make_head(
         RecipeError: If there is no such head, or it does not support these settings.
     """
     if name not in HEADS:
-        raise RecipeError(f"no head is called {name!r}; {did_you_mean(name, HEADS)}")
+        raise RecipeError(f"unknown head {name!r}; {did_you_mean(name, HEADS)}")
     return HEADS[name](channels, points, size, settings)
 
 

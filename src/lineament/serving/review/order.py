@@ -89,7 +89,7 @@ def parse_order(text: str) -> tuple[str, str]:
     """
     name, _, model = text.partition(":")
     if name not in ORDERS:
-        raise DataError(f"no order is called {name!r}; {did_you_mean(name, ORDERS)}")
+        raise DataError(f"unknown order {name!r}; {did_you_mean(name, ORDERS)}")
     if (name == "disagree") != bool(model):
         raise DataError(
             f"--order {text}: disagree needs a second model, and other orders take "

@@ -41,7 +41,7 @@ async function openModel(name) {
     return;
   }
   $("progress").hidden = true;
-  $("licence").textContent = `Model “${card.name}”: ${card.licence}`;
+  $("license").textContent = `Model “${card.name}”: ${card.license}`;
   $("limits").textContent = card.limits;
   say("Ready.");
   for (const image of images) image.result = image.error = null;
