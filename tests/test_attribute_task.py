@@ -1,23 +1,27 @@
 """Attributes as further tasks, their early stopping, and outputs per cluster of features."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from faces import draw_face
 from lineament import Predictor, load_model
+from lineament.data.mixture import read_mixture
 from lineament.errors import RecipeError
 from lineament.geometry import landmark_box
 from lineament.io.formats import faces_from_json, faces_to_json
 from lineament.recipe import TaskSettings
-from lineament.recipe.file import make_recipe
+from lineament.recipe.data import DataPart
+from lineament.recipe.file import make_recipe, read_values
 from mtfl_faces import write_mtfl
 
 torch = pytest.importorskip("torch")
 from lineament.export.registry import export_trained
 from lineament.models.heads.output import HeadOutput
 from lineament.models.registry import build_network
+from lineament.study.task_accuracy import task_accuracy
 from lineament.training.attributes import (
     stop_criterion,
     task_errors,
@@ -27,6 +31,7 @@ from lineament.training.build import load_any, load_initial_weights
 from lineament.training.clusters import gaussian_mixture, k_means
 from lineament.training.registry import make_trainer, task_for
 
+ROOT = Path(__file__).parents[1]
 TASKS = TaskSettings(groups={"smiling": ("smiling",), "pose": ("left", "right")})
 
 
@@ -265,6 +270,28 @@ def test_an_exported_file_predicts_as_torch_and_batches_as_crops_alone(
     written = faces_from_json(faces_to_json(faces))[1]
     assert written[0].attributes == faces[0].attributes
     assert model.predict(crops[:0]).attributes.keys() == found.attributes.keys()
+
+
+def test_a_visible_attribute_is_learned_with_the_settings_of_the_recipe(
+    folder, tmp_path
+):
+    values = read_values(ROOT / "recipes/survey/tcdcn.toml")
+    values["data"] = [{"reader": "mtfl", "folder": str(folder)}]
+    values["tasks"]["groups"] = {"smiling": ["smiling"]}
+    values["train"] |= {"steps": 120, "batch": 16, "num_workers": 0}
+    values["train"]["validate_every"] = 120
+    recipe = make_recipe(values, "test")
+    cache = tmp_path / "cache"
+    checkpoint = make_trainer(recipe, tmp_path / "run", folder, cache).run()
+    others = tmp_path / "others"
+    others.mkdir()
+    write_mtfl(others, range(100, 140))
+    part = DataPart.model_validate({"reader": "mtfl", "folder": str(others)})
+    sources, validation = read_mixture([part], "five", others, cache, crop=(40, 1.0))
+    faces = [source.cache for source in sources] + list(validation.values())
+    assert sum(map(len, faces)) == 40
+    # every second face smiles
+    assert task_accuracy(*load_any(checkpoint), faces, "smiling") > 0.9
 
 
 def test_a_task_above_the_threshold_stops_and_landmarks_are_still_learned(
