@@ -8,11 +8,18 @@ import pytest
 from lineament.data.mixture import to_scheme
 from lineament.data.sample import Sample, tight_box
 from lineament.estimator import CropLandmarks
-from lineament.geometry import apply_affine, landmark_box, similarity
+from lineament.geometry import (
+    apply_affine,
+    box_side,
+    fit_roll_deg,
+    landmark_box,
+    similarity,
+    upright_box,
+)
 from lineament.inference.box_shape import BoxShape
 from lineament.inference.predictor import Predictor
 from lineament.io.formats import faces_from_json, faces_to_json
-from lineament.schemes import check_scheme, scheme
+from lineament.schemes import check_scheme, convert, scheme
 from tiny_sets import text
 
 MEAN = scheme("ibug68").mean_shape
@@ -72,10 +79,66 @@ def test_own_points_without_a_place_have_their_own_box(tmp_path):
     assert BoxShape(name, ()).points(points) is points
 
 
-def test_the_box_of_other_schemes_stays_their_own():
+def test_the_box_of_schemes_that_span_the_face_stays_their_own():
     assert BoxShape("ibug68", ()).points(MEAN) is MEAN
     assert BoxShape("ibug68", ()).mean is MEAN
-    assert BoxShape("wflw98", ()).mean is None
+    landmarks = np.random.default_rng(0).uniform(0, 99, (98, 2))
+    assert BoxShape("wflw98", ()).points(landmarks) is landmarks
+
+
+@pytest.mark.parametrize("name", ["five", "afw6", "ibug49", "ibug51"])
+def test_the_box_of_inner_points_is_that_of_the_68_of_a_mean_face(name):
+    face = apply_affine(similarity(80, 20, (0, 0), (100, 120)), MEAN)
+    inner = convert(face, "ibug68", name).points
+    shape = BoxShape(name, ())
+    assert np.allclose(shape.points(inner), face, atol=1e-6)
+    # the box that such networks are trained with
+    box = landmark_box(shape.points(inner))
+    assert np.allclose(box, tight_box(inner, name), atol=1e-6)
+    square, roll_deg = upright_box(shape.points(inner), shape.mean)
+    assert roll_deg == pytest.approx(20)
+    assert box_side(square) == pytest.approx(80 * box_side(landmark_box(MEAN)))
+
+
+@pytest.mark.parametrize("name", ["wflw98", "lapa106", "cofw29", "aflw19", "helen194"])
+def test_the_roll_of_other_schemes_comes_from_the_points_shared_with_the_68(name):
+    turned = apply_affine(similarity(80, 70, (0, 0), (100, 120)), MEAN)
+    landmarks = convert(turned, "ibug68", name).points.copy()
+    unknown = np.isnan(landmarks).any(1)
+    landmarks[unknown] = np.random.default_rng(0).uniform(0, 200, (unknown.sum(), 2))
+    shape = BoxShape(name, ())
+    points = shape.points(landmarks)
+    assert fit_roll_deg(shape.mean, points) == pytest.approx(70)
+
+
+class FaceFivePoints(FivePoints):
+    """Puts the five points of the mean face into the middle of every crop."""
+
+    never_learned = ()
+    scheme = "five"
+
+    def __init__(self):
+        self.crops = 0
+
+    def predict(self, crops):
+        self.crops += len(crops)
+        low, high = MEAN.min(0), MEAN.max(0)
+        face = (MEAN - (low + high) / 2) / (high - low).max()
+        face = face * self.size / self.padding + (self.size - 1) / 2
+        landmarks = convert(face, "ibug68", "five").points.astype(np.float32)
+        count = len(crops)
+        return CropLandmarks(
+            np.repeat(landmarks[None], count, 0),
+            np.full((count, 5), 0.9, np.float32),
+            np.full((count, 5), 2.0, np.float32),
+        )
+
+
+def test_five_points_in_the_box_of_a_face_make_no_other_crop():
+    model = FaceFivePoints()
+    image = np.full((200, 240, 3), 90, np.uint8)
+    Predictor(model, lambda image: np.zeros((0, 4)))(image, [[60, 50, 140, 130]])
+    assert model.crops == 1
 
 
 def test_a_point_without_examples_is_stated_as_such_and_decides_nothing(placed):

@@ -18,9 +18,8 @@ from lineament.export.calibrate import SigmaScale
 from lineament.export.gate import Gate
 from lineament.export.graph import LandmarkGraph, write_onnx
 from lineament.export.registry import export_trained
-from lineament.geometry import landmark_box
+from lineament.geometry import box_error, landmark_box
 from lineament.inference.onnx_model import Model, open_session
-from lineament.inference.recrop import box_error
 from lineament.models.backbones.registry import BACKBONES
 from lineament.models.export_form import even_normalization
 from lineament.models.landmark_net import LandmarkNet

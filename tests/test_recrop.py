@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from lineament.estimator import CropRequest, RecropLimits
-from lineament.geometry import apply_affine, landmark_box, similarity
+from lineament.geometry import apply_affine, box_error, landmark_box, similarity
 from lineament.inference.detections import Detections
 from lineament.inference.recrop import (
     DEFAULT_RECROP,
     SEARCH_ROLLS_DEG,
     RecropPolicy,
-    box_error,
     first_crops,
     is_cut,
 )

@@ -67,6 +67,13 @@ def as_boxes(boxes: ArrayLike) -> Array:
     return array
 
 
+def box_error(box: Array, tight: Array) -> float:
+    """Return the error of `box`: shift in sides of the tight box, or log ratio of the sides."""
+    side = box_side(tight)
+    shift = np.hypot(*((box[:2] + box[2:] - tight[:2] - tight[2:]) / 2)) / side
+    return float(max(shift, abs(np.log(box_side(box) / side))))
+
+
 def landmark_box(landmarks: ArrayLike) -> Array:
     """Return the tight box (4,) around the finite rows of `landmarks` (N, 2).
 
@@ -230,7 +237,8 @@ def fit_roll_deg(source: ArrayLike | None, target: ArrayLike) -> float:
     """Return the roll of `fit_similarity(source, target)`, degrees; 0 without a source.
 
     Args:
-        source: (N, 2), N >= 2, unchecked; the mean face of a scheme, or None.
+        source: (N, 2), N >= 2, unchecked; the mean face of a scheme, nan for points not in it;
+            or None.
         target: (N, 2), unchecked.
     """
     if source is None:
@@ -239,6 +247,9 @@ def fit_roll_deg(source: ArrayLike | None, target: ArrayLike) -> float:
     # enough to center one of them
     start = np.ascontiguousarray(source, np.float64).view(np.complex128)[:, 0]
     end = np.ascontiguousarray(target, np.float64).view(np.complex128)[:, 0]
+    known = np.isfinite(start)
+    if not known.all():
+        start, end = start[known], end[known]
     product = np.vdot(start - start.sum() / len(start), end)
     return math.degrees(math.atan2(product.imag, product.real))
 

@@ -15,9 +15,8 @@ from numpy.typing import ArrayLike
 
 from ..errors import DataError, ExportError
 from ..estimator import LandmarkModel, RecropLimits
-from ..geometry import Array, landmark_box
+from ..geometry import Array, box_error, landmark_box
 from ..inference.box_shape import BoxShape
-from ..inference.recrop import box_error
 from ..training.validate import MIN_POINTS
 
 COVERED = 0.95

@@ -5,19 +5,24 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry import Array, apply_affine, fit_similarity
-from ..schemes import NAMES, scheme
+from ..errors import SchemeError
+from ..geometry import Array, apply_affine, box_error, fit_similarity, landmark_box
+from ..schemes import NAMES, convert, scheme
 
 FULL = "ibug68"
 """Scheme whose tight box crops are made around."""
 
 
+SAME_BOX = 0.15
+"""Box error on the mean face up to which the landmarks of a scheme span the box of the 68."""
+
+
 class BoxShape:
     """Maps a model's landmarks to the points whose tight box defines its crops.
 
-    These are the landmarks themselves. For a user-defined scheme with a mean shape they are the 68
-    points of a mean face fitted to the landmarks, because detectors and training use the box of
-    those.
+    Detectors and training use the tight box of the 68 points. If the landmarks span nearly the
+    same box, they are used themselves. Otherwise, as with five points or with a user-defined
+    scheme with a mean shape, they are replaced by the 68 points of a mean face fitted to them.
 
     Args:
         name: Scheme of the model.
@@ -25,16 +30,18 @@ class BoxShape:
     """
 
     def __init__(self, name: str, never_learned: Sequence[int]) -> None:
-        self.mean: Array | None = scheme(name).mean_shape
-        """(M, 2): upright mean shape of the points, or None."""
+        self.mean = mean_shape(name)
+        """(M, 2): upright mean shape of the points, nan for points not in it; or None."""
         self._learned = learned_points(len(scheme(name)), never_learned)
         self.own: Array | None = None
-        """(M, 2): mean shape of user-defined points, used to fit `mean` to landmarks; or None."""
-        if name not in NAMES and self.mean is not None:
-            self.own = self.mean[self._learned]
-            self.mean = scheme(FULL).mean_shape
-        elif self.mean is not None and never_learned:
+        """(N, 2): mean shape of the learned landmarks, used to fit `mean` to them; or None."""
+        if self.mean is None:
+            return
+        is_own = name not in NAMES or not _spans_face(self.mean)
+        if never_learned:
             self.mean = self.mean[self._learned]
+        if is_own and np.isfinite(self.mean).all():
+            self.own, self.mean = self.mean, scheme(FULL).mean_shape
 
     def points(self, landmarks: Array) -> Array:
         """Return the points (M, 2) for `landmarks` (N, 2), in the same pixels."""
@@ -42,6 +49,27 @@ class BoxShape:
             fitted = fit_similarity(self.own, landmarks[self._learned])
             return apply_affine(fitted, self.mean)
         return landmarks if self._learned.all() else landmarks[self._learned]
+
+
+def mean_shape(name: str) -> Array | None:
+    """Return the upright mean shape (N, 2) of a scheme, nan for points not in it; or None.
+
+    If the scheme states none, it is made from that of the 68 points.
+    """
+    stated = scheme(name).mean_shape
+    if stated is not None:
+        return stated
+    try:
+        made = convert(np.asarray(scheme(FULL).mean_shape), FULL, name).points
+    except SchemeError:
+        return None
+    return made if np.isfinite(made).all(1).sum() > 1 else None
+
+
+def _spans_face(mean: Array) -> bool:
+    """Return True if the box of a mean shape is near that of the 68 points."""
+    full = landmark_box(np.asarray(scheme(FULL).mean_shape))
+    return box_error(full, landmark_box(mean)) <= SAME_BOX
 
 
 def learned_points(count: int, never_learned: Sequence[int]) -> NDArray[np.bool_]:

@@ -5,7 +5,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..estimator import CropRequest, LandmarkModel, RecropLimits
-from ..geometry import Array, box_side, fit_roll_deg, landmark_box, upright_box
+from ..geometry import (
+    Array,
+    box_error,
+    box_side,
+    fit_roll_deg,
+    landmark_box,
+    upright_box,
+)
 from .detections import Detections
 
 SEARCH_ROLLS_DEG = (90.0, 180.0, -90.0)
@@ -148,10 +155,3 @@ def is_cut(box: Array, shape: tuple[int, ...]) -> bool:
 def crop_around(image: int, landmarks: Array, mean_shape: Array | None) -> CropRequest:
     """Return the upright crop around `landmarks` (N, 2)."""
     return CropRequest(image, *upright_box(landmarks, mean_shape))
-
-
-def box_error(box: Array, tight: Array) -> float:
-    """Return the error of `box`: shift in sides of the tight box, or log ratio of the sides."""
-    side = box_side(tight)
-    shift = np.hypot(*((box[:2] + box[2:] - tight[:2] - tight[2:]) / 2)) / side
-    return float(max(shift, abs(np.log(box_side(box) / side))))

@@ -16,6 +16,7 @@ from ..analysis.draw import part_colors
 from ..atomic import atomic_path
 from ..errors import InputError, ModelError
 from ..export.web import write_web
+from ..geometry import Array
 from ..inference.box_shape import BoxShape, learned_points
 from ..inference.detector_file import DetectorFile, mean_five
 from ..inference.model_files import DETECTOR, find_model
@@ -171,13 +172,21 @@ def model_entry(model: Model) -> dict[str, Any]:
         "attributes": model.attributes,
         "predicts_presence": model.predicts_presence,
         "never_learned": np.flatnonzero(~learned).tolist(),
-        "mean_shape": None if shape.mean is None else shape.mean.tolist(),
-        "own": None if shape.own is None else shape.own.tolist(),
+        "mean_shape": _rows(shape.mean),
+        "own": _rows(shape.own),
+        **model.recrop_limits.as_dict(),
         "chains": [list(chain) for chain in landmark_scheme.chains],
         "colors": colors,
         "license": model.card.get("license", ""),
         "limits": model.card.get("limits", ""),
     }
+
+
+def _rows(points: Array | None) -> list[list[float] | None] | None:
+    """Return points as JSON values, None for points that are nan."""
+    if points is None:
+        return None
+    return [row.tolist() if np.isfinite(row).all() else None for row in points]
 
 
 def detector_entry(found: DetectorFile) -> dict[str, Any]:

@@ -119,10 +119,12 @@ function product(source, target) {
   return { from, to, real, imag, spread };
 }
 
-/** Return the roll of `target` relative to `source`, degrees; 0 without a source. */
+/** Return the roll of `target` relative to `source`, degrees; 0 without a source. Points of the
+ * source that are null are left out. */
 export function fitRollDeg(source, target) {
   if (!source) return 0;
-  const { real, imag } = product(source, target);
+  const isKnown = (_, k) => source[k] !== null;
+  const { real, imag } = product(source.filter(isKnown), target.filter(isKnown));
   return Math.atan2(imag, real) * DEG;
 }
 

@@ -20,6 +20,7 @@ import { warp } from "./pixels.js";
 const SEARCH_ROLLS_DEG = [90, 180, -90];
 const CUT_MARGIN = 0.05;
 const UPSIDE_DOWN_DEG = 90;
+const TURNED_DEG = 45;
 const SAME_FACE_DISTANCE = 0.1;
 const BATCH = 16; // crops per call: more are not faster and need more memory
 
@@ -29,8 +30,13 @@ const POLICY = {
   maxRollDeg: 25,
   maxBoxError: 0.15,
   minUpsideDownGain: 0.1,
+  minTurnedGain: 0.05,
   minPresence: 0.02,
 };
+
+/** Return the angle between two rolls, 0 to 180 degrees. */
+const rollBetween = (one, other) =>
+  Math.abs(((((one - other + 180) % 360) + 360) % 360) - 180);
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
@@ -38,6 +44,11 @@ export class LandmarkModel {
   /** Arguments are the same as for FaceDetector. */
   constructor(session, card, run, tensorOf) {
     Object.assign(this, { session, card, run, tensorOf });
+    this.policy = {
+      ...POLICY,
+      minScore: Math.min(POLICY.minScore, card.low_score),
+      maxBoxError: Math.max(POLICY.maxBoxError, card.box_error),
+    };
   }
 
   /** Return one face per request in an RGB image, re-cropping some of them. */
@@ -139,7 +150,7 @@ export class LandmarkModel {
   /** Return alternative crops to try for a face, usually none. */
   secondCrops(first, face) {
     const around = this.cropAround(face.landmarks);
-    if (mean(face.scores) < POLICY.minScore) {
+    if (mean(face.scores) < this.policy.minScore) {
       const turned = SEARCH_ROLLS_DEG.map((roll) => ({
         box: first.box,
         rollDeg: first.rollDeg + roll,
@@ -148,10 +159,9 @@ export class LandmarkModel {
       return [...turned, around];
     }
     const points = this.boxPoints(face.landmarks);
-    const roll = fitRollDeg(this.card.mean_shape, points) - first.rollDeg;
-    const rollInCrop = ((((roll + 180) % 360) + 360) % 360) - 180;
-    const isTurned = Math.abs(rollInCrop) > POLICY.maxRollDeg;
-    const isOff = boxError(first.box, landmarkBox(points)) > POLICY.maxBoxError;
+    const rollDeg = fitRollDeg(this.card.mean_shape, points);
+    const isTurned = rollBetween(rollDeg, first.rollDeg) > this.policy.maxRollDeg;
+    const isOff = boxError(first.box, landmarkBox(points)) > this.policy.maxBoxError;
     return isTurned || isOff ? [around] : [];
   }
 
@@ -159,16 +169,18 @@ export class LandmarkModel {
   keepBetter(best, rows, others, image, requests) {
     rows.forEach((row, k) => {
       const gain = quality(others[k]) - quality(best[row]);
-      const penalty = (face) => this.upsideDownPenalty(requests[row], face.landmarks, image);
+      const penalty = (face) => this.turnedPenalty(requests[row], face.landmarks, image);
       if (gain > penalty(others[k]) - penalty(best[row])) best[row] = others[k];
     });
   }
 
-  /** Return the quality penalty for upside-down landmarks. */
-  upsideDownPenalty(first, landmarks, image) {
-    if (!isCut(first.box, image)) return 0;
-    const roll = fitRollDeg(this.card.mean_shape, this.boxPoints(landmarks));
-    return Math.abs(roll) > UPSIDE_DOWN_DEG ? POLICY.minUpsideDownGain : 0;
+  /** Return the quality penalty for landmarks of a rotated face. */
+  turnedPenalty(first, landmarks, image) {
+    const rollDeg = fitRollDeg(this.card.mean_shape, this.boxPoints(landmarks));
+    const isTurned = rollBetween(rollDeg, first.rollDeg) > TURNED_DEG;
+    const penalty = isTurned ? this.policy.minTurnedGain : 0;
+    if (!isCut(first.box, image) || Math.abs(rollDeg) <= UPSIDE_DOWN_DEG) return penalty;
+    return Math.max(penalty, this.policy.minUpsideDownGain);
   }
 }
 
