@@ -52,15 +52,14 @@ class ConvNet(nn.Module):
         modules: list[nn.Module] = []
         channels_in, (height, width) = 1, side
         for number, (kernel, channels, regions) in enumerate(layers):
+            # the last of four layers is not pooled
+            pool = 2 if number < 3 else 1
             modules += [
                 LocallySharedConv2d(channels_in, channels, kernel, regions),
-                AbsTanh(channels),
+                AbsTanh(channels, pool),
             ]
-            height, width = height - kernel + 1, width - kernel + 1
-            # the last of four layers is not pooled
-            if number < 3:
-                modules.append(nn.MaxPool2d(2))
-                height, width = height // 2, width // 2
+            height = (height - kernel + 1) // pool
+            width = (width - kernel + 1) // pool
             channels_in = channels
         self.features = nn.Sequential(*modules)
         self.dense = nn.Linear(channels_in * height * width, dense)

@@ -67,11 +67,12 @@ class SharedFeatureNet(nn.Module):
         channels_in, side = 1, size
         for number, (kernel, full_channels) in enumerate(LAYERS):
             channels = round(full_channels * width)
-            layers += [nn.Conv2d(channels_in, channels, kernel), AbsTanh(channels)]
-            side = side - kernel + 1
-            if number < len(LAYERS) - 1:
-                layers.append(nn.MaxPool2d(2))
-                side //= 2
+            pool = 2 if number < len(LAYERS) - 1 else 1
+            layers += [
+                nn.Conv2d(channels_in, channels, kernel),
+                AbsTanh(channels, pool),
+            ]
+            side = (side - kernel + 1) // pool
             channels_in = channels
         if side < 1:
             raise RecipeError(f"the crop's size is {size}; wanted at least 36 pixels")

@@ -4,6 +4,7 @@ Source: Sun, Wang, Tang 2013, section 3.2.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -50,17 +51,25 @@ class LocallySharedConv2d(nn.Module):
 
 
 class AbsTanh(nn.Module):
-    """The absolute value of tanh, scaled by a gain per channel.
+    """The absolute value of tanh, max-pooled, and scaled by a gain per channel.
 
-    Source: Sun, Wang, Tang 2013 (absolute value rectification). Chosen here: the output is
-    rectified and scaled, then pooled; there is one gain per channel for the entire map, and no
-    further bias. The paper may pool before its gain, and may have one gain per region.
+    Source: Sun, Wang, Tang 2013 (absolute value rectification). Chosen here: there is one gain
+    per channel for the entire map, and no further bias. The paper may have one gain per region.
+
+    Args:
+        channels: Number of channels.
+        pool: Side of the pooled regions; 1: no pooling.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, pool: int = 1) -> None:
         super().__init__()
+        self.pool = pool
         self.gain = nn.Parameter(torch.ones(channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Rectify (B, C, H, W)."""
-        return self.gain * torch.tanh(x).abs()
+        """Rectify and pool (B, C, H, W)."""
+        rectified = x.abs()
+        if self.pool > 1:
+            # pooled before tanh, which keeps the order of values, because that is less work
+            rectified = F.max_pool2d(rectified, self.pool)
+        return self.gain * torch.tanh(rectified)
