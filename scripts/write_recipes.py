@@ -52,6 +52,7 @@ def sections() -> list[tuple[str, str, type[BaseModel]]]:
         *models,
         ("`[augment]`", "Probabilities are per face.", recipe.Augmentation),
         ("`[presence]`", "See [training](train.md).", recipe.PresenceSettings),
+        ("`[tasks]`", "See [classics](classics.md#networks).", recipe.TaskSettings),
         ("`[detector]`", "In place of a landmark model.", recipe.DetectorSettings),
         ("`[train]`", "", recipe.TrainSettings),
         ("`[distill]`", "See [distillation](distill.md).", recipe.DistillSettings),
@@ -76,7 +77,8 @@ def default(field: Any) -> str:
     if value is None or value == {} or isinstance(value, BaseModel):
         return ""
     if isinstance(value, dict):
-        return f"`{', '.join(f'{key} = {number:g}' for key, number in value.items())}`"
+        pairs = [f"{key} = {json.dumps(entry)}" for key, entry in value.items()]
+        return f"`{', '.join(pairs)}`"
     if isinstance(value, tuple):
         value = list(value)
     if isinstance(value, str | bool):
