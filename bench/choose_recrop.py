@@ -11,7 +11,7 @@ import numpy as np
 
 from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import Sample, data_root
-from lineament.estimator import CropLandmarks, RecropLimits
+from lineament.estimator import CropLandmarks, ValidationLimits
 from lineament.evaluation.metrics import nme, norm_length
 from lineament.evaluation.protocols import MATCH_IOU
 from lineament.geometry import Array, apply_affine, box_side, iou, landmark_box
@@ -30,7 +30,9 @@ class CountingModel:
         self.inner, self.crops = load_model(name, threads=1), 0
         self.name, self.scheme, self.points = name, self.inner.scheme, self.inner.points
         self.size, self.padding = self.inner.size, self.inner.padding
-        self.recrop_limits = getattr(self.inner, "recrop_limits", RecropLimits())
+        self.validation_limits = getattr(
+            self.inner, "validation_limits", ValidationLimits()
+        )
 
     def predict(self, crops: np.ndarray) -> CropLandmarks:
         self.crops += len(crops)

@@ -18,7 +18,7 @@ from lineament.export.calibrate import (
     fit_logits,
     fit_sigma,
     near_exponent,
-    recrop_limits,
+    validation_limits,
 )
 from lineament.schemes import scheme
 
@@ -87,11 +87,11 @@ def test_one_validation_face_in_twenty_scores_below_the_low_score():
     means = np.random.default_rng(1).permutation(np.linspace(0.2, 0.9, 401))
     landmarks = np.zeros((401, 68, 2))
     landmarks[:, 1] = 1
-    low = recrop_limits(MODEL, landmarks, means[:, None] + [[-0.1, 0.1]]).low_score
+    low = validation_limits(MODEL, landmarks, means[:, None] + [[-0.1, 0.1]]).low_score
     assert np.mean(means < low) == pytest.approx(0.05, abs=0.003)
     # where all faces have one score, none lies below it
     same = np.full((9, 2), 0.52349)
-    assert 0.5233 < recrop_limits(MODEL, landmarks[:9], same).low_score < 0.52349
+    assert 0.5233 < validation_limits(MODEL, landmarks[:9], same).low_score < 0.52349
 
 
 def test_one_validation_face_in_twenty_has_a_larger_box_error():
@@ -101,7 +101,7 @@ def test_one_validation_face_in_twenty_has_a_larger_box_error():
     low, high = mean.min(0), mean.max(0)
     unit = (mean - (low + high) / 2) / (high - low).max()
     landmarks = 31.5 + 40 * factors[:, None, None] * unit
-    limit = recrop_limits(MODEL, landmarks, np.ones((401, 68))).box_error
+    limit = validation_limits(MODEL, landmarks, np.ones((401, 68))).box_error
     assert np.mean(np.log(factors) > limit) == pytest.approx(0.05, abs=0.003)
 
 

@@ -19,7 +19,7 @@ from lineament.classic.shapes import (
     turn_and_scale,
 )
 from lineament.errors import ModelError, TrainError
-from lineament.estimator import RecropLimits
+from lineament.estimator import ValidationLimits
 from lineament.geometry import apply_affine, landmark_box, similarity
 from lineament.inference.registry import load_numpy_model
 from lineament.recipe.classic import CascadeSettings
@@ -370,4 +370,4 @@ def test_an_exported_file_predicts_as_its_checkpoint(trained, folder, tmp_path):
     before, after = model.predict(crops), exported.predict(crops)
     np.testing.assert_array_equal(after.landmarks_crop, before.landmarks_crop)
     assert (after.sigma_px > 0).all()
-    assert exported.recrop_limits == RecropLimits.read(card)
+    assert exported.validation_limits == ValidationLimits.read(card)

@@ -12,7 +12,7 @@ from faces import write_faces
 from lineament.data.crop_cache import plain_crops
 from lineament.data.mixture import read_mixture
 from lineament.errors import ExportError, InputError
-from lineament.estimator import RecropLimits
+from lineament.estimator import ValidationLimits
 from lineament.export import gate, web_gate
 from lineament.export.calibrate import SigmaScale
 from lineament.export.gate import Gate
@@ -111,7 +111,7 @@ def test_the_file_predicts_what_torch_predicts(run, exported):
     _, validation_faces = read_mixture(recipe.data, recipe.scheme, root, root / "cache")
     faces = next(iter(validation_faces.values()))
     found = gate.run_plain(model, faces)
-    assert model.recrop_limits == RecropLimits.read(card)
+    assert model.validation_limits == ValidationLimits.read(card)
     assert card["low_score"] == pytest.approx(
         np.quantile(found.scores.mean(1), 0.05), abs=2e-4
     )

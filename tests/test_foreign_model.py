@@ -10,6 +10,8 @@ from commands import call
 from faces import write_faces
 from lineament import Predictor
 from lineament.errors import ModelError, ShapeError
+from lineament.estimator import ValidationLimits
+from lineament.inference.acceptance import min_score_for
 from lineament.inference.foreign_model import ForeignModel
 from lineament.inference.registry import load_model
 from tiny_sets import picture, text
@@ -86,6 +88,15 @@ def test_fractions_become_pixels_of_the_crop(tmp_path):
     np.testing.assert_allclose(found.sigma_px, 0.3, rtol=1e-6)
     # Rayleigh: 1 - exp(-0.05^2 / (2 (0.03 / 1.2533)^2))
     np.testing.assert_allclose(found.scores, 0.8871, atol=1e-4)
+
+
+def test_a_large_error_drops_no_face_and_tries_no_other_angle(tmp_path):
+    write_foreign(tmp_path / "mine.onnx")
+    model = ForeignModel(describe(tmp_path / "mine.toml", error=0.2))
+    found = model.predict(crops_of((0, 0, 0)))
+    limits = ValidationLimits.of(model)
+    assert 0 < limits.low_score < found.scores.mean() < 0.1
+    assert min_score_for(model, None) == limits.low_score
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from detector_graph import FIVE as FIVE_OF_CELL
 from detector_graph import write_bright_detector
 from lineament import Tracker, faces_from_json, faces_to_json
 from lineament.errors import InputError, ModelError, SchemeError, ShapeError
-from lineament.estimator import CropLandmarks
+from lineament.estimator import CropLandmarks, ValidationLimits
 from lineament.geometry import apply_affine, similarity
 from lineament.inference import face_detector
 from lineament.inference.callable_detector import as_detector
@@ -156,6 +156,21 @@ def test_any_callable_is_a_detector():
     )(ramp())
     assert faces[0].score == pytest.approx(0.75)
     np.testing.assert_allclose(faces[0].box, [60, 50, 140, 130])
+
+
+def test_a_model_of_low_scores_keeps_faces_above_its_own_limit():
+    boxes = np.array([[60.0, 50, 140, 130]])
+    model = MeanShapeModel(score=0.3)
+    assert len(Predictor(model, lambda image: boxes)(ramp())) == 0
+    model.validation_limits = ValidationLimits(low_score=0.25)
+    predictor = Predictor(model, lambda image: boxes)
+    assert predictor.min_landmark_score == 0.25
+    assert len(predictor(ramp())) == 1
+    model.validation_limits = ValidationLimits(low_score=0.6)
+    assert Predictor(model).min_landmark_score == 0.4
+    # a limit that the user sets is kept
+    strict = Predictor(model, lambda image: boxes, min_landmark_score=0.5)
+    assert len(strict(ramp())) == 0
 
 
 def test_a_detection_whose_landmarks_score_low_is_no_face_but_a_given_box_is():

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lineament.estimator import CropRequest, RecropLimits
+from lineament.estimator import CropRequest, ValidationLimits
 from lineament.geometry import apply_affine, box_error, landmark_box, similarity
 from lineament.inference.detections import Detections
 from lineament.inference.recrop import (
@@ -120,7 +120,7 @@ def test_landmarks_turned_in_the_first_crop_count_less_if_the_border_cuts_even_l
 def with_limits(**limits):
     """The default policy for a model with these limits."""
     return DEFAULT_RECROP.for_model(
-        SimpleNamespace(recrop_limits=RecropLimits(**limits))
+        SimpleNamespace(validation_limits=ValidationLimits(**limits))
     )
 
 

@@ -47,6 +47,14 @@ def test_frames_are_answered_with_track_ids_and_times(live):
     assert found == expected[0].landmarks.round(4).tolist()
 
 
+def test_a_track_adds_head_poses_if_asked(live):
+    with connect(live, "?head_pose=true") as track:
+        (face,) = ask(track, PHOTO)["faces"]
+    assert abs(face["head_pose"]["yaw_deg"]) < 45
+    with connect(live) as track:
+        assert "head_pose" not in ask(track, PHOTO)["faces"][0]
+
+
 def test_each_connection_has_a_tracker_of_its_own(live):
     with connect(live) as one, connect(live) as other:
         assert ask(one, PHOTO)["faces"][0]["track_id"] == 1

@@ -33,8 +33,11 @@ class CropLandmarks:
 
 
 @dataclass(frozen=True)
-class RecropLimits:
-    """Limits within which a model's results on validation faces lie: no reason to re-crop."""
+class ValidationLimits:
+    """Limits within which a model's results on validation faces lie.
+
+    Results within them are no reason to re-crop or to drop a face.
+    """
 
     low_score: float = 1.0
     """5 % quantile of the mean score of a face."""
@@ -43,10 +46,16 @@ class RecropLimits:
     tight box of the landmarks found in it."""
 
     @classmethod
-    def read(cls, settings: Mapping[str, Any]) -> "RecropLimits":
+    def read(cls, settings: Mapping[str, Any]) -> "ValidationLimits":
         """Return the limits in a model file's settings; the default for absent ones."""
         stated = {name: settings[name] for name in asdict(cls()) if name in settings}
         return cls(**stated)
+
+    @classmethod
+    def of(cls, model: object) -> "ValidationLimits":
+        """Return the limits of a model, the default for one that has none, or for None."""
+        found = getattr(model, "validation_limits", None)
+        return cls() if found is None else found
 
     def as_dict(self) -> dict[str, float]:
         """Return the entries of the file and its card."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..atomic import atomic_path
 from ..errors import ModelError, ShapeError
-from ..estimator import CropLandmarks, RecropLimits, check_no_memory
+from ..estimator import CropLandmarks, ValidationLimits, check_no_memory
 from ..schemes import scheme_entries, stated_scheme
 from .shapes import Arrays
 
@@ -41,7 +41,7 @@ class NumpyModel(ABC):
             ModelError: If a setting is missing.
         """
         self.settings, self.arrays = settings, arrays
-        self.recrop_limits = RecropLimits.read(settings)
+        self.validation_limits = ValidationLimits.read(settings)
         try:
             self.name: str = settings["name"]
             self.scheme: str = stated_scheme(settings)

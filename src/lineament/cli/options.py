@@ -102,8 +102,8 @@ MinFace = Annotated[
         "--min-face",
         metavar="40px|0.05",
         help="Smallest face to find: its side in pixels, or as a fraction of the "
-        "image's longer side; default: 16 pixels, after the image is resized to "
-        "at most 1,024 pixels. Half the size takes four times the work.",
+        "image's longer side; default: 16 pixels, after the longer side is resized "
+        "to 640 to 1,024 pixels. Half the size takes four times the work.",
     ),
 ]
 Device = Annotated[

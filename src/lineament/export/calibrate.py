@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import DataError, ExportError
-from ..estimator import LandmarkModel, RecropLimits
+from ..estimator import LandmarkModel, ValidationLimits
 from ..geometry import Array, box_error, landmark_box
 from ..inference.box_shape import BoxShape
 from ..training.validate import MIN_POINTS
@@ -24,7 +24,7 @@ COVERED = 0.95
 NEAR = 0.05
 """A score is the probability that the landmark is within this many box sides of the truth."""
 RARE = 0.05
-"""Fraction of validation faces beyond each of a model's `RecropLimits`."""
+"""Fraction of validation faces beyond each of a model's `ValidationLimits`."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,9 @@ def near_exponent(size: int, padding: float) -> float:
     return float(radius**2 * -np.log(1 - COVERED) / 4)
 
 
-def recrop_limits(
+def validation_limits(
     model: LandmarkModel, landmarks: ArrayLike, scores: ArrayLike
-) -> RecropLimits:
+) -> ValidationLimits:
     """Return the limits of a model, from its results on plain crops of validation faces.
 
     Args:
@@ -116,7 +116,7 @@ def recrop_limits(
     for found in np.asarray(landmarks, dtype=np.float64):
         errors.append(box_error(box, landmark_box(shape.points(found))))
     # rounded away from the faces, because all have the same score if a model predicts no errors
-    return RecropLimits(
+    return ValidationLimits(
         math.floor(1e4 * float(np.quantile(means, RARE))) / 1e4,
         math.ceil(1e4 * float(np.quantile(errors, 1 - RARE))) / 1e4,
     )

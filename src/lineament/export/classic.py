@@ -16,7 +16,7 @@ from ..recipe import Recipe
 from ..training.classic.predict import predict_plain_faces
 from ..training.classic.stored import stored_recipe
 from ..training.validate import interocular_nme, known_eyes
-from .calibrate import fit_sigma, near_exponent, recrop_limits
+from .calibrate import fit_sigma, near_exponent, validation_limits
 from .card import check_name, file_entries, recipe_entry, write_model
 from .request import ExportRequest
 
@@ -49,7 +49,7 @@ def export_classic(request: ExportRequest) -> dict[str, Any]:
                 key: exported.settings[key]
                 for key in ("name", "scheme", "points", "size")
             },
-            **exported.recrop_limits.as_dict(),
+            **exported.validation_limits.as_dict(),
             "padding": exported.padding,
             "precision": "fp16",
             **file_entries(path, model.settings["step"]),
@@ -84,7 +84,7 @@ def calibrated(
     }
     sigma = Uncertainty.read(settings)
     scores = sigma(predicted, np.maximum(variances, 0)).scores
-    settings |= recrop_limits(model, predicted, scores).as_dict()
+    settings |= validation_limits(model, predicted, scores).as_dict()
     return type(model)(settings, model.arrays), scale.as_dict()
 
 

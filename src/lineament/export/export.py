@@ -16,7 +16,7 @@ from ..data.crop_cache import CropCache
 from ..data.mixture import read_mixture
 from ..data.no_face_photos import read_presence_data
 from ..errors import InputError
-from ..estimator import RecropLimits
+from ..estimator import ValidationLimits
 from ..geometry import Array
 from ..inference.onnx_model import Model
 from ..models.export_form import ExportForm
@@ -26,7 +26,7 @@ from ..schemes import scheme, scheme_entries
 from ..training.build import load_any, read_trained
 from ..training.presence_rates import predict_states
 from ..training.validate import predict_plain
-from .calibrate import SigmaScale, fit_sigma, recrop_limits, write_constants
+from .calibrate import SigmaScale, fit_sigma, validation_limits, write_constants
 from .card import check_name, make_card, write_model
 from .gate import Gate, GateFaces, check_second_frame, choose_gate_faces, run_plain
 from .graph import LandmarkGraph, set_metadata, write_onnx
@@ -119,7 +119,7 @@ class _Written:
     path: Path
     scale: SigmaScale
     gate: Gate
-    limits: RecropLimits
+    limits: ValidationLimits
     presence: dict[str, Any]
     """The entry "presence" of the card; empty if the network does not predict it."""
 
@@ -153,7 +153,7 @@ def _write_checked(
             in_file = states.fit_again(path, in_torch)
     exported = Model(path, 1)
     in_onnx = run_plain(exported, faces.faces)
-    limits = recrop_limits(exported, in_onnx.landmarks_crop, in_onnx.scores)
+    limits = validation_limits(exported, in_onnx.landmarks_crop, in_onnx.scores)
     set_metadata(path, metadata | limits.as_dict())
     gate = faces.compare(in_onnx.landmarks_crop, landmarks)
     gate.check(int8, form.rounding_px)

@@ -23,7 +23,7 @@ from ..recipe import Recipe
 from ..recipe.model import MtcnnSettings
 from ..training.build import load_any
 from ..training.validate import predict_plain
-from .calibrate import fit_sigma, near_exponent, recrop_limits
+from .calibrate import fit_sigma, near_exponent, validation_limits
 from .card import check_name, make_card, write_model
 from .gate import choose_gate_faces, run_plain
 from .graph import OPSET, set_metadata, trace, without_notes
@@ -109,7 +109,7 @@ def _complete(
     metadata["min_scores"][-1] = _threshold(path, recipe, root)
     exported = MtcnnModel(path, 1)
     in_onnx = run_plain(exported, faces.faces)
-    limits = recrop_limits(exported, in_onnx.landmarks_crop, in_onnx.scores)
+    limits = validation_limits(exported, in_onnx.landmarks_crop, in_onnx.scores)
     metadata |= limits.as_dict()
     set_metadata(path, metadata)
     gate = faces.compare(in_onnx.landmarks_crop, landmarks)

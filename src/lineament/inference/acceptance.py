@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from ..estimator import LandmarkModel, ValidationLimits
 from ..geometry import Array, box_side, landmark_box
 from .face_landmarks import FaceLandmarks
 from .nms import is_nested
@@ -12,9 +13,21 @@ MIN_PRESENCE = 0.9
 """Minimum presence of a face; chosen by `python -m bench.detection_curve --landmarks accurate`."""
 MIN_LANDMARK_SCORE = 0.4
 """Minimum mean landmark score of a face if the model predicts no presence; chosen by
-`lineament evaluate --protocol detection-val`."""
+`lineament evaluate --protocol detection-val`. Lowered for models with lower scores."""
 SAME_FACE_DISTANCE = 0.1
 """Mean landmark distance below which two detections are one face, in box sides."""
+
+
+def min_score_for(model: LandmarkModel | None, given: float | None) -> float:
+    """Return the minimum mean landmark score of a face, by default the model's.
+
+    Args:
+        model: The landmark model, if there is one.
+        given: The user's choice; None: MIN_LANDMARK_SCORE, or a lower limit of the model.
+    """
+    if given is not None:
+        return given
+    return min(MIN_LANDMARK_SCORE, ValidationLimits.of(model).low_score)
 
 
 def is_face(

@@ -3,6 +3,7 @@
 Depends on ONNX Runtime.
 """
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import ModelError, SchemeError, did_you_mean
-from ..estimator import CropLandmarks, check_crops, check_no_memory
+from ..estimator import CropLandmarks, ValidationLimits, check_crops, check_no_memory
 from ..schemes import check_scheme, scheme
 from .device import CPU
 from .onnx_model import CHUNK, OnnxSession, open_session
@@ -162,6 +163,8 @@ class ForeignModel:
         # most third-party files have a fixed batch size of 1
         self._batch = inputs[0].shape[0] if isinstance(inputs[0].shape[0], int) else 0
         self._output = self._find_output(file)
+        # no face has a lower score than others, so none is re-cropped or dropped by it
+        self.validation_limits = ValidationLimits(math.floor(1e4 * self._score()) / 1e4)
 
     def _find_output(self, file: Path) -> str:
         """Return the name of the landmark output, determined by running a black crop."""
@@ -238,6 +241,11 @@ class ForeignModel:
 
     __call__ = predict
 
+    def _score(self) -> float:
+        """Return the score of all landmarks."""
+        deviation = self.settings.error / MEAN_OF_RAYLEIGH
+        return 1 - math.exp(-(NEAR**2) / (2 * deviation**2))
+
     def _read(self, outputs: NDArray[Any]) -> CropLandmarks:
         """Decode outputs (F, 2 N) to landmarks."""
         landmarks: NDArray[np.float32]
@@ -250,12 +258,10 @@ class ForeignModel:
             landmarks = ((landmarks + 1) / 2).astype(np.float32)
         if self.settings.unit != "pixels":
             landmarks = (landmarks * self.size - 0.5).astype(np.float32)
-        error = self.settings.error
-        deviation = error / MEAN_OF_RAYLEIGH
-        score = 1 - np.exp(-(NEAR**2) / (2 * deviation**2))
         shape = landmarks.shape[:2]
+        sigma_px = self.settings.error * self.size / self.padding
         return CropLandmarks(
             landmarks,
-            np.full(shape, score, np.float32),
-            np.full(shape, error * self.size / self.padding, np.float32),
+            np.full(shape, self._score(), np.float32),
+            np.full(shape, sigma_px, np.float32),
         )

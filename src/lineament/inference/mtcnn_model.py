@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..classic.uncertainty import Uncertainty
-from ..estimator import CropLandmarks, RecropLimits, check_crops, check_no_memory
+from ..estimator import CropLandmarks, ValidationLimits, check_crops, check_no_memory
 from .onnx_model import open_session, read_metadata
 
 KIND = "mtcnn"
@@ -73,7 +73,7 @@ class MtcnnModel:
         """Side of the crop in pixels."""
         self.padding: float = settings["padding"]
         """Side of the crop in longer sides of the landmark box."""
-        self.recrop_limits = RecropLimits.read(settings)
+        self.validation_limits = ValidationLimits.read(settings)
         names = ("sigma_slope", "sigma_floor", "near_exponent")
         self.uncertainty = Uncertainty(*(float(settings[name]) for name in names))
 

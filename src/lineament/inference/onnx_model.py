@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError, ShapeError
-from ..estimator import CropLandmarks, RecropLimits, check_crops, check_no_memory
+from ..estimator import CropLandmarks, ValidationLimits, check_crops, check_no_memory
 from ..schemes import stated_scheme
 from .device import CPU, DEVICES, check_device, check_provider, providers_of
 from .model_files import (
@@ -234,7 +234,7 @@ class Model:
         """Attributes whose probability the model predicts."""
         self.never_learned: tuple[int, ...] = tuple(metadata.get("never_learned", ()))
         """Indices of the points that were not annotated in the training data."""
-        self.recrop_limits = RecropLimits.read(metadata)
+        self.validation_limits = ValidationLimits.read(metadata)
         """When a crop counts as wrong; the defaults if the file does not state it."""
         self.predicts_presence = "presence" in self.outputs
         """True if the model predicts the presence of a face."""

@@ -18,7 +18,7 @@ from ..geometry import Array, Image
 from ..io.image import Source, read_image, reread
 from ..schemes import check_scheme
 from ..schemes import scheme as load_scheme
-from .acceptance import MIN_LANDMARK_SCORE, MIN_PRESENCE, keep_faces
+from .acceptance import MIN_PRESENCE, keep_faces, min_score_for
 from .box_shape import BoxShape
 from .callable_detector import given_boxes, own_detector, scheme_of_detector
 from .color_order import warn_of_bgr
@@ -56,7 +56,7 @@ class Predictor:
         min_presence: Drop detections with a lower presence, if the model predicts it;
             faces in given boxes are always kept.
         min_landmark_score: Minimum mean landmark score, used instead if the model does
-            not predict presence.
+            not predict presence; None: 0.4, or the model's `low_score` if that is lower.
         flip: Average each crop with its mirror image, for twice the work.
         workers: Parts of a batch to run in parallel, with `threads` each, for a model given
             by name or file; 0: one per core.
@@ -80,7 +80,7 @@ class Predictor:
         threads: int = 0,
         recrop: RecropPolicy | None = DEFAULT_RECROP,
         min_presence: float = MIN_PRESENCE,
-        min_landmark_score: float = MIN_LANDMARK_SCORE,
+        min_landmark_score: float | None = None,
         flip: bool = False,
         workers: int = 1,
         min_face: float | str | None = None,
@@ -94,7 +94,6 @@ class Predictor:
         self.threads, self.recrop = threads, recrop
         self.device = check_device(device)
         self.min_presence, self.flip = min_presence, flip
-        self.min_landmark_score = min_landmark_score
         self.min_face = None if min_face is None else parse_min_face(min_face)
         self.detector: Detector = self._default_detector
         self._has_own_detector = detector != "default"
@@ -109,6 +108,7 @@ class Predictor:
             self._file = model
             model = load_model(model, threads, workers, self.device)
         self._model = model
+        self.min_landmark_score = min_score_for(model, min_landmark_score)
         if self._model is None:
             self._source = scheme_of_detector(self.detector, flip)
             origin, points = "the detector", len(load_scheme(self._source))

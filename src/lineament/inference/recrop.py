@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..estimator import CropRequest, LandmarkModel, RecropLimits
+from ..estimator import CropRequest, LandmarkModel, ValidationLimits
 from ..geometry import (
     Array,
     box_error,
@@ -54,9 +54,9 @@ class RecropPolicy:
         another box than the tight box of its landmarks would lose accuracy in the second crop.
 
         Args:
-            model: The model; without `recrop_limits` it does not change the policy.
+            model: The model; without `validation_limits` it does not change the policy.
         """
-        limits = getattr(model, "recrop_limits", RecropLimits())
+        limits = ValidationLimits.of(model)
         return replace(
             self,
             min_score=min(self.min_score, limits.low_score),

@@ -90,14 +90,30 @@ def _result(question: Question, image: Image, faces: Faces) -> Result:
         drawing = PILImage.fromarray(draw_faces(image, faces))
         drawing.save(file, "JPEG", quality=JPEG_QUALITY)
         return Result(file.getvalue(), "image/jpeg", len(faces))
-    height, width = image.shape[:2]
-    record = faces_to_dict(faces, question.upload.name, DECIMALS)
-    record["image_size"] = [width, height]
-    if question.head_pose:
-        for face, entry in zip(faces, record["faces"], strict=True):
-            entry["head_pose"] = _pose(face, (width, height))
+    record = record_of(
+        faces, question.upload.name, image.shape[1::-1], question.head_pose
+    )
     text = json.dumps(record, allow_nan=False)
     return Result(text.encode(), "application/json", len(faces))
+
+
+def record_of(
+    faces: Faces, name: str, size: tuple[int, ...], has_pose: bool
+) -> dict[str, Any]:
+    """Return the faces of an image as JSON values.
+
+    Args:
+        faces: The faces.
+        name: Name of the image.
+        size: Width and height of the image.
+        has_pose: Add the head pose of each face.
+    """
+    width, height = size
+    record = faces_to_dict(faces, name, DECIMALS) | {"image_size": [width, height]}
+    if has_pose:
+        for face, entry in zip(faces, record["faces"], strict=True):
+            entry["head_pose"] = _pose(face, (width, height))
+    return record
 
 
 def _pose(face: Any, size: tuple[int, int]) -> dict[str, Any] | None:

@@ -174,7 +174,7 @@ def model_entry(model: Model) -> dict[str, Any]:
         "never_learned": np.flatnonzero(~learned).tolist(),
         "mean_shape": _rows(shape.mean),
         "own": _rows(shape.own),
-        **model.recrop_limits.as_dict(),
+        **model.validation_limits.as_dict(),
         "chains": [list(chain) for chain in landmark_scheme.chains],
         "colors": colors,
         "license": model.card.get("license", ""),

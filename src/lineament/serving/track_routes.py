@@ -9,12 +9,11 @@ from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from ..io.formats import faces_to_dict
 from ..io.image import read_image
-from ..io.result_folder import DECIMALS
 from ..tracking.filters import DEFAULT
 from ..tracking.tracker import Tracker
 from .access import check_token
+from .detect_work import record_of
 from .options import TrackOptions, checked
 from .refusals import Refusal, busy, draining, log_failure, refusal_of, refusal_response
 from .service import Service, service_of
@@ -31,8 +30,9 @@ SERVER_ENDS, UNSUPPORTED = 1012, 1003
 class Track:
     """The tracker of one connection, and its newest unprocessed frame."""
 
-    def __init__(self, tracker: Tracker, max_pixels: int) -> None:
+    def __init__(self, tracker: Tracker, max_pixels: int, has_pose: bool) -> None:
         self.tracker, self.max_pixels = tracker, max_pixels
+        self.has_pose = has_pose
         self.start = time.monotonic()
         self.received = self.dropped = 0
         self._changed = threading.Lock()
@@ -67,11 +67,8 @@ class Track:
             if refusal is None:
                 raise
             return record | refusal.answer()
-        height, width = 0, 0
-        if faces.image_size is not None:
-            width, height = faces.image_size
-        found = faces_to_dict(faces, "", DECIMALS) | {"image_size": [width, height]}
-        return record | found
+        size = faces.image_size or (0, 0)
+        return record | record_of(faces, "", size, self.has_pose)
 
 
 def follow_all(tracks: list[Track]) -> Sequence[Any]:
@@ -122,7 +119,7 @@ def _open(service: Service, websocket: WebSocket) -> Track:
     predictor = service.models.predictor(model, options.scheme, options.min_face)
     smooth = DEFAULT if options.smooth else None
     tracker = Tracker(predictor, faces=options.faces, smooth=smooth)
-    return Track(tracker, service.settings.max_pixels)
+    return Track(tracker, service.settings.max_pixels, options.head_pose)
 
 
 async def _run(service: Service, websocket: WebSocket, state: Track) -> None:

@@ -90,6 +90,7 @@ export class Lineament {
     };
     const tensorOf = (bytes, shape) => new ort.Tensor("uint8", bytes, shape);
     this.card = card;
+    this.minScore = Math.min(MIN_SCORE, card.low_score);
     this.threshold = detectorCard[card.predicts_presence ? "proposal_threshold" : "threshold"];
     this.detector = new FaceDetector(detectorSession, detectorCard, run, tensorOf);
     this.model = new LandmarkModel(session, card, run, tensorOf);
@@ -112,7 +113,7 @@ export class Lineament {
       ? boxes.map((box) => ({ box, score: 1, rollDeg: NaN }))
       : await this.detector.detect(rgb, this.threshold);
     const found = await this.model.predictBoxes(rgb, firstCrops(detections, rgb));
-    const rows = boxes ? found.keys() : keepFaces(found, MIN_PRESENCE, MIN_SCORE);
+    const rows = boxes ? found.keys() : keepFaces(found, MIN_PRESENCE, this.minScore);
     const faces = Array.from(rows, (row) => this.faceEntry(found[row], detections[row]));
     return this.result(name, faces, rgb);
   }
@@ -141,7 +142,7 @@ export class Lineament {
       found.push(...(await this.model.predictBoxes(rgb, firstCrops(fresh, rgb))));
       followed.push(...fresh.map((face) => ({ ...face, minPresence: MIN_PRESENCE })));
     }
-    const rows = keepFaces(found, KEEP_PRESENCE, MIN_SCORE).filter((row) => {
+    const rows = keepFaces(found, KEEP_PRESENCE, this.minScore).filter((row) => {
       return !(found[row].presence < followed[row].minPresence);
     });
     const faces = rows.map((row) => {
