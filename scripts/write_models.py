@@ -71,8 +71,10 @@ def main():
     page.append(
         "## Weights in `teachers/`\n\nA training starts from them: `init_from`.\n"
     )
-    weights = [read_card(path) for path in sorted(ROOT.glob("teachers/*.safetensors"))]
-    rows = [[f"`{card['name']}`", card["about"], card["license"]] for card in weights]
+    rows = []
+    for path in sorted(ROOT.glob("teachers/*.safetensors")):
+        card = read_card(path)
+        rows.append([f"`{path.stem}`", card["about"], card["license"]])
     page.append(table(["name", "about", "license"], rows))
     complaint = "docs/models.md differs; type: python scripts/write_models.py"
     keep(ROOT / "docs/models.md", "\n".join(page), complaint)
