@@ -49,13 +49,7 @@ def figures(card):
         elif "photos" in given:
             detected.append([name, *(given[key] for key in FOUND)])
     if detected:
-        head = [
-            "photos of",
-            "photos",
-            "faces",
-            "found",
-            "photos with a false detection",
-        ]
+        head = ["photos of", "photos", "faces", "found", "with a false detection"]
         return f"`{card['figures']['command']}`:\n\n{table(head, detected)}"
     head = ["protocol", "NME %", "in convention %", "to contour %", "FR %", "AUC %"]
     return table([*head, "under 2 sigma %", "missed", "command"], errors)
