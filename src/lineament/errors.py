@@ -1,18 +1,18 @@
 """Errors that this package raises on purpose.
 
 LineamentError
-├── InputError (ValueError)        the input cannot be used
+├── InputError (ValueError)        input that cannot be used
 │   ├── ImageError                 not an image, truncated, too large
 │   ├── ShapeError                 an array of the wrong shape, or not finite
 │   ├── SchemeError                landmarks of the wrong scheme, or an unknown scheme
 │   ├── DataError                  a data set that is missing, incomplete or badly annotated
 │   ├── RecipeError                a recipe with an unknown key or a value out of range
 │   └── ProtocolError              a report or prediction file that does not match its protocol
-└── WorkError (RuntimeError)       the work could not be done
+└── WorkError (RuntimeError)       an operation that failed
     ├── ModelError                 a model file that is missing, unsupported or broken
     ├── ExportError                an export that would change the model's results
-    ├── TrainError                 a training that cannot start or resume
-    └── ExtraError (ImportError)   an optional dependency is missing, or a plug-in is broken
+    ├── TrainError                 a training run that cannot start, continue or resume
+    └── ExtraError (ImportError)   a missing optional dependency, or a broken plug-in
 
 A message states what was given, what was wanted and what to do next.
 """
@@ -23,11 +23,11 @@ from difflib import get_close_matches
 
 
 class LineamentError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base class of all errors that this package raises on purpose."""
 
 
 class InputError(LineamentError, ValueError):
-    """The input cannot be used."""
+    """Input that cannot be used."""
 
 
 class ImageError(InputError):
@@ -55,7 +55,7 @@ class ProtocolError(InputError):
 
 
 class WorkError(LineamentError, RuntimeError):
-    """The work could not be done."""
+    """An operation that failed."""
 
 
 class ModelError(WorkError):
@@ -67,11 +67,11 @@ class ExportError(WorkError):
 
 
 class TrainError(WorkError):
-    """A training that cannot start or resume."""
+    """A training run that cannot start, continue or resume."""
 
 
 class ExtraError(WorkError, ImportError):
-    """An optional dependency is not installed, or a plug-in is broken."""
+    """An optional dependency that is not installed, or a broken plug-in."""
 
 
 def missing_extra(package: str, extra: str) -> ExtraError:

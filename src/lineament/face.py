@@ -49,8 +49,8 @@ class Face:
     sigma_px: Array
     """Expected error of each landmark, (N,), pixels of the image; nan if unknown."""
     box: Array
-    """Box around which the first crop was made, (4,), pixels of the image. It may extend
-    beyond the image if the face is at its border; see `box_inside`."""
+    """Detected or given box, (4,), pixels of the image, around which the first crop was made.
+    It may extend beyond the image if the face is at its border; see `box_inside`."""
     score: float
     """Confidence of the detector in [0, 1]; 1 if the box was given."""
     scheme: str
@@ -128,6 +128,7 @@ class Faces(Sequence[Face]):
     """
 
     faces: tuple[Face, ...]
+    """The faces."""
     scheme: str
     """Scheme of all faces, also set if there are no faces."""
     points: int
@@ -174,7 +175,7 @@ class Faces(Sequence[Face]):
 
     @property
     def sigma_px(self) -> Array:
-        """Uncertainty of each landmark, (F, N), pixels of the image."""
+        """Expected error of each landmark, (F, N), pixels of the image; nan if unknown."""
         return np.reshape([face.sigma_px for face in self.faces], (-1, self.points))
 
     @property
@@ -199,7 +200,7 @@ class Faces(Sequence[Face]):
 
     @staticmethod
     def columns(points: int) -> list[str]:
-        """Return the names of the values in `rows` for faces with N points."""
+        """Return the column names of `rows` for faces with `points` landmarks."""
         of_points = []
         for i in range(points):
             of_points += [f"{name}_{i}" for name in POINT_COLUMNS]
@@ -207,7 +208,10 @@ class Faces(Sequence[Face]):
         return ["face", "scheme", "track_id", "score", "presence", *box, *of_points]
 
     def rows(self) -> list[list[Any]]:
-        """Return the values of `columns` per face; unknown values are nan, or None for track_id."""
+        """Return one row per face with the values of `columns`.
+
+        Unknown values are nan; an unknown track_id is None.
+        """
         rows: list[list[Any]] = []
         for number, face in enumerate(self):
             parts = [face.landmarks, face.scores, face.sigma_px, face.visible]
@@ -230,7 +234,7 @@ class Faces(Sequence[Face]):
         return table.astype({"track_id": "Int64"})  # nullable integers
 
     def shown_on(self, reread: Callable[[], Any]) -> "Faces":
-        """Return a copy that notebooks display drawn on its image.
+        """Return a copy that notebooks show drawn on its image.
 
         Args:
             reread: Returns the image, RGB (H, W, 3), or None if it is no longer available.

@@ -226,6 +226,7 @@ def scheme(name: str) -> Scheme:
 
     Raises:
         SchemeError: If there is no such scheme, or the file is invalid.
+        ExtraError: If the plug-in that provides the scheme cannot be used.
     """
     known = check_scheme(name)
     return _load(known) if known in NAMES else _own[known]
@@ -294,9 +295,9 @@ def convert(points: ArrayLike, source: str, target: str) -> Conversion:
         source points is not finite.
 
     Raises:
-        SchemeError: If a scheme is unknown, `source` has another number of points, or
-            no rule converts the pair.
-        ShapeError: If `points` are not (N, 2).
+        SchemeError: If a scheme is unknown, `points` has another number of rows than
+            `source` has points, or no rule converts the pair.
+        ShapeError: If `points` is not (N, 2).
     """
     given, target = scheme(source), check_scheme(target)
     source = given.name

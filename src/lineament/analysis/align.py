@@ -80,7 +80,7 @@ def align(
     template: str | Template | Mapping[str, ArrayLike] = "arcface112",
     size: int | None = None,
 ) -> tuple[Image, Array]:
-    """Return the canonical crop of a face and its affine.
+    """Return a crop of the face aligned to a template, and its affine.
 
     Args:
         image: Image of the face, RGB uint8 (H, W, 3).
@@ -97,9 +97,9 @@ def align(
 
     Raises:
         ImageError: If the image has another type or shape.
-        InputError: If the template is unknown or the size out of range.
+        InputError: If the template is unknown or the size is out of range.
         SchemeError: If the face lacks a point of the template.
-        ShapeError: If the points coincide.
+        ShapeError: If the template has fewer than two points, or the points coincide.
     """
     check_rgb(image)
     chosen, size = _chosen(template, size)

@@ -80,7 +80,7 @@ def anonymize_faces(
         faces: The faces; find them with a low `min_presence` and a small `min_face`.
         how: "blur" or "pixelate", which keep four cells per side of a face, or "fill",
             which keeps nothing.
-        margin: Distance to cover beyond the face, in sides of its box.
+        margin: Distance to cover beyond the face, as a fraction of the longer side of its box.
 
     Raises:
         ImageError: If the image has another type or shape.
@@ -208,7 +208,7 @@ def anonymize_frames(
         frames: Time in seconds, ascending, and RGB image of each frame.
         find: Finds the faces of an image, e.g. a Predictor.
         how: Method, as in `anonymize_faces`.
-        margin: Distance to cover beyond the face, in sides of its box.
+        margin: Distance to cover beyond the face, as a fraction of the longer side of its box.
         hold_s: Time in seconds before and after its frame during which a region is covered.
 
     Raises:

@@ -75,8 +75,9 @@ def draw_faces(
             smooth curves for schemes with dense points.
         boxes: Draw the boxes.
         labels: Write track id and detector score above boxes of at least 40 px.
-        sigmas: Draw a circle of 2 sigma around each landmark.
-        occluded: Draw landmarks that are probably turned away or occluded, as rings.
+        sigmas: Draw a circle with a radius of 2 sigma around each landmark.
+        occluded: Draw landmarks that are probably turned away or occluded, as rings;
+            False: omit them.
         size: Scale of lines, dots and text, which also grow with the face.
 
     Raises:
@@ -271,7 +272,7 @@ def _draw_label(canvas: Image, face: Face, size: float) -> None:
 
 
 def save_image(path: str | os.PathLike[str], image: Image, quality: int = 95) -> Path:
-    """Write an image file atomically and return its path.
+    """Write an image to a file, atomically, and return its path.
 
     Args:
         path: Output file; its suffix determines the format.

@@ -44,9 +44,9 @@ class HeadPose:
     roll_deg: float
     """In (-180, 180]; positive if the chin points to the left edge of the image."""
     rotation: Array
-    """(3, 3): mean face to camera, both with x right, y down, z forwards."""
+    """(3, 3): from mean face to camera, both with x right, y down, z away from the camera."""
     translation_mm: Array
-    """(3,): nasion in the camera frame, for a head of average size."""
+    """(3,): nasion in the camera frame, mm, for a head of average size."""
     error: float
     """RMS distance of the fitted face from the landmarks, in interocular distances."""
 
@@ -70,12 +70,12 @@ def head_pose(
     focal_px: float | None = None,
     center_px: ArrayLike | None = None,
 ) -> HeadPose:
-    """Estimate the head pose by fitting a mean face to 14 landmarks in perspective.
+    """Estimate the head pose by fitting a 3D mean face to 14 landmarks in perspective.
 
     No ground-truth poses were available, so no absolute accuracy is claimed. Every head is
     assumed to have the mean adult shape: another plausible mean face changes pitch by about
-    8 degrees, nearly the same for all faces, and yaw by less than 1, so trust differences
-    in pitch more than its zero. Landmark errors of 3 % of the interocular distance change
+    8 degrees, nearly the same for all faces, and yaw by less than 1, so trust changes in
+    pitch more than absolute values. Landmark errors of 3 % of the interocular distance change
     yaw and pitch by 2 degrees and roll by 1 (RMS); a focal length wrong by a factor of
     two to five changes them by 2 degrees, a wide-open mouth changes pitch by about 10.
     Tested up to 45 degrees of yaw; beyond that, occluded landmarks are guesses.
@@ -85,11 +85,12 @@ def head_pose(
         image_size: Width and height of the image, pixels.
         focal_px: Focal length, pixels; None: the width of the image.
         center_px: Principal point (2,), pixels; None: the middle of the image. For a
-            cropped image give focal length and center of the original.
+            cropped image, give the focal length of the original, and its principal point in
+            pixels of the crop.
 
     Raises:
         SchemeError: If the scheme lacks the points.
-        InputError: If the image size or focal length is not positive.
+        InputError: If the image size, the focal length or the principal point is invalid.
         ShapeError: If the landmarks fit no pose.
     """
     camera = _camera(image_size, focal_px, center_px)
@@ -178,14 +179,17 @@ def _ratio(length: float, width: float, what: str) -> float:
 
 
 def eye_openness(face: Face) -> Sides:
-    """Return the aspect ratio of each eye: mean lid distance over corner distance.
+    """Return the eye aspect ratio of each eye: mean lid distance over corner distance.
 
     Closed eyes do not give 0. On validation faces, from the 10th to the 90th percentile,
     closed eyes give 0.13 to 0.22 with the model `accurate` and 0.17 to 0.25 with `fast`,
     open eyes 0.23 to 0.39 and 0.25 to 0.38. With `accurate`, 94 % of the closed and 9 %
-    of the open eyes are below 0.23; with `fast`, 94 % and 15 % are below 0.26: python -m
-    bench.eye_openness. Yaw raises the ratio, nodding lowers it. To detect a blink,
-    compare with the same person's range over frames.
+    of the open eyes are below 0.23; with `fast`, 94 % and 15 % are below 0.26 (measured by
+    `python -m bench.eye_openness`). Yaw raises the ratio, nodding lowers it. To detect a
+    blink, compare with the same person's range over frames.
+
+    Returns:
+        A named tuple (right, left), the subject's own sides.
 
     Raises:
         SchemeError: If the scheme lacks the points.
@@ -204,9 +208,9 @@ def _openness(face: Face, eye: tuple[int, ...], what: str) -> float:
 
 
 def mouth_openness(face: Face) -> float:
-    """Return the mean gap between the inner lips, divided by the distance of their corners.
+    """Return the mean gap between the inner lips, divided by the distance between their corners.
 
-    0 for closed lips, 0.1 to 0.3 while talking, above 0.5 wide open; yaw raises it.
+    The ratio is 0 for closed lips, 0.1 to 0.3 while talking, above 0.5 wide open; yaw raises it.
 
     Raises:
         SchemeError: If the scheme lacks the points.
@@ -231,8 +235,9 @@ def interocular_px(face: Face) -> float:
 def eye_roll_deg(face: Face) -> float:
     """Return the angle of the line between the eyes, degrees in (-180, 180].
 
-    It equals the roll of `head_pose` for a face that looks at the camera, and differs
-    from it if yaw and pitch combine.
+    It is positive if the chin points to the left edge of the image. It equals the roll of
+    `head_pose` for a face that looks at the camera, and differs from it if yaw and pitch
+    combine.
 
     Raises:
         SchemeError: If the scheme lacks the points.

@@ -65,7 +65,7 @@ def _with_suffix(path: Path, name: str) -> Path:
 
 
 def list_models() -> list[dict[str, Any]]:
-    """Return the cards of the models of this package and of installed plug-ins."""
+    """Return the model cards, one dict each, of this package and of installed plug-ins."""
     cards = [read_card(path) for path in sorted(weights_folder().glob("*.onnx"))]
     for name in plugin_names(MODELS):
         cards.append(read_card(find_model(name)) | {"name": name})

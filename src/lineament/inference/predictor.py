@@ -44,24 +44,23 @@ class Predictor:
     """Find faces in images and predict their landmarks. Thread-safe and deterministic.
 
     Args:
-        model: Name of a packaged model ("fast", "accurate", "best"), an .onnx file, or
-            any LandmarkModel. None: return the detector's own landmarks, each with the
-            score of its detection and a sigma of nan.
+        model: Name of a packaged model ("fast", "accurate", "best"), a file as in
+            `load_model`, or any LandmarkModel. None: return the detector's own landmarks,
+            each with the score of its detection and a sigma of nan.
         detector: "default", or any callable from an RGB image to boxes (F, 4), boxes with
-            scores (F, 5), or Detections.
-        scheme: Landmark scheme wanted; None: the model's own.
+            scores (F, 5), or Detections. Boxes must be tight, from the brows to the chin.
+        scheme: Landmark scheme of the results; None: the model's own.
         threads: Threads of ONNX Runtime; 0: its default.
-        recrop: When to re-crop faces, around their landmarks or at other angles; None:
-            never.
+        recrop: When to re-crop faces, around their landmarks or at other angles; None: never.
         min_presence: Drop detections with a lower presence, if the model predicts it;
             faces in given boxes are always kept.
         min_landmark_score: Minimum mean landmark score, used instead if the model does
             not predict presence; None: 0.4, or the model's `low_score` if that is lower.
-        flip: Average each crop with its mirror image, for twice the work.
+        flip: Average the predictions for each crop and its mirror image; doubles the work.
         workers: Parts of a batch to run in parallel, with `threads` each, for a model given
             by name or file; 0: one per core.
-        min_face: Smallest face that the default detector searches for, see
-            `FaceDetector`; None: its default.
+        min_face: Side of the smallest face to search for, with the default detector: 40 or
+            "40px" in pixels, 0.05 as a fraction of the image's longer side; None: its default.
         device: Device of the default detector and of a model given by name or file: "cpu",
             "cuda", "coreml", "openvino", "directml", or "auto", the first one that the
             installed ONNX Runtime supports.
@@ -69,7 +68,7 @@ class Predictor:
     Raises:
         InputError: If `min_face` is not a size.
         ModelError: If the model, the detector or their combination is unusable.
-        SchemeError: If the scheme is unknown, or cannot be made from the model's.
+        SchemeError: If the scheme is unknown, or the landmarks cannot be converted to it.
     """
 
     def __init__(
@@ -128,10 +127,10 @@ class Predictor:
     def from_pretrained(
         cls, source: str | Path, revision: str | None = None, **options: Any
     ) -> "Predictor":
-        """Load a predictor that `save_pretrained` saved.
+        """Load a predictor saved by `save_pretrained`.
 
         Args:
-            source: Its folder, or OWNER/NAME of the Hugging Face Hub (extra `hub`).
+            source: Its folder, or OWNER/NAME on the Hugging Face Hub (extra `hub`).
             revision: Branch, tag or commit on the Hub.
             options: Options of Predictor that replace the saved ones, or that are not
                 saved: detector, threads, workers.
@@ -143,7 +142,7 @@ class Predictor:
         return cls(**{**read_folder(find_folder(source, revision)), **options})
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write the model, its card and the settings, in the Hub's layout.
+        """Write the model, its card and the settings in the layout of the Hugging Face Hub.
 
         The folder holds config.json, model.onnx or model.safetensors, model.json and
         README.md, which is the model card. Threads and workers are not saved.
@@ -206,15 +205,15 @@ class Predictor:
 
         Args:
             images: Anything that `read_image` takes, or a list or tuple of such images.
-            boxes: Boxes (F, 4) of one image, or one such array per image of a list,
+            boxes: Tight boxes (F, 4) of one image, or one such array per image of a list,
                 image pixels; then no detector runs.
 
         Returns:
-            Faces per image: best first, or in the order of the given boxes.
+            Faces, or a list of Faces: best first, or in the order of the given boxes.
 
         Raises:
             ImageError: If an image cannot be read.
-            ShapeError: If the boxes are not boxes in the images.
+            ShapeError: If a box is not finite, has no area or is outside its image.
             ModelError: If boxes are given to a predictor without a model.
         """
         if isinstance(images, list | tuple):
@@ -304,7 +303,7 @@ class Predictor:
         recrop: RecropPolicy | None,
         state: RecurrentState | None = None,
     ) -> FaceLandmarks:
-        """Predict the landmarks of faces, re-cropping some of them.
+        """Predict landmarks in the model's scheme, re-cropping some of the faces.
 
         Args:
             images: RGB images, (H, W, 3) each.
@@ -364,7 +363,7 @@ class Predictor:
         )
 
     def crop_around(self, image: int, landmarks: Array) -> CropRequest:
-        """Return the upright crop around `landmarks` (N, 2) of the model's scheme."""
+        """Return the upright crop around `landmarks`, (N, 2), image pixels, model's scheme."""
         points = self.box_shape.points(landmarks)
         return crop_around(image, points, self.box_shape.mean)
 
@@ -384,9 +383,9 @@ def detect(
 
     Args:
         image: A path, bytes, a file object, a PIL image or an RGB array.
-        model: Name of a packaged model, or an .onnx file.
-        scheme: Landmark scheme wanted; None: the model's own.
-        boxes: Boxes (F, 4) if the faces are known, image pixels; then no detector runs.
+        model: Name of a packaged model, or a file as in `load_model`.
+        scheme: Landmark scheme of the results; None: the model's own.
+        boxes: Tight boxes (F, 4) of known faces, image pixels; then no detector runs.
 
     Returns:
         The faces, best first, or in the order of `boxes`.
@@ -394,7 +393,7 @@ def detect(
     Raises:
         ImageError: If the image cannot be read.
         ModelError: If the model cannot be used.
-        SchemeError: If the scheme is unknown, or cannot be made from the model's.
-        ShapeError: If the boxes are not boxes in the image.
+        SchemeError: If the scheme is unknown, or the landmarks cannot be converted to it.
+        ShapeError: If a box is not finite, has no area or is outside the image.
     """
     return _shared_predictor(model, scheme)(image, boxes)

@@ -78,12 +78,12 @@ def load_model(
         name: Name of a packaged model, or the path of an .onnx or .safetensors file, or
             of a .toml file that describes a third-party .onnx file.
         threads: Threads of ONNX Runtime; 0: its default.
-        workers: Parts of a batch to run in parallel; 0: one per core.
-        device: Device of ONNX Runtime, a key of DEVICES or "auto"; models without a
-            network run on the CPU.
+        workers: Parts of a batch to run in parallel, with `threads` each; 0: one per core.
+        device: Device of ONNX Runtime, as in Predictor; models without a network run on
+            the CPU.
 
     Raises:
-        ModelError: If there is no such model or device.
+        ModelError: If there is no such model or device, or the file cannot be used.
     """
     if str(name) == DETECTOR:
         raise ModelError(

@@ -14,10 +14,14 @@ from .labels import Drawn, DrawnFace, Labels, annotated_points, of_scheme
 def faces_to_coco(results: Iterable[tuple[str, Faces]], scheme: str) -> dict[str, Any]:
     """Return (image, faces) pairs as a COCO keypoints data set, ready for json.dumps.
 
-    Ids and the points in "skeleton" count from 1; bbox is x, y, width, height. A keypoint
-    has v = 1 if it is probably not visible, otherwise v = 2; "keypoint_scores" holds the scores.
-    "presence" is included if known. An image without a face is listed without
-    annotations.
+    Ids and the points in "skeleton" count from 1; bbox is x, y, width, height. The center of
+    the first pixel is (0, 0). A keypoint has v = 1 if it is probably not visible, otherwise
+    v = 2; "keypoint_scores" holds the scores. "presence" is included if known. An image without
+    a face is listed without annotations.
+
+    Args:
+        results: Name and faces of each image.
+        scheme: Landmark scheme of all faces.
 
     Raises:
         SchemeError: If faces have another scheme.

@@ -18,15 +18,18 @@ def faces_to_cvat(
 
     The task in CVAT needs a skeleton label `face` with the names of the scheme's points. Points
     that are probably not visible are marked occluded, unannotated points are marked outside.
-    Coordinates count from the corner of the first pixel. Images without a face are listed.
+    Coordinates are measured from the corner of the first pixel, whose center is (0.5, 0.5).
+    Images without a face are listed.
 
     Args:
+        results: Name and faces of each image.
+        scheme: Landmark scheme of all faces.
         skeletons: Write skeletons, as CVAT imports them. False: write one `points` shape per face,
             for other readers of this XML; it has no names and no occlusion, and (0, 0) for
             unannotated points.
 
     Raises:
-        SchemeError: If faces are of another scheme.
+        SchemeError: If faces have another scheme.
     """
     points = scheme_called(scheme).points
     root = ElementTree.Element("annotations")

@@ -21,12 +21,12 @@ OPTIONAL_KEYS = ("presence", "visible")
 
 
 def faces_to_numpy(faces: Faces) -> dict[str, NDArray[Any]]:
-    """Return F faces with N landmarks as arrays, ready for numpy.savez.
+    """Return F faces with N landmarks as a dict of arrays, ready for numpy.savez.
 
     Returns:
         landmarks (F, N, 2), scores, sigma_px and visible (F, N), boxes (F, 4),
-        box_scores and presence (F,), track_ids (F,) with -1 for none, scheme as text of
-        shape ().
+        box_scores and presence (F,), track_ids (F,) with -1 for none, scheme as a string
+        array of shape (). Units are those of Face.
     """
     return {
         "landmarks": faces.landmarks,
@@ -54,9 +54,9 @@ def json_numbers(array: Array, decimals: int | None) -> list[Any]:
 
 
 def to_dict(result: Any) -> dict[str, Any]:
-    """Return a result as JSON values, like `dataclasses.asdict` but with arrays as lists.
+    """Return a result as a dict of JSON values, like `dataclasses.asdict`.
 
-    Non-finite numbers become None.
+    Arrays become lists, and numbers that are not finite None.
 
     Args:
         result: Any dataclass of this package, such as Face, HeadPose or Tracks.
@@ -120,7 +120,12 @@ def faces_to_dict(
 
 
 def faces_to_json(faces: Faces, image: str = "", decimals: int | None = None) -> str:
-    """Return faces as one line of strict ASCII JSON, without NaN."""
+    """Return faces as one line of strict ASCII JSON, in which null stands for nan.
+
+    Args:
+        image: Path or name of the image.
+        decimals: Digits after the decimal point; None: all.
+    """
     return json.dumps(faces_to_dict(faces, image, decimals), allow_nan=False)
 
 
@@ -181,7 +186,7 @@ def faces_from_json(text: str) -> tuple[str, Faces]:
     """Return the image name and Faces from text written by `faces_to_json`.
 
     Raises:
-        DataError: If the text has another format.
+        DataError: If the text has another format, or its scheme is unknown.
     """
     try:
         data = json.loads(text)

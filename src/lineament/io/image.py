@@ -80,7 +80,7 @@ SIGNATURES: tuple[tuple[bytes, str], ...] = (
 def read_image(
     source: Source | Any, order: str = "rgb", bits: int | None = None
 ) -> RGB:
-    """Read an image as RGB uint8 (H, W, 3), upright by its EXIF orientation.
+    """Read an image as RGB uint8 (H, W, 3), rotated upright by its EXIF orientation.
 
     Transparent parts are composited over white. 16-bit values v become round(v / 257);
     32-bit integer images count as 16-bit. Values of 8 to 14 bits in uint16 then look
@@ -92,7 +92,7 @@ def read_image(
             W, 4) of bool, uint8, uint16 or float in [0, 1]. An RGB uint8 array is
             returned as it is. Tensors, also with the channels first, and frames of
             PyAV are read like arrays.
-        order: "rgb" or "bgr": the channels of an array (with alpha: RGBA or BGRA).
+        order: Channel order of an array, "rgb" or "bgr" (with alpha: RGBA or BGRA).
             OpenCV reads BGR.
         bits: Bits of the values of uint16, 8 to 16; None: 16.
 

@@ -49,8 +49,10 @@ Predicted = tuple[InputImage, RGB | None, Faces | InputError]
 def read_images(sources: Iterable[Source]) -> Iterator[tuple[Any, RGB | ImageError]]:
     """Yield each source with its image, or with the ImageError raised.
 
+    An unreadable image does not end the iteration.
+
     Args:
-        sources: As for `read_image`; folders and patterns are expanded as in
+        sources: Sources as in `read_image`; folders and patterns are expanded as in
             `find_images`.
     """
     if isinstance(sources, str | os.PathLike):

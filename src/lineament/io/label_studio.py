@@ -17,11 +17,16 @@ BOX_LABEL = "face"
 def faces_to_label_studio(
     results: Iterable[tuple[str, Drawn]], scheme: str
 ) -> list[dict[str, Any]]:
-    """Return (image, faces) pairs as tasks, ready for json.dumps.
+    """Return (image, faces) pairs as Label Studio tasks, ready for json.dumps.
 
     The labeling interface is that of `label_studio_config`. Keypoints are children of the face's
     box. Points that are probably not visible have the meta text "occluded"; unannotated points
-    are omitted. Coordinates are percentages, measured from the corner of the first pixel.
+    are omitted. Coordinates are percentages of the image's width and height, measured from the
+    corner of the first pixel.
+
+    Args:
+        results: Name and faces of each image.
+        scheme: Landmark scheme of all faces.
 
     Raises:
         SchemeError: If faces have another scheme.

@@ -97,7 +97,7 @@ def images_by_stem(
 def find_images(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
 ) -> list[Path]:
-    """Find the images that `paths` name, each once, in the given order, sorted within a folder.
+    """Return the paths of images, each once, in the given order, sorted within a folder.
 
     Args:
         paths: Files with any suffix; folders, searched recursively for files with an

@@ -57,7 +57,10 @@ def parse_pts(text: str, name: str = "this text") -> Array:
 
 
 def faces_to_pts(faces: Faces, stem: str) -> dict[str, str]:
-    """Return .pts texts by file name: `stem`.pts for one face, `stem`_1.pts, ... for several."""
+    """Return .pts texts by file name: `stem`.pts for one face, `stem`_1.pts, ... for several.
+
+    The center of the first pixel is (1, 1) in these files.
+    """
     if len(faces) == 1:
         return {f"{stem}.pts": format_pts(faces[0].landmarks)}
     texts = {}

@@ -58,9 +58,14 @@ def write_csv(
 ) -> None:
     """Write (image, faces) pairs as CSV, one row per face, atomically.
 
+    The columns are `lead`, then `Faces.columns`.
+
     Args:
-        lead: Names of the first columns; with frame and time, results are ((frame,
-            time), faces) pairs.
+        path: File to write.
+        results: Name and faces of each image.
+        scheme: Landmark scheme of all faces.
+        lead: Names of the first columns; with ("frame", "time"), results are ((frame, time),
+            faces) pairs.
         empty_rows: Also write a row for an image or frame without a face, with only its
             name and the scheme.
 
@@ -92,7 +97,7 @@ def write_parquet(
         scores [N], sigma_px [N], visible [N].
 
     Args:
-        lead: As in `write_csv`.
+        path, results, scheme, lead: As in `write_csv`.
         empty_rows: As in `write_csv`; all other columns are null.
 
     Raises:

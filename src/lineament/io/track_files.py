@@ -163,9 +163,10 @@ class TrackWriter(AtomicWriter):
 
 @dataclass(frozen=True, eq=False)
 class Tracks:
-    """The faces of a video."""
+    """The tracked faces of a video."""
 
     scheme: str
+    """Scheme of all faces."""
     settings: Mapping[str, Any]
     """Everything that the tracks depend on, recorded when they were made."""
     times: Array
@@ -181,7 +182,7 @@ class Tracks:
         return sorted(track_id for track_id in found if track_id is not None)
 
     def landmarks(self, track_id: int) -> Array:
-        """Return the landmarks of one face, (T, N, 2), pixels, nan in frames without it."""
+        """Return the landmarks of one face, (T, N, 2), image pixels; nan in frames without it."""
         path = np.full((len(self.faces), len(scheme(self.scheme)), 2), np.nan)
         for number, faces in enumerate(self.faces):
             for face in faces:

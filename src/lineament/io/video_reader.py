@@ -113,19 +113,21 @@ class AnimationDecoder(Decoder):
 
 
 class VideoReader:
-    """Read the frames of a video: iterate once for all in order, or `read` single ones by number.
+    """Read the frames of a video: iterate once over all, or `read` single ones by number.
 
-    If a file has several video streams, cover images and thumbnails are ignored.
+    Iterating yields frames with `number`, from 0, `timestamp` in seconds, and `image`, RGB
+    (H, W, 3).
 
-    Frames that cannot be decoded are skipped and counted in `broken`. `live` sources
-    cannot be read again; if one stops sending, the frames end, and `silent` contains the
-    reason. `frames` and `rate` (frames per second) are as stated by the source, or None.
-    `pixel_aspect` is the displayed width of a pixel divided by its height, known after the
-    first frame; landmarks are in stored pixels.
+    If a file has several video streams, cover images and thumbnails are ignored. Frames that
+    cannot be decoded are skipped and counted in `broken`. `live` sources cannot be read again;
+    if one stops sending, the frames end, and `silent` contains the reason. `frames` and `rate`
+    (frames per second) are as stated by the source, or None. `pixel_aspect` is the displayed
+    width of a pixel divided by its height, known after the first frame; landmarks are in stored
+    pixels.
 
     Args:
-        source: A file, a URL, the number of a camera, or a folder of
-            images, in the order of the numbers in their names.
+        source: A file, a URL, the number of a camera, or a folder of images, in the order of
+            the numbers in their names.
         rate: Frames per second of a folder of images.
         threads: Decoder threads; 0: the decoder's default.
         exact_times: Whether frame times matter. If not, OpenCV reads files when PyAV is not
@@ -195,7 +197,7 @@ class VideoReader:
 
     @property
     def pixel_aspect(self) -> Fraction:
-        """Displayed width of a pixel divided by its height."""
+        """Displayed width of a pixel divided by its height; known after the first frame."""
         return self._decoder.pixel_aspect
 
     def __iter__(self) -> Iterator[Frame]:
@@ -223,9 +225,10 @@ class VideoReader:
             )
 
     def read(self, number: int) -> RGB:
-        """Return frame `number` as RGB (H, W, 3); in ascending order, each frame is decoded once.
+        """Return frame `number`, counted from 0, as RGB (H, W, 3).
 
-        Frames are counted by decoding, since seeking is inexact in many codecs.
+        Frames are counted by decoding, since seeking is inexact in many codecs. Ascending
+        numbers decode each frame once; a lower number starts over.
 
         Raises:
             ImageError: If the video ends before that frame.

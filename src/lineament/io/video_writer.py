@@ -82,7 +82,7 @@ class VideoWriter(AtomicWriter):
 
         Args:
             image: RGB (H, W, 3).
-            timestamp: Seconds from the first frame, increasing.
+            timestamp: Seconds since the first frame, increasing.
         """
         av = import_av()
         if self._stream is not None:

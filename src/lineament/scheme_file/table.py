@@ -39,14 +39,14 @@ class Scheme:
     mirror: NDArray[np.intp]
     """(N,): point i of a flipped image is point mirror[i] of the original."""
     chains: tuple[tuple[int, ...], ...]
-    """Points along each contour, in order; a closed one ends with its first point."""
+    """Point indices along each contour, in order; a closed one ends with its first point."""
     parts: dict[str, tuple[int, ...]]
     """Point indices by part of the face."""
     norm_points: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
-    """Two groups of points per norm, which is the distance between their centers."""
+    """Two groups of point indices per norm, which is the distance between their centers."""
     mean_shape: Array | None = None
-    """(N, 2) relative to the center of the tight box of the face's 68 points, in longer
-    sides of that box, or None."""
+    """(N, 2), relative to the center of the tight box of the face's 68 points, as
+    fractions of its longer side; or None."""
     smooth: bool = False
     """True if the points are dense enough to draw contours as curves through them."""
     heads: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Scheme:
 
     @property
     def edges(self) -> tuple[tuple[int, int], ...]:
-        """Pairs of neighbors along the chains."""
+        """Pairs of neighboring point indices along the chains."""
         pairs: list[tuple[int, int]] = []
         for chain in self.chains:
             pairs += pairwise(chain)

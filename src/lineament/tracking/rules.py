@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TrackRules:
-    """Rules for tracking, losing and reacquiring faces. Lengths are in box sides."""
+    """Rules for tracking, losing and reacquiring faces.
+
+    Lengths are fractions of the longer side of the face's box.
+    """
 
     detect_every: int = 15
     """Frames between two runs of the detector while every face is tracked."""

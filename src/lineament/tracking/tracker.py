@@ -58,14 +58,14 @@ class Tracker:
         model: Model as in Predictor, or a Predictor, whose rules the tracker follows.
         faces: Maximum number of faces to track; None: all.
         smooth: Temporal filter, "one-euro" or "kalman"; None: unfiltered landmarks.
-        rules: When faces are lost, confirmed and reacquired.
+        rules: Rules for detecting, confirming, losing and reacquiring faces.
         options: Other options of Predictor: detector, scheme, threads, workers, recrop,
             min_presence, min_landmark_score, flip, min_face, device.
 
     Raises:
         InputError: If a setting is out of range or options come with a Predictor.
         ModelError: If the model or detector cannot be used.
-        SchemeError: If the scheme cannot be made from the model's.
+        SchemeError: If the scheme is unknown, or the landmarks cannot be converted to it.
     """
 
     def __init__(
@@ -119,7 +119,8 @@ class Tracker:
         Args:
             frame: Anything that `read_image` accepts. A frame of a different size starts a
                 new scene.
-            timestamp: Seconds, after the last one; None: 1/30 s after it.
+            timestamp: Time of the frame in seconds, later than the last one; None: 1/30 s
+                later.
 
         Returns:
             The faces, sorted by track id; in the first frame, all that the Predictor finds.
