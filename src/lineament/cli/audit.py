@@ -69,7 +69,7 @@ def audit(
         bool, typer.Option("--json", help="Print the findings as JSON.")
     ] = False,
 ) -> None:
-    """Find faults in the annotations of a data set.
+    """Find errors in the annotations of a data set.
 
     Looks for offsets, swapped sides, duplicates, wrong counts and broken files. Prints
     a table and writes an HTML page with images. The exit code is 1 if a finding would

@@ -18,14 +18,16 @@ def compare(
     reports: Annotated[
         list[Path],
         typer.Argument(
+            metavar="REPORT",
             help=(
                 "Two or more report.json files written by evaluate or score, or their "
                 "folders."
-            )
+            ),
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help=".png file for a chart of all error curves.")
+        Path | None,
+        typer.Option(help=".png file for a chart of all cumulative error curves."),
     ] = None,
 ) -> None:
     """Compare reports of the same protocol side by side."""

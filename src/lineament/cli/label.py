@@ -39,7 +39,7 @@ def label(
 
     Each confident face becomes a crop and a .pts file, which a recipe reads with
     `reader = "folder"`. Landmarks with low confidence, or probably not visible, are nan
-    and get no weight. Check on validation faces that training on the labels helps.
+    and ignored in training. Check on validation faces that training on the labels helps.
     """
     from ..errors import InputError
     from ..inference.predictor import Predictor

@@ -103,7 +103,7 @@ MinFace = Annotated[
         metavar="40px|0.05",
         help="Smallest face to find: its side in pixels, or as a fraction of the "
         "image's longer side; default: 16 pixels, after the longer side is resized "
-        "to 640 to 1,024 pixels. Half the size takes four times the work.",
+        "to 640 to 1,024 pixels. Halving the size quadruples the work.",
     ),
 ]
 Device = Annotated[

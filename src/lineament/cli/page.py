@@ -33,6 +33,7 @@ def page(
         typer.Option(
             metavar="FILE",
             help="Face detector, an .onnx file; default: the packaged one.",
+            show_default=False,
         ),
     ] = "detector",
     runtime: Runtime = None,

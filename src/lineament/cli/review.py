@@ -71,9 +71,9 @@ Order = Annotated[
     str,
     typer.Option(
         metavar="sigma|spread|disagree:MODEL|audit|random|name",
-        help="Order of the faces, most doubtful first: by predicted uncertainty, "
-        "spread over shifted boxes, distance from another model or faults of the "
-        "shape; or random, or by name.",
+        help="Order of the faces, least certain first: by predicted uncertainty, "
+        "spread over shifted boxes, distance from another model or implausible shape; "
+        "or random, or by name.",
     ),
 ]
 
@@ -129,7 +129,7 @@ def faces(
 ) -> None:
     """Correct landmarks on a web page that only this machine can open.
 
-    The landmarks are predicted, and the most doubtful faces come first. Each decision is
+    The landmarks are predicted, and the least certain faces come first. Each decision is
     saved immediately: a .pts file with all landmarks, and a JSON file with the reviewer,
     the time, the time spent and the landmarks that are not visible. To train on the
     folder, use the reader "review". Stop with Ctrl+C; rerun the same command to continue.

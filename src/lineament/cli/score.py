@@ -23,7 +23,8 @@ def score(
     file: Annotated[
         Path,
         typer.Argument(
-            help='JSON file: a list of {"image", "pred"}, with or without "truth".'
+            metavar="FILE.json",
+            help='JSON file: a list of {"image", "pred"}, with or without "truth".',
         ),
     ],
     protocol: ProtocolId,
@@ -35,7 +36,7 @@ def score(
 ) -> None:
     """Score the predictions of another system under a protocol.
 
-    Truth missing from the file is read from the protocol's data.
+    Ground truth missing from the file is read from the protocol's data.
     """
     need_plots(report)
     from ..evaluation.predictions import needs_samples, score_predictions

@@ -103,7 +103,7 @@ def serve(
     device: ServedOn = "cpu",
     page: Page = None,
 ) -> None:
-    """Serve faces and landmarks over HTTP and WebSocket.
+    """Serve face and landmark detection over HTTP and WebSocket.
 
     Each option can also be set by an environment variable such as LINEAMENT_PORT. On
     SIGTERM, the server finishes open requests and exits within 10 seconds.

@@ -46,8 +46,8 @@ Reference = Annotated[
 Truth = Annotated[
     Path | None,
     typer.Option(
-        help="Tracks with the true ids; id switches, misses and false positives are "
-        "also counted."
+        help="Ground-truth tracks, to also count id switches, misses and false "
+        "positives."
     ),
 ]
 Filter = Annotated[Smooth, typer.Option(help="Temporal filter, for videos.")]

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 Source = Annotated[
     str,
     typer.Argument(
-        help="A video file, a folder of images, a URL, or the number of a camera."
+        metavar="VIDEO",
+        help="A video file, a folder of images, a URL, or the number of a camera.",
     ),
 ]
 Out = Annotated[
@@ -111,7 +112,7 @@ def track(
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Track the faces in a video, with steady landmarks and ids.
+    """Track the faces in a video, with smoothed landmarks and stable ids.
 
     Without --out, prints one line of JSON per frame. With --out, writes tracks frame by
     frame. An interrupted run continues with --resume and produces the same files as an

@@ -81,9 +81,9 @@ def train(
     An interrupted run continues with --resume and gives the result of an uninterrupted one.
 
     Given annotated images, it first writes recipe.toml to the run's folder, with their format
-    and points, a number of steps that depends on the number of faces and, below 2,000 faces,
-    the weights of fast to start from. It then prints the recipe, trains, and exports the
-    model as ONNX.
+    and points, and a number of steps that depends on the number of faces; below 2,000 faces,
+    training starts from the weights of `fast`. It then prints the recipe, trains, and exports
+    the model as ONNX.
     """
     if is_recipe(recipe):
         checkpoint, settings = _train(
