@@ -118,7 +118,7 @@ def test_wrong_arguments_are_refused():
     faces = faces_of(face_at((120, 100)))
     with pytest.raises(InputError, match="did you mean 'blur'"):
         anonymize_faces(NOISE, faces, "blurr")
-    with pytest.raises(InputError, match="at least 0, in sides of the box"):
+    with pytest.raises(InputError, match="expected 0 or more, as a fraction"):
         anonymize_faces(NOISE, faces, margin=float("nan"))
     with pytest.raises(ImageError, match="wanted RGB uint8"):
         cover(NOISE[..., 0], [])

@@ -111,10 +111,13 @@ def test_a_table_may_hold_addresses_or_what_hugging_face_writes(folder):
     ]
     assert [red for _, _, red in paths[:2]] == [0, 1]
     assert "absent.png: no such file" in paths[2][2]
-    assert "d.parquet#3: a NoneType; wanted bytes of an image" in paths[3][2]
+    assert (
+        "d.parquet#3: a value of type NoneType; expected the bytes of an image"
+        in paths[3][2]
+    )
     photos = reds(source, column="photo")
     assert [red for _, _, red in photos[:2]] == [2, 2]
-    assert all("wanted bytes of an image" in red for _, _, red in photos[2:])
+    assert all("expected the bytes of an image" in red for _, _, red in photos[2:])
     ((_, _, error),) = reds(source)
     assert "has no column 'image'; choose one of path, photo by --column" in error
 

@@ -299,7 +299,7 @@ def test_another_recipe_does_not_resume_a_cascade(folder, trained):
     run = trained["trees"].parent
     with pytest.raises(TrainError, match=r"another recipe \(model.trees differ\)"):
         ClassicTrainer(CascadeFit, other, run, folder, run / "cache", resume=True)
-    with pytest.raises(TrainError, match="already holds a run"):
+    with pytest.raises(TrainError, match="already contains a run"):
         ClassicTrainer(CascadeFit, other, run, folder, run / "cache")
 
 
@@ -349,7 +349,7 @@ starts_per_face = 2
     assert json.loads(out)["nme"] > 0
     code, _, err = call("export", checkpoint, "--int8", "--out", tmp_path, *places)
     assert code == 1
-    assert "a model without a network; leave --int8 and --scheme out" in err
+    assert "a model without a network; omit --int8 and --scheme" in err
     code, _, err = call("distill", recipe, "--out", tmp_path / "other", *places)
     assert code == 1
     assert "a cascade model, which has no network to distill" in err

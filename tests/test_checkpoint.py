@@ -56,7 +56,7 @@ def test_a_checkpoint_without_weights_or_recipe_is_refused(more, tmp_path):
     torch.save({"recipe": "{}", "step": 1} | more, tmp_path / "odd.pt")
     with pytest.raises(
         ModelError,
-        match=r"odd\.pt: (not a checkpoint of `lineament train`|holds no weights)",
+        match=r"odd\.pt: (not a checkpoint of `lineament train`|contains no weights)",
     ):
         load_any(tmp_path / "odd.pt")
 

@@ -130,7 +130,7 @@ def test_the_file_predicts_as_torch_does(exported, root):
     other = DpmDetector(net.mean_shape + 3, 0.1).eval()
     with pytest.raises(ExportError, match="ONNX differs from torch by"):
         check_windows(Windows(other), path)
-    with pytest.raises(InputError, match="leave --int8 and --scheme out"):
+    with pytest.raises(InputError, match="omit --int8 and --scheme"):
         export_trained(root / "run" / "checkpoint.pt", root, "x", True, root, root)
     with pytest.raises(ModelError, match="a dpm-cnn model; wanted a landmarks model"):
         load_model(path)

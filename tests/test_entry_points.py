@@ -147,7 +147,11 @@ def test_a_reader_of_another_package_is_chosen_by_name(package):
         (lambda: load_model("fake-text"), ModelError, r"wanted \.onnx or"),
         (lambda: load_model("fake-number"), ExtraError, "not the path of a file"),
         (lambda: load_model("fake-absent"), ExtraError, "update or uninstall fake-fac"),
-        (lambda: data_set("fake-seven"), DataError, "is a int; wanted a lineament"),
+        (
+            lambda: data_set("fake-seven"),
+            DataError,
+            "is of type int; expected a lineament",
+        ),
         (lambda: data_set("fake-frame"), DataError, "did you mean 'fake-frames'"),
         (lambda: scheme("fake-tow"), SchemeError, "did you mean 'fake-two'"),
     ],

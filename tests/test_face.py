@@ -61,7 +61,7 @@ def test_a_face_does_not_change_with_the_array_it_was_made_from():
         ),
         (
             {"landmarks": [[0, 0]] * 3 + [[np.nan, 1], [2, np.inf]]},
-            "2 landmarks are not finite; wanted numbers",
+            "2 landmarks are not finite; expected finite x and y",
         ),
         (
             {"scores": np.zeros(4)},

@@ -165,7 +165,7 @@ def broken(**changes):
         ),
         (
             {"faces": [3], "scheme": "five"},
-            "face 0 is a int; wanted an object with box, score",
+            "face 0 is of type int; wanted an object with box, score",
         ),
         (
             {"faces": [{"box": []}], "scheme": "five"},

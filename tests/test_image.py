@@ -93,8 +93,8 @@ def test_a_file_without_permission_is_one_clear_line(
         (np.zeros((4, 4, 3), complex), "dtype complex128"),
         (np.full((4, 4), "x"), "dtype <U1"),
         (np.full((4, 4), None), "dtype object"),
-        (np.full((4, 4, 3), np.nan), "holds nan or infinity"),
-        (np.full((4, 4, 3), np.inf, np.float32), "holds nan or infinity"),
+        (np.full((4, 4, 3), np.nan), "contains nan or infinity"),
+        (np.full((4, 4, 3), np.inf, np.float32), "contains nan or infinity"),
         (
             np.full((4, 4, 3), 128.0),
             r"floats from 128 to 128; wanted \[0, 1\]: scale it, or cast it to uint8",
@@ -257,7 +257,7 @@ def test_tensors_are_read_with_channels_first_or_last() -> None:
         read_image((first / 255).bfloat16())
     with pytest.raises(ImageError, match=r"tensor has shape \(1, 3, .*wanted"):
         read_image(first[None])
-    with pytest.raises(ImageError, match="tensor holds floats from"):
+    with pytest.raises(ImageError, match="tensor contains floats from"):
         read_image(first / 255 - 0.5)
 
 

@@ -152,7 +152,7 @@ def test_a_file_of_boxes_is_an_object_per_image(tmp_path):
     path.write_text('{"a.jpg": [[1, 2, 3, 4]]}')
     assert read_boxes(path) == {"a.jpg": [[1, 2, 3, 4]]}
     path.write_text("[1]")
-    with pytest.raises(DataError, match="a list; wanted an object"):
+    with pytest.raises(DataError, match="of type list; expected an object"):
         read_boxes(path)
     with pytest.raises(DataError, match="cannot be read as boxes"):
         read_boxes(tmp_path / "absent.json")

@@ -48,7 +48,7 @@ def test_crops_of_another_size_and_a_recurrent_state_are_refused(path):
         ShapeError, match=r"crops are \(1, 7, 7, 3\); wanted \(F, 64, 64, 3\)"
     ):
         model.predict(np.zeros((1, 7, 7, 3), np.uint8))
-    with pytest.raises(ShapeError, match="the model 'mean' has none"):
+    with pytest.raises(ShapeError, match="the model 'mean' is not recurrent"):
         model.predict(
             np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 2, 4, 4), np.float32)
         )
@@ -60,7 +60,7 @@ def test_crops_of_another_size_and_a_recurrent_state_are_refused(path):
         ({}, "not a model saved by lineament"),
         (
             {METADATA_KEY: json.dumps({"kind": "men-shape"})},
-            "a men-shape model; did you mean",
+            "unknown kind of model 'men-shape'; did you mean",
         ),
         (
             {

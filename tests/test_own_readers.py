@@ -398,7 +398,7 @@ def test_the_last_annotation_counts_and_predictions_only_without_one(tmp_path, f
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ([], "no key points; wanted results"),
+        ([], "no keypoints; expected results"),
         ([{"id": 1}], "not an export of Label Studio"),
         ([label_studio(np.tile(POINTS, (2, 1)), NAMES * 2)], "task 3: two points"),
     ],

@@ -249,7 +249,7 @@ def test_photos_become_a_model_in_one_command(tmp_path, tiny, monkeypatch):
     assert "leye_outer" in json.dumps(found)
     code, _, noted = call("train", "faces", *given)
     assert code == 1
-    assert "already holds a run" in noted or "no such folder" in noted
+    assert "already contains a run" in noted or "no such folder" in noted
 
 
 def test_fine_tuning_keeps_the_trunk_of_fast_and_draws_the_head(tmp_path):

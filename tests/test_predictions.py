@@ -238,10 +238,10 @@ def test_a_face_whose_eyes_coincide_has_no_norm(tmp_path: Path) -> None:
         ("", r"cannot be read as JSON \(.*\); wanted a JSON list of"),
         ("{", r"cannot be read as JSON"),
         ("[" * 100_000, r"cannot be read as JSON"),
-        ("{}", r"holds a dict; wanted a JSON list"),
-        ("3", r"holds a int; wanted a JSON list"),
-        ("[]", r"holds a list of 0 rows; wanted a JSON list"),
-        ("[7]", r"row 0 is a int; wanted a JSON list"),
+        ("{}", r"contains a value of type dict; wanted a JSON list"),
+        ("3", r"contains a value of type int; wanted a JSON list"),
+        ("[]", r"contains an empty list; wanted a JSON list"),
+        ("[7]", r"row 0 is of type int; wanted a JSON list"),
         ('[{"pred": []}]', r'row 0 has no "image"; wanted a JSON list'),
         ('[{"image": 3, "pred": []}]', r'row 0 has no "image"'),
         (
@@ -263,11 +263,11 @@ def test_a_file_that_is_not_a_list_of_predictions_is_one_clear_error(
         (
             {"pred": [[1, 2]] * 98},
             r"row 0 \(a.jpg\): pred has shape \(98, 2\); "
-            r"protocol 'folder' wants \(68, 2\), one row",
+            r"protocol 'folder' expects \(68, 2\), one row",
         ),
         (
             {"pred": [1] * 136},
-            r"pred has shape \(136,\); protocol 'folder' wants \(68, 2\)",
+            r"pred has shape \(136,\); protocol 'folder' expects \(68, 2\)",
         ),
         (
             {"pred": [[1, 2]] * 67 + [[3]]},
@@ -283,7 +283,7 @@ def test_a_file_that_is_not_a_list_of_predictions_is_one_clear_error(
         ({"pred": {"x": 1}}, r"pred is not an array of numbers"),
         (
             {"truth": [[1, 2]] * 5},
-            r"truth has shape \(5, 2\); protocol 'folder' wants \(68, 2\)",
+            r"truth has shape \(5, 2\); protocol 'folder' expects \(68, 2\)",
         ),
         (
             {"truth": [[1, float("inf")]] * 68},
@@ -295,7 +295,7 @@ def test_a_file_that_is_not_a_list_of_predictions_is_one_clear_error(
         ),
         (
             {"sigma_px": [1.0]},
-            r"sigma_px has shape \(1,\); protocol 'folder' wants \(68,\)",
+            r"sigma_px has shape \(1,\); protocol 'folder' expects \(68,\)",
         ),
         (
             {"box": [0, 0, 0, 0]},

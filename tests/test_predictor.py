@@ -222,9 +222,9 @@ def test_a_detector_that_cannot_be_called_and_threads_below_none_are_refused():
         ModelError, match="the detector is 'zz'; wanted 'default' or a callable"
     ):
         Predictor(MeanShapeModel(), "zz")
-    with pytest.raises(ModelError, match="threads is -1; wanted a number, or 0"):
+    with pytest.raises(ModelError, match="threads is -1; expected 0 or more"):
         Predictor(MeanShapeModel(), nothing, threads=-1)
-    with pytest.raises(ModelError, match="workers is -2; wanted a number, or 0"):
+    with pytest.raises(ModelError, match="workers is -2; expected 0 or more"):
         Predictor(MeanShapeModel(), nothing, workers=-2)
 
 

@@ -185,7 +185,7 @@ def test_a_broken_csv_is_one_line(text: str, message: str, tmp_path: Path) -> No
 
 def test_a_folder_of_several_tables_wants_one_named(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"0 \.csv files; wanted one, or the name of one as the part"
+        DataError, match=r"0 \.csv files; expected exactly one; choose one by its name"
     ):
         read_data("csv", tmp_path, "all")
 

@@ -81,7 +81,7 @@ def test_numbered_points_take_their_mirror_from_the_faces(tmp_path):
     ("content", "category", "message"),
     [
         ("[]", "", "not COCO keypoints"),
-        (json.dumps({"categories": []}), "", "0 categories list key points"),
+        (json.dumps({"categories": []}), "", "0 categories list keypoints"),
         (json.dumps(table(NAMES)), "hand", "no category 'hand'; choose one of face"),
     ],
 )

@@ -377,7 +377,7 @@ def test_a_model_without_a_state_refuses_one():
     model = load_model("fast", threads=1)
     with pytest.raises(
         ShapeError,
-        match="a memory is given, but the model 'fast' has none; omit it",
+        match="a recurrent state is given, but the model 'fast' is not recurrent; omit it",
     ):
         model.predict(
             np.zeros((1, model.size, model.size, 3), np.uint8),
@@ -474,5 +474,5 @@ def test_what_cannot_be_trained_is_refused(
 def test_a_run_is_not_overwritten(root, detector, tmp_path):
     made = recipe(root, detector, **{"train.steps": 1})
     trainer(root, made, tmp_path / "run").run()
-    with pytest.raises(TrainError, match="run already holds a run"):
+    with pytest.raises(TrainError, match="run already contains a run"):
         trainer(root, made, tmp_path / "run")

@@ -227,7 +227,7 @@ def test_the_detector_may_run_on_every_frame():
 def test_options_of_a_predictor_that_was_given_are_refused():
     with pytest.raises(
         InputError,
-        match="the options scheme belong to the Predictor, and one was given; create it with them",
+        match="the options scheme belong to the Predictor, which is given; pass them to",
     ):
         tracker(scheme="five")
 
@@ -394,11 +394,11 @@ def test_timestamps_must_increase():
     with pytest.raises(InputError, match=r"timestamp 1\.0 does not come after 1\.0"):
         follow(scene(), 1.0)
     with pytest.raises(
-        InputError, match="timestamp is nan; wanted seconds, as a number"
+        InputError, match="timestamp is nan; expected a finite number of seconds"
     ):
         follow(scene(), float("nan"))
     with pytest.raises(
-        InputError, match="timestamp is '2'; wanted seconds, as a number"
+        InputError, match="timestamp is '2'; expected a finite number of seconds"
     ):
         follow(scene(), "2")
     follow(scene(), np.float32(2))

@@ -342,12 +342,12 @@ def test_a_run_is_neither_overwritten_nor_resumed_from_nothing(faces, tmp_path):
     trained(small(faces, **{"train.steps": 1}), tmp_path / "run")
     with pytest.raises(
         TrainError,
-        match="run already holds a run; give --resume to continue it, or another --out",
+        match="run already contains a run; give --resume to continue it, or another --out",
     ):
         trained(small(faces, **{"train.steps": 1}), tmp_path / "run")
     with pytest.raises(
         TrainError,
-        match="other holds no checkpoint to resume from; start without --resume",
+        match="other contains no checkpoint to resume from; start without --resume",
     ):
         trained(small(faces), tmp_path / "other", resume=True)
 

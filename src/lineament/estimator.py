@@ -104,7 +104,9 @@ def check_no_memory(memory: NDArray[np.float32] | None, name: str) -> None:
         ShapeError: If one is passed.
     """
     if memory is not None:
-        raise ShapeError(f"a memory is given, but the model {name!r} has none; omit it")
+        raise ShapeError(
+            f"a recurrent state is given, but the model {name!r} is not recurrent; omit it"
+        )
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,9 @@ class Face:
             arrays["visible"] = np.full(len(landmarks), arrays["visible"])
         if not np.isfinite(landmarks).all():
             count = int((~np.isfinite(landmarks)).any(1).sum())
-            raise ShapeError(f"{count} landmarks are not finite; wanted numbers")
+            raise ShapeError(
+                f"{count} landmarks are not finite; expected finite x and y"
+            )
         for name, array in arrays.items():
             if array.shape != (len(landmarks),):
                 raise ShapeError(

@@ -97,7 +97,7 @@ def face_regions(faces: Iterable[Face], margin: float = MARGIN) -> list[Region]:
     """
     if not margin >= 0:
         raise InputError(
-            f"the margin is {margin}; wanted at least 0, in sides of the box"
+            f"the margin is {margin}; expected 0 or more, as a fraction of the box side"
         )
     regions = []
     for face in faces:

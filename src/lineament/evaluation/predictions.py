@@ -58,9 +58,11 @@ def read_predictions(path: PathLike, protocol: Protocol) -> list[Prediction]:
             f"{path}: cannot be read as JSON ({error}); {WANTED}"
         ) from error
     if not isinstance(rows, list):
-        raise ProtocolError(f"{path}: holds a {type(rows).__name__}; {WANTED}")
+        raise ProtocolError(
+            f"{path}: contains a value of type {type(rows).__name__}; {WANTED}"
+        )
     if not rows:
-        raise ProtocolError(f"{path}: holds a list of 0 rows; {WANTED}")
+        raise ProtocolError(f"{path}: contains an empty list; {WANTED}")
     found = [
         _row(row, f"{path}: row {number}", protocol) for number, row in enumerate(rows)
     ]
@@ -96,7 +98,7 @@ def _check_unique(names: Iterable[str], path: PathLike) -> None:
 
 def _row(row: Any, where: str, protocol: Protocol) -> Prediction:
     if not isinstance(row, dict):
-        raise ProtocolError(f"{where} is a {type(row).__name__}; {WANTED}")
+        raise ProtocolError(f"{where} is of type {type(row).__name__}; {WANTED}")
     image = row.get("image")
     if not isinstance(image, str) or not image:
         raise ProtocolError(f'{where} has no "image"; {WANTED}')
@@ -145,7 +147,7 @@ def _numbers(
         ) from error
     if array.shape != shape:
         raise ProtocolError(
-            f"{where} has shape {array.shape}; protocol {protocol.id!r} wants {shape}, "
+            f"{where} has shape {array.shape}; protocol {protocol.id!r} expects {shape}, "
             f"one row for each point of {protocol.scheme}"
         )
     bad = np.isinf(array) if gaps else ~np.isfinite(array)

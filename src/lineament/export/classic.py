@@ -31,7 +31,7 @@ def export_classic(request: ExportRequest) -> dict[str, Any]:
     check_name(request.name)
     if request.int8 or request.scheme_name:
         raise InputError(
-            f"{request.checkpoint} is a model without a network; leave --int8 and --scheme out"
+            f"{request.checkpoint} is a model without a network; omit --int8 and --scheme"
         )
     model, recipe = (
         load_numpy_model(request.checkpoint),

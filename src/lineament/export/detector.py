@@ -87,7 +87,7 @@ def export_detector(request: ExportRequest) -> dict[str, Any]:
     """
     if request.scheme_name not in ("", "five"):
         raise InputError(
-            f"a face detector predicts five points, not {request.scheme_name}; leave the scheme out"
+            f"a face detector predicts five points, not {request.scheme_name}; omit the scheme"
         )
     net, recipe = load_detector(request.checkpoint)
     assert recipe.detector is not None

@@ -58,8 +58,8 @@ def export_dpm_cnn(request: ExportRequest) -> dict[str, Any]:
     check_name(request.name)
     if request.int8 or request.scheme_name not in ("", "ibug68"):
         raise InputError(
-            f"{request.checkpoint} is a dpm-cnn, exported in fp32 with 68 points; leave --int8 and "
-            "--scheme out"
+            f"{request.checkpoint} is a dpm-cnn, exported in fp32 with 68 points; omit --int8 and "
+            "--scheme"
         )
     net, recipe = load_any(request.checkpoint)
     with tempfile.TemporaryDirectory() as folder:

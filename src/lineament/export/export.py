@@ -46,8 +46,8 @@ def export_checkpoint(request: ExportRequest) -> dict[str, Any]:
     model, recipe = load_any(request.checkpoint, request.scheme_name)
     if request.scheme_name not in ("", recipe.scheme):
         raise InputError(
-            f"{request.checkpoint} predicts {recipe.scheme}, not {request.scheme_name}; leave the "
-            "scheme out"
+            f"{request.checkpoint} predicts {recipe.scheme}, not {request.scheme_name}; omit the "
+            "scheme"
         )
     form = model.for_export(request.int8)
     crop = (model.size, recipe.model.padding)

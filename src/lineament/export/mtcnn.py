@@ -60,8 +60,8 @@ def export_mtcnn(request: ExportRequest) -> dict[str, Any]:
     check_name(request.name)
     if request.int8 or request.scheme_name not in ("", "five"):
         raise InputError(
-            f"{request.checkpoint} is an mtcnn, exported in fp32 with five points; leave --int8 "
-            "and --scheme out"
+            f"{request.checkpoint} is an mtcnn, exported in fp32 with five points; omit --int8 "
+            "and --scheme"
         )
     net, recipe = load_any(request.checkpoint)
     if list(net.networks) != list(LAYERS):

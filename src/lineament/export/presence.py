@@ -117,7 +117,9 @@ def states_of(model: Model, crops: PresenceCrops) -> tuple[Array, Array]:
     def predict(batch: Image) -> tuple[Array, Array]:
         predicted = model.predict(batch)
         if predicted.presence is None or predicted.visible is None:
-            raise ExportError(f"{model.path.name}: no presence among its outputs")
+            raise ExportError(
+                f"{model.path.name}: does not predict presence; export it again"
+            )
         return predicted.presence.astype(np.float64), predicted.visible.astype(
             np.float64
         )

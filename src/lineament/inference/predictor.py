@@ -87,9 +87,7 @@ class Predictor:
     ) -> None:
         for name, value in (("threads", threads), ("workers", workers)):
             if value < 0:
-                raise ModelError(
-                    f"{name} is {value}; wanted a number, or 0 for the default"
-                )
+                raise ModelError(f"{name} is {value}; expected 0 or more")
         self.threads, self.recrop = threads, recrop
         self.device = check_device(device)
         self.min_presence, self.flip = min_presence, flip

@@ -37,7 +37,8 @@ def load_numpy_model(path: Path) -> NumpyModel:
     settings, arrays = read_numpy_file(path)
     kind = str(settings.get("kind"))
     if kind not in NUMPY_MODELS:
-        raise ModelError(f"{path}: a {kind} model; {did_you_mean(kind, NUMPY_MODELS)}")
+        hint = did_you_mean(kind, NUMPY_MODELS)
+        raise ModelError(f"{path}: unknown kind of model {kind!r}; {hint}")
     return NUMPY_MODELS[kind](settings, arrays)
 
 

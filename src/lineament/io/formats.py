@@ -132,7 +132,7 @@ def faces_to_json(faces: Faces, image: str = "", decimals: int | None = None) ->
 def _face_from(entry: Any, number: int, scheme: str) -> Face:
     problem = ""
     if not isinstance(entry, Mapping):
-        problem = f"is a {type(entry).__name__}"
+        problem = f"is of type {type(entry).__name__}"
     elif absent := [key for key in FACE_KEYS if key not in entry]:
         problem = f"has no {', '.join(absent)}"
     if problem:

@@ -261,7 +261,7 @@ def read_boxes(path: Path) -> dict[str, ArrayLike]:
         ) from error
     if not isinstance(data, dict):
         raise DataError(
-            f"{path}: a {type(data).__name__}; wanted an object "
+            f"{path}: contains a value of type {type(data).__name__}; expected an object "
             '{"image.jpg": [[x0, y0, x1, y1]]}'
         )
     return data

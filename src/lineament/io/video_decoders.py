@@ -116,7 +116,8 @@ class AVDecoder(Decoder):
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise ImageError(
-                f"{name}: cannot be opened as a video ({short_reason(error)})"
+                f"{name}: cannot be opened as a video ({short_reason(error)}); check the file "
+                "or the address"
             ) from error
         if not self._container.streams.video:
             self._container.close()

@@ -84,7 +84,7 @@ class AnimationDecoder(Decoder):
             self._image.load()  # makes the duration available
         except Exception as error:  # decoders raise almost any exception
             raise ImageError(
-                f"{path}: cannot be opened as a video ({short_reason(error)})"
+                f"{path}: cannot be opened as a video ({short_reason(error)}); get the file again"
             ) from error
         self.frames = int(getattr(self._image, "n_frames", 1))
         shown_s = self._shown_s()

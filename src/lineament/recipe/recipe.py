@@ -111,5 +111,7 @@ class Recipe(Settings):
         model = info.data.get("model")
         reads_faces = model is None or model.reads_faces
         if not data and reads_faces and not info.data.get("detector"):
-            raise ValueError("wanted at least one [[data]] part, or a [detector] part")
+            raise ValueError(
+                "no data set; add at least one [[data]] part, or [detector]"
+            )
         return data

@@ -93,7 +93,9 @@ def _question(
     if options.boxes:
         boxes = parse_boxes(options.boxes, service.settings.max_boxes)
     elif need_boxes:
-        raise Refusal(422, "boxes: wanted at least one, x0,y0,x1,y1 in pixels")
+        raise Refusal(
+            422, "no boxes; expected at least one, as boxes=x0,y0,x1,y1 in pixels"
+        )
     if len(form.uploads) > 1 and (boxes or options.draw):
         raise Refusal(422, "boxes and drawing are for one file; send one at a time")
     limit = service.settings.max_pixels

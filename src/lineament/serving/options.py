@@ -103,6 +103,6 @@ def parse_boxes(texts: list[str], limit: int) -> list[list[float]]:
         except ValueError:
             box = []
         if len(box) != 4:
-            raise Refusal(422, "boxes: wanted x0,y0,x1,y1 in pixels, as four numbers")
+            raise Refusal(422, "boxes: expected four numbers x0,y0,x1,y1, in pixels")
         boxes.append(box)
     return boxes

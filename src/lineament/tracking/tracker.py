@@ -88,8 +88,8 @@ class Tracker:
             self.predictor = Predictor(model, **{**one_thread, **options})
         elif options:
             raise InputError(
-                f"the options {', '.join(options)} belong to the Predictor, and one "
-                "was given; create it with them"
+                f"the options {', '.join(options)} belong to the Predictor, which is "
+                "given; pass them to its constructor"
             )
         else:
             self.predictor = model
@@ -190,7 +190,7 @@ class Tracker:
             time = float(timestamp)
         else:
             raise InputError(
-                f"the timestamp is {timestamp!r}; wanted seconds, as a number"
+                f"the timestamp is {timestamp!r}; expected a finite number of seconds"
             )
         if last is not None and time <= last:
             raise InputError(

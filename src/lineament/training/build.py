@@ -86,7 +86,7 @@ def load_initial_weights(model: nn.Module, recipe: Recipe) -> None:
     joins the recipe's with others, the recipe's points are selected; if the recipe's scheme is the
     joined one, the points that the file has are filled in.
 
-    Raises: ModelError: If a file holds no weights, or layers before the head do not fit.
+    Raises: ModelError: If a file contains no weights, or layers before the head do not fit.
     """
     if recipe.init_from:
         _load_network(model, recipe)
@@ -202,7 +202,7 @@ def read_trained(checkpoint: Path) -> tuple[dict[str, Any], Recipe]:
         ) from error
     if not isinstance(average, dict):
         raise ModelError(
-            f"{checkpoint}: holds no weights; give a checkpoint that `lineament train` wrote"
+            f"{checkpoint}: contains no weights; give a checkpoint that `lineament train` wrote"
         )
     return state, make_recipe(values, str(checkpoint))
 

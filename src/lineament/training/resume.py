@@ -26,12 +26,12 @@ def check_folder(checkpoint: Path, resume: bool) -> None:
     """Raise TrainError if `checkpoint` exists in a new run, or is absent in a resumed one."""
     if checkpoint.exists() and not resume:
         raise TrainError(
-            f"{checkpoint.parent} already holds a run; "
+            f"{checkpoint.parent} already contains a run; "
             "give --resume to continue it, or another --out"
         )
     if resume and not checkpoint.exists():
         raise TrainError(
-            f"{checkpoint.parent} holds no checkpoint to resume from; start without --resume"
+            f"{checkpoint.parent} contains no checkpoint to resume from; start without --resume"
         )
 
 

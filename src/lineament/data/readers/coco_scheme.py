@@ -88,7 +88,7 @@ def _category(table: Mapping[str, Any], path: Path, wanted: str) -> dict[str, An
         )
     if not wanted and len(known) != 1:
         raise DataError(
-            f"{path}: {len(known)} categories list key points ({', '.join(known)}); "
+            f"{path}: {len(known)} categories list keypoints ({', '.join(known)}); "
             "choose one with --category"
         )
     return {"name": "", **(known[wanted] if wanted else next(iter(known.values())))}

@@ -100,7 +100,7 @@ def _read_tasks(
             "annotations and results"
         ) from error
     if not faces:
-        raise DataError(f"{path}: no key points; wanted results of type {KIND}")
+        raise DataError(f"{path}: no keypoints; expected results of type {KIND}")
     if predicted:
         own.note(
             f"{path}: for {predicted} tasks without annotations, the predictions are "
@@ -156,7 +156,7 @@ def _face(
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(
             f"{path}: task {task.get('id')}: {error}; wanted original_width, original_height, x "
-            "and y of each key point"
+            "and y of each keypoint"
         ) from error
     name = str(image).replace("\\", "/")
     return Sample(

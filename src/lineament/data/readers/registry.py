@@ -169,7 +169,9 @@ def _table_of(root: Path, part: str, suffix: str) -> Path:
     found = found or sorted(places[0].rglob(f"*{suffix}"))
     if len(found) != 1:
         count = f"{places[0]}: {len(found)} {suffix} files"
-        raise DataError(f"{count}; wanted one, or the name of one as the part")
+        raise DataError(
+            f"{count}; expected exactly one; choose one by its name as the part"
+        )
     return found[0]
 
 
@@ -207,8 +209,8 @@ def format_of_labels(path: Path) -> str:
     if len(kinds) != 1:
         found = ", ".join(sorted(kinds)) or "none"
         raise DataError(
-            f"{path}: wanted labels in one known format, found {found}; choose one "
-            "with --reader"
+            f"{path}: labels in these known formats: {found}; expected exactly one; "
+            "choose it with --reader"
         )
     return kinds.pop()
 
@@ -310,7 +312,7 @@ READERS: dict[str, DataSet] = {
         first_pixel=FIRST_PIXEL["cvat"],
     ),
     "label-studio": DataSet(
-        "Label Studio", "key points in its JSON export; the part is the file",
+        "Label Studio", "keypoints in its JSON export; the part is the file",
         _file_reader(read_label_studio, ".json"), ANY, is_format=True,
         first_pixel=FIRST_PIXEL["label-studio"],
     ),
@@ -350,7 +352,7 @@ def data_set(name: str) -> DataSet:
         raise DataError(f"unknown data set {name!r}; {did_you_mean(name, known)}")
     if not isinstance(found, DataSet):
         raise DataError(
-            f"the reader {name!r} of another package is a {type(found).__name__}; wanted a "
+            f"the reader {name!r} of another package is of type {type(found).__name__}; expected a "
             "lineament.data.readers.registry.DataSet"
         )
     return found

@@ -161,8 +161,8 @@ def _cell(value: Any, file: str, name: str) -> Read:
         address = address_next_to(file, value)
         return ImageName(shown_address(address)), _read(address)
     kind = type(value).__name__
-    expected = "wanted bytes of an image, or an address"
-    return ImageName(name), InputError(f"{name}: a {kind}; {expected}")
+    expected = "expected the bytes of an image, or an address"
+    return ImageName(name), InputError(f"{name}: a value of type {kind}; {expected}")
 
 
 def _frames(source: Source, options: ReadOptions) -> Iterator[Read]:

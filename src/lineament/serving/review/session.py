@@ -76,7 +76,7 @@ class Review:
             same = apart < SAME_DISTANCE * max(box_side(landmark_box(face.start)), 1.0)
         if not same or record.image.resolve() != face.image.resolve():
             raise DataError(
-                f"{self.folder} holds decisions on another face as {face.name} (of "
+                f"{self.folder} contains decisions on another face as {face.name} (of "
                 f"{record.image.name}, {record.scheme}); choose another --out, or the model and "
                 "images of that review"
             )
