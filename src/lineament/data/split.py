@@ -1,4 +1,4 @@
-"""Split of a data set into training and validation faces, without dividing photos or persons."""
+"""Split of a data set into training and validation faces, without dividing photos or people."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Audit checks that compare the faces of a set: units, scale, point order, persons."""
+"""Audit checks that compare the faces of a set: units, scale, point order, people."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -81,7 +81,7 @@ def _check_scale(samples: Sequence[Sample]) -> Iterator[Finding]:
 
 
 def _check_persons(samples: Sequence[Sample]) -> Iterator[Finding]:
-    """Find persons, photos or videos that occur in several splits."""
+    """Find people, photos or videos that occur in several splits."""
     splits: dict[str, dict[str, Sample]] = defaultdict(dict)
     for sample in samples:
         if sample.group:

@@ -12,8 +12,8 @@ def read_bioid(root: Path, part: str) -> list[Sample]:
     """Read the faces, fgnet20; skip missing images.
 
     Points are read from FGNET's files, such as bioid_0000.pts, images from BioID_0000.pgm; both
-    may be anywhere below `root`. The file names do not identify the 23 persons, so faces of the
-    same person can be in both training and validation.
+    may be anywhere below `root`. The file names do not identify the 23 subjects, so faces of one
+    subject can be in both training and validation.
 
     Layout and point order are inferred from public readers; they were not tested on the original
     data. FGNET is assumed to number pixels from 0, as in its Talking Face video.

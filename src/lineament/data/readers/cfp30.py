@@ -13,7 +13,7 @@ from .pts import read_pts_folder
 from .table import read_table
 
 PARTS: dict[str, int] = {"train": 7000, "profile": 2000, "frontal": 5000}
-"""Number of faces: four profiles and ten frontal faces of 500 persons; "train" has both."""
+"""Number of faces: four profiles and ten frontal faces of 500 subjects; "train" has both."""
 SHOWN: dict[str, tuple[int, ...]] = {
     "right": (
         *(0, 1, 2, 3, 4, 5, 6, 7, 8, 17, 19, 21, 36, 37, 38, 39, 40, 41),

@@ -1,4 +1,4 @@
-"""IMM (Nordstrom et al. 2004): six images each of 40 persons, with 58 points in .asf files."""
+"""IMM (Nordstrom et al. 2004): six images each of 40 subjects, with 58 points in .asf files."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""PUT (Kasinski et al. 2008): portraits of 100 persons with 30 landmarks or 194 contour points."""
+"""PUT (Kasinski et al. 2008): portraits of 100 subjects, 30 landmarks or 194 contour points."""
 
 import re
 from pathlib import Path

@@ -275,7 +275,7 @@ READERS: dict[str, DataSet] = {
         ar.read_ar, ar.PARTS, "ar",
     ),
     "imm": DataSet(
-        "IMM", "58 points on 40 persons in six images each",
+        "IMM", "58 points on 40 subjects, six images each",
         imm.read_imm, imm.PARTS, "imm",
     ),
     "muct": DataSet(
