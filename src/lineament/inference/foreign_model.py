@@ -46,7 +46,8 @@ class ForeignSettings(BaseModel):
     )
     size: int = Field(gt=0, description="side of the crop, pixels")
     padding: float = Field(
-        gt=0, description="side of the crop, in longer sides of the face's tight box"
+        gt=0,
+        description="side of the crop as a multiple of the longer side of the face's tight box",
     )
     layout: Literal["nchw", "nhwc"] = Field("nchw", description="order of the axes")
     color: Literal["rgb", "bgr", "gray"] = Field(

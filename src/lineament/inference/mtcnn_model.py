@@ -72,7 +72,7 @@ class MtcnnModel:
         self.size: int = settings["size"]
         """Side of the crop in pixels."""
         self.padding: float = settings["padding"]
-        """Side of the crop in longer sides of the landmark box."""
+        """Side of the crop as a multiple of the longer side of the landmark box."""
         self.validation_limits = ValidationLimits.read(settings)
         names = ("sigma_slope", "sigma_floor", "near_exponent")
         self.uncertainty = Uncertainty(*(float(settings[name]) for name in names))

@@ -223,7 +223,7 @@ class Model:
         self.size: int = metadata["size"]
         """Side of the crop in pixels."""
         self.padding: float = metadata["padding"]
-        """Side of the crop in longer sides of the landmark box."""
+        """Side of the crop as a multiple of the longer side of the landmark box."""
         self.points: int = metadata["points"]
         self.memory: tuple[int, ...] | None = (
             tuple(metadata["memory"]) if "memory" in metadata else None

@@ -39,7 +39,7 @@ class CascadeSettings(ModelSettings):
     reach: float = Field(
         0.12,
         gt=0,
-        description="largest distance of a pixel from its landmark, in box sides",
+        description="largest distance of a pixel from its landmark, as a fraction of the box side",
     )
     basis_share: float = Field(
         0.99,
@@ -67,8 +67,8 @@ class CascadeSettings(ModelSettings):
         (0.08, 0.06, 0.05, 0.04, 0.035),
         min_length=1,
         description=(
-            "cell side of the histograms per stage, in box sides; later stages use "
-            "the last value"
+            "cell side of the histograms per stage, as a fraction of the box side; later "
+            "stages use the last value"
         ),
     )
     ridge: NonNegative = Field(

@@ -67,7 +67,7 @@ class DataPart(Settings):
         1.0,
         gt=0,
         le=1,
-        description="fraction of the training during which the data set is used",
+        description="fraction of training during which the data set is used",
     )
     annotated: bool = Field(
         True,
@@ -97,7 +97,8 @@ class Augmentation(Settings):
     )
     shift: NonNegative = Field(
         0.05,
-        description="standard deviation of the shift, in box sides, clipped at 2.5 deviations",
+        description="standard deviation of the shift, as a fraction of the box side, clipped "
+        "at 2.5 deviations",
     )
     color: Probability = Field(
         0.8, description="probability of changed brightness, contrast, gamma and tint"

@@ -155,7 +155,9 @@ class MtcnnSettings(ModelSettings):
     imagenet: bool = Field(False, description="not used")
     size: Literal[48] = Field(48, description="side of the crop")
     padding: float = Field(
-        1.1, gt=1, description="side of the crop, in longer sides of the landmark box"
+        1.1,
+        gt=1,
+        description="side of the crop as a multiple of the longer side of the landmark box",
     )
     stages: int = Field(
         3, ge=1, le=3, description="networks: proposal, refine and output"
@@ -216,13 +218,15 @@ class PartCascadeSettings(ModelSettings):
     imagenet: bool = Field(False, description="not used")
     size: int = Field(160, ge=32, description="side of the crop")
     padding: float = Field(
-        1.6, gt=1, description="side of the crop, in longer sides of the landmark box"
+        1.6,
+        gt=1,
+        description="side of the crop as a multiple of the longer side of the landmark box",
     )
     levels: int = Field(
         3, ge=1, le=3, description="number of levels: face, branches, points"
     )
     width: float = Field(
-        1.0, gt=0, le=1, description="channels, as a part of the paper's"
+        1.0, gt=0, le=1, description="channels, as a fraction of the paper's"
     )
     contour_width: float = Field(
         1.0,
@@ -249,10 +253,12 @@ class DpmCnnSettings(ModelSettings):
     imagenet: bool = Field(False, description="not used")
     size: Literal[112] = Field(112, description="side of the window")
     padding: float = Field(
-        1.6, gt=1, description="side of the window in longer sides of the landmark box"
+        1.6,
+        gt=1,
+        description="side of the window as a multiple of the longer side of the landmark box",
     )
     width: float = Field(
-        1.0, gt=0, le=1, description="channels, as a part of the paper's"
+        1.0, gt=0, le=1, description="channels, as a fraction of the paper's"
     )
     part_weight: NonNegative = Field(
         1.0, description="weight lambda of the 12 points of parts in equation 2"

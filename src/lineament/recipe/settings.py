@@ -30,7 +30,9 @@ class ModelSettings(Settings):
         128, ge=32, description="side of the crop in pixels, a multiple of 32"
     )
     padding: float = Field(
-        1.3, gt=1, description="side of the crop, in longer sides of the landmark box"
+        1.3,
+        gt=1,
+        description="side of the crop as a multiple of the longer side of the landmark box",
     )
     imagenet: bool = Field(True, description="start the backbone from ImageNet weights")
     pruned_from: str = Field(

@@ -20,10 +20,10 @@ class TrainSettings(Settings):
     optimizer: Literal["adamw", "adam"] = Field("adamw", description="the optimizer")
     lr: float = Field(1.5e-3, gt=0, description="peak learning rate")
     backbone_lr: float = Field(
-        1.0, gt=0, description="learning rate of the backbone, as a factor of lr"
+        1.0, gt=0, description="learning rate of the backbone, as a multiple of lr"
     )
     weight_decay: NonNegative = Field(
-        0.01, description="weight decay; not applied to norms and biases"
+        0.01, description="weight decay; not applied to normalization layers and biases"
     )
     schedule: Literal["cosine", "steps"] = Field(
         "cosine", description="decay of the learning rate"
@@ -31,7 +31,7 @@ class TrainSettings(Settings):
     milestones: tuple[float, ...] = Field(
         (0.625, 0.875),
         description=(
-            "fractions of the training at which the steps schedule divides the "
+            "fractions of training at which the steps schedule divides the "
             "learning rate by 10"
         ),
     )
@@ -49,7 +49,7 @@ class TrainSettings(Settings):
     )
     freeze: tuple[str, ...] = Field(
         (),
-        description="parts of the network whose weights and norm statistics stay as they are, by "
+        description="parts of the network to freeze, including their normalization statistics, by "
         'the beginnings of their names: "backbone", "head.out"',
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
@@ -94,7 +94,7 @@ class DistillSettings(Settings):
     )
     heatmap_kl: NonNegative = Field(
         0.0,
-        description="weight of the divergence from the teacher's heatmaps (SD-HRNet, eq. 3)",
+        description="weight of the KL divergence from the teacher's heatmaps (SD-HRNet, eq. 3)",
     )
     mimicry: NonNegative = Field(
         0.0, description="weight of the squared difference of features at stride 4"
@@ -105,7 +105,7 @@ class DistillSettings(Settings):
     peer_kl: NonNegative = Field(
         0.0,
         description=(
-            "weight of the divergence from the mean of all students (SD-HRNet, eq. 4)"
+            "weight of the KL divergence from the mean of all students (SD-HRNet, eq. 4)"
         ),
     )
     temperature: float = Field(
