@@ -13,7 +13,7 @@ from lineament.data.degrade import (
     degrade_scene,
     drawn_line,
     lower_resolution,
-    make_grey,
+    make_gray,
     occlude,
     occlude_faces,
     photometric,
@@ -25,7 +25,7 @@ from test_augment import STILL, centroid, picture_of_blob
 
 
 @pytest.mark.parametrize(
-    "change", [blur, lower_resolution, compress, change_color, make_grey]
+    "change", [blur, lower_resolution, compress, change_color, make_gray]
 )
 def test_changes_of_the_image_move_no_point(change):
     center = np.array([60.2, 67.4])
@@ -49,7 +49,7 @@ def test_changes_of_the_image_move_no_point(change):
         lower_resolution,
         compress,
         change_color,
-        make_grey,
+        make_gray,
         darken,
         add_noise,
         occlude,

@@ -171,4 +171,4 @@ def test_the_file_is_a_detector(exported):
 
     refined = DpmCnnDetector(path, proposals=propose, threshold=0.0)
     assert refined.candidates(image).shape == (1, 4)
-    assert len(refined.look(image, refined.candidates(image))) == 1
+    assert len(refined.score_windows(image, refined.candidates(image))) == 1

@@ -121,8 +121,8 @@ def _package(requirement: str, extra: str | None) -> Check:
     text = requirement.split(";")[0].strip()
     name, limits = _parsed(requirement)
     version = _version(name)
-    wanted = f"{PACKAGE}[{extra}]" if extra else text
-    advice = f"type: pip install '{wanted}'"
+    required = f"{PACKAGE}[{extra}]" if extra else text
+    advice = f"type: pip install '{required}'"
     group, label = ("extras", f"{extra}: {name}") if extra else ("packages", name)
     if version is None:
         status = "absent" if extra else "failed"
@@ -151,8 +151,8 @@ def _opencv(requirement: str, extra: str | None) -> Check:
         return Check("packages", name, "failed", reason, remedy())
     version = next(iter(found.values()), here)
     if not all(_satisfies(version, *limit) for limit in limits):
-        wanted = requirement.removeprefix(name).strip()
-        listed = f"{version}; wanted {wanted}"
+        required = requirement.removeprefix(name).strip()
+        listed = f"{version}; wanted {required}"
         return Check("packages", name, "failed", listed, remedy())
     return Check("packages", name, "ok", version)
 

@@ -154,12 +154,12 @@ def _camera(
     return np.array([[focal, 0, center[0]], [0, focal, center[1]], [0, 0, 1]])
 
 
-def _landmarks(face: Face, wanted: list[int] | tuple[int, ...]) -> Array:
-    """Return the landmarks of `face` at the ibug68 indices `wanted`."""
-    points = convert(face.landmarks, face.scheme, "ibug68").points[list(wanted)]
+def _landmarks(face: Face, indices: list[int] | tuple[int, ...]) -> Array:
+    """Return the landmarks of `face` at these indices of ibug68."""
+    points = convert(face.landmarks, face.scheme, "ibug68").points[list(indices)]
     absent = np.flatnonzero(~np.isfinite(points).all(axis=1))
     if len(absent):
-        missing = [scheme("ibug68").points[wanted[i]] for i in absent]
+        missing = [scheme("ibug68").points[indices[i]] for i in absent]
         more = " ..." if len(missing) > 3 else ""
         raise SchemeError(
             f"{face.scheme} has no {', '.join(missing[:3])}{more}, which this measure needs; "

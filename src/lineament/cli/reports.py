@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from ..evaluation.report import Report
 
 
-def need_plots(wanted: Path | None) -> None:
+def need_plots(plot: Path | None) -> None:
     """Raise ExtraError early if a plot is requested and matplotlib is not installed."""
-    if wanted is not None:
+    if plot is not None:
         need_package("matplotlib", "report")
 
 

@@ -257,16 +257,16 @@ def _opinions(
     from ..serving.review.collect import Opinions
     from ..serving.review.order import NEEDS_MODEL
 
-    wanted = scheme or None
+    scheme_name = scheme or None
     predictor = None
     try:
         if annotated or rule == "spread":
-            predictor = Predictor(model, scheme=wanted)
+            predictor = Predictor(model, scheme=scheme_name)
     except SchemeError as error:
         if rule in NEEDS_MODEL:
             raise
         note(f"the labels are not compared with {model}: {error}")
-    other = Predictor(second, scheme=wanted) if second else None
+    other = Predictor(second, scheme=scheme_name) if second else None
     return Opinions(predictor, other, rule == "spread")
 
 

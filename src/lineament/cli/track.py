@@ -193,13 +193,13 @@ def _settings(source: str, model: str, detector: str, rate: float) -> dict[str, 
     return settings | ({"rate": rate} if path.is_dir() else {})
 
 
-def _note_missing_frames(reader: "VideoReader", done: int, wanted: int | None) -> None:
+def _note_missing_frames(reader: "VideoReader", done: int, limit: int | None) -> None:
     if reader.silent:
         note(
             f"{reader.name}: the frames stopped ({reader.silent}); the files are "
             "complete up to there"
         )
-    elif wanted is None and done < 0.9 * (reader.frames or 0):
+    elif limit is None and done < 0.9 * (reader.frames or 0):
         note(
             f"{reader.name} claims {reader.frames} frames, but only {done} could be "
             "read"

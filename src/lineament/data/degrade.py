@@ -30,7 +30,7 @@ def photometric(
     mask = np.zeros(crop.shape[:2], np.uint8) if covered is None else covered
     steps: tuple[tuple[float, Callable[[Rng, Image], Image]], ...] = (
         (settings.color, change_color),
-        (settings.grey, make_grey),
+        (settings.grey, make_gray),
         (settings.occlusion, partial(occlude, covered=mask)),
         (settings.dark, darken),
         (settings.blur, blur),
@@ -138,7 +138,7 @@ def recolor_scene(rng: Rng, image: Image) -> Image:
         image, (levels**gamma - 0.5) * gain * tint + 0.5 * min(gain, 1.0) + shift
     )
     if rng.random() < 0.25:
-        image = make_grey(rng, image)
+        image = make_gray(rng, image)
     if rng.random() < 0.1:
         image = image[..., ::-1]
     return np.ascontiguousarray(image)
@@ -151,7 +151,7 @@ def change_color(rng: Rng, crop: Image) -> Image:
     return map_levels(crop, (levels - 0.5) * gains + 0.5 + rng.normal(0, 0.1))
 
 
-def make_grey(rng: Rng, image: Image) -> Image:
+def make_gray(rng: Rng, image: Image) -> Image:
     """Convert to gray, keeping three channels."""
     return np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
 

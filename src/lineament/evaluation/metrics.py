@@ -102,10 +102,10 @@ def point_errors(pred: ArrayLike, truth: ArrayLike) -> Array:
         ShapeError: If the shapes differ, or a prediction is not finite.
     """
     found = as_points(pred, "predicted landmarks")
-    wanted = as_points(truth, "true landmarks")
-    if len(found) != len(wanted):
+    annotated = as_points(truth, "true landmarks")
+    if len(found) != len(annotated):
         raise ShapeError(
-            f"{len(found)} landmarks were predicted, but the truth has {len(wanted)}; "
+            f"{len(found)} landmarks were predicted, but the truth has {len(annotated)}; "
             "wanted the same number"
         )
     if not np.isfinite(found).all():
@@ -114,7 +114,7 @@ def point_errors(pred: ArrayLike, truth: ArrayLike) -> Array:
             f"{len(rows)} predicted landmarks are not finite, e.g. {rows[0]}; wanted "
             "finite x and y"
         )
-    gap = found - wanted
+    gap = found - annotated
     return np.asarray(np.hypot(gap[:, 0], gap[:, 1]))
 
 

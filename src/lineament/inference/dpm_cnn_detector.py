@@ -85,9 +85,9 @@ class DpmCnnDetector:
         check_image(image)
         if min(image.shape[:2]) == 0:
             return empty_detections(self.scheme)
-        first = self.look(image, self.candidates(image))
+        first = self.score_windows(image, self.candidates(image))
         first = nms(first.take(first.scores > FIRST_SCORE), FIRST_IOU)
-        second = self.look(image, first.boxes[:MAX_CANDIDATES])
+        second = self.score_windows(image, first.boxes[:MAX_CANDIDATES])
         detections = nms(second.take(second.scores > self.threshold), NMS_IOU)
         return drop_nested(detections)
 
@@ -99,7 +99,7 @@ class DpmCnnDetector:
         side = self.min_face if self.min_face > 1 else self.min_face * longest
         return window_boxes(image.shape, side)
 
-    def look(self, image: Image, boxes: Array) -> Detections:
+    def score_windows(self, image: Image, boxes: Array) -> Detections:
         """Run the network on windows around `boxes` (K, 4); return detections in their order."""
         size, padding = int(self.metadata["size"]), float(self.metadata["padding"])
         detections = [empty_detections(self.scheme)]

@@ -185,9 +185,9 @@ class ForeignModel:
         for name, array in zip(names, outputs, strict=True):
             numbers[name] = array.size // count
         fitting = [name for name in names if numbers[name] == 2 * self.points]
-        wanted = self.settings.output
-        if wanted:
-            fitting = [name for name in fitting if name == wanted]
+        chosen = self.settings.output
+        if chosen:
+            fitting = [name for name in fitting if name == chosen]
         if len(fitting) != 1:
             listed = ", ".join(f"{name} of {count}" for name, count in numbers.items())
             raise ModelError(

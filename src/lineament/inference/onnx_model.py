@@ -266,11 +266,11 @@ class Model:
         if self.memory is None:
             check_no_memory(memory, self.name)
         else:
-            wanted = (len(crops), *self.memory)
+            shape = (len(crops), *self.memory)
             if memory is None:
-                memory = np.zeros(wanted, np.float32)
-            if memory.shape != wanted:
-                raise ShapeError(f"memory is {memory.shape}; wanted {wanted}")
+                memory = np.zeros(shape, np.float32)
+            if memory.shape != shape:
+                raise ShapeError(f"memory is {memory.shape}; wanted {shape}")
             inputs["memory"] = memory
         if not len(crops):
             return self._no_landmarks(inputs.get("memory"))

@@ -166,8 +166,8 @@ def _is_dotted(match: Path, pattern: Path) -> bool:
     return any(part.startswith(".") and part not in named for part in match.parts)
 
 
-def find_files(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
-    """Return the files in a folder and its subfolders for which `wanted` is True, sorted.
+def find_files(folder: Path, predicate: Callable[[Path], bool]) -> list[Path]:
+    """Return the files in a folder and its subfolders for which `predicate` is True, sorted.
 
     Names that begin with a dot are skipped.
 
@@ -186,6 +186,6 @@ def find_files(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
     for at, folders, names in os.walk(folder, onerror=stop):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            if not name.startswith(".") and wanted(Path(name)):
+            if not name.startswith(".") and predicate(Path(name)):
                 found.append(Path(at, name))
     return sorted(found)

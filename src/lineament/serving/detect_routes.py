@@ -99,8 +99,8 @@ def _question(
     if len(form.uploads) > 1 and (boxes or options.draw):
         raise Refusal(422, "boxes and drawing are for one file; send one at a time")
     limit = service.settings.max_pixels
-    wanted = (options.head_pose, options.draw, limit)
-    return Question(form.uploads[0], predictor, boxes, *wanted)
+    extras = (options.head_pose, options.draw, limit)
+    return Question(form.uploads[0], predictor, boxes, *extras)
 
 
 def _job(question: Question, options: DetectOptions) -> Job:

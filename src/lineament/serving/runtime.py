@@ -54,11 +54,11 @@ def find_runtime(folder: Path | None = None) -> Path:
 
 def check_runtime(folder: Path) -> None:
     """Raise InputError if a file in `folder` has a wrong digest."""
-    for name, wanted in FILES.items():
+    for name, expected in FILES.items():
         found = sha256((folder / name).read_bytes()).hexdigest()
-        if found != wanted:
+        if found != expected:
             raise InputError(
-                f"{folder / name}: SHA-256 {found[:16]}..., wanted {wanted[:16]}... of "
+                f"{folder / name}: SHA-256 {found[:16]}..., wanted {expected[:16]}... of "
                 f"{PACKAGE} {VERSION}; type: npm install {PACKAGE}@{VERSION}"
             )
 

@@ -107,15 +107,15 @@ def plan_runs(
 
 def _needed(study: Study, rows: Sequence[Row]) -> list[Need]:
     """Return the direct and indirect needs of `rows`, in the order of the study."""
-    wanted: set[str] = set()
+    needed: set[str] = set()
     for row in rows:
-        wanted.update(row.needs)
+        needed.update(row.needs)
         if row.run:
-            wanted.add(row.run)
+            needed.add(row.run)
     for need in reversed(study.needs):  # a need comes after its own needs
-        if need.name in wanted:
-            wanted.update(need.needs)
-    return [need for need in study.needs if need.name in wanted]
+        if need.name in needed:
+            needed.update(need.needs)
+    return [need for need in study.needs if need.name in needed]
 
 
 def _need_run(

@@ -42,9 +42,9 @@ def task_losses(
                 f"the task {name!r} needs the attribute {absent[0]!r}, which no data "
                 "set of the recipe has; add mtfl, or remove the task"
             )
-        wanted = torch.stack([attributes[each] for each in names], dim=1)
-        known = torch.isfinite(wanted).all(1)
-        target = torch.where(known[:, None], wanted, 0.0)
+        labels = torch.stack([attributes[each] for each in names], dim=1)
+        known = torch.isfinite(labels).all(1)
+        target = torch.where(known[:, None], labels, 0.0)
         if len(names) == 1:
             each = F.binary_cross_entropy_with_logits(
                 task_logits, target, reduction="none"
@@ -101,11 +101,11 @@ def task_errors(
     for name, names in tasks.groups.items():
         task_logits = logits[:, first : first + len(names)]
         first += len(names)
-        wanted = torch.stack([attributes[each] for each in names], dim=1)
-        known = torch.isfinite(wanted).all(1)
+        labels = torch.stack([attributes[each] for each in names], dim=1)
+        known = torch.isfinite(labels).all(1)
         if len(names) == 1:
-            is_wrong = (task_logits[:, 0] > 0) != (wanted[:, 0] > 0.5)
+            is_wrong = (task_logits[:, 0] > 0) != (labels[:, 0] > 0.5)
         else:
-            is_wrong = task_logits.argmax(1) != wanted.nan_to_num().argmax(1)
+            is_wrong = task_logits.argmax(1) != labels.nan_to_num().argmax(1)
         errors[name] = float(is_wrong[known].float().mean())
     return errors

@@ -14,24 +14,24 @@ EAGER_STEPS = 2
 """Eager steps per key before its graph is captured, for autotuning and optimizer states."""
 
 
-def find_device(wanted: str) -> torch.device:
+def find_device(name: str) -> torch.device:
     """Return the device that train.device selects on this machine.
 
     Raises: RecipeError: If a GPU is requested but absent.
     """
     has_gpu = torch.cuda.is_available()
-    if wanted == "cuda" and not has_gpu:
+    if name == "cuda" and not has_gpu:
         raise RecipeError(
             "train.device is 'cuda', but torch finds no GPU; set it to 'auto' or 'cpu'"
         )
-    return torch.device("cuda" if has_gpu and wanted != "cpu" else "cpu")
+    return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
 
 
 class Place:
     """The device of one training and its own stream on a GPU, so that trainings run in parallel."""
 
-    def __init__(self, wanted: str) -> None:
-        self.device = find_device(wanted)
+    def __init__(self, name: str) -> None:
+        self.device = find_device(name)
         self.on_gpu = self.device.type == "cuda"
         self.stream: torch.cuda.Stream | None = None
         if self.on_gpu:

@@ -80,18 +80,16 @@ def _read(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _category(table: Mapping[str, Any], path: Path, wanted: str) -> dict[str, Any]:
+def _category(table: Mapping[str, Any], path: Path, name: str) -> dict[str, Any]:
     known = {str(category.get("name")): category for category in table["categories"]}
-    if wanted and wanted not in known:
-        raise DataError(
-            f"{path}: no category {wanted!r}; {did_you_mean(wanted, known)}"
-        )
-    if not wanted and len(known) != 1:
+    if name and name not in known:
+        raise DataError(f"{path}: no category {name!r}; {did_you_mean(name, known)}")
+    if not name and len(known) != 1:
         raise DataError(
             f"{path}: {len(known)} categories list keypoints ({', '.join(known)}); "
             "choose one with --category"
         )
-    return {"name": "", **(known[wanted] if wanted else next(iter(known.values())))}
+    return {"name": "", **(known[name] if name else next(iter(known.values())))}
 
 
 def _shapes(table: Mapping[str, Any], category: Mapping[str, Any]) -> list[Array]:

@@ -108,26 +108,26 @@ def read_bytes(address: str) -> bytes:
         raise InputError(f"{name}: permission denied; check its permissions") from error
 
 
-def expand(address: str, wanted: Callable[[Path], bool]) -> list[str]:
+def expand(address: str, predicate: Callable[[Path], bool]) -> list[str]:
     """Return the addresses of the files matched by an input, sorted within each folder.
 
     Args:
         address: A file with any name, a folder, which is searched recursively, or a pattern
             with *, ?, [] and **.
-        wanted: Decides by name which files in a folder are used.
+        predicate: Decides by name which files in a folder are used.
 
     Raises:
         InputError: If it matches no file.
     """
     if is_remote(address):
-        return _expand_remote(address, wanted)
+        return _expand_remote(address, predicate)
     path = local_path(address)
     if path.is_dir():
-        return [str(found) for found in find_files(path, wanted)]
+        return [str(found) for found in find_files(path, predicate)]
     return [str(found) for found in find_images(path)]
 
 
-def _expand_remote(address: str, wanted: Callable[[Path], bool]) -> list[str]:
+def _expand_remote(address: str, predicate: Callable[[Path], bool]) -> list[str]:
     system, path = file_system(address)
     fs = arrow_module("fs")
     try:
@@ -145,7 +145,7 @@ def _expand_remote(address: str, wanted: Callable[[Path], bool]) -> list[str]:
             f"{shown_address(address)}: cannot be listed ({short_reason(error)}); check the "
             "address, the credentials and the network"
         ) from error
-    matched = [p for p in found if wanted(Path(p)) and not _is_dotted(p, path)]
+    matched = [p for p in found if predicate(Path(p)) and not _is_dotted(p, path)]
     return [child_address(address, p) for p in matched]
 
 

@@ -23,9 +23,9 @@ export function startCamera(client, { onFrame, onEnd }) {
 }
 
 async function run(client, onFrame, isOn) {
-  const wanted = { video: { width: { ideal: WIDTH }, facingMode: "user" }, audio: false };
+  const constraints = { video: { width: { ideal: WIDTH }, facingMode: "user" }, audio: false };
   if (!navigator.mediaDevices) throw new Error("browsers allow it on HTTPS and localhost only");
-  const stream = await navigator.mediaDevices.getUserMedia(wanted);
+  const stream = await navigator.mediaDevices.getUserMedia(constraints);
   try {
     const video = document.createElement("video");
     video.srcObject = stream;

@@ -14,7 +14,7 @@ const RIM_FROM_PX = 2;
  *   pixels per screen pixel, which keeps lines visible in a downscaled image.
  */
 export function drawFaces(context, faces, card, options = {}) {
-  const wanted = { boxes: true, points: true, edges: true, sigmas: false, numbers: false, ...options };
+  const settings = { boxes: true, points: true, edges: true, sigmas: false, numbers: false, ...options };
   context.save();
   // integer coordinates are pixel centers
   context.translate(0.5, 0.5);
@@ -22,11 +22,11 @@ export function drawFaces(context, faces, card, options = {}) {
     const side = Math.max(face.box[2] - face.box[0], face.box[3] - face.box[1]);
     const unit = Math.max(Math.min(Math.max(side / 200, 0.25), 50), 0.5 * (options.scale ?? 1));
     context.lineWidth = Math.max(1, unit);
-    if (wanted.boxes) drawBox(context, face.box);
-    if (wanted.sigmas) drawSigmas(context, face, card, side);
-    if (wanted.edges) drawEdges(context, face, card);
-    if (wanted.points) drawPoints(context, face, card, Math.max(1.6 * unit, 0.75));
-    if (wanted.numbers) drawNumbers(context, face, Math.max(7 * unit, 6));
+    if (settings.boxes) drawBox(context, face.box);
+    if (settings.sigmas) drawSigmas(context, face, card, side);
+    if (settings.edges) drawEdges(context, face, card);
+    if (settings.points) drawPoints(context, face, card, Math.max(1.6 * unit, 0.75));
+    if (settings.numbers) drawNumbers(context, face, Math.max(7 * unit, 6));
   }
   context.restore();
 }

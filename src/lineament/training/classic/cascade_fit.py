@@ -80,7 +80,9 @@ class CascadeFit(Fit):
         errors = np.abs(self.faces.shapes[self.rows] - self.shapes).mean(1)
         return float((errors / sides).mean())
 
-    def _forest(self, wanted: Shapes, mean: Shapes, rng: np.random.Generator) -> Arrays:
+    def _forest(
+        self, targets: Shapes, mean: Shapes, rng: np.random.Generator
+    ) -> Arrays:
         settings = self.settings
         side = settings.size / settings.padding
         landmarks = rng.integers(0, len(mean), settings.pixels)
@@ -94,8 +96,8 @@ class CascadeFit(Fit):
             values[:, part] = pixels.read(
                 self.faces.images, self.rows[part], self.shapes[part], mean
             ).T
-        basis = basis_of(wanted, settings.basis_share).astype(np.float16)
-        residuals = as_rows(wanted) @ basis.T.astype(np.float32)
+        basis = basis_of(targets, settings.basis_share).astype(np.float16)
+        residuals = as_rows(targets) @ basis.T.astype(np.float32)
         places = (mean[landmarks] + offsets) / side
         learn = LEARNERS[settings.regressor]
         forest = learn(Pixels(values, places), residuals, settings, rng)
@@ -108,12 +110,12 @@ class CascadeFit(Fit):
             "basis": basis,
         }
 
-    def _ridge(self, wanted: Shapes, mean: Shapes, number: int) -> Arrays:
+    def _ridge(self, targets: Shapes, mean: Shapes, number: int) -> Arrays:
         settings = self.settings
         cells = settings.cells
         cell = cells[min(number, len(cells) - 1)] * settings.size / settings.padding
         stage = RidgeStage({"cell": np.array([cell]), "weights": np.zeros((1, 1))})
-        rows = as_rows(wanted)
+        rows = as_rows(targets)
         gram: NDArray[np.float64] | None = None
         products: NDArray[np.float64] | None = None
         for start in range(0, len(rows), FEATURE_CHUNK):

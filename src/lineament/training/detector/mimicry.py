@@ -72,10 +72,10 @@ class FeatureTeacher:
         return [maps[i] for i in self.chosen]
 
 
-def feature_distance(features: list[Tensor], wanted: list[Tensor]) -> Tensor:
+def feature_distance(features: list[Tensor], target: list[Tensor]) -> Tensor:
     """Return the mean cosine distance between two lists of features, summed over the batch."""
-    total = wanted[0].new_zeros((), dtype=torch.float32)
-    for feature, other in zip(features, wanted, strict=True):
+    total = target[0].new_zeros((), dtype=torch.float32)
+    for feature, other in zip(features, target, strict=True):
         cosine = functional.cosine_similarity(feature.float(), other.float(), dim=1)
         total = total + (1 - cosine).mean((1, 2)).sum()
-    return total / len(wanted)
+    return total / len(target)

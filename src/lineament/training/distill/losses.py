@@ -83,26 +83,26 @@ def heatmap_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Te
     return (log_teacher.exp() * (log_teacher - log_student)).sum(-1) * temperature**2
 
 
-def to_peaks(logits: Tensor, sigma: float, wanted: float) -> Tensor:
+def to_peaks(logits: Tensor, sigma: float, width: float) -> Tensor:
     """Return maps (B, N, h, w) with peaks of height 1 from the logits of distributions.
 
     A predicted distribution is an average of the Gaussians it was trained towards, over the
-    possible positions of the point. Blurred to width `wanted` and multiplied by 2 pi wanted^2, it
+    possible positions of the point. Blurred to `width` and multiplied by 2 pi width^2, it
     is an average of Gaussians of height 1, to which maps trained with squared errors converge.
 
     Args:
         logits: (B, N, h, w).
         sigma: Width of the target Gaussians of the distributions, cells.
-        wanted: Width of the peaks, cells.
+        width: Width of the peaks, cells.
     """
     probability = logits.float().flatten(2).softmax(-1).view_as(logits)
-    if wanted > sigma:
-        more = (wanted**2 - sigma**2) ** 0.5
+    if width > sigma:
+        more = (width**2 - sigma**2) ** 0.5
         rows, columns = (
             _blur_matrix(count, more, logits.device) for count in logits.shape[-2:]
         )
         probability = rows @ probability @ columns
-    return probability * (2 * math.pi * max(wanted, sigma) ** 2)
+    return probability * (2 * math.pi * max(width, sigma) ** 2)
 
 
 def _blur_matrix(count: int, sigma: float, device: torch.device) -> Tensor:

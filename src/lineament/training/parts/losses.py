@@ -36,16 +36,16 @@ def part_losses(
     face = corners(truth, "face")
     width = (face[:, 1, 0] - face[:, 0, 0]).clamp(min=MIN_WIDTH_PX)
 
-    def mean_distance(found: Tensor, wanted: Tensor) -> Tensor:
+    def mean_distance(found: Tensor, target: Tensor) -> Tensor:
         # the square root has no finite gradient at 0
-        squared = (found - wanted).square().sum(-1) + 1e-6
+        squared = (found - target).square().sum(-1) + 1e-6
         return mean_present(squared.sqrt().sum(1) / width, complete, count)
 
     losses: dict[str, Tensor] = {}
     for name in output.trained:
         if name in output.boxes:
-            wanted = corners(truth, name)
-            losses[f"{name}_box"] = mean_distance(output.boxes[name], wanted)
+            target = corners(truth, name)
+            losses[f"{name}_box"] = mean_distance(output.boxes[name], target)
     if "ends" in output.trained and part_weight:
         distance = mean_distance(output.ends, ends_of(truth))
         losses["parts"] = part_weight * distance
