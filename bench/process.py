@@ -28,7 +28,7 @@ def parse_answer(line: str, name: str) -> dict[str, Any]:
         reply = None
     if not isinstance(reply, dict):
         raise PeerError(
-            f"{name}: {line.strip()[:80]!r} is not an answer; wanted one JSON object on a line"
+            f"{name}: {line.strip()[:80]!r} is not an answer; expected one JSON object on a line"
         )
     if "error" in reply:
         raise PeerError(f"{name}: {reply['error']}")

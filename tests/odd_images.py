@@ -364,11 +364,11 @@ GIF_HUGE = (
 CUT = r"broken or truncated \(.+\); get the file again"
 
 BROKEN = {
-    "empty": ("e.jpg", lambda: b"", r"e\.jpg: empty; wanted JPEG"),
+    "empty": ("e.jpg", lambda: b"", r"e\.jpg: empty; expected JPEG"),
     "text named jpg": (
         "t.jpg",
         lambda: b"this is no picture\n",
-        r"not an image but text; wanted JPEG",
+        r"not an image but text; expected JPEG",
     ),
     "web page": (
         "h.jpg",
@@ -471,7 +471,7 @@ BROKEN = {
     "float tiff over one": (
         "f.tif",
         lambda: encoded(Image.fromarray(np.full((2, 2), 200, np.float32)), "TIFF"),
-        r"floats from 200 to 200; wanted \[0, 1\]",
+        r"floats from 200 to 200; expected \[0, 1\]",
     ),
     "float tiff with nan": (
         "n.tif",

@@ -31,7 +31,7 @@ def found(landmarks, scores, presence=np.nan):
 
 
 def keep(landmarks, scores, min_landmark_score):
-    """The rows kept of a model without presence, whatever presence is wanted."""
+    """The rows kept of a model without presence, whatever presence is required."""
     return keep_faces(found(landmarks, scores), 0.9, min_landmark_score)
 
 

@@ -89,9 +89,9 @@ def test_afw_reads_faces_boxes_angles_and_unknown_points(
     ("change", "message"),
     [
         # a point less in the second face; a face less among the points; no angles
-        (lambda row: (*row[:3], [row[3][0], row[3][1][:5]]), r".*\(5, 2\); wanted"),
-        (lambda row: (*row[:3], row[3][:1]), "2 boxes, 2 angles, 1 points; wanted"),
-        (lambda row: (*row[:2], [], row[3]), "2 boxes, 0 angles, 2 points; wanted"),
+        (lambda row: (*row[:3], [row[3][0], row[3][1][:5]]), r".*\(5, 2\); expected"),
+        (lambda row: (*row[:3], row[3][:1]), "2 boxes, 2 angles, 1 points; expected"),
+        (lambda row: (*row[:2], [], row[3]), "2 boxes, 0 angles, 2 points; expected"),
     ],
 )
 def test_a_broken_row_of_afw_is_named(
@@ -104,10 +104,12 @@ def test_a_broken_row_of_afw_is_named(
 
 def test_absent_and_foreign_lists_of_afw_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"anno\.mat: not found; wanted the official AFW"
+        DataError, match=r"anno\.mat: not found; expected the official AFW"
     ):
         read_data("afw", tmp_path, "all")
     scipy_io = pytest.importorskip("scipy.io")
     scipy_io.savemat(tmp_path / "anno.mat", {"anno": np.zeros((2, 2))})
-    with pytest.raises(DataError, match="no cell array anno; wanted the official file"):
+    with pytest.raises(
+        DataError, match="no cell array anno; expected the official file"
+    ):
         read_data("afw", tmp_path, "all")

@@ -223,7 +223,7 @@ def test_an_unknown_template_is_refused_with_the_nearest_name() -> None:
 @pytest.mark.parametrize("size", [0, -5, 8193, 2.5, True])
 def test_a_size_out_of_range_is_refused(size: object) -> None:
     with pytest.raises(
-        InputError, match=r"wanted the side of the crop, an integer from 1 to 8192"
+        InputError, match=r"expected the side of the crop, an integer from 1 to 8192"
     ):
         align_affine(_ibug68(), "arcface112", size)  # type: ignore[arg-type]
 
@@ -235,12 +235,12 @@ def test_a_mapping_needs_a_size_two_points_and_finite_numbers() -> None:
     ):
         align_affine(_ibug68(), {"chin": (1, 2), "nose_tip": (3, 4)})
     with pytest.raises(
-        ShapeError, match="the template has 1 points; wanted at least 2"
+        ShapeError, match="the template has 1 points; expected at least 2"
     ):
         align_affine(_ibug68(), {"chin": (1, 2)}, 100)
     with pytest.raises(
         ShapeError,
-        match=r"point 'chin' is \(1, nan\); wanted finite x, y in crop pixels",
+        match=r"point 'chin' is \(1, nan\); expected finite x, y in crop pixels",
     ):
         align_affine(_ibug68(), {"chin": (1, float("nan")), "nose_tip": (3, 4)}, 100)
 
@@ -287,8 +287,9 @@ def test_a_face_of_one_point_is_refused(template: str, wanted: str) -> None:
 
 def test_another_kind_of_image_is_refused() -> None:
     with pytest.raises(
-        ImageError, match=r"the image is uint8 \(20, 20\); wanted RGB uint8 \(H, W, 3\)"
+        ImageError,
+        match=r"the image is uint8 \(20, 20\); expected RGB uint8 \(H, W, 3\)",
     ):
         align(np.zeros((20, 20), np.uint8), _ibug68())
-    with pytest.raises(ImageError, match="the image is str; wanted RGB"):
+    with pytest.raises(ImageError, match="the image is str; expected RGB"):
         align("a.jpg", _ibug68())  # type: ignore[arg-type]

@@ -120,7 +120,7 @@ def test_wrong_arguments_are_refused():
         anonymize_faces(NOISE, faces, "blurr")
     with pytest.raises(InputError, match="expected 0 or more, as a fraction"):
         anonymize_faces(NOISE, faces, margin=float("nan"))
-    with pytest.raises(ImageError, match="wanted RGB uint8"):
+    with pytest.raises(ImageError, match="expected RGB uint8"):
         cover(NOISE[..., 0], [])
 
 

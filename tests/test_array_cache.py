@@ -62,7 +62,7 @@ def test_an_error_leaves_no_file(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         cached_rows(tmp_path / "a.npy", broken)
     with pytest.raises(
-        DataError, match=r"a\.npy: nothing to store; wanted at least one block"
+        DataError, match=r"a\.npy: nothing to store; expected at least one block"
     ):
         cached_rows(tmp_path / "a.npy", tuple)
     assert list(tmp_path.iterdir()) == []

@@ -274,11 +274,11 @@ def test_the_output_is_2nl_numbers_where_two_dimensions_have_nl_squared():
     [
         (
             lambda: net(length=0.7),
-            r"model\.length is 0\.7; wanted one of 0\.25, 0\.5, 1\.0, 2\.0, 3\.0",
+            r"model\.length is 0\.7; expected one of 0\.25, 0\.5, 1\.0, 2\.0, 3\.0",
         ),
         (
             lambda: net(decoder="mean"),
-            r"model\.decoder is 'mean'; wanted one of expectation, argmax, quarter, dark",
+            r"model\.decoder is 'mean'; expected one of expectation, argmax, quarter, dark",
         ),
         (
             lambda: net("attentive2d"),
@@ -300,7 +300,7 @@ def test_heads_of_two_dimensions_may_be_finer_too(head):
     assert fine.landmarks.shape == plain.landmarks.shape
     with pytest.raises(
         RecipeError,
-        match=r"model\.length is 3\.0; wanted one of 0\.25, 0\.5, 1\.0, 2\.0 for heads of two dim",
+        match=r"model\.length is 3\.0; expected one of 0\.25, 0\.5, 1\.0, 2\.0 for heads of two",
     ):
         net(head, length=3.0)
 

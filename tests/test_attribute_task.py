@@ -99,7 +99,7 @@ def test_tasks_of_a_network_that_learns_none_are_refused(tmp_path):
 def test_weights_are_of_tasks():
     assert TASKS.weight("pose") == 1.0
     with pytest.raises(
-        ValueError, match="weights names 'smile'; wanted one of smiling, pose"
+        ValueError, match="weights names 'smile'; expected one of smiling, pose"
     ):
         TaskSettings(groups=TASKS.groups, weights={"smile": 1.0})
 

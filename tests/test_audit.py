@@ -348,7 +348,7 @@ def test_broken_and_lonely_files_are_findings_and_the_rest_is_read(clean: Path) 
     Image.fromarray(picture(99)).save(clean / "test/bare.png")
     report = audit(clean)
     found = {f.file: f.message for f in report.findings}
-    assert "wanted two numbers, x and y" in found["train/7.pts"]
+    assert "expected two numbers, x and y" in found["train/7.pts"]
     assert found["train"].startswith(
         "1 of 6 .pts files have no image next to them, e.g. 8.pts"
     )
@@ -364,7 +364,7 @@ def test_points_at_one_place_or_unlike_a_face_are_found(clean: Path) -> None:
     put(clean, "train/8", np.full((68, 2), 50.0))
     put(clean, "train/9", np.random.default_rng(0).uniform(20, 140, (68, 2)))
     found = {f.file: f for f in audit(clean).findings}
-    assert "68 points coincide; wanted a face" in found["train/8.png"].message
+    assert "68 points coincide; expected a face" in found["train/8.png"].message
     assert (found["train/9.png"].severity, found["train/9.png"].kind) == (
         "warning",
         "shape",
@@ -431,11 +431,11 @@ def test_a_folder_without_annotations_or_none_at_all_is_an_error(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(
-        DataError, match=r"no annotations; wanted \.pts files next to images"
+        DataError, match=r"no annotations; expected \.pts files next to images"
     ):
         audit(tmp_path)
     with pytest.raises(
-        DataError, match="no such folder; wanted the root of a data set"
+        DataError, match="no such folder; expected the root of a data set"
     ):
         audit(tmp_path / "none")
 

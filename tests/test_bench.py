@@ -73,7 +73,7 @@ def test_timing_returns_one_time_per_face_and_one_per_batch(face):
 
 def test_an_unknown_request_is_an_error_that_lists_the_known_ones():
     with pytest.raises(
-        ValueError, match="request 'fly'; wanted predict, time, batch, memory or stop"
+        ValueError, match="request 'fly'; expected predict, time, batch, memory or stop"
     ):
         contract.answer(Still(), {"do": "fly"})
 
@@ -81,7 +81,7 @@ def test_an_unknown_request_is_an_error_that_lists_the_known_ones():
 def test_an_answer_is_one_json_object_and_an_error_is_raised_with_the_name():
     assert parse_answer('{"ready": true}', "x") == {"ready": True}
     with pytest.raises(
-        PeerError, match="x: 'Hello' is not an answer; wanted one JSON object"
+        PeerError, match="x: 'Hello' is not an answer; expected one JSON object"
     ):
         parse_answer("Hello\n", "x")
     with pytest.raises(PeerError, match=r"x: '\[1\]' is not an answer"):

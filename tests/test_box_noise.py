@@ -59,7 +59,7 @@ def test_exact_boxes_give_no_noise():
 
 def test_boxes_that_are_not_pairs_are_refused():
     with pytest.raises(
-        InputError, match="1 detected and 2 true boxes; wanted pairs, at least 2"
+        InputError, match="1 detected and 2 true boxes; expected pairs, at least 2"
     ):
         fit_box_noise([[0, 0, 1, 1]], [[0, 0, 1, 1], [0, 0, 2, 2]])
 

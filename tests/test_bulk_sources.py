@@ -183,7 +183,7 @@ def test_an_absent_input_is_one_error(tmp_path):
 
 
 def test_an_unknown_kind_of_address_is_one_error():
-    with pytest.raises(DataError, match="wanted a path, s3://BUCKET/KEY"):
+    with pytest.raises(DataError, match="expected a path, s3://BUCKET/KEY"):
         file_system("ftp://host/a")
 
 

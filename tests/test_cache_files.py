@@ -115,6 +115,6 @@ def test_the_cache_is_listed_and_removed(tmp_path):
     # what nobody else may be writing, and what a training does not make
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"candidates.json", "notes.npy", ".0123456789abcdef.77.part"}
-    with pytest.raises(InputError, match="wanted 0 for all files"):
+    with pytest.raises(InputError, match="expected 0 for all files"):
         remove_cache(tmp_path, -1)
     assert list_cache(tmp_path / "absent") == []

@@ -68,7 +68,9 @@ def test_points_that_are_not_annotated_do_not_count():
 
 
 def test_too_few_points_are_refused():
-    with pytest.raises(DataError, match="5 points to calibrate on; wanted at least 20"):
+    with pytest.raises(
+        DataError, match="5 points to calibrate on; expected at least 20"
+    ):
         fit_sigma(np.ones(5), np.ones(5))
 
 

@@ -12,7 +12,7 @@ from lineament.inference.detections import Detections, empty_detections
 def test_a_detector_keeps_to_the_scheme_it_states():
     assert as_detector(lambda image: found(), "five")(IMAGE).scheme == "five"
     with pytest.raises(
-        SchemeError, match="found landmarks of None; wanted five, as stated"
+        SchemeError, match="found landmarks of None; expected five, as stated"
     ):
         as_detector(lambda image: BOXES, "five")(IMAGE)
 
@@ -52,5 +52,5 @@ def test_any_callable_that_finds_boxes_is_a_detector(returned, scores):
 def test_scores_that_do_not_fit_the_boxes_are_refused():
     with pytest.raises(ShapeError, match=r"1 boxes came with scores \(2,\)"):
         as_detections((np.array([[0, 0, 1, 1]]), np.array([0.5, 0.5])))
-    with pytest.raises(ShapeError, match="wanted finite x0 < x1"):
+    with pytest.raises(ShapeError, match="expected finite x0 < x1"):
         as_detections([[3, 0, 3, 4]])

@@ -32,7 +32,7 @@ def test_a_checkpoint_is_written_atomically(tmp_path, monkeypatch):
 
 def test_files_that_are_no_checkpoint_are_refused(tmp_path):
     with pytest.raises(
-        ModelError, match=r"no checkpoint at .*absent.pt; wanted a file written by"
+        ModelError, match=r"no checkpoint at .*absent.pt; expected a file written by"
     ):
         load_checkpoint(tmp_path / "absent.pt")
     (tmp_path / "broken.pt").write_bytes(b"PK nonsense")

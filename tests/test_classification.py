@@ -82,15 +82,15 @@ def test_reliability_counts_every_item_once_and_one_in_the_last_bin():
 
 
 def test_bad_labels_and_scores_are_refused():
-    with pytest.raises(ShapeError, match="2 labels and 1 scores; wanted one"):
+    with pytest.raises(ShapeError, match="2 labels and 1 scores; expected one"):
         auc([0, 1], [0.5])
-    with pytest.raises(InputError, match="2 labels are 1 and 0 are 0; wanted some"):
+    with pytest.raises(InputError, match="2 labels are 1 and 0 are 0; expected some"):
         auc([1, 1], [0.5, 0.6])
-    with pytest.raises(InputError, match=r"label 1 is 2\.0; wanted 0 or 1"):
+    with pytest.raises(InputError, match=r"label 1 is 2\.0; expected 0 or 1"):
         auc([0, 2], [0.5, 0.6])
     with pytest.raises(ShapeError, match="1 scores are not finite"):
         auc([0, 1], [0.5, math.nan])
-    with pytest.raises(ShapeError, match=r"probability 1 is 1\.5; wanted one in"):
+    with pytest.raises(ShapeError, match=r"probability 1 is 1\.5; expected one in"):
         calibration_error([0, 1], [0.5, 1.5])
     with pytest.raises(InputError, match="there are no labels"):
         calibration_error([], [])

@@ -169,7 +169,7 @@ def test_detect_passes_the_detector_and_flip_to_the_predictor(pictures, monkeypa
     assert (chosen["detector"], chosen["flip"]) == (preset, True)
     code, _, err = call("detect", pictures / "a.png", "--detector", "nobody")
     assert code == 2
-    assert "wanted default, mediapipe" in err
+    assert "expected default, mediapipe" in err
 
 
 def test_detect_passes_the_least_presence_on_only_if_it_is_given(pictures, tmp_path):
@@ -272,7 +272,7 @@ def test_boxes_are_numbers_for_one_image_or_a_file_for_many(pictures, tmp_path):
     )
     assert code == 1
     assert json.loads(out)["faces"][0]["box"] == [1, 2, 30, 40]
-    assert "b.jpg: box 0 is [3.0, 1.0, 2.0, 4.0]; wanted finite x0 < x1" in err
+    assert "b.jpg: box 0 is [3.0, 1.0, 2.0, 4.0]; expected finite x0 < x1" in err
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_boxes_are_numbers_for_one_image_or_a_file_for_many(pictures, tmp_path):
             ["detect", "{p}/a.png", "{p}/black.png", "--boxes", "1,2,3,4"],
             "for one image, not 2",
         ),
-        (["detect", "{p}/a.png", "--boxes", "1,2,x"], "wanted x0,y0,x1,y1"),
+        (["detect", "{p}/a.png", "--boxes", "1,2,x"], "expected x0,y0,x1,y1"),
         (["draw", "{p}", "--out", "x.png"], "one file for 4 images"),
         (["nonsense"], "No such command 'nonsense'; choose one of"),
         (["predict", "a.jpg"], "No such command 'predict'; did you mean 'detect'?"),

@@ -293,7 +293,7 @@ def test_an_interrupted_run_survives_wrong_options(video, tmp_path):
         ),
         (
             ["--rerun", str(tmp_path / "q.rec")],
-            "of a recording; wanted .rrd",
+            "of a recording; expected .rrd",
         ),
     ):
         code, _, err = call(*words, *more)
@@ -435,7 +435,7 @@ main()
             "--format csv and --out a.jsonl name different formats",
         ),
         (("--trails", "--out", "a.jsonl"), "--trails needs a video as --out"),
-        (("--out", "a.txt"), "unsupported suffix '.txt'; wanted .mp4"),
+        (("--out", "a.txt"), "unsupported suffix '.txt'; expected .mp4"),
         (("--smooth", "median"), "'median' is not one of"),
         (
             ("--resume", "--out", "b.jsonl"),
@@ -520,7 +520,7 @@ def test_stability_is_measured_of_videos_and_tracks(video, tmp_path):
     assert (code, out.split()[-1], (tmp_path / "o.png").exists()) == (0, "-", True)
     (tmp_path / "in").mkdir()
     code, _, err = call("stability", tmp_path / "in", "--rate", "0")
-    assert (code, "the rate is 0.0; wanted frames per second" in err) == (1, True)
+    assert (code, "the rate is 0.0; expected frames per second" in err) == (1, True)
     code, out, _ = call("stability", tmp_path / "a.jsonl")
     assert (code, out.split()[-1]) == (0, "-")  # without a reference there is no lag
     code, _, err = call("stability", tmp_path / "a.csv")

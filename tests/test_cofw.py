@@ -112,13 +112,13 @@ def test_mat_7_3_without_h5py_names_the_command_to_install_it(
 def test_cofw_names_absent_and_broken_files(tmp_path: Path) -> None:
     with pytest.raises(
         DataError,
-        match=r"no COFW_test_color\.mat; wanted the official COFW_color download",
+        match=r"no COFW_test_color\.mat; expected the official COFW_color download",
     ):
         read_data("cofw", tmp_path, "test")
     scipy_io = pytest.importorskip("scipy.io")
     scipy_io.savemat(tmp_path / "COFW_test_color.mat", {"phisT": np.zeros((2, 29))})
     with pytest.raises(
-        DataError, match=r"no variable bboxesT; wanted the official file"
+        DataError, match=r"no variable bboxesT; expected the official file"
     ):
         read_data("cofw", tmp_path, "test")
     scipy_io.savemat(
@@ -127,7 +127,7 @@ def test_cofw_names_absent_and_broken_files(tmp_path: Path) -> None:
     )
     with pytest.raises(
         DataError,
-        match=r"phisTr has shape \(2, 29\), bboxesTr \(2, 4\); wanted \(N, 87\) and \(N, 4\)",
+        match=r"phisTr has shape \(2, 29\), bboxesTr \(2, 4\); expected \(N, 87\) and \(N, 4\)",
     ):
         read_data("cofw", tmp_path, "train")
     (tmp_path / "COFW_test_color.mat").write_bytes(b"no mat file at all" * 20)
@@ -139,7 +139,7 @@ def test_cofw_names_absent_and_broken_files(tmp_path: Path) -> None:
 
 def test_cofw68_gives_ibug68_on_the_test_images(tmp_path: Path) -> None:
     make_old_cofw(tmp_path)
-    with pytest.raises(DataError, match=r"no <n>_points\.mat; wanted COFW68_Data"):
+    with pytest.raises(DataError, match=r"no <n>_points\.mat; expected COFW68_Data"):
         read_data("cofw", tmp_path, "test68")
     scipy_io = pytest.importorskip("scipy.io")
     folder = tmp_path / cofw.COFW68 / "test_annotations"

@@ -131,7 +131,7 @@ def test_an_image_longer_than_opencv_warps_is_cropped_all_the_same():
 
 
 def test_a_box_without_area_is_refused():
-    with pytest.raises(ShapeError, match=r"box 0 is .*wanted finite x0 < x1"):
+    with pytest.raises(ShapeError, match=r"box 0 is .*expected finite x0 < x1"):
         crop_boxes(np.zeros((10, 10, 3), np.uint8), [[5, 5, 5, 9]], 32, 1.3)
 
 

@@ -71,6 +71,6 @@ def test_an_image_that_cannot_be_read_leaves_no_half_written_cache(samples, tmp_
 def test_no_samples_are_refused(tmp_path):
     with pytest.raises(
         DataError,
-        match="no samples to cache; wanted at least one face: check the data set's folder",
+        match="no samples to cache; expected at least one face: check the data set's folder",
     ):
         cache_crops([], tmp_path)

@@ -62,7 +62,7 @@ def test_an_untrained_network_predicts_the_mean_shape(tmp_path):
 
 def test_a_crop_that_is_no_multiple_of_16_is_refused(tmp_path):
     recipe = recipe_of(tmp_path).with_model(size=40)
-    with pytest.raises(RecipeError, match="size is 40; wanted a multiple of 16"):
+    with pytest.raises(RecipeError, match="size is 40; expected a multiple of 16"):
         build_network(recipe)
 
 

@@ -296,6 +296,6 @@ def test_dark_is_not_rounded_by_autocast():
 
 def test_an_unknown_decoder_is_refused():
     with pytest.raises(
-        RecipeError, match="'mean'; wanted one of expectation, argmax, quarter"
+        RecipeError, match="'mean'; expected one of expectation, argmax, quarter"
     ):
         check_decoder("mean")

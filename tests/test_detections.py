@@ -40,18 +40,22 @@ def test_no_face_still_has_the_scheme():
 @pytest.mark.parametrize(
     ("landmarks", "scheme", "message"),
     [
-        (np.zeros((3, 4, 2)), "five", r"shape \(3, 4, 2\); wanted finite \(3, 5, 2\)"),
+        (
+            np.zeros((3, 4, 2)),
+            "five",
+            r"shape \(3, 4, 2\); expected finite \(3, 5, 2\)",
+        ),
         (
             np.full((3, 5, 2), np.nan),
             "five",
-            r"wanted finite \(3, 5, 2\), the points of five",
+            r"expected finite \(3, 5, 2\), the points of five",
         ),
         (
             np.zeros((3, 5, 2)),
             None,
-            "have only a scheme or only landmarks; wanted both",
+            "have only a scheme or only landmarks; expected both",
         ),
-        (None, "five", "have only a scheme or only landmarks; wanted both"),
+        (None, "five", "have only a scheme or only landmarks; expected both"),
     ],
 )
 def test_landmarks_that_do_not_fit_the_boxes_or_the_scheme_are_refused(

@@ -89,7 +89,7 @@ def test_peers_agree_on_the_mean_of_their_distributions():
     one, two = maps(2, 3, 4, 5), maps(2, 3, 4, 5, seed=1)
     mean = (one.flatten(2).softmax(-1) + two.flatten(2).softmax(-1)) / 2
     torch.testing.assert_close(peer_ensemble([one, two]).flatten(2).softmax(-1), mean)
-    with pytest.raises(RecipeError, match="1 peers; wanted at least 2"):
+    with pytest.raises(RecipeError, match="1 peers; expected at least 2"):
         peer_ensemble([one])
 
 

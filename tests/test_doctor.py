@@ -115,7 +115,7 @@ def test_a_version_out_of_range_fails_with_both_versions(
     versions["numpy"] = version
     check = _named(diagnose(), "numpy")
     assert check.status == "failed"
-    assert check.found == f"{version}; wanted <3,>=1.26"
+    assert check.found == f"{version}; expected <3,>=1.26"
 
 
 @pytest.mark.parametrize("version", ["1.26", "1.26.4", "2.10.0", "2.4.0+local9"])
@@ -226,7 +226,7 @@ def test_an_old_python_fails(
     check = _named(diagnose(), "python")
     assert (check.status, check.advice) == (
         "failed",
-        "wanted Python 9.1 or newer; make an environment with it",
+        "expected Python 9.1 or newer; make an environment with it",
     )
 
 

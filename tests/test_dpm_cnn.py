@@ -132,7 +132,7 @@ def test_the_file_predicts_as_torch_does(exported, root):
         check_windows(Windows(other), path)
     with pytest.raises(InputError, match="omit --int8 and --scheme"):
         export_trained(root / "run" / "checkpoint.pt", root, "x", True, root, root)
-    with pytest.raises(ModelError, match="a dpm-cnn model; wanted a landmarks model"):
+    with pytest.raises(ModelError, match="a dpm-cnn model; expected a landmarks model"):
         load_model(path)
 
 
@@ -162,7 +162,7 @@ def test_the_file_is_a_detector(exported):
     assert found.landmarks.shape == (len(found), 68, 2)
     assert (np.diff(found.scores) <= 0).all()
     assert len(detector(np.zeros((0, 9, 3), np.uint8))) == 0
-    with pytest.raises(ShapeError, match="wanted uint8"):
+    with pytest.raises(ShapeError, match="expected uint8"):
         detector(np.zeros((9, 9), np.uint8))
 
     def propose(image):

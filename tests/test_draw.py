@@ -214,9 +214,7 @@ def test_every_part_of_every_scheme_has_a_color(name: str) -> None:
 def test_another_kind_of_image_is_refused(
     image: object, given: str, tmp_path: Path
 ) -> None:
-    wanted = (
-        rf"the image is {given}; wanted RGB uint8 \(H, W, 3\): read it with read_image"
-    )
+    wanted = rf"the image is {given}; expected RGB uint8 \(H, W, 3\): read it with read_image"
     with pytest.raises(ImageError, match=wanted):
         draw_faces(image, _faces(FIVE))  # type: ignore[arg-type]
     with pytest.raises(ImageError, match=wanted):
@@ -243,7 +241,7 @@ def test_the_suffix_decides_the_format(suffix: str, tmp_path: Path) -> None:
 def test_an_unknown_suffix_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(
         ImageError,
-        match=r"names no format; wanted \.jpg, \.jpeg, \.png, \.webp, \.bmp, \.tif, \.tiff",
+        match=r"names no format; expected \.jpg, \.jpeg, \.png, \.webp, \.bmp, \.tif, \.tiff",
     ):
         save_image(tmp_path / name, _smooth())
     assert not list(tmp_path.iterdir())

@@ -144,7 +144,7 @@ def test_a_reader_of_another_package_is_chosen_by_name(package):
     ("use", "error", "message"),
     [
         (lambda: load_model("fake-tyni"), ModelError, "did you mean 'fake-tiny'"),
-        (lambda: load_model("fake-text"), ModelError, r"wanted \.onnx or"),
+        (lambda: load_model("fake-text"), ModelError, r"expected \.onnx or"),
         (lambda: load_model("fake-number"), ExtraError, "not the path of a file"),
         (lambda: load_model("fake-absent"), ExtraError, "update or uninstall fake-fac"),
         (

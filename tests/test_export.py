@@ -234,7 +234,7 @@ def test_nan_passes_no_gate():
 @pytest.mark.parametrize("name", ["../up", "/abs", "a/b", "", ".hidden"])
 def test_a_name_that_leads_elsewhere_is_refused(run, name, tmp_path):
     checkpoint, _, root = run
-    with pytest.raises(InputError, match="wanted letters, digits, dots"):
+    with pytest.raises(InputError, match="expected letters, digits, dots"):
         export_trained(checkpoint, tmp_path / "out", name, False, root, root / "cache")
     assert not (tmp_path / "out").exists()
 

@@ -57,7 +57,7 @@ def test_a_face_does_not_change_with_the_array_it_was_made_from():
     [
         (
             {"landmarks": np.zeros((5, 3))},
-            r"landmarks have shape \(5, 3\); wanted \(N, 2\)",
+            r"landmarks have shape \(5, 3\); expected \(N, 2\)",
         ),
         (
             {"landmarks": [[0, 0]] * 3 + [[np.nan, 1], [2, np.inf]]},
@@ -65,14 +65,14 @@ def test_a_face_does_not_change_with_the_array_it_was_made_from():
         ),
         (
             {"scores": np.zeros(4)},
-            r"scores have shape \(4,\); wanted \(5,\), one per landmark",
+            r"scores have shape \(4,\); expected \(5,\), one per landmark",
         ),
         (
             {"sigma_px": np.zeros((5, 2))},
-            r"sigma_px have shape \(5, 2\); wanted \(5,\)",
+            r"sigma_px have shape \(5, 2\); expected \(5,\)",
         ),
-        ({"box": [0, 0, 3]}, r"boxes have shape \(3,\); wanted \(F, 4\)"),
-        ({"box": [5, 0, 5, 9]}, "box 0 is .*; wanted finite x0 < x1 and y0 < y1"),
+        ({"box": [0, 0, 3]}, r"boxes have shape \(3,\); expected \(F, 4\)"),
+        ({"box": [5, 0, 5, 9]}, "box 0 is .*; expected finite x0 < x1 and y0 < y1"),
     ],
 )
 def test_a_face_that_does_not_fit_together_is_an_error(changes, message):
@@ -114,10 +114,10 @@ def test_no_face_is_an_empty_result_of_the_same_shape():
 
 def test_faces_of_two_schemes_do_not_go_together():
     with pytest.raises(
-        SchemeError, match="face 1 is five, not ibug68; wanted faces of one scheme"
+        SchemeError, match="face 1 is five, not ibug68; expected faces of one scheme"
     ):
         Faces((a_face(points=68, scheme="ibug68"), a_face()), "ibug68", 68)
-    with pytest.raises(ShapeError, match="face 0 has 4 landmarks; wanted 5"):
+    with pytest.raises(ShapeError, match="face 0 has 4 landmarks; expected 5"):
         Faces((a_face(points=4),), "five", 5)
 
 
@@ -132,7 +132,7 @@ def test_presence_and_visibility_are_unknown_unless_they_are_stated():
     assert stated.visible.tolist() == [0, 0.25, 0.5, 1, 1]
     with pytest.raises(ValueError, match="read-only"):
         stated.visible[0] = 1
-    with pytest.raises(ShapeError, match=r"visible have shape \(4,\); wanted \(5,\)"):
+    with pytest.raises(ShapeError, match=r"visible have shape \(4,\); expected \(5,\)"):
         a_face(visible=np.ones(4))
 
 

@@ -134,10 +134,10 @@ def test_wrong_images_and_files_are_refused_with_what_to_do(bright_detector, tmp
     detector = FaceDetector(bright_detector)
     with pytest.raises(
         ShapeError,
-        match=r"image is float64 \(4, 4, 3\); wanted uint8 \(H, W, 3\) in RGB",
+        match=r"image is float64 \(4, 4, 3\); expected uint8 \(H, W, 3\) in RGB",
     ):
         detector(np.zeros((4, 4, 3)))
-    with pytest.raises(ShapeError, match="image is str; wanted uint8"):
+    with pytest.raises(ShapeError, match="image is str; expected uint8"):
         detector("photo.jpg")
     with pytest.raises(ModelError, match="no model file at"):
         FaceDetector(tmp_path / "none.onnx")
@@ -164,7 +164,7 @@ def test_a_network_of_another_kind_is_refused(tmp_path):
         str(tmp_path / "o.onnx"),
     )
     with pytest.raises(
-        ModelError, match=r"has the outputs \['other'\]; wanted a face detector"
+        ModelError, match=r"has the outputs \['other'\]; expected a face detector"
     ):
         FaceDetector(tmp_path / "o.onnx")
 
@@ -267,7 +267,7 @@ def test_proposals_have_a_threshold_of_their_own(five_detector, tmp_path):
 
 
 def test_a_size_that_is_none_is_refused(five_detector):
-    with pytest.raises(InputError, match="min_face is '5%'; wanted the side of"):
+    with pytest.raises(InputError, match="min_face is '5%'; expected the side of"):
         FaceDetector(five_detector, min_face="5%")
 
 

@@ -33,16 +33,19 @@ def test_bioid_finds_images_whatever_the_case_and_does_not_shift_points(
 
 
 def test_a_wrong_number_of_points_or_no_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no \.pts file below it; wanted one for each"):
+    with pytest.raises(
+        DataError, match=r"no \.pts file below it; expected one for each"
+    ):
         read_data("bioid", tmp_path, "all")
     picture(tmp_path / "bioid_0000.pgm")
     path = text(tmp_path / "bioid_0000.pts", fgnet(22))
     with pytest.raises(
-        DataError, match=r"0000\.pts: 22 points; wanted the 20 points of fgnet20: check"
+        DataError,
+        match=r"0000\.pts: 22 points; expected the 20 points of fgnet20: check",
     ):
         read_data("bioid", tmp_path, "all")
     path.write_text("version: 1\nn_points: 20\n{\n1 2 3\n}\n")
-    with pytest.raises(DataError, match=r"0000\.pts:4: '1 2 3'; wanted two numbers"):
+    with pytest.raises(DataError, match=r"0000\.pts:4: '1 2 3'; expected two numbers"):
         read_data("bioid", tmp_path, "all")
 
 
@@ -86,7 +89,7 @@ def test_a_raw_image_of_ar_is_three_planes(tmp_path: Path) -> None:
     assert read_data("ar", tmp_path, "all")[0].image.suffix == ".png"
     sample.image.write_bytes(b"short")
     with pytest.raises(
-        ImageError, match="5 bytes; wanted 1327104, three planes of 768"
+        ImageError, match="5 bytes; expected 1327104, three planes of 768"
     ):
         sample.read()
 

@@ -153,7 +153,7 @@ def test_a_file_for_a_fixed_number_of_crops_takes_any(batch, tmp_path):
     np.testing.assert_allclose(moved[1], 0, atol=1e-5)
     assert len(found.landmarks_crop) == 3
     assert model.predict(crops_of()).landmarks_crop.shape == (0, 5, 2)
-    with pytest.raises(ShapeError, match="wanted uint8"):
+    with pytest.raises(ShapeError, match="expected uint8"):
         model.predict(np.zeros((1, 9, 9, 3), np.uint8))
 
 
@@ -161,10 +161,10 @@ def test_a_file_for_a_fixed_number_of_crops_takes_any(batch, tmp_path):
     ("changes", "message"),
     [
         ({"paddings": 1.2}, "unknown key 'paddings'; did you mean 'padding'"),
-        ({"scheme": "ibug68"}, "wanted one output of 136"),
+        ({"scheme": "ibug68"}, "expected one output of 136"),
         ({"size": 0}, "size: Input should be greater than 0"),
         ({"layout": "nhwc"}, "does not run on crops of 12 pixels, nhwc, rgb"),
-        ({"output": "angle"}, "wanted one output of 10"),
+        ({"output": "angle"}, "expected one output of 10"),
         ({"file": "absent.onnx"}, "no model file at"),
         ({"scheme": "nonsense"}, "unknown scheme 'nonsense'"),
     ],

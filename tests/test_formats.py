@@ -155,7 +155,7 @@ def broken(**changes):
     [
         (
             [],
-            r"these are not faces \(list\); wanted an object with image, faces and scheme",
+            r"these are not faces \(list\); expected an object with image, faces and scheme",
         ),
         ({"image": "x", "faces": []}, r"these are not faces \(image, faces\)"),
         ({"faces": {}, "scheme": "five"}, r"these are not faces \(faces, scheme\)"),
@@ -165,22 +165,22 @@ def broken(**changes):
         ),
         (
             {"faces": [3], "scheme": "five"},
-            "face 0 is of type int; wanted an object with box, score",
+            "face 0 is of type int; expected an object with box, score",
         ),
         (
             {"faces": [{"box": []}], "scheme": "five"},
-            "face 0 has no score, landmarks, scores, sigma_px; wanted",
+            "face 0 has no score, landmarks, scores, sigma_px; expected",
         ),
         (
             broken(landmarks=[[1, 2]] * 4),
-            r"face 0: scores have shape \(5,\); wanted \(4,\)",
+            r"face 0: scores have shape \(5,\); expected \(4,\)",
         ),
         (broken(landmarks=[[1, None]] * 5), "face 0: 5 landmarks are not finite"),
         (broken(box="here"), "face 0: could not convert string to float"),
         (broken(box=[]), "face 0: index 0 is out of bounds"),
         (
             broken(landmarks=[[1, 2]] * 4, scores=[1] * 4, sigma_px=[1] * 4),
-            "face 0 has 4 landmarks; wanted 5 of",
+            "face 0 has 4 landmarks; expected 5 of",
         ),
     ],
 )
@@ -191,7 +191,7 @@ def test_faces_that_are_not_are_one_clear_error(given, message):
 
 def test_text_that_is_not_json_is_one_clear_error():
     with pytest.raises(
-        DataError, match=r"not JSON \(.*\); wanted the text that faces_to_json writes"
+        DataError, match=r"not JSON \(.*\); expected the text that faces_to_json writes"
     ):
         faces_from_json("{")
 
@@ -336,9 +336,9 @@ def test_pts_without_a_header_is_read():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "f.pts: no points; wanted one line of x and y per point"),
-        ("1 2\n3\n", "f.pts:2: '3'; wanted two numbers, x and y, counted from 1"),
-        ("1 2\n3 four\n", "f.pts:2: '3 four'; wanted two numbers"),
+        ("", "f.pts: no points; expected one line of x and y per point"),
+        ("1 2\n3\n", "f.pts:2: '3'; expected two numbers, x and y, counted from 1"),
+        ("1 2\n3 four\n", "f.pts:2: '3 four'; expected two numbers"),
         (
             "version: 1\nn_points: 3\n{\n1 2\n}\n",
             "f.pts: the header says 3 points, 1 follow; correct the header",
@@ -351,7 +351,7 @@ def test_a_broken_pts_names_the_line(text, message):
 
 
 def test_format_pts_wants_points():
-    with pytest.raises(ShapeError, match=r"wanted \(N, 2\)"):
+    with pytest.raises(ShapeError, match=r"expected \(N, 2\)"):
         format_pts(np.zeros((5, 3)))
 
 

@@ -62,7 +62,7 @@ def test_points_that_are_not_finite_do_not_count_for_the_box():
     ]
     with pytest.raises(
         ShapeError,
-        match="no landmark is finite; wanted at least one to draw a box around",
+        match="no landmark is finite; expected at least one to draw a box around",
     ):
         landmark_box([[np.nan, 1]])
 
@@ -78,16 +78,16 @@ def test_one_box_or_no_box_becomes_rows_of_four():
     [
         (
             [1, 2, 3],
-            r"boxes have shape \(3,\); wanted \(F, 4\): x0, y0, x1, y1 per face",
+            r"boxes have shape \(3,\); expected \(F, 4\): x0, y0, x1, y1 per face",
         ),
         ([[1, 2, 3, 4, 5]], r"boxes have shape \(1, 5\)"),
         (
             [[0, 0, 1, 1], [5, 0, 5, 1]],
-            r"box 1 is \[5.0, 0.0, 5.0, 1.0\]; wanted finite x0 < x1 and y0 < y1",
+            r"box 1 is \[5.0, 0.0, 5.0, 1.0\]; expected finite x0 < x1 and y0 < y1",
         ),
         ([[0, 3, 1, 2]], r"box 0 is \[0.0, 3.0, 1.0, 2.0\]"),
-        ([[0, 0, np.nan, 1]], "box 0 is .*wanted finite"),
-        ([[0, 0, np.inf, 1]], "box 0 is .*wanted finite"),
+        ([[0, 0, np.nan, 1]], "box 0 is .*expected finite"),
+        ([[0, 0, np.inf, 1]], "box 0 is .*expected finite"),
     ],
 )
 def test_a_wrong_box_is_an_error_that_shows_it(given_boxes, message):
@@ -99,7 +99,7 @@ def test_points_of_another_shape_are_an_error_that_names_them():
     assert as_points([[1, 2]]).dtype == np.float64
     with pytest.raises(
         ShapeError,
-        match=r"source points have shape \(2,\); wanted \(N, 2\): one row of x, y",
+        match=r"source points have shape \(2,\); expected \(N, 2\): one row of x, y",
     ):
         as_points([1, 2], "source points")
 
@@ -290,13 +290,13 @@ def test_a_fit_is_the_best_in_least_squares():
         (
             [[0, 0]],
             [[1, 1]],
-            "1 source and 1 target points; wanted the same number, at least 2",
+            "1 source and 1 target points; expected the same number, at least 2",
         ),
         ([[0, 0], [1, 1]], [[1, 1]], "2 source and 1 target points"),
         (
             [[3, 3], [3, 3]],
             [[0, 0], [1, 1]],
-            "all source points coincide; wanted at least two different points",
+            "all source points coincide; expected at least two different points",
         ),
         ([[0, 0, 0]], [[1, 1]], r"source points have shape \(1, 3\)"),
     ],
@@ -336,5 +336,5 @@ def test_absolute_landmarks_come_back_from_those_relative_to_a_box():
 
 
 def test_landmarks_relative_to_a_box_without_area_are_an_error():
-    with pytest.raises(ShapeError, match="wanted finite x0 < x1"):
+    with pytest.raises(ShapeError, match="expected finite x0 < x1"):
         relative_to_box([[0.0, 0.0]], [5, 5, 5, 9])

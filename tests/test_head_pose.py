@@ -300,19 +300,19 @@ def test_head_pose_names_the_chin_that_inner_points_lack() -> None:
 def test_points_without_extent_are_refused() -> None:
     with pytest.raises(
         ShapeError,
-        match="the landmarks coincide or are on one line; wanted landmarks of a face",
+        match="the landmarks coincide or are on one line; expected landmarks of a face",
     ):
         head_pose(_face(np.full((68, 2), 5.0)), SIZE)
     with pytest.raises(ShapeError, match="the landmarks coincide or are on one line"):
         head_pose(_face(np.arange(136.0).reshape(68, 2)), SIZE)
     with pytest.raises(
         ShapeError,
-        match="the corners of the right eye coincide; wanted two different points",
+        match="the corners of the right eye coincide; expected two different points",
     ):
         eye_openness(_face(np.zeros((68, 2))))
     with pytest.raises(
         ShapeError,
-        match="the corners of the mouth coincide; wanted two different points",
+        match="the corners of the mouth coincide; expected two different points",
     ):
         mouth_openness(_face(np.zeros((68, 2))))
 
@@ -321,16 +321,17 @@ def test_a_camera_that_cannot_be_is_refused() -> None:
     face = _posed(0, 0, 0)
     with pytest.raises(
         InputError,
-        match=r"image_size is \(0, 480\); wanted width and height of the image in pixels",
+        match=r"image_size is \(0, 480\); expected width and height of the image in pixels",
     ):
         head_pose(face, (0, 480))
     with pytest.raises(
-        InputError, match=r"focal_px is -1\.0; wanted a focal length in pixels, above 0"
+        InputError,
+        match=r"focal_px is -1\.0; expected a focal length in pixels, above 0",
     ):
         head_pose(face, SIZE, focal_px=-1.0)
     with pytest.raises(
         InputError,
-        match=r"center_px is \(1, 2, 3\); wanted x, y in pixels of the image",
+        match=r"center_px is \(1, 2, 3\); expected x, y in pixels of the image",
     ):
         head_pose(face, SIZE, center_px=(1, 2, 3))
 
@@ -343,7 +344,8 @@ def test_landmarks_that_no_pose_fits_are_refused(
 
     monkeypatch.setattr(cv2, "solvePnP", fails)
     with pytest.raises(
-        ShapeError, match="no head pose fits the landmarks; wanted landmarks of a face"
+        ShapeError,
+        match="no head pose fits the landmarks; expected landmarks of a face",
     ):
         head_pose(_posed(0, 0, 0), SIZE)
 

@@ -71,24 +71,24 @@ def test_a_file_without_permission_is_one_clear_line(
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (None, "cannot read an image from NoneType; wanted a path, bytes"),
+        (None, "cannot read an image from NoneType; expected a path, bytes"),
         (3, "cannot read an image from int"),
         ([[1, 2]], "cannot read an image from list"),
         (b"", "0 bytes: empty"),
         (io.BytesIO(b""), "BytesIO object: empty"),
         (io.StringIO("text"), "gives str, not bytes; open it with mode 'rb'"),
-        (np.zeros((0, 5, 3), np.uint8), r"shape \(0, 5, 3\), no pixels"),
-        (np.zeros((5, 0), np.uint8), r"shape \(5, 0\), no pixels"),
+        (np.zeros((0, 5, 3), np.uint8), r"shape \(0, 5, 3\); expected at least 1"),
+        (np.zeros((5, 0), np.uint8), r"shape \(5, 0\); expected at least 1"),
         (
             np.zeros((3, 8, 9), np.uint8),
-            r"shape \(3, 8, 9\); wanted .* move the channels to the end",
+            r"shape \(3, 8, 9\); expected .* move the channels to the end",
         ),
-        (np.zeros((2, 8, 9, 3), np.uint8), r"shape \(2, 8, 9, 3\); wanted"),
-        (np.zeros((8, 9, 2), np.uint8), r"shape \(8, 9, 2\); wanted"),
-        (np.zeros(7, np.uint8), r"shape \(7,\); wanted"),
+        (np.zeros((2, 8, 9, 3), np.uint8), r"shape \(2, 8, 9, 3\); expected"),
+        (np.zeros((8, 9, 2), np.uint8), r"shape \(8, 9, 2\); expected"),
+        (np.zeros(7, np.uint8), r"shape \(7,\); expected"),
         (
             np.zeros((4, 4, 3), np.int64),
-            r"dtype int64; wanted uint8, uint16, bool, or float",
+            r"dtype int64; expected uint8, uint16, bool, or float",
         ),
         (np.zeros((4, 4, 3), complex), "dtype complex128"),
         (np.full((4, 4), "x"), "dtype <U1"),
@@ -97,10 +97,10 @@ def test_a_file_without_permission_is_one_clear_line(
         (np.full((4, 4, 3), np.inf, np.float32), "contains nan or infinity"),
         (
             np.full((4, 4, 3), 128.0),
-            r"floats from 128 to 128; wanted \[0, 1\]: scale it, or cast it to uint8",
+            r"floats from 128 to 128; expected \[0, 1\]: scale it, or cast it to uint8",
         ),
         (np.full((4, 4, 3), -0.5), r"floats from -0\.5"),
-        (Image.new("RGB", (0, 3)), "0 x 3 pixels; wanted at least 1 x 1"),
+        (Image.new("RGB", (0, 3)), "0 x 3 pixels; expected at least 1 x 1"),
     ],
     # by type: an object's text has its address, which differs between the processes of a test run
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
@@ -119,13 +119,13 @@ def test_a_closed_file_object_is_one_clear_line(tmp_path: Path) -> None:
         pass
     with pytest.raises(
         ImageError,
-        match=r"a\.png: cannot be read \(.*closed.*\); wanted a file open for reading bytes",
+        match=r"a\.png: cannot be read \(.*closed.*\); expected a file open for reading bytes",
     ):
         read_image(file)
 
 
 def test_an_unknown_order_is_named() -> None:
-    with pytest.raises(ImageError, match="order is 'gbr'; wanted 'rgb' or 'bgr'"):
+    with pytest.raises(ImageError, match="order is 'gbr'; expected 'rgb' or 'bgr'"):
         read_image(PICTURE, order="gbr")
 
 
@@ -242,7 +242,7 @@ def test_values_of_fewer_bits_are_warned_of_otherwise() -> None:
 def test_bits_that_do_not_fit_are_an_error() -> None:
     with pytest.raises(ImageError, match=r"array has values up to 4096, more than 12"):
         read_image(np.full((2, 3), 4096, np.uint16), bits=12)
-    with pytest.raises(ImageError, match="bits is 20; wanted 8 to 16"):
+    with pytest.raises(ImageError, match="bits is 20; expected 8 to 16"):
         read_image(deep(12), bits=20)
 
 
@@ -255,7 +255,7 @@ def test_tensors_are_read_with_channels_first_or_last() -> None:
     assert np.array_equal(read_image(first.flip(0), order="bgr"), PICTURE)
     with pytest.raises(ImageError, match=r"Tensor cannot be read as an array .* uint8"):
         read_image((first / 255).bfloat16())
-    with pytest.raises(ImageError, match=r"tensor has shape \(1, 3, .*wanted"):
+    with pytest.raises(ImageError, match=r"tensor has shape \(1, 3, .*expected"):
         read_image(first[None])
     with pytest.raises(ImageError, match="tensor contains floats from"):
         read_image(first / 255 - 0.5)

@@ -44,14 +44,14 @@ def test_imm_points_are_fractions_of_width_and_height(tmp_path: Path) -> None:
         (
             "01-1m",
             asf("01-1m.jpg", fractions(57)),
-            r"\['57'\] and 58 more lines; wanted 58, a line of 7 columns",
+            r"\['57'\] and 58 more lines; expected 58, a line of 7 columns",
         ),
-        ("01-1m", "58\n0 4 0.1 0.2", r"\['58'\] and 1 more lines; wanted 58"),
-        ("01-1m", "# nothing\n", r"\[\] and 0 more lines; wanted 58"),
+        ("01-1m", "58\n0 4 0.1 0.2", r"\['58'\] and 1 more lines; expected 58"),
+        ("01-1m", "# nothing\n", r"\[\] and 0 more lines; expected 58"),
         (
             "01-1m",
             asf("01-1m.jpg", fractions()).replace("\t0.50000000", ""),
-            "not enough values to unpack .*; wanted 58",
+            "not enough values to unpack .*; expected 58",
         ),
         ("anna", asf("anna.jpg", fractions()), "anna.asf: not named like 01-1m.asf"),
     ],
@@ -66,5 +66,5 @@ def test_a_broken_asf_file_is_one_line(
 
 
 def test_a_folder_without_asf_files_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no \.asf file below it; wanted 01-1m\.asf"):
+    with pytest.raises(DataError, match=r"no \.asf file below it; expected 01-1m\.asf"):
         read_data("imm", tmp_path, "all")

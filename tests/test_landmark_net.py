@@ -251,7 +251,7 @@ def test_an_unknown_head_or_a_size_off_the_grid_is_refused():
     ):
         LandmarkNet("mobilenetv2", 5, "heatmap", 64, 8, imagenet=False)
     with pytest.raises(
-        RecipeError, match="the crop's size is 100; wanted a multiple of 32"
+        RecipeError, match="the crop's size is 100; expected a multiple of 32"
     ):
         LandmarkNet("mobilenetv2", 5, "heatmap2d", 100, 8, imagenet=False)
 

@@ -87,19 +87,21 @@ def test_negative_coordinates_are_no_points(tmp_path: Path) -> None:
 
 def test_absent_and_broken_lists_of_lfpw_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"train\.csv: not found; wanted the official list"
+        DataError, match=r"train\.csv: not found; expected the official list"
     ):
         read_data("lfpw", tmp_path, "train35")
     make_lfpw(tmp_path, "http://a.org/a.jpg\taverage\t1\t2\t0")
     with pytest.raises(
-        DataError, match="csv:2: 5 columns; wanted address, worker, and"
+        DataError, match="csv:2: 5 columns; expected address, worker, and"
     ):
         read_data("lfpw", tmp_path, "train")
     make_lfpw(tmp_path, average("http://a.org/a.jpg").replace("\t5\t", "\tfive\t"))
-    with pytest.raises(DataError, match=r"csv:2: could not convert .*; wanted address"):
+    with pytest.raises(
+        DataError, match=r"csv:2: could not convert .*; expected address"
+    ):
         read_data("lfpw", tmp_path, "train")
     make_lfpw(tmp_path, row("http://x/a.jpg", "worker_1", shape(35), np.zeros(35)))
     with pytest.raises(
-        DataError, match="no row of the worker 'average'; wanted address"
+        DataError, match="no row of the worker 'average'; expected address"
     ):
         read_data("lfpw", tmp_path, "train")

@@ -212,11 +212,11 @@ def test_unknown_absent_and_negative_losses_are_refused():
         check_losses({"smoothl1": 1.0})
     with pytest.raises(
         RecipeError,
-        match="the recipe names no loss; wanted at least one of cross_entropy, ",
+        match="the recipe names no loss; expected at least one of cross_entropy, ",
     ):
         check_losses({})
     with pytest.raises(
         RecipeError,
-        match=r"the weight of the loss 'wing' is -1.0; wanted a number above 0",
+        match=r"the weight of the loss 'wing' is -1.0; expected a number above 0",
     ):
         check_losses({"wing": -1.0})

@@ -133,7 +133,7 @@ def test_the_data_root_is_the_option_the_variable_or_the_folder_data(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LINEAMENT_DATA", raising=False)
     with pytest.raises(
-        DataError, match=r"no data folder at data; wanted .* set LINEAMENT_DATA"
+        DataError, match=r"no data folder at data; expected .* set LINEAMENT_DATA"
     ):
         find_data_root()
     for name in ("data", "variable", "option"):
@@ -215,7 +215,7 @@ def test_a_file_named_like_a_pattern_is_that_file(tmp_path: Path) -> None:
     [
         ("none.jpg", r"none\.jpg: no such file or folder; check the path"),
         ("*.xyz", r"\*\.xyz: no file matches this pattern; check it"),
-        ("void", "void: no image in this folder or below it; wanted JPEG"),
+        ("void", "void: no image in this folder or below it; expected JPEG"),
         ("x\0y", "not a path|no such file"),
     ],
 )

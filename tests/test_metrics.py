@@ -44,7 +44,7 @@ def test_points_without_annotation_do_not_count() -> None:
 
 def test_a_face_without_any_annotated_point_is_refused() -> None:
     with pytest.raises(
-        InputError, match="no point of this face is annotated; wanted at least one"
+        InputError, match="no point of this face is annotated; expected at least one"
     ):
         metrics.nme([[1, 1]], [[np.nan, np.nan]], 10)
 
@@ -73,13 +73,14 @@ def test_nme_is_the_same_if_the_image_is_scaled_rotated_and_moved(
 def test_unlike_counts_and_predictions_that_are_not_finite_are_refused() -> None:
     with pytest.raises(
         ShapeError,
-        match="5 landmarks were predicted, but the truth has 68; wanted the same number",
+        match="5 landmarks were predicted, but the truth has 68; expected the same number",
     ):
         metrics.point_errors(np.zeros((5, 2)), face())
     pred = face()
     pred[7, 1] = np.nan
     with pytest.raises(
-        ShapeError, match=r"1 predicted landmarks are not finite, e.g. 7; wanted finite"
+        ShapeError,
+        match=r"1 predicted landmarks are not finite, e.g. 7; expected finite",
     ):
         metrics.point_errors(pred, face())
 
@@ -110,7 +111,7 @@ def test_a_degenerate_face_has_no_norm(rule: str) -> None:
     points = CORNERS if rule == "interocular" else EYES
     with pytest.raises(
         InputError,
-        match=f"the {rule} norm of a/b.jpg is 0 px; wanted a finite length above 0",
+        match=f"the {rule} norm of a/b.jpg is 0 px; expected a finite length above 0",
     ):
         metrics.norm_length(rule, np.full((68, 2), 7.0), points, name="a/b.jpg")
 
@@ -141,7 +142,7 @@ def test_a_norm_that_lacks_its_points_or_box_is_refused() -> None:
 @pytest.mark.parametrize("norm", [0.0, -3.0, math.nan, math.inf, 1e-12])
 def test_nme_refuses_a_norm_it_cannot_divide_by(norm: float) -> None:
     with pytest.raises(
-        InputError, match=r"the norm is .* px; wanted a finite length above 0"
+        InputError, match=r"the norm is .* px; expected a finite length above 0"
     ):
         metrics.nme(face(), face(), norm)
 
@@ -219,20 +220,20 @@ def test_the_mean_of_missed_faces_alone_is_nan() -> None:
 def test_summaries_refuse_empty_nan_and_negative_errors_and_bad_thresholds() -> None:
     with pytest.raises(
         InputError,
-        match="there are no errors to summarize; wanted errors of at least one face",
+        match="there are no errors to summarize; expected errors of at least one face",
     ):
         metrics.mean_nme([])
     with pytest.raises(
         InputError,
-        match="error 1 is nan; wanted fractions of the norm, inf for a missed face",
+        match="error 1 is nan; expected fractions of the norm, inf for a missed face",
     ):
         metrics.auc([0.1, math.nan], 0.08)
-    with pytest.raises(InputError, match=r"error 0 is -0.1; wanted fractions"):
+    with pytest.raises(InputError, match=r"error 0 is -0.1; expected fractions"):
         metrics.failure_rate([-0.1], 0.08)
     for threshold in (0.0, -1.0, math.inf, math.nan):
         with pytest.raises(
             InputError,
-            match=r"the threshold is .*; wanted a fraction of the norm above 0, e.g. 0.08",
+            match=r"the threshold is .*; expected a fraction of the norm above 0, e.g. 0.08",
         ):
             metrics.ced([0.1], threshold)
 
@@ -289,11 +290,11 @@ def test_calibration_accumulated_in_pieces_equals_that_of_all_at_once() -> None:
 
 def test_calibration_refuses_bad_and_empty_sigmas() -> None:
     with pytest.raises(
-        ShapeError, match="2 errors and 1 sigmas; wanted one sigma for each point"
+        ShapeError, match="2 errors and 1 sigmas; expected one sigma for each point"
     ):
         metrics.calibration([0.1, 0.2], [0.1])
     with pytest.raises(
-        ShapeError, match="sigma 1 is nan; wanted a finite expected error, 0 or more"
+        ShapeError, match="sigma 1 is nan; expected a finite sigma, 0 or more"
     ):
         metrics.calibration([0.1, 0.2], [0.1, math.nan])
     with pytest.raises(InputError, match="there are no errors to calibrate"):

@@ -1,4 +1,4 @@
-"""The smallest face wanted: its forms, and the scales and tiles that it leads to."""
+"""The smallest face to find: its forms, and the scales and tiles that it leads to."""
 
 from itertools import pairwise
 
@@ -47,7 +47,9 @@ def test_anything_else_is_refused_with_what_was_given_and_what_is_wanted(bad):
     with pytest.raises(InputError) as error:
         parse_min_face(bad)
     text = str(error.value)
-    assert text.startswith(f"min_face is {bad!r}; wanted the side of the smallest face")
+    assert text.startswith(
+        f"min_face is {bad!r}; expected the side of the smallest face"
+    )
     assert "such as 40 or '40px', or a fraction" in text
 
 

@@ -128,7 +128,7 @@ def test_the_settings_of_a_kind_are_its_own(toy, tmp_path):
     ):
         make_recipe(values(tmp_path, kind="toi"))
     with pytest.raises(
-        RecipeError, match="a model of kind 'toy'; wanted a landmark-net"
+        RecipeError, match="a model of kind 'toy'; expected a landmark-net"
     ):
         make_recipe(values(tmp_path)).landmark_net  # noqa: B018
 

@@ -624,18 +624,18 @@ def test_wrong_files_and_crops_are_refused(exported, runs, tmp_path):
         model.predict(np.zeros((2, 40, 40, 3), np.uint8))
     with pytest.raises(ShapeError, match="model 'tiny' is not recurrent"):
         model.predict(np.zeros((1, 48, 48, 3), np.uint8), np.zeros((1, 2, 3, 4)))
-    with pytest.raises(ShapeError, match="wanted uint8"):
+    with pytest.raises(ShapeError, match="expected uint8"):
         MtcnnDetector(path)(np.zeros((9, 9), np.uint8))
     with pytest.raises(ModelError, match="no model file at"):
         MtcnnDetector(tmp_path / "none.onnx")
     places = root, root / "cache"
     with pytest.raises(
-        InputError, match="has the networks proposal; wanted proposal, "
+        InputError, match="has the networks proposal; expected proposal, "
     ):
         export_trained(first, tmp_path, "one", False, *places)
     with pytest.raises(InputError, match="omit --int8 and --scheme"):
         export_trained(third, tmp_path, "eight", True, *places)
-    with pytest.raises(InputError, match=r"the name '\.\./a'"):
+    with pytest.raises(InputError, match=r"the name is '\.\./a'"):
         export_trained(third, tmp_path, "../a", False, *places)
     assert list(tmp_path.iterdir()) == []
 

@@ -60,16 +60,16 @@ def test_mirrored_images_of_muct_are_a_part_of_their_own(tmp_path: Path) -> None
 
 def test_broken_tables_of_muct_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"no muct76-opencv\.csv below it; wanted muct-"
+        DataError, match=r"no muct76-opencv\.csv below it; expected muct-"
     ):
         read_data("muct", tmp_path, "all")
     picture(tmp_path / "i000qa-fn.jpg")
     make_muct(tmp_path, "i000qa-fn,0000,1,2")
-    with pytest.raises(DataError, match=r"csv:2: .*; wanted x00, y00 to x75, y75"):
+    with pytest.raises(DataError, match=r"csv:2: .*; expected x00, y00 to x75, y75"):
         read_data("muct", tmp_path, "all")
     make_muct(tmp_path, row("anna", shape(76)))
-    with pytest.raises(DataError, match="csv:2: 'anna' is not a MUCT name; wanted"):
+    with pytest.raises(DataError, match="csv:2: 'anna' is not a MUCT name; expected"):
         read_data("muct", tmp_path, "all")
     text(tmp_path / "muct-landmarks/muct76-opencv.csv", "name,tag\n")
-    with pytest.raises(DataError, match="no column x00, y75; wanted name, x00, y75"):
+    with pytest.raises(DataError, match="no column x00, y75; expected name, x00, y75"):
         read_data("muct", tmp_path, "all")

@@ -110,12 +110,12 @@ def test_cameras_from_above_are_left_out(tmp_path: Path) -> None:
 
 def test_absent_and_broken_labels_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"no MPie_Labels/labels/.*; wanted the official"
+        DataError, match=r"no MPie_Labels/labels/.*; expected the official"
     ):
         read_data("multipie", tmp_path, "frontal")
     path = label(tmp_path, "001_01_01_051_07", shape(20))
     with pytest.raises(
-        DataError, match=r"pts has shape \(20, 2\); wanted 68, 66 or 39"
+        DataError, match=r"pts has shape \(20, 2\); expected 68, 66 or 39"
     ):
         read_data("multipie", tmp_path, "frontal")
     path.rename(path.with_name("anna_lm.mat"))

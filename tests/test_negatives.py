@@ -290,7 +290,7 @@ def test_the_visibility_of_points_that_nobody_annotated_is_unknown(tmp_path):
 
 def test_shares_leave_room_for_annotated_faces():
     values = {"name": "a", "data": [{"reader": "300w"}], "train": {"steps": 1}}
-    with pytest.raises(RecipeError, match="wanted a sum below 1"):
+    with pytest.raises(RecipeError, match="expected a sum below 1"):
         make_recipe(values | {"presence": {"share": 0.6, "boxed_share": 0.5}})
     with pytest.raises(RecipeError, match="did you mean 'candidates'"):
         make_recipe(values | {"presence": {"candidate": "a.json"}})

@@ -45,7 +45,7 @@ def test_batched_equals_single(path):
 def test_crops_of_another_size_and_a_recurrent_state_are_refused(path):
     model = load_model(path)
     with pytest.raises(
-        ShapeError, match=r"crops are \(1, 7, 7, 3\); wanted \(F, 64, 64, 3\)"
+        ShapeError, match=r"crops are \(1, 7, 7, 3\); expected \(F, 64, 64, 3\)"
     ):
         model.predict(np.zeros((1, 7, 7, 3), np.uint8))
     with pytest.raises(ShapeError, match="the model 'mean' is not recurrent"):
@@ -83,7 +83,7 @@ def test_crops_of_another_size_and_a_recurrent_state_are_refused(path):
                     }
                 )
             },
-            r"landmarks_crop is \(3,\); wanted \(68, 2\)",
+            r"landmarks_crop is \(3,\); expected \(68, 2\)",
         ),
     ],
 )

@@ -132,7 +132,7 @@ def test_a_fork_has_workers_of_its_own():
 
 def test_crops_of_another_size_or_type_are_refused(model):
     with pytest.raises(
-        ShapeError, match=r"crops are uint8 \(1, 7, 7, 3\); wanted uint8 \(F, "
+        ShapeError, match=r"crops are uint8 \(1, 7, 7, 3\); expected uint8 \(F, "
     ):
         model.predict(np.zeros((1, 7, 7, 3), np.uint8))
     with pytest.raises(ShapeError, match="crops are float32"):
@@ -166,7 +166,7 @@ def test_an_unknown_name_gets_the_nearest():
 
 def test_a_missing_file_is_one_clear_line(tmp_path):
     with pytest.raises(
-        ModelError, match=r"no model file at .*gone\.onnx; wanted an ONNX file"
+        ModelError, match=r"no model file at .*gone\.onnx; expected an ONNX file"
     ):
         Model(tmp_path / "gone.onnx")
 

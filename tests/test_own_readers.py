@@ -337,7 +337,7 @@ def test_single_points_are_a_face_by_their_group(tmp_path, four):
     ("content", "message"),
     [
         ("<annotations/>", "no skeleton and no points"),
-        (cvat('<points label="a" points="1"/>'), "wanted points as x,y;x,y"),
+        (cvat('<points label="a" points="1"/>'), "expected points as x,y;x,y"),
         ("<annotations>", "broken XML"),
     ],
 )
@@ -443,12 +443,12 @@ def test_yolo_labels_of_two_numbers_per_point_mark_absent_ones_by_0(tmp_path, fo
 
 
 def test_broken_yolo_labels_are_one_line(tmp_path, four):
-    with pytest.raises(DataError, match="no labels; wanted"):
+    with pytest.raises(DataError, match="no labels; expected"):
         read_data("yolo", tmp_path, "all")
     picture(tmp_path / "a.jpg")
     text(tmp_path / "data.yaml", "kpt_shape: [4, 3]")
     text(tmp_path / "a.txt", "0 0.5 0.5 1 1 0.1 0.1 2")
-    with pytest.raises(DataError, match=r"a\.txt:1: 8 numbers; wanted 17: class"):
+    with pytest.raises(DataError, match=r"a\.txt:1: 8 numbers; expected 17: class"):
         read_data("yolo", tmp_path, "all", OwnData(scheme=four))
 
 

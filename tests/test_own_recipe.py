@@ -100,7 +100,7 @@ def test_splits_are_known_by_the_names_of_files_and_folders(tmp_path):
 def test_a_place_without_annotations_is_one_clear_error(name, tmp_path):
     (tmp_path / "empty").mkdir()
     text(tmp_path / "a.tiff", "")
-    with pytest.raises(DataError, match="wanted"):
+    with pytest.raises(DataError, match="expected"):
         find_annotations(tmp_path / name)
     code, _, noted = call("train", tmp_path / name, "--out", tmp_path / "run")
     assert code == 1

@@ -114,7 +114,7 @@ def test_the_runtime_is_found_in_the_folder_of_npm(files, tmp_path):
     inside.parent.mkdir(parents=True)
     files.rename(inside)
     assert runtime.find_runtime(tmp_path / "project") == inside
-    with pytest.raises(InputError, match="wanted the folder of the npm package"):
+    with pytest.raises(InputError, match="expected the folder of the npm package"):
         runtime.find_runtime(tmp_path)
 
 

@@ -174,7 +174,7 @@ def test_a_network_that_is_not_trained_gives_the_mean_shape(tmp_path):
     recipe = recipe_of(tmp_path, 1).model_copy(update={"scheme": "wflw98"})
     with pytest.raises(RecipeError, match="scheme is wflw98"):
         build_network(recipe)
-    with pytest.raises(RecipeError, match="4 levels; wanted 1 to 3"):
+    with pytest.raises(RecipeError, match="4 levels; expected 1 to 3"):
         PartCascade(MEAN, 96, 4)
 
 

@@ -129,7 +129,7 @@ def test_a_limit_takes_evenly_spaced_faces_and_reports_progress() -> None:
     assert read == ["0.jpg", "3.jpg", "6.jpg", "9.jpg"]
     assert seen == [1, 2, 3, 4]
     with pytest.raises(
-        ProtocolError, match="limit is 0; wanted at least 1 face, or None for all"
+        ProtocolError, match="limit is 0; expected at least 1 face, or None for all"
     ):
         perturb(trusting, "folder", samples, limit=0, read=note)
 

@@ -34,7 +34,7 @@ def test_annotations_become_tight_boxes_of_each_kind(tmp_path):
         '{"images": [{"file": "other/c.jpg", "boxes_xyxy": []}]}'
     )
     with pytest.raises(
-        DataError, match=r"other/c.jpg is not in a known folder; wanted one of wider"
+        DataError, match=r"other/c.jpg is not in a known folder; expected one of wider"
     ):
         read_detection(tmp_path)
     (tmp_path / "annotations.json").write_text("{}")

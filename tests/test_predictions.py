@@ -101,7 +101,7 @@ def test_a_file_name_that_two_faces_share_needs_its_folder(tmp_path: Path) -> No
     assert score_predictions("folder", write(tmp_path, rows), samples).nme == 0
     with pytest.raises(
         ProtocolError,
-        match=r"'a.jpg' is unknown to protocol 'folder'; wanted names like 'one/a.jpg'",
+        match=r"'a.jpg' is unknown to protocol 'folder'; expected names like 'one/a.jpg'",
     ):
         score_predictions(
             "folder",
@@ -171,7 +171,7 @@ def test_an_image_named_twice_is_refused_under_two_spellings_too(
 ) -> None:
     with pytest.raises(
         ProtocolError,
-        match=r"'a.jpg' is named more than once; wanted one row per face",
+        match=r"'a.jpg' is named more than once; expected one row per face",
     ):
         score_predictions("folder", write(tmp_path, [row("a.jpg"), row("a.jpg")]))
     with pytest.raises(ProtocolError, match=r"'set/a.jpg' is named more than once"):
@@ -224,7 +224,7 @@ def test_a_face_whose_eyes_coincide_has_no_norm(tmp_path: Path) -> None:
     truth[45] = truth[36]
     with pytest.raises(
         ValueError,
-        match=r"the interocular norm of a.jpg is 0 px; wanted a finite length above 0",
+        match=r"the interocular norm of a.jpg is 0 px; expected a finite length above 0",
     ):
         score_predictions("folder", write(tmp_path, [row(truth=truth.tolist())]))
 
@@ -235,18 +235,18 @@ def test_a_face_whose_eyes_coincide_has_no_norm(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"cannot be read as JSON \(.*\); wanted a JSON list of"),
+        ("", r"cannot be read as JSON \(.*\); expected a JSON list of"),
         ("{", r"cannot be read as JSON"),
         ("[" * 100_000, r"cannot be read as JSON"),
-        ("{}", r"contains a value of type dict; wanted a JSON list"),
-        ("3", r"contains a value of type int; wanted a JSON list"),
-        ("[]", r"contains an empty list; wanted a JSON list"),
-        ("[7]", r"row 0 is of type int; wanted a JSON list"),
-        ('[{"pred": []}]', r'row 0 has no "image"; wanted a JSON list'),
+        ("{}", r"contains a value of type dict; expected a JSON list"),
+        ("3", r"contains a value of type int; expected a JSON list"),
+        ("[]", r"contains an empty list; expected a JSON list"),
+        ("[7]", r"row 0 is of type int; expected a JSON list"),
+        ('[{"pred": []}]', r'row 0 has no "image"; expected a JSON list'),
         ('[{"image": 3, "pred": []}]', r'row 0 has no "image"'),
         (
             '[{"image": "a.jpg"}]',
-            r'row 0 \(a.jpg\) has no "pred"; wanted the predicted points, or null for a missed',
+            r'row 0 \(a.jpg\) has no "pred"; expected the predicted points, or null for a missed',
         ),
     ],
 )
@@ -271,12 +271,12 @@ def test_a_file_that_is_not_a_list_of_predictions_is_one_clear_error(
         ),
         (
             {"pred": [[1, 2]] * 67 + [[3]]},
-            r"pred is not an array of numbers \(.*\); wanted \(68, 2\)",
+            r"pred is not an array of numbers \(.*\); expected \(68, 2\)",
         ),
         ({"pred": "68 points"}, r"pred is not an array of numbers"),
         (
             {"pred": [[1, float("nan")]] * 68},
-            r"pred has 68 values that are not finite; wanted numbers in pixels",
+            r"pred has 68 values that are not finite; expected numbers in pixels",
         ),
         ({"pred": [[1, float("inf")]] * 68}, r"pred has 68 values that are not finite"),
         ({"pred": [[1, None]] * 68}, r"pred has 68 values that are not finite"),
@@ -299,7 +299,7 @@ def test_a_file_that_is_not_a_list_of_predictions_is_one_clear_error(
         ),
         (
             {"box": [0, 0, 0, 0]},
-            r"row 0 \(a.jpg\): box: box 0 is .*; wanted finite x0 < x1",
+            r"row 0 \(a.jpg\): box: box 0 is .*; expected finite x0 < x1",
         ),
         ({"box": "here"}, r"row 0 \(a.jpg\): box: "),
         ({"box": []}, r"row 0 \(a.jpg\): box: "),

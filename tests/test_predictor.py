@@ -208,7 +208,7 @@ def test_two_boxes_that_end_in_one_face_are_one_face_unless_they_were_given():
             r"box 0 is \[-100.0, .*\], outside the image of 240 x 200",
         ),
         ([[10, 10, 50, 50], [10, 300, 50, 350]], "box 1 is .* outside the image"),
-        ("abc", "boxes are 'abc'; wanted numbers"),
+        ("abc", "boxes are 'abc'; expected numbers"),
     ],
     ids=["left", "below", "text"],
 )
@@ -219,7 +219,7 @@ def test_boxes_that_hold_no_face_are_refused(boxes, message):
 
 def test_a_detector_that_cannot_be_called_and_threads_below_none_are_refused():
     with pytest.raises(
-        ModelError, match="the detector is 'zz'; wanted 'default' or a callable"
+        ModelError, match="the detector is 'zz'; expected 'default' or a callable"
     ):
         Predictor(MeanShapeModel(), "zz")
     with pytest.raises(ModelError, match="threads is -1; expected 0 or more"):
@@ -293,14 +293,15 @@ def test_a_scheme_that_cannot_be_made_is_refused_before_any_face():
 
 def test_boxes_for_another_number_of_images_are_refused():
     with pytest.raises(
-        ShapeError, match="1 sets of boxes for 2 images; wanted one set per image"
+        ShapeError, match="1 sets of boxes for 2 images; expected one set per image"
     ):
         Predictor(MeanShapeModel(), nothing)([ramp(), ramp()], [[[1, 1, 5, 5]]])
 
 
 def test_a_box_without_area_is_refused():
     with pytest.raises(
-        ShapeError, match=r"box 0 is \[5\.0, 5\.0, 5\.0, 9\.0\]; wanted finite x0 < x1"
+        ShapeError,
+        match=r"box 0 is \[5\.0, 5\.0, 5\.0, 9\.0\]; expected finite x0 < x1",
     ):
         Predictor(MeanShapeModel(), nothing)(ramp(), [5, 5, 5, 9])
 
@@ -406,7 +407,7 @@ def test_without_a_model_a_default_detector_with_landmarks_gives_its_own(
 
 
 def test_the_smallest_face_is_for_the_default_detector_and_checked_at_once():
-    with pytest.raises(InputError, match="min_face is 'small'; wanted the side of"):
+    with pytest.raises(InputError, match="min_face is 'small'; expected the side of"):
         Predictor(MeanShapeModel(), min_face="small")
     with pytest.raises(ModelError, match="only the default detector takes; omit it"):
         Predictor(MeanShapeModel(), nothing, min_face="40px")

@@ -93,12 +93,12 @@ def test_what_cannot_be_saved_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": "../model.onnx"}, "wanted a file of the folder"),
-        ({"model": "model.pt"}, "wanted a file of the folder"),
+        ({"model": "../model.onnx"}, "expected a file of the folder"),
+        ({"model": "model.pt"}, "expected a file of the folder"),
         ({"library_name": "transformers"}, "cannot be used"),
         (
             {"recrop": {"angle": 3}},
-            "wanted a folder written by Predictor.save_pretrained",
+            "expected a folder written by Predictor.save_pretrained",
         ),
         ({"hidden_size": 768}, "cannot be used"),
     ],

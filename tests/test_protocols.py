@@ -334,7 +334,7 @@ def test_a_users_own_protocol_is_read_from_its_file(tmp_path: Path) -> None:
             r"x.toml: convention.fitted_by: Field required",
         ),
         ({"thresholds": []}, r"x.toml: thresholds: Tuple should have at least 1 item"),
-        ({"thresholds": [0.0]}, r"thresholds are \[0.0\]; wanted fractions above 0"),
+        ({"thresholds": [0.0]}, r"thresholds are \[0.0\]; expected fractions above 0"),
         ({"scheme": "ibug86"}, r"unknown scheme 'ibug86'; did you mean 'ibug68'"),
     ],
 )
@@ -350,7 +350,7 @@ def test_a_protocol_file_that_cannot_be_read_is_one_clear_error(tmp_path: Path) 
     for name in ("x.toml", "absent.toml"):
         with pytest.raises(
             ProtocolError,
-            match=rf"{name}: cannot be read as a protocol \(.*\); wanted a TOML file",
+            match=rf"{name}: cannot be read as a protocol \(.*\); expected a TOML file",
         ):
             protocol(str(tmp_path / name))
 

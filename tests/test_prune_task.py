@@ -380,13 +380,13 @@ def test_an_architecture_is_read_back_as_it_was_written():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("0:0 | 1:1", "'1:1' in stage 3; wanted resolution:sources"),
+        ("0:0 | 1:1", "'1:1' in stage 3; expected resolution:sources"),
         ("7:0", "'7:0' in stage 2"),
         ("0:", "'0:' in stage 2"),
         ("x:0", "'x:0' in stage 2"),
         ("0:0 0:0", "'0:0' in stage 2"),
         ("0:0,0", "'0:0,0' in stage 2"),
-        ("0:0 | ", "stage 3 has no block; wanted at least one"),
+        ("0:0 | ", "stage 3 has no block; expected at least one"),
     ],
 )
 def test_a_broken_architecture_is_refused_by_name(text, message):

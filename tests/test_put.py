@@ -48,12 +48,16 @@ def test_put_reads_points_in_order_and_persons(
 
 
 def test_absent_and_broken_files_of_put_are_one_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"contours: no \.yml file below it; wanted a"):
+    with pytest.raises(
+        DataError, match=r"contours: no \.yml file below it; expected a"
+    ):
         read_data("put", tmp_path, "contours")
     picture(tmp_path / "images/0001/a.jpg")
     path = text(tmp_path / "contours/C001/a.yml", yml(shape(193)))
-    with pytest.raises(DataError, match="193 x and 193 y; wanted those of 194 points"):
+    with pytest.raises(DataError, match="193 x and 193 y; expected 194 of each"):
         read_data("put", tmp_path, "contours")
     path.write_text("x: 1-2\n")
-    with pytest.raises(DataError, match=r"could not convert .*; wanted x and y of 194"):
+    with pytest.raises(
+        DataError, match=r"could not convert .*; expected x and y of 194"
+    ):
         read_data("put", tmp_path, "contours")

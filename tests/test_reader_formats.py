@@ -69,7 +69,7 @@ def test_dlib_xml_without_box_numbers_names_the_box(tmp_path: Path) -> None:
         "<d><image file='a'><box left='1'><part name='0' x='1' y='1'/></box></image></d>"
     )
     with pytest.raises(
-        DataError, match="box 1 of 'a': 'top'; wanted left, top, width, height, x, y"
+        DataError, match="box 1 of 'a': 'top'; expected left, top, width, height, x, y"
     ):
         read_dlib_xml(tmp_path / "a.xml", OwnData(scheme="five"))
 
@@ -114,7 +114,7 @@ def test_coco_keeps_visibility_and_unlabeled_points_are_nan(tmp_path: Path) -> N
         ('{"images": [], "annotations": []}', "no annotation has keypoints"),
         (
             '{"images": [], "annotations": [{"id": 7, "image_id": 1, "keypoints": [1, 2, 2]}]}',
-            "annotation 7: 1; wanted",
+            "annotation 7: 1; expected",
         ),
         (
             '{"images": [{"id": 1, "file_name": "a"}],'
@@ -165,16 +165,19 @@ def test_csv_of_predictions_is_read_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "wanted image, x_0, y_0"),
-        ("image,score\na,1\n", "wanted image, x_0, y_0"),
-        ("x_0,y_0\n1,2\n", "wanted image, x_0, y_0"),
+        ("", "expected image, x_0, y_0"),
+        ("image,score\na,1\n", "expected image, x_0, y_0"),
+        ("x_0,y_0\n1,2\n", "expected image, x_0, y_0"),
         ("image,x_0,y_0,x_1\na,1,2,3\n", "point 1 lacks its x or y column"),
         (
             "image,x_0,y_0\na,1,two\n",
-            r"a\.csv:2: 'two' is not a number; wanted a coordinate",
+            r"a\.csv:2: 'two' is not a number; expected a coordinate",
         ),
         ("image,x_0,y_0\n,1,2\n", r"a\.csv:2: no image"),
-        ("image,x_0,y_0\na,1,2\n", "1 points fit no known scheme; wanted 5 \\(five\\)"),
+        (
+            "image,x_0,y_0\na,1,2\n",
+            "1 points fit no known scheme; expected 5 \\(five\\)",
+        ),
     ],
 )
 def test_a_broken_csv_is_one_line(text: str, message: str, tmp_path: Path) -> None:
@@ -200,7 +203,7 @@ def test_any_folder_of_pts_takes_its_scheme_from_the_number_of_points(
     assert [s.name for s in read_folder(tmp_path, "b")] == ["b/3.png"]
     (tmp_path / "a/1.png").unlink()
     with pytest.raises(
-        DataError, match=r"1\.pts: no image next to it; wanted 1\.jpg or \.png"
+        DataError, match=r"1\.pts: no image next to it; expected 1\.jpg or \.png"
     ):
         read_folder(tmp_path)
     with pytest.raises(DataError, match=r"c: no \.pts file in or below this folder"):

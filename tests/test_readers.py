@@ -236,11 +236,12 @@ def test_wflw_names_a_broken_line_and_an_absent_list(tmp_path: Path) -> None:
     path.write_text(wflw_line("a.jpg", 0, "1 0 0 0 0 1") + "1 2 3 b.jpg\n")
     with pytest.raises(
         DataError,
-        match=r"test\.txt:2: 4 columns; wanted 196 coordinates, 4 of the box, 6 attributes",
+        match=r"test\.txt:2: 4 columns; expected 196 coordinates, 4 of the box, 6 attributes",
     ):
         read_data("wflw", tmp_path, "test")
     with pytest.raises(
-        DataError, match=r"train\.txt: not found; wanted the official WFLW_annotations"
+        DataError,
+        match=r"train\.txt: not found; expected the official WFLW_annotations",
     ):
         read_data("wflw", tmp_path, "train")
 
@@ -287,22 +288,24 @@ def test_aflw_splits_by_ra_and_sorts_the_box(
 def test_aflw_names_the_absent_file(tmp_path: Path) -> None:
     with pytest.raises(
         DataError,
-        match=r"AFLWinfo_release\.mat: not found; wanted the annotations of Zhu",
+        match=r"AFLWinfo_release\.mat: not found; expected the annotations of Zhu",
     ):
         read_data("aflw", tmp_path, "full")
-    with pytest.raises(DataError, match=r"no aflw\.sqlite; wanted AFLW's own database"):
+    with pytest.raises(
+        DataError, match=r"no aflw\.sqlite; expected AFLW's own database"
+    ):
         read_data("aflw", tmp_path, "all21")
     scipy_io = pytest.importorskip("scipy.io")
     scipy_io.savemat(tmp_path / "AFLWinfo_release.mat", {"bbox": np.zeros((1, 4))})
     with pytest.raises(
         DataError,
-        match=r"no variable data, mask_new, nameList, ra; wanted the official",
+        match=r"no variable data, mask_new, nameList, ra; expected the official",
     ):
         read_data("aflw", tmp_path, "full")
     (tmp_path / "aflw.sqlite").write_bytes(b"not a data base, by far" * 50)
     with pytest.raises(
         DataError,
-        match=r"aflw\.sqlite: file is not a database; wanted AFLW's own database",
+        match=r"aflw\.sqlite: file is not a database; expected AFLW's own database",
     ):
         read_data("aflw", tmp_path, "all21")
 
@@ -365,7 +368,7 @@ def test_300vw_frames_match_their_annotations_and_categories(tmp_path: Path) -> 
 def test_a_video_without_annotations_is_named(tmp_path: Path) -> None:
     video(tmp_path / "114" / "vid.avi", 2)
     with pytest.raises(
-        DataError, match=r"114/annot: no \.pts files; wanted one per frame"
+        DataError, match=r"114/annot: no \.pts files; expected one per frame"
     ):
         read_data("300vw", tmp_path, "1")
 
@@ -373,7 +376,7 @@ def test_a_video_without_annotations_is_named(tmp_path: Path) -> None:
 def test_talking_face_halves_and_moves_its_points(tmp_path: Path) -> None:
     with pytest.raises(
         DataError,
-        match=r"franck\.webm: not found; wanted the video next to its folder points",
+        match=r"franck\.webm: not found; expected the video next to its folder points",
     ):
         read_data("talking-face", tmp_path, "test")
     (tmp_path / talking_face.VIDEO).write_bytes(b"")
@@ -396,7 +399,8 @@ def test_infanface_without_its_columns_is_an_error(tmp_path: Path) -> None:
     assert dict(read_data("infanface", tmp_path, "train")[0].attributes) == {}
     (tmp_path / "train.csv").write_text("name,turned\na,1\n")
     with pytest.raises(
-        DataError, match=r"no column expressive, occluded, tilted; wanted name, turned"
+        DataError,
+        match=r"no column expressive, occluded, tilted; expected name, turned",
     ):
         read_data("infanface", tmp_path, "train")
 
@@ -454,17 +458,17 @@ def test_cfp_points_become_those_of_the_shown_half(tmp_path: Path) -> None:
     table.write_text("\n".join(rows))
     with pytest.raises(
         DataError,
-        match=r"faces.csv: the visible side of frontal/123_05 is ''; wanted right or left",
+        match=r"faces.csv: the visible side of frontal/123_05 is ''; expected right or left",
     ):
         read_data("cfp30", tmp_path, "train")
     table.write_text("name,kind\n")
     with pytest.raises(
-        DataError, match=r"faces.csv: no column side_shown; wanted name, side_shown"
+        DataError, match=r"faces.csv: no column side_shown; expected name, side_shown"
     ):
         read_data("cfp30", tmp_path, "train")
     table.write_text("\n".join(rows))
     (tmp_path / "profile/007_01.pts").write_text(format_pts(shape(29)))
-    with pytest.raises(DataError, match=r"007_01.jpg: 29 points; wanted 30"):
+    with pytest.raises(DataError, match=r"007_01.jpg: 29 points; expected 30"):
         read_data("cfp30", tmp_path, "profile")
 
 
@@ -482,7 +486,7 @@ def test_helen194_reads_its_points_alone_and_after_those_of_300w(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(
-        DataError, match=r"helen194.npz: not found; wanted Helen's 194 points"
+        DataError, match=r"helen194.npz: not found; expected Helen's 194 points"
     ):
         read_data("helen194", tmp_path, "train")
     for name in ("107635070_1", "107635070_2"):
@@ -505,18 +509,18 @@ def test_helen194_reads_its_points_alone_and_after_those_of_300w(
     )
     np.savez(path, names=np.array(["107635070_1", "gone"]), points=points)
     with pytest.raises(
-        DataError, match=r"no image of 'gone'; wanted helen/trainset/gone.jpg or .png"
+        DataError, match=r"no image of 'gone'; expected helen/trainset/gone.jpg or .png"
     ):
         read_data("helen194", tmp_path, "train")
     np.savez(path, names=np.array(["107635070_1"]), points=points)
     with pytest.raises(
-        DataError, match=r"points \(2, 194, 2\) for 1 names; wanted \(F, 194, 2\)"
+        DataError, match=r"points \(2, 194, 2\) for 1 names; expected \(F, 194, 2\)"
     ):
         read_data("helen194", tmp_path, "train")
     path.write_bytes(b"nothing")
     with pytest.raises(
         DataError,
-        match=r"helen194.npz: cannot be read .*; wanted the arrays names and points",
+        match=r"helen194.npz: cannot be read .*; expected the arrays names and points",
     ):
         read_data("helen194", tmp_path, "train")
 
@@ -535,7 +539,7 @@ def test_scut86_reads_binary_points_and_official_lists(tmp_path: Path) -> None:
     assert np.array_equal(samples[0].landmarks, shape(86))
     with pytest.raises(
         DataError,
-        match=r"train\.txt: not found; wanted the official lists, or the part 'all'",
+        match=r"train\.txt: not found; expected the official lists, or the part 'all'",
     ):
         read_data("scut86", tmp_path, "train")
     path = tmp_path / scut86.LISTS.format("train")
@@ -546,7 +550,8 @@ def test_scut86_reads_binary_points_and_official_lists(tmp_path: Path) -> None:
     ]
     (folder / "AF1.pts").write_text("version: 1")
     with pytest.raises(
-        DataError, match=r"AF1\.pts: 10 bytes; wanted 692: the number 86, then 86 pairs"
+        DataError,
+        match=r"AF1\.pts: 10 bytes; expected 692: the number 86, then 86 pairs",
     ):
         read_data("scut86", tmp_path, "all")
 
@@ -565,11 +570,11 @@ def test_mtfl_reads_windows_paths_points_and_attributes(tmp_path: Path) -> None:
     for broken in (line + " 9", line.replace(" 3", " 8"), line.replace("106.25", "x")):
         (tmp_path / "training.txt").write_text(broken)
         with pytest.raises(
-            DataError, match=r"training\.txt:1: .*; wanted a path, 5 x, 5 y, gender"
+            DataError, match=r"training\.txt:1: .*; expected a path, 5 x, 5 y, gender"
         ):
             read_data("mtfl", tmp_path, "train")
     with pytest.raises(
-        DataError, match=r"testing\.txt: not found; wanted training\.txt"
+        DataError, match=r"testing\.txt: not found; expected training\.txt"
     ):
         read_data("mtfl", tmp_path, "test")
     assert (

@@ -92,7 +92,7 @@ def test_overrides_change_numbers_texts_booleans_and_items_of_lists(path):
 def test_an_override_of_no_place_is_refused(path, override):
     with pytest.raises(
         RecipeError,
-        match=re.escape(f"{override}: no such key in the recipe; wanted one"),
+        match=re.escape(f"{override}: no such key in the recipe; expected one"),
     ):
         read_recipe(path, [override])
 
@@ -100,7 +100,7 @@ def test_an_override_of_no_place_is_refused(path, override):
 def test_an_override_without_a_value_is_refused(path):
     with pytest.raises(
         RecipeError,
-        match=r"--set 'train.steps'; wanted key=value, e.g. train.steps=100",
+        match=r"--set 'train.steps'; expected key=value, e.g. train.steps=100",
     ):
         read_recipe(path, ["train.steps"])
 
@@ -140,7 +140,7 @@ def test_an_override_without_a_value_is_refused(path):
         (plain(train={}), "train.steps: Field required; correct that key"),
         (
             plain(distill={"mask_size": [0.6, 0.2]}),
-            "the sides are [0.6, 0.2]; wanted the shorter one first",
+            "the sides are [0.6, 0.2]; expected the shorter one first",
         ),
         (plain(data=[]), "data (given []): "),
         (
@@ -163,7 +163,7 @@ def test_a_file_that_is_no_toml_or_is_absent_is_refused(tmp_path):
     broken.write_text("name = ")
     for path in (broken, tmp_path / "absent.toml"):
         with pytest.raises(
-            RecipeError, match=r"cannot be read as a recipe .*; wanted a TOML file"
+            RecipeError, match=r"cannot be read as a recipe .*; expected a TOML file"
         ):
             read_recipe(path)
 
@@ -298,7 +298,7 @@ def test_a_file_extended_twice_without_a_circle_is_no_error(tmp_path):
 @pytest.mark.parametrize("named", ["3", '["base.toml", 3]', "{ a = 1 }"])
 def test_extends_names_files(tmp_path, named):
     path = written(tmp_path, "recipe.toml", f"extends = {named}\n")
-    with pytest.raises(RecipeError, match="wanted a path or a list of paths"):
+    with pytest.raises(RecipeError, match="expected a path or a list of paths"):
         read_recipe(path)
 
 

@@ -210,7 +210,7 @@ def test_the_network_itself_is_not_trained_and_keeps_its_norms():
     [
         (
             lambda: Refinement(5, 1.0, 1.0),
-            r"the decay of earlier frames is 1\.0; wanted at least 0 and below 1",
+            r"the decay of earlier frames is 1\.0; expected at least 0 and below 1",
         ),
         (
             lambda: refined("heatmap2d"),

@@ -114,7 +114,7 @@ def test_a_failed_write_leaves_the_old_report(
         (
             "",
             r"r.json: not a report \(Invalid JSON.*\); "
-            r"wanted the JSON file written by evaluate or score",
+            r"expected the JSON file written by evaluate or score",
         ),
         ("{}", r"r.json: not a report \(threshold: Field required\)"),
         ("[]", r"r.json: not a report \(Input should be an object\)"),
@@ -131,7 +131,7 @@ def test_a_file_that_is_not_a_report_is_one_clear_error(
 def test_an_absent_report_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(
         ProtocolError,
-        match=r"r.json: cannot be read \(.*\); wanted a report written by evaluate",
+        match=r"r.json: cannot be read \(.*\); expected a report written by evaluate",
     ):
         read_report(tmp_path / "r.json")
 
@@ -335,7 +335,7 @@ def test_unlike_faces_are_refused() -> None:
 def test_a_comparison_needs_two_reports_and_a_name_for_each() -> None:
     with pytest.raises(
         ProtocolError,
-        match="1 reports and 1 names; wanted two reports or more, each with one name",
+        match="1 reports and 1 names; expected two reports or more, each with one name",
     ):
         compare([report()])
     with pytest.raises(ProtocolError, match="2 reports and 1 names"):

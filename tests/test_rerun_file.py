@@ -112,7 +112,7 @@ def test_an_error_leaves_no_file_under_the_name(rerun, tmp_path):
 
 def test_another_suffix_and_a_missing_package_are_errors(tmp_path, monkeypatch):
     with pytest.raises(
-        ImageError, match=r"unsupported suffix '\.mp4' of a recording; wanted \.rrd"
+        ImageError, match=r"unsupported suffix '\.mp4' of a recording; expected \.rrd"
     ):
         RerunWriter(tmp_path / "a.mp4")
     monkeypatch.setitem(sys.modules, "rerun", None)

@@ -1,4 +1,4 @@
-"""ONNX Runtime as the package loads it: no telemetry, and the device that is wanted."""
+"""ONNX Runtime as the package loads it: no telemetry, and the requested device."""
 
 import os
 import subprocess

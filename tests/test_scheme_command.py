@@ -55,7 +55,7 @@ def test_out_must_be_a_toml_file(tmp_path):
     path = text(tmp_path / "a.json", json.dumps(table(NAMES)))
     code, _, noted = call("scheme", path, "--out", tmp_path / "mine.json")
     assert code == 2
-    assert "wanted a .toml file" in noted
+    assert "expected a .toml file" in noted
 
 
 def test_a_skeleton_that_counts_from_0_is_noted(tmp_path):

@@ -100,17 +100,17 @@ def test_a_file_may_state_pairs_edges_parts_and_norms_by_name_or_number(tmp_path
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({}, "points is None; wanted a list of names"),
-        ({"points": ["a"]}, "1 points; wanted 2 or more"),
+        ({}, "points is None; expected a list of names"),
+        ({"points": ["a"]}, "1 points; expected 2 or more"),
         ({"points": ["l_a", "r_a", "l_a"]}, "two points are called 'l_a'; rename one"),
         ({"points": ["a", "b"]}, "no point's name tells left from right"),
         ({"points": ["left_a", "b_r", "b_l"]}, "'left_a' has no partner on the other"),
         ({"points": ["l_a", "r_a"], "mirror": [1, 1]}, "does not swap points in pairs"),
         ({"points": ["l_a", "r_a"], "mirror": [["l_a", "r_b"]]}, "did you mean 'r_a'"),
-        ({"points": ["l_a", "r_a"], "edges": [[0, 2]]}, "edges has 2; wanted a name"),
-        ({"points": ["l_a", "r_a"], "mean_shape": [[0, 1]]}, "wanted x, y of each"),
+        ({"points": ["l_a", "r_a"], "edges": [[0, 2]]}, "edges has 2; expected a name"),
+        ({"points": ["l_a", "r_a"], "mean_shape": [[0, 1]]}, "expected x, y of each"),
         ({"points": ["l_a", "r_a"], "mirrors": []}, "unknown key 'mirrors'; did you"),
-        ({"points": ["l_a", "r_a"], "name": "a b"}, "wanted letters, digits"),
+        ({"points": ["l_a", "r_a"], "name": "a b"}, "expected letters, digits"),
     ],
 )
 def test_a_wrong_scheme_is_one_line(keys, message, tmp_path):

@@ -343,7 +343,7 @@ def test_an_unknown_value_reaches_only_the_points_made_of_it():
     got = convert(cloud("wflw98"), "wflw98", "ibug68").convert_values(values)
     assert np.isnan(got).nonzero()[0].tolist() == [18]
     with pytest.raises(
-        ShapeError, match=r"values have shape \(68,\); wanted \(98,\), one per wflw98"
+        ShapeError, match=r"values have shape \(68,\); expected \(98,\), one per wflw98"
     ):
         convert(cloud("wflw98"), "wflw98", "ibug68").convert_values(np.ones(68))
 
@@ -362,7 +362,7 @@ def test_points_of_another_count_or_shape_are_an_error():
         match="51 points were given as ibug68, which has 68; give their scheme",
     ):
         convert(np.zeros((51, 2)), "ibug68", "five")
-    with pytest.raises(ShapeError, match=r"wanted \(N, 2\)"):
+    with pytest.raises(ShapeError, match=r"expected \(N, 2\)"):
         convert(np.zeros((68, 3)), "ibug68", "five")
     with pytest.raises(SchemeError, match="unknown scheme 'ibug69'"):
         convert(np.zeros((68, 2)), "ibug68", "ibug69")

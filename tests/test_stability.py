@@ -145,7 +145,7 @@ def test_id_switches_misses_and_false_positives_are_counted():
     )
     with pytest.raises(
         ProtocolError,
-        match="the tracks have 4 frames, the truth 5; wanted the same video",
+        match="the tracks have 4 frames, the truth 5; expected the same video",
     ):
         count_id_errors(found[:4], truth)
     with pytest.raises(ProtocolError, match="a true face has no track_id"):
@@ -178,7 +178,7 @@ def test_tracks_of_enough_frames_are_measured_per_face():
     )  # a reference without this face
     with pytest.raises(
         InputError,
-        match="the tracks have 80 frames, the reference 79; wanted the same video",
+        match="the tracks have 80 frames, the reference 79; expected the same video",
     ):
         measure_tracks(tracks, Tracks("ibug68", {}, np.arange(79) / 30, frames[:79]))
 
@@ -186,5 +186,5 @@ def test_tracks_of_enough_frames_are_measured_per_face():
 def test_tracks_without_a_face_and_unlike_references_are_refused():
     with pytest.raises(InputError, match="the face is in no frame"):
         interocular(np.full((3, 68, 2), np.nan), "ibug68")
-    with pytest.raises(InputError, match="wanted the same frames"):
+    with pytest.raises(InputError, match="expected the same frames"):
         measure_stability(motion(80), "ibug68", motion(81))

@@ -102,10 +102,10 @@ def test_other_schemes_move_without_an_expression():
 def test_wrong_landmarks_and_settings_are_refused():
     with pytest.raises(
         ShapeError,
-        match="5 landmarks, perhaps not all finite; wanted the 68 of ibug68",
+        match="5 landmarks, perhaps not all finite; expected the 68 of ibug68",
     ):
         next(iter(make_clip(IMAGE, LANDMARKS[:5], "ibug68", 0)))
     with pytest.raises(
-        InputError, match="0 frames of 160 px; wanted at least 1 frame of 32 px"
+        InputError, match="0 frames of 160 px; expected at least 1 frame of 32 px"
     ):
         clip(frames=0)

@@ -337,7 +337,7 @@ def test_an_exported_model_carries_its_state(root, detector, tmp_path):
         > 1e-3
     )
     with pytest.raises(
-        ShapeError, match=r"memory is \(1, 2, 128, \d+\); wanted \(2, 2, 128, \d+\)"
+        ShapeError, match=r"memory is \(1, 2, 128, \d+\); expected \(2, 2, 128, \d+\)"
     ):
         model.predict(frames[0], memory[:1])
     with pytest.raises(

@@ -182,7 +182,7 @@ def test_tables_have_a_row_per_face_with_frame_and_time(tmp_path):
         ("", "not a file of tracks"),
         (
             '{"image": "a.jpg", "faces": []}\n',
-            "not a file of tracks; wanted the .jsonl file",
+            "not a file of tracks; expected the .jsonl file",
         ),
         (
             json.dumps({"kind": "lineament tracks", "scheme": "five", "settings": {}})

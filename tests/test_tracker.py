@@ -408,14 +408,14 @@ def test_timestamps_must_increase():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"faces": 0}, "faces is 0; wanted at least 1"),
+        ({"faces": 0}, "faces is 0; expected at least 1"),
         (
             {"smooth": "one-eurp"},
             "unknown filter 'one-eurp'; did you mean 'one-euro'",
         ),
         (
             {"rules": TrackRules(detect_every=0)},
-            "detect_every is 0 and detect_every_when_lost 2; wanted at least 1 frame each",
+            "detect_every is 0 and detect_every_when_lost 2; expected at least 1 frame each",
         ),
     ],
 )

@@ -333,7 +333,7 @@ def test_the_global_norm_of_one_process_is_the_plain_norm(monkeypatch):
 def test_a_batch_smaller_than_its_parts_is_refused(faces, tmp_path):
     with pytest.raises(
         RecipeError,
-        match=r"train.batch is 4, less than 1 processes x 5 accumulated batches; wanted",
+        match=r"train.batch is 4, less than 1 processes x 5 accumulated batches; expected",
     ):
         trainer(small(faces, **{"train.accumulate": 5}), tmp_path / "run")
 
@@ -449,7 +449,7 @@ def test_the_curves_are_drawn_from_the_log(faces, tmp_path):
     assert [step for step, _ in losses] == [2, 4]
     assert [step for step, _ in errors["folder"]] == [2, 4]
     with pytest.raises(
-        TrainError, match=r"no log at .*log.csv; wanted the log.csv of a training"
+        TrainError, match=r"no log at .*log.csv; expected the log.csv of a training"
     ):
         draw_curves(tmp_path)
 
@@ -573,7 +573,7 @@ def test_faces_that_are_all_of_the_validation_tenth_are_refused(tmp_path):
         (tmp_path / "faces" / name).unlink()
     with pytest.raises(
         DataError,
-        match="folder: all 2 faces are for validation; wanted some for training",
+        match="folder: all 2 faces are for validation; expected at least one for training",
     ):
         read_mixture(
             small(tmp_path / "faces").data, "ibug68", tmp_path, tmp_path / "cache"

@@ -168,7 +168,7 @@ def test_a_folder_without_a_readable_image_is_an_error(tmp_path):
     with pytest.raises(ImageError, match="no frames can be decoded"):
         list(VideoReader(tmp_path))
     with pytest.raises(
-        ImageError, match="the rate is inf; wanted frames per second, above 0"
+        ImageError, match="the rate is inf; expected frames per second, above 0"
     ):
         VideoReader(tmp_path, rate=math.inf)
 
@@ -221,7 +221,7 @@ def test_frames_that_cannot_be_decoded_are_skipped_and_counted(tmp_path):
     [
         (
             lambda p: p / "none.mp4",
-            "no such video; wanted a file, a folder of images, a URL or a camera",
+            "no such video; expected a file, a folder of images, a URL or a camera",
         ),
         (lambda p: text(p / "a.mp4"), r"a\.mp4: cannot be opened as a video"),
         (lambda p: sound(p / "a.wav"), r"a\.wav: contains no video"),

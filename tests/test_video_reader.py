@@ -79,7 +79,7 @@ def test_a_video_states_its_frame_rate(tmp_path: Path, decoder: type) -> None:
 
 
 def test_frames_that_cannot_be_read_are_one_line(tmp_path: Path, decoder: type) -> None:
-    with pytest.raises(ImageError, match=r"v\.avi: no such video; wanted a file"):
+    with pytest.raises(ImageError, match=r"v\.avi: no such video; expected a file"):
         VideoReader(tmp_path / "v.avi", exact_times=False)
     (tmp_path / "v.avi").write_bytes(b"no video" * 99)
     with pytest.raises(
@@ -92,7 +92,7 @@ def test_frames_that_cannot_be_read_are_one_line(tmp_path: Path, decoder: type) 
             ImageError, match=r"w\.avi: ends before frame 9 \(counted from 0\)"
         ):
             frames.read(9)
-        with pytest.raises(ImageError, match="frame -1; wanted a number from 0"):
+        with pytest.raises(ImageError, match="frame -1; expected a number from 0"):
             frames.read(-1)
         assert (
             abs(value(frames.read(1)) - 30) <= 3

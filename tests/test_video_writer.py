@@ -113,6 +113,6 @@ def test_a_frame_of_another_size_is_fitted_into_the_first(tmp_path):
 
 def test_a_suffix_of_no_video_is_refused(tmp_path):
     with pytest.raises(
-        ImageError, match=r"unsupported video suffix '\.txt'; wanted \.mp4"
+        ImageError, match=r"unsupported video suffix '\.txt'; expected \.mp4"
     ):
         VideoWriter(tmp_path / "a.txt")

@@ -110,7 +110,7 @@ def test_the_detector_finds_the_same_faces(tmp_path):
 
 def test_a_float_file_is_refused(tmp_path):
     path = write_model(tmp_path / "tiny.onnx")
-    with pytest.raises(ExportError, match="not quantized; wanted an int8 file"):
+    with pytest.raises(ExportError, match="not quantized; expected an int8 file"):
         write_web(path, tmp_path / "web.onnx")
     assert not (tmp_path / "web.onnx").exists()
 

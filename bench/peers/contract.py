@@ -115,7 +115,7 @@ def answer(peer: Peer, request: dict[str, Any]) -> dict[str, Any]:
         return {"ms": _ms(lambda: peer.batch(images, boxes))}
     if do == "memory":
         return {"peak_mb": peak_mb()}
-    raise ValueError(f"request {do!r}; wanted predict, time, batch, memory or stop")
+    raise ValueError(f"request {do!r}; expected predict, time, batch, memory or stop")
 
 
 def serve(make: Callable[[list[str]], Peer]) -> None:

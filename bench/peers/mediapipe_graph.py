@@ -41,7 +41,7 @@ class Mesh:
 
     def __init__(self, kind: str = "plain") -> None:
         if kind not in ("plain", "attention"):
-            raise ValueError(f"mesh {kind!r}; wanted plain or attention")
+            raise ValueError(f"mesh {kind!r}; expected plain or attention")
         self.version = f"mediapipe {mediapipe.__version__}"
         self.attention = kind == "attention"
         self.graphs = [self._graph()]

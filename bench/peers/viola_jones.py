@@ -30,7 +30,7 @@ class ViolaJones:
         self.cascade = cv2.CascadeClassifier(str(path))
         if self.cascade.empty():
             raise ModelError(
-                f"{path}: no cascade; wanted OpenCV's own file in its wheel"
+                f"{path}: no cascade; expected OpenCV's own file in its wheel"
             )
 
     def __call__(self, image: Image) -> tuple[Array, Array]:

@@ -73,7 +73,7 @@ def _system() -> Iterator[Check]:
     if sys.version_info < OLDEST_PYTHON:
         oldest = ".".join(map(str, OLDEST_PYTHON))
         status = "failed"
-        advice = f"wanted Python {oldest} or newer; make an environment with it"
+        advice = f"expected Python {oldest} or newer; make an environment with it"
     yield Check("system", "python", status, f"{kind}, {sys.executable}", advice)
     kind = f"{platform.system()} {platform.release()}, {platform.machine()}"
     yield Check("system", "platform", "ok", kind)
@@ -132,7 +132,7 @@ def _package(requirement: str, extra: str | None) -> Check:
         advice = f"type: pip install --force-reinstall --no-deps '{text}'"
         return Check(group, label, "failed", found, advice)
     if not all(_satisfies(version, sign, limit) for sign, limit in limits):
-        found = f"{version}; wanted {text.removeprefix(name).strip()}"
+        found = f"{version}; expected {text.removeprefix(name).strip()}"
         return Check(group, label, "failed", found, advice)
     return Check(group, label, "ok", version)
 
@@ -152,7 +152,7 @@ def _opencv(requirement: str, extra: str | None) -> Check:
     version = next(iter(found.values()), here)
     if not all(_satisfies(version, *limit) for limit in limits):
         required = requirement.removeprefix(name).strip()
-        listed = f"{version}; wanted {required}"
+        listed = f"{version}; expected {required}"
         return Check("packages", name, "failed", listed, remedy())
     return Check("packages", name, "ok", version)
 

@@ -14,7 +14,7 @@ LineamentError
     ├── TrainError                 a training run that cannot start, continue or resume
     └── ExtraError (ImportError)   a missing optional dependency, or a broken plug-in
 
-A message states what was given, what was wanted and what to do next.
+A message states what was given, what was expected and what to do next.
 """
 
 import os

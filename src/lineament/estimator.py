@@ -93,7 +93,7 @@ def check_crops(crops: NDArray[np.uint8], size: int) -> None:
     if crops.ndim != 4 or crops.shape[1:] != expected or crops.dtype != np.uint8:
         raise ShapeError(
             f"crops are {crops.dtype} {crops.shape}; "
-            f"wanted uint8 (F, {', '.join(map(str, expected))})"
+            f"expected uint8 (F, {', '.join(map(str, expected))})"
         )
 
 

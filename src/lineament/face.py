@@ -81,7 +81,8 @@ class Face:
         for name, array in arrays.items():
             if array.shape != (len(landmarks),):
                 raise ShapeError(
-                    f"{name} have shape {array.shape}; wanted ({len(landmarks)},), one per landmark"
+                    f"{name} have shape {array.shape}; "
+                    f"expected ({len(landmarks)},), one per landmark"
                 )
         arrays |= {"landmarks": landmarks, "box": as_boxes(self.box)[0]}
         for name, array in arrays.items():
@@ -145,11 +146,12 @@ class Faces(Sequence[Face]):
         for number, face in enumerate(self.faces):
             if face.scheme != self.scheme:
                 raise SchemeError(
-                    f"face {number} is {face.scheme}, not {self.scheme}; wanted faces of one scheme"
+                    f"face {number} is {face.scheme}, not {self.scheme}; "
+                    "expected faces of one scheme"
                 )
             if len(face) != self.points:
                 raise ShapeError(
-                    f"face {number} has {len(face)} landmarks; wanted {self.points}"
+                    f"face {number} has {len(face)} landmarks; expected {self.points}"
                 )
 
     def __len__(self) -> int:

@@ -32,7 +32,8 @@ def as_points(points: ArrayLike, name: str = "landmarks") -> Array:
     array = np.asarray(points, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] != 2:
         raise ShapeError(
-            f"{name} have shape {array.shape}; wanted (N, 2): one row of x, y per point"
+            f"{name} have shape {array.shape}; "
+            "expected (N, 2): one row of x, y per point"
         )
     return array
 
@@ -47,7 +48,7 @@ def as_boxes(boxes: ArrayLike) -> Array:
         array = np.asarray(boxes, dtype=np.float64)
     except (ValueError, TypeError) as error:
         raise ShapeError(
-            f"boxes are {str(boxes)[:60]!r}; wanted numbers x0, y0, x1, y1 per face"
+            f"boxes are {str(boxes)[:60]!r}; expected numbers x0, y0, x1, y1 per face"
         ) from error
     if array.size == 0:
         return np.zeros((0, 4))
@@ -55,14 +56,15 @@ def as_boxes(boxes: ArrayLike) -> Array:
         array = array[None]
     if array.ndim != 2 or array.shape[1] != 4:
         raise ShapeError(
-            f"boxes have shape {array.shape}; wanted (F, 4): x0, y0, x1, y1 per face"
+            f"boxes have shape {array.shape}; expected (F, 4): x0, y0, x1, y1 per face"
         )
     is_flat = (array[:, 2:] <= array[:, :2]).any(1)
     bad = ~np.isfinite(array).all(1) | is_flat
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise ShapeError(
-            f"box {row} is {array[row].tolist()}; wanted finite x0 < x1 and y0 < y1, in pixels"
+            f"box {row} is {array[row].tolist()}; "
+            "expected finite x0 < x1 and y0 < y1, in pixels"
         )
     return array
 
@@ -88,7 +90,7 @@ def landmark_box(landmarks: ArrayLike) -> Array:
     points = points[np.isfinite(points).all(1)]
     if len(points) == 0:
         raise ShapeError(
-            "no landmark is finite; wanted at least one to draw a box around"
+            "no landmark is finite; expected at least one to draw a box around"
         )
     return np.concatenate([points.min(0), points.max(0)])
 
@@ -205,7 +207,8 @@ def invert_affine(affine: ArrayLike) -> Array:
     area = a * d - b * c
     if area == 0:
         raise ShapeError(
-            f"the affine {[[a, b, x], [c, d, y]]} flattens the plane; wanted an invertible one"
+            f"the affine {[[a, b, x], [c, d, y]]} flattens the plane; "
+            "expected an invertible one"
         )
     first = [d / area, -b / area, (b * y - d * x) / area]
     return np.array([first, [-c / area, a / area, (c * x - a * y) / area]])
@@ -289,14 +292,15 @@ def fit_similarity(source: ArrayLike, target: ArrayLike) -> Array:
     a, b = as_points(source, "source points"), as_points(target, "target points")
     if len(a) != len(b) or len(a) < 2:
         raise ShapeError(
-            f"{len(a)} source and {len(b)} target points; wanted the same number, at least 2"
+            f"{len(a)} source and {len(b)} target points; "
+            "expected the same number, at least 2"
         )
     mean_a, mean_b = a.mean(0), b.mean(0)
     z, w = (a - mean_a) @ (1, 1j), (b - mean_b) @ (1, 1j)
     spread = np.vdot(z, z).real
     if spread == 0:
         raise ShapeError(
-            "all source points coincide; wanted at least two different points"
+            "all source points coincide; expected at least two different points"
         )
     turn = np.vdot(z, w) / spread
     linear = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])

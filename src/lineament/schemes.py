@@ -97,7 +97,8 @@ class Conversion:
         count = self.weights.shape[1]
         if array.shape != (count,):
             raise ShapeError(
-                f"values have shape {array.shape}; wanted ({count},), one per {self.source} point"
+                f"values have shape {array.shape}; "
+                f"expected ({count},), one per {self.source} point"
             )
         unknown = np.isnan(array)
         # a nan must only affect points derived from it, but 0 * nan is nan

@@ -132,7 +132,8 @@ def _chosen(
     is_integer = isinstance(size, int | np.integer) and not isinstance(size, bool)
     if not is_integer or not 1 <= size <= MAX_SIZE:
         raise InputError(
-            f"size is {size!r}; wanted the side of the crop, an integer from 1 to {MAX_SIZE}"
+            f"size is {size!r}; "
+            f"expected the side of the crop, an integer from 1 to {MAX_SIZE}"
         )
     return template, int(size)
 
@@ -145,11 +146,12 @@ def _as_named_points(
         array = np.asarray(point, dtype=np.float64)
         if array.shape != (2,) or not np.isfinite(array).all():
             raise ShapeError(
-                f"the template's point {name!r} is {point!r}; wanted finite x, y in crop pixels"
+                f"the template's point {name!r} is {point!r}; "
+                "expected finite x, y in crop pixels"
             )
         named[name] = (float(array[0]), float(array[1]))
     if len(named) < 2:
-        raise ShapeError(f"the template has {len(named)} points; wanted at least 2")
+        raise ShapeError(f"the template has {len(named)} points; expected at least 2")
     return named
 
 
@@ -204,8 +206,8 @@ def _square_affine(face: Face, rule: Square, size: int) -> Array:
     half = max(rule.eyes * np.hypot(*across), rule.mouth * np.hypot(*down))
     if half == 0 or not axis.any():
         raise ShapeError(
-            "the eyes and the mouth coincide or are upside down; wanted landmarks of "
-            "a face"
+            "the eyes and the mouth coincide or are upside down; "
+            "expected landmarks of a face"
         )
     middle = np.full(2, (size - 1) / 2)
     roll_deg = np.rad2deg(np.arctan2(axis[1], axis[0]))

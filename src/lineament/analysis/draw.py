@@ -129,7 +129,7 @@ def check_rgb(image: Image) -> None:
         return
     actual = f"{image.dtype} {image.shape}" if is_array else type(image).__name__
     raise ImageError(
-        f"the image is {actual}; wanted RGB uint8 (H, W, 3): read it with read_image"
+        f"the image is {actual}; expected RGB uint8 (H, W, 3): read it with read_image"
     )
 
 
@@ -287,7 +287,8 @@ def save_image(path: str | os.PathLike[str], image: Image, quality: int = 95) ->
     name = FORMATS.get(target.suffix.lower())
     if name is None:
         raise ImageError(
-            f"{target}: the suffix {target.suffix!r} names no format; wanted {', '.join(FORMATS)}"
+            f"{target}: the suffix {target.suffix!r} names no format; "
+            f"expected {', '.join(FORMATS)}"
         )
     check_rgb(image)
     options: dict[str, int] = {"quality": quality} if name in ("JPEG", "WEBP") else {}

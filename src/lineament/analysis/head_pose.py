@@ -100,7 +100,7 @@ def head_pose(
     tolerance = 1e-6 * (1 + np.abs(landmarks).max())
     if np.linalg.matrix_rank(landmarks - landmarks.mean(0), tol=tolerance) < 2:
         raise ShapeError(
-            "the landmarks coincide or are on one line; wanted landmarks of a face"
+            "the landmarks coincide or are on one line; expected landmarks of a face"
         )
     try:
         _, turn, shift = cv2.solvePnP(
@@ -111,7 +111,7 @@ def head_pose(
         )
     except cv2.error as error:
         raise ShapeError(
-            "no head pose fits the landmarks; wanted landmarks of a face"
+            "no head pose fits the landmarks; expected landmarks of a face"
         ) from error
     rotation = np.asarray(cv2.Rodrigues(turn)[0], dtype=np.float64)
     translation = shift.reshape(3).astype(np.float64)
@@ -137,19 +137,20 @@ def _camera(
     size = np.asarray(image_size, dtype=np.float64)
     if size.shape != (2,) or not np.isfinite(size).all() or (size <= 0).any():
         raise InputError(
-            f"image_size is {image_size!r}; wanted width and height of the image in pixels"
+            f"image_size is {image_size!r}; "
+            "expected width and height of the image in pixels"
         )
     focal = float(size[0]) if focal_px is None else float(focal_px)
     if not 0 < focal < np.inf:
         raise InputError(
-            f"focal_px is {focal_px!r}; wanted a focal length in pixels, above 0"
+            f"focal_px is {focal_px!r}; expected a focal length in pixels, above 0"
         )
     center = (size - 1) / 2
     if center_px is not None:
         center = np.asarray(center_px, dtype=np.float64)
     if center.shape != (2,) or not np.isfinite(center).all():
         raise InputError(
-            f"center_px is {center_px!r}; wanted x, y in pixels of the image"
+            f"center_px is {center_px!r}; expected x, y in pixels of the image"
         )
     return np.array([[focal, 0, center[0]], [0, focal, center[1]], [0, 0, 1]])
 
@@ -174,7 +175,9 @@ def _length(a: Array, b: Array) -> float:
 
 def _ratio(length: float, width: float, what: str) -> float:
     if width == 0:
-        raise ShapeError(f"the corners of {what} coincide; wanted two different points")
+        raise ShapeError(
+            f"the corners of {what} coincide; expected two different points"
+        )
     return length / width
 
 

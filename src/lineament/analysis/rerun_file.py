@@ -26,7 +26,7 @@ def import_rerun(path: Path) -> Any:
     """
     if path.suffix != ".rrd":
         raise ImageError(
-            f"{path}: unsupported suffix {path.suffix!r} of a recording; wanted .rrd"
+            f"{path}: unsupported suffix {path.suffix!r} of a recording; expected .rrd"
         )
     try:
         import rerun

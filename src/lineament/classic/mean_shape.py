@@ -35,7 +35,7 @@ class MeanShape(NumpyModel):
             actual = arrays[name].shape if name in arrays else "absent"
             if actual != shape:
                 raise ModelError(
-                    f"the model {self.name!r}: {name} is {actual}; wanted {shape}"
+                    f"the model {self.name!r}: {name} is {actual}; expected {shape}"
                 )
         self.uncertainty = Uncertainty.read(self.settings)
 

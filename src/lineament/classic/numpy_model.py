@@ -71,7 +71,7 @@ class NumpyModel(ABC):
         """
         if crops.ndim != 4 or crops.shape[1:] != (self.size, self.size, 3):
             raise ShapeError(
-                f"crops are {crops.shape}; wanted (F, {self.size}, {self.size}, 3)"
+                f"crops are {crops.shape}; expected (F, {self.size}, {self.size}, 3)"
             )
         check_no_memory(memory, self.name)
         if not len(crops):
@@ -105,7 +105,7 @@ def read_numpy_file(path: Path) -> tuple[dict[str, Any], Arrays]:
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise ModelError(f"no model file at {path}; wanted a .safetensors file")
+        raise ModelError(f"no model file at {path}; expected a .safetensors file")
     try:
         with safe_open(str(path), framework="np") as file:
             header = file.metadata() or {}

@@ -95,5 +95,5 @@ def _read_template(path: Path) -> "Template":
         return Template(int(table["size"]), points=points)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path}: not a template ({error}); wanted JSON {TEMPLATE_FILE}"
+            f"{path}: not a template ({error}); expected JSON {TEMPLATE_FILE}"
         ) from error

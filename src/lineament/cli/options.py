@@ -251,7 +251,7 @@ def named_detector(name: str, min_face: str | None = None) -> Any:
     found = plugin_detector(name)
     if found is None:
         raise typer.BadParameter(
-            f"unknown --detector {name!r}; wanted default, mediapipe, or the path of "
+            f"unknown --detector {name!r}; expected default, mediapipe, or the path of "
             "an .onnx file of YuNet or written by lineament export"
         )
     if min_face is not None:
@@ -312,6 +312,6 @@ def known_boxes(
         numbers = [list(map(float, box.split(","))) for box in boxes]
     except ValueError as error:
         raise typer.BadParameter(
-            f"--boxes {' '.join(boxes)!r}; wanted x0,y0,x1,y1 or a .json file"
+            f"--boxes {' '.join(boxes)!r}; expected x0,y0,x1,y1 or a .json file"
         ) from error
     return {str(images[0].path): numbers}

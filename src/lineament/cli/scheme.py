@@ -56,7 +56,7 @@ def scheme(
 
     if out.suffix != SUFFIX:
         raise typer.BadParameter(
-            f"--out {out}; wanted a {SUFFIX} file such as my21.toml"
+            f"--out {out}; expected a {SUFFIX} file such as my21.toml"
         )
     _write(file, out, category, pictures, model)
 

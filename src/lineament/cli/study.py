@@ -148,5 +148,5 @@ def _numbers(text: str) -> list[int]:
         return [int(part) for part in text.replace(",", " ").split()]
     except ValueError as error:
         raise typer.BadParameter(
-            f"--seeds {text!r}; wanted whole numbers such as 1,2,3"
+            f"--seeds {text!r}; expected whole numbers such as 1,2,3"
         ) from error

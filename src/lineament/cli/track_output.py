@@ -65,7 +65,7 @@ class TrackTargets:
         if suffix not in ENCODERS and suffix not in SUFFIXES:
             suffixes = ", ".join([*ENCODERS, *SUFFIXES])
             raise typer.BadParameter(
-                f"--out {out}: unsupported suffix {suffix!r}; wanted {suffixes}"
+                f"--out {out}: unsupported suffix {suffix!r}; expected {suffixes}"
             )
         self.video = out if suffix in ENCODERS else None
         if trails and not self.video:

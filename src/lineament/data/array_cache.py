@@ -73,7 +73,9 @@ def cached_rows(path: Path, make: Callable[[], Iterable[Rows]]) -> Rows:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             if not _write_blocks(file, make()):
-                raise DataError(f"{path}: nothing to store; wanted at least one block")
+                raise DataError(
+                    f"{path}: nothing to store; expected at least one block"
+                )
     return map_rows(str(path))
 
 

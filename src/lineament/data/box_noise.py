@@ -37,7 +37,8 @@ def fit_box_noise(
     detected, true = as_boxes(detected_boxes), as_boxes(true_boxes)
     if len(detected) != len(true) or len(true) < 2:
         raise InputError(
-            f"{len(detected)} detected and {len(true)} true boxes; wanted pairs, at least 2"
+            f"{len(detected)} detected and {len(true)} true boxes; "
+            "expected pairs, at least 2"
         )
     sides = (true[:, 2:] - true[:, :2]).max(1)
     center_shifts = detected[:, :2] + detected[:, 2:] - true[:, :2] - true[:, 2:]

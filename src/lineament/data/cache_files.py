@@ -61,7 +61,7 @@ def remove_cache(folder: Path, older_than_days: float = 0.0) -> list[CacheFile]:
     """
     if older_than_days < 0:
         raise InputError(
-            f"older than {older_than_days:g} days; wanted 0 for all files, or more"
+            f"older than {older_than_days:g} days; expected 0 for all files, or more"
         )
     removed = []
     for file in list_cache(folder):

@@ -73,16 +73,16 @@ def _read_file(path: Path) -> ClassImages:
         table = parquet.read_table(path, columns=["image", "label"]).to_pydict()
     except (OSError, ArrowException) as error:
         raise DataError(
-            f"{path}: cannot be read ({error}); wanted a Parquet file with the columns "
-            "image (JPEG or PNG bytes) and label"
+            f"{path}: cannot be read ({error}); expected a Parquet file with the "
+            "columns image (JPEG or PNG bytes) and label"
         ) from error
     images = np.empty((len(table["image"]), SIDE, SIDE, 3), np.uint8)
     for row, data in enumerate(table["image"]):
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         if image is None or image.shape != (SIDE, SIDE, 3):
             raise DataError(
-                f"{path}: row {row} is not an image of {SIDE} x {SIDE} pixels; wanted "
-                "JPEG or PNG bytes"
+                f"{path}: row {row} is not an image of {SIDE} x {SIDE} pixels; "
+                "expected JPEG or PNG bytes"
             )
         images[row] = image[..., ::-1]
     return ClassImages(images, np.array(table["label"], np.int64))

@@ -74,7 +74,8 @@ def cache_crops(
     """
     if not samples:
         raise DataError(
-            "no samples to cache; wanted at least one face: check the data set's folder and part"
+            "no samples to cache; "
+            "expected at least one face: check the data set's folder and part"
         )
     boxes = [sample.face_box() for sample in samples] if boxes is None else boxes
     affines = [crop_affine(box, size, CACHE_PADDING) for box in boxes]

@@ -84,8 +84,8 @@ def _check(samples: Sequence[Sample]) -> str:
     for sample in samples:
         if sample.frame is not None:
             raise DataError(
-                f"{sample.name} is a frame of {sample.image.name}; wanted faces in image files: "
-                "write the frames as images first"
+                f"{sample.name} is a frame of {sample.image.name}; expected faces in "
+                "image files: write the frames as images first"
             )
     return samples[0].scheme
 

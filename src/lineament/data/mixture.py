@@ -107,7 +107,7 @@ def _split_part(
         note(describe_split(label, training, validation))
     if not training and not part.validation:
         count = f"all {len(samples)} faces are for validation"
-        raise DataError(f"{part.reader}: {count}; wanted some for training")
+        raise DataError(f"{part.reader}: {count}; expected at least one for training")
     return training, validation
 
 

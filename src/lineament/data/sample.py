@@ -223,7 +223,7 @@ def data_root(given: str | os.PathLike[str] | None = None) -> Path:
     root = Path(given or os.environ.get("LINEAMENT_DATA") or "data")
     if not root.is_dir():
         raise DataError(
-            f"no data folder at {root}; wanted the folder of the data sets: "
+            f"no data folder at {root}; expected the folder of the data sets: "
             "set LINEAMENT_DATA or give --data"
         )
     return root

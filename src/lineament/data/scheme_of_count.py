@@ -28,5 +28,5 @@ def scheme_of_count(count: int, source: object) -> str:
     if count not in SCHEME_OF_COUNT:
         known = ", ".join(f"{n} ({name})" for n, name in SCHEME_OF_COUNT.items())
         found = f"{source}: {count} points fit no known scheme"
-        raise DataError(f"{found}; wanted {known}: give the scheme")
+        raise DataError(f"{found}; expected {known}: give the scheme")
     return SCHEME_OF_COUNT[count]

@@ -105,12 +105,13 @@ def make_clip(
     count = len(scheme(scheme_name))
     if len(points) != count or not np.isfinite(points).all():
         raise ShapeError(
-            f"{len(points)} landmarks, perhaps not all finite; wanted the {count} of "
-            f"{scheme_name}, all finite"
+            f"{len(points)} landmarks, perhaps not all finite; "
+            f"expected the {count} of {scheme_name}, all finite"
         )
     if chosen.frames < 1 or chosen.size < 32:
         raise InputError(
-            f"{chosen.frames} frames of {chosen.size} px; wanted at least 1 frame of 32 px"
+            f"{chosen.frames} frames of {chosen.size} px; "
+            "expected at least 1 frame of 32 px"
         )
     return _Scene(image, points, scheme_name, seed, chosen).frames()
 

@@ -153,8 +153,8 @@ class ErrorAccumulator:
         if len(points) != expected:
             raise ProtocolError(
                 f"{name}: {len(points)} landmarks were predicted, but protocol "
-                f"{self.protocol.id!r} has {expected} ({self.protocol.scheme}); give the "
-                f"scheme they are in, or predict those {expected}"
+                f"{self.protocol.id!r} has {expected} ({self.protocol.scheme}); give "
+                f"the scheme they are in, or predict those {expected}"
             )
         return points
 

@@ -38,7 +38,7 @@ def auc(labels: ArrayLike, scores: ArrayLike) -> float:
     negatives = len(truth) - positives
     if not positives or not negatives:
         raise InputError(
-            f"{positives} labels are 1 and {negatives} are 0; wanted some of both"
+            f"{positives} labels are 1 and {negatives} are 0; expected some of both"
         )
     # averaging the ranks of ties makes each tied pair count one half
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
@@ -76,7 +76,7 @@ def reliability(
     outside = np.flatnonzero((values < 0) | (values > 1))
     if len(outside):
         row = outside[0]
-        raise ShapeError(f"probability {row} is {values[row]}; wanted one in [0, 1]")
+        raise ShapeError(f"probability {row} is {values[row]}; expected one in [0, 1]")
     index = np.minimum((values * bins).astype(np.intp), bins - 1)
     found = []
     for number in np.unique(index):
@@ -108,14 +108,15 @@ def _checked(
     numbers = np.asarray(values, dtype=np.float64).reshape(-1)
     if truth.shape != numbers.shape:
         raise ShapeError(
-            f"{len(truth)} labels and {len(numbers)} {name}; wanted one for each label"
+            f"{len(truth)} labels and {len(numbers)} {name}; "
+            "expected one for each label"
         )
     if not len(truth):
-        raise InputError("there are no labels; wanted at least one")
+        raise InputError("there are no labels; expected at least one")
     unlike = np.flatnonzero((truth != 0) & (truth != 1))
     if len(unlike):
-        raise InputError(f"label {unlike[0]} is {truth[unlike[0]]}; wanted 0 or 1")
+        raise InputError(f"label {unlike[0]} is {truth[unlike[0]]}; expected 0 or 1")
     if not np.isfinite(numbers).all():
         count = int((~np.isfinite(numbers)).sum())
-        raise ShapeError(f"{count} {name} are not finite; wanted finite numbers")
+        raise ShapeError(f"{count} {name} are not finite; expected finite numbers")
     return truth == 1, numbers

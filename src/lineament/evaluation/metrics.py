@@ -33,8 +33,8 @@ def check_norm(norm: float, what: str = "the norm") -> float:
     value = float(norm)
     if not np.isfinite(value) or value < MIN_NORM_PX:
         raise InputError(
-            f"{what} is {value:g} px; wanted a finite length above 0: correct the "
-            "annotation or remove it"
+            f"{what} is {value:g} px; "
+            "expected a finite length above 0: correct the annotation or remove it"
         )
     return value
 
@@ -106,13 +106,13 @@ def point_errors(pred: ArrayLike, truth: ArrayLike) -> Array:
     if len(found) != len(annotated):
         raise ShapeError(
             f"{len(found)} landmarks were predicted, but the truth has {len(annotated)}; "
-            "wanted the same number"
+            "expected the same number"
         )
     if not np.isfinite(found).all():
         rows = np.flatnonzero(~np.isfinite(found).all(1))
         raise ShapeError(
-            f"{len(rows)} predicted landmarks are not finite, e.g. {rows[0]}; wanted "
-            "finite x and y"
+            f"{len(rows)} predicted landmarks are not finite, e.g. {rows[0]}; "
+            "expected finite x and y"
         )
     gap = found - annotated
     return np.asarray(np.hypot(gap[:, 0], gap[:, 1]))
@@ -136,7 +136,8 @@ def nme(pred: ArrayLike, truth: ArrayLike, norm: float) -> float:
     annotated = np.isfinite(errors)
     if not annotated.any():
         raise InputError(
-            "no point of this face is annotated; wanted at least one to measure an error by"
+            "no point of this face is annotated; "
+            "expected at least one to measure an error by"
         )
     return float(errors[annotated].mean() / check_norm(norm))
 
@@ -145,13 +146,14 @@ def _errors(errors: ArrayLike) -> Array:
     array = np.asarray(errors, dtype=np.float64).reshape(-1)
     if array.size == 0:
         raise InputError(
-            "there are no errors to summarize; wanted errors of at least one face"
+            "there are no errors to summarize; expected errors of at least one face"
         )
     bad = np.flatnonzero(np.isnan(array) | (array < 0))
     if len(bad):
         row = int(bad[0])
         raise InputError(
-            f"error {row} is {array[row]}; wanted fractions of the norm, inf for a missed face"
+            f"error {row} is {array[row]}; "
+            "expected fractions of the norm, inf for a missed face"
         )
     return array
 
@@ -159,7 +161,8 @@ def _errors(errors: ArrayLike) -> Array:
 def _threshold(threshold: float) -> float:
     if not 0 < threshold < np.inf:
         raise InputError(
-            f"the threshold is {threshold}; wanted a fraction of the norm above 0, e.g. 0.08"
+            f"the threshold is {threshold}; "
+            "expected a fraction of the norm above 0, e.g. 0.08"
         )
     return float(threshold)
 
@@ -269,12 +272,13 @@ class CalibrationAccumulator:
         sigma = np.asarray(sigmas, dtype=np.float64).reshape(-1)
         if error.shape != sigma.shape:
             raise ShapeError(
-                f"{len(error)} errors and {len(sigma)} sigmas; wanted one sigma for each point"
+                f"{len(error)} errors and {len(sigma)} sigmas; "
+                "expected one sigma for each point"
             )
         bad = np.flatnonzero(~(np.isfinite(sigma) & (sigma >= 0)))
         if len(bad):
             raise ShapeError(
-                f"sigma {bad[0]} is {sigma[bad[0]]}; wanted a finite expected error, 0 or more"
+                f"sigma {bad[0]} is {sigma[bad[0]]}; expected a finite sigma, 0 or more"
             )
         error, sigma = error[np.isfinite(error)], sigma[np.isfinite(error)]
         bins = np.searchsorted(SIGMA_EDGES, sigma, side="right")
@@ -325,6 +329,6 @@ def calibration(errors: ArrayLike, sigmas: ArrayLike) -> Calibration:
     result = gathered.result()
     if result is None:
         raise InputError(
-            "there are no errors to calibrate; wanted errors of at least one point"
+            "there are no errors to calibrate; expected errors of at least one point"
         )
     return result

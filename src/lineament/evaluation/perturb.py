@@ -95,7 +95,7 @@ def perturb(
     samples = select_samples(fixed, samples)
     if limit is not None and limit < 1:
         raise ProtocolError(
-            f"limit is {limit}; wanted at least 1 face, or None for all"
+            f"limit is {limit}; expected at least 1 face, or None for all"
         )
     if limit is not None and len(samples) > limit:
         chosen = np.linspace(0, len(samples) - 1, limit).round().astype(int)

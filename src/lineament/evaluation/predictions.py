@@ -20,7 +20,7 @@ from .protocol_faces import select_samples
 from .protocols import Protocol, resolve_protocol
 from .report import Report
 
-WANTED = 'wanted a JSON list of {"image": name, "pred": [[x, y], ...], "truth": [[x, y], ...]}'
+EXPECTED = 'expected a JSON list of {"image": name, "pred": [[x, y], ...], "truth": [[x, y], ...]}'
 
 PathLike = str | os.PathLike[str]
 
@@ -55,14 +55,14 @@ def read_predictions(path: PathLike, protocol: Protocol) -> list[Prediction]:
         rows = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ProtocolError(
-            f"{path}: cannot be read as JSON ({error}); {WANTED}"
+            f"{path}: cannot be read as JSON ({error}); {EXPECTED}"
         ) from error
     if not isinstance(rows, list):
         raise ProtocolError(
-            f"{path}: contains a value of type {type(rows).__name__}; {WANTED}"
+            f"{path}: contains a value of type {type(rows).__name__}; {EXPECTED}"
         )
     if not rows:
-        raise ProtocolError(f"{path}: contains an empty list; {WANTED}")
+        raise ProtocolError(f"{path}: contains an empty list; {EXPECTED}")
     found = [
         _row(row, f"{path}: row {number}", protocol) for number, row in enumerate(rows)
     ]
@@ -91,21 +91,22 @@ def _check_unique(names: Iterable[str], path: PathLike) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise ProtocolError(
-            f"{path}: {_list(repeated)} named more than once; wanted one row per face: "
-            "call the second face of an image NAME#2, in the order of the data's list"
+            f"{path}: {_list(repeated)} named more than once; expected one row per "
+            "face: call the second face of an image NAME#2, in the order of the data's "
+            "list"
         )
 
 
 def _row(row: Any, where: str, protocol: Protocol) -> Prediction:
     if not isinstance(row, dict):
-        raise ProtocolError(f"{where} is of type {type(row).__name__}; {WANTED}")
+        raise ProtocolError(f"{where} is of type {type(row).__name__}; {EXPECTED}")
     image = row.get("image")
     if not isinstance(image, str) or not image:
-        raise ProtocolError(f'{where} has no "image"; {WANTED}')
+        raise ProtocolError(f'{where} has no "image"; {EXPECTED}')
     where = f"{where} ({image})"
     if "pred" not in row:
         raise ProtocolError(
-            f'{where} has no "pred"; wanted the predicted points, or null for a missed '
+            f'{where} has no "pred"; expected the predicted points, or null for a missed '
             "face"
         )
     count = len(scheme(protocol.scheme))
@@ -143,7 +144,7 @@ def _numbers(
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ProtocolError(
-            f"{where} is not an array of numbers ({error}); wanted {shape}"
+            f"{where} is not an array of numbers ({error}); expected {shape}"
         ) from error
     if array.shape != shape:
         raise ProtocolError(
@@ -153,7 +154,8 @@ def _numbers(
     bad = np.isinf(array) if gaps else ~np.isfinite(array)
     if bad.any():
         raise ProtocolError(
-            f"{where} has {int(bad.sum())} values that are not finite; wanted numbers in pixels"
+            f"{where} has {int(bad.sum())} values that are not finite; "
+            "expected numbers in pixels"
         )
     return array
 
@@ -314,7 +316,7 @@ def _pair(
     if foreign:
         raise ProtocolError(
             f"{path}: {_list(foreign)} unknown to protocol {protocol.id!r}; "
-            f"wanted names like {known[0].name!r}"
+            f"expected names like {known[0].name!r}"
         )
     _check_unique((sample.name for _, sample in paired if sample), path)
     return paired

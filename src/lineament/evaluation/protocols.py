@@ -180,7 +180,7 @@ class Protocol(_Frozen):
                 )
         if min(self.thresholds) <= 0:
             raise ValueError(
-                f"thresholds are {list(self.thresholds)}; wanted fractions above 0"
+                f"thresholds are {list(self.thresholds)}; expected fractions above 0"
             )
         return self
 
@@ -294,7 +294,7 @@ def _load(path: Path) -> Protocol:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ProtocolError(
-            f"{path}: cannot be read as a protocol ({error}); wanted a TOML file"
+            f"{path}: cannot be read as a protocol ({error}); expected a TOML file"
         ) from error
     return make_protocol({"id": path.stem, **table}, str(path))
 

@@ -138,14 +138,15 @@ def read_report(path: str | os.PathLike[str]) -> Report:
         return Report.model_validate_json(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ProtocolError(
-            f"{path}: cannot be read ({error}); wanted a report written by evaluate or score"
+            f"{path}: cannot be read ({error}); "
+            "expected a report written by evaluate or score"
         ) from error
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(step) for step in first["loc"])
         raise ProtocolError(
             f"{path}: not a report ({key + ': ' if key else ''}{first['msg']}); "
-            "wanted the JSON file written by evaluate or score of this version"
+            "expected the JSON file written by evaluate or score of this version"
         ) from error
 
 
@@ -302,7 +303,7 @@ def compare(
     if len(reports) < 2 or len(names) != len(reports):
         raise ProtocolError(
             f"{len(reports)} reports and {len(names)} names; "
-            "wanted two reports or more, each with one name"
+            "expected two reports or more, each with one name"
         )
     for name, report in zip(names[1:], reports[1:], strict=True):
         _check_alike(names[0], reports[0], name, report)

@@ -69,7 +69,7 @@ def interocular(track: Array, scheme_name: str) -> float:
     lengths = np.linalg.norm(right - left, axis=-1)
     if not np.isfinite(lengths).any():
         raise InputError(
-            "the face is in no frame; wanted a track of at least one frame"
+            "the face is in no frame; expected a track of at least one frame"
         )
     return float(np.nanmedian(lengths))
 
@@ -184,7 +184,7 @@ def measure_stability(
     else:
         raise InputError(
             f"the track has shape {track.shape}, its reference {reference.shape}; "
-            "wanted the same frames"
+            "expected the same frames"
         )
     norm = interocular(reference, scheme_name)
     still = still_frames(reference, norm)
@@ -221,8 +221,8 @@ def count_id_errors(found: Sequence[Faces], truth: Sequence[Faces]) -> IdErrors:
     """
     if len(found) != len(truth):
         raise ProtocolError(
-            f"the tracks have {len(found)} frames, the truth {len(truth)}; wanted the "
-            "same video"
+            f"the tracks have {len(found)} frames, the truth {len(truth)}; "
+            "expected the same video"
         )
     last: dict[int, int | None] = {}
     frames = switches = misses = false_positives = 0
@@ -235,7 +235,7 @@ def count_id_errors(found: Sequence[Faces], truth: Sequence[Faces]) -> IdErrors:
             true_id, own_id = true[row].track_id, own[column].track_id
             if true_id is None:
                 raise ProtocolError(
-                    "a true face has no track_id; wanted one for every face"
+                    "a true face has no track_id; expected one for every face"
                 )
             switches += true_id in last and last[true_id] != own_id
             last[true_id] = own_id
@@ -269,7 +269,7 @@ def measure_tracks(
     if reference is not None and len(reference.faces) != len(tracks.faces):
         raise InputError(
             f"the tracks have {len(tracks.faces)} frames, the reference {len(reference.faces)}; "
-            "wanted the same video"
+            "expected the same video"
         )
     results = {}
     for track_id in tracks.ids():

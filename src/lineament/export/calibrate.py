@@ -68,8 +68,8 @@ def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
     distance, variance = distance[kept], variance[kept]
     if len(distance) < MIN_POINTS:
         raise DataError(
-            f"{len(distance)} points to calibrate on; wanted at least {MIN_POINTS}: give more "
-            "validation faces"
+            f"{len(distance)} points to calibrate on; "
+            f"expected at least {MIN_POINTS}: give more validation faces"
         )
     best: tuple[float, float, float] | None = None
     typical = float(np.mean(distance**2)) / 2

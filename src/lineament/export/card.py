@@ -19,7 +19,7 @@ def check_name(name: str) -> None:
     """Check a name. Raises: InputError: If `name` is not a valid file name."""
     if not re.match(NAME, name):
         raise InputError(
-            f"the name {name!r}; wanted letters, digits, dots, + and - as in fast-128"
+            f"the name is {name!r}; expected letters, digits, dots, + and - as in fast-128"
         )
 
 

@@ -169,7 +169,8 @@ def write_detector(
     difference = max_difference(model, path)
     if not difference <= MAX_DIFFERENCE:
         raise ExportError(
-            f"ONNX differs from torch by {difference:.3g}; wanted at most {MAX_DIFFERENCE}"
+            f"ONNX differs from torch by {difference:.3g}; "
+            f"expected at most {MAX_DIFFERENCE}"
         )
     gate = {"max_difference": round(difference, 5)}
     if images:
@@ -244,8 +245,8 @@ def check_moves(
         move = float(joined.mean()) if len(joined) else 0.0
         if not move <= bound:
             raise ExportError(
-                f"quantized, it has a mean {name} of {move:.3f} per face; wanted at most "
-                f"{bound}: export fp32 instead"
+                f"quantized, it has a mean {name} of {move:.3f} per face; expected at "
+                f"most {bound}: export fp32 instead"
             )
         moves[name] = round(move, 5)
     return moves

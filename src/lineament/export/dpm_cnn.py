@@ -127,7 +127,8 @@ def check_windows(graph: Windows, path: Path) -> float:
             largest = max(largest, weight * float(np.abs(a.numpy() - b).max()))
     if not largest <= MAX_DIFFERENCE:
         raise ExportError(
-            f"ONNX differs from torch by {largest:.3g}; wanted at most {MAX_DIFFERENCE}"
+            f"ONNX differs from torch by {largest:.3g}; "
+            f"expected at most {MAX_DIFFERENCE}"
         )
     return largest
 

@@ -66,8 +66,9 @@ def export_mtcnn(request: ExportRequest) -> dict[str, Any]:
     net, recipe = load_any(request.checkpoint)
     if list(net.networks) != list(LAYERS):
         raise InputError(
-            f"{request.checkpoint} has the networks {', '.join(net.networks)}; wanted "
-            f"{', '.join(LAYERS)}: train a recipe with model.stages = {len(LAYERS)}"
+            f"{request.checkpoint} has the networks {', '.join(net.networks)}; "
+            f"expected {', '.join(LAYERS)}: train a recipe with model.stages = "
+            f"{len(LAYERS)}"
         )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{request.name}.onnx"
@@ -236,6 +237,7 @@ def check_networks(net: Mtcnn, path: Path) -> float:
             largest = max(largest, float(np.abs(outputs - expected).max()))
     if not largest <= MAX_DIFFERENCE:
         raise ExportError(
-            f"ONNX differs from torch by {largest:.3g}; wanted at most {MAX_DIFFERENCE}"
+            f"ONNX differs from torch by {largest:.3g}; "
+            f"expected at most {MAX_DIFFERENCE}"
         )
     return largest

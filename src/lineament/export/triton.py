@@ -36,7 +36,8 @@ def write_triton(name: str, out: Path) -> Path:
     path = find_model(name)
     if path.suffix != ".onnx":
         raise ExportError(
-            f"{path} has no network for Triton; wanted an .onnx file, or the name of a model"
+            f"{path} has no network for Triton; "
+            "expected an .onnx file, or the name of a model"
         )
     session = open_session(path, 1)
     config = triton_config(path.stem, input_tensors(session), output_tensors(session))

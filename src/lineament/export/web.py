@@ -116,7 +116,8 @@ class _Rewriter:
         kinds = {node.op_type for node in self.graph.node}
         if not set(steps) <= kinds:
             raise ExportError(
-                f"{self.name} is not quantized; wanted an int8 file of lineament export --int8"
+                f"{self.name} is not quantized; "
+                "expected an int8 file of lineament export --int8"
             )
         for node in self.graph.node:
             steps.get(node.op_type, self.keep)(node)

@@ -31,7 +31,8 @@ class CallableDetector:
             return empty_detections(self.scheme)
         if self.scheme is not None and result.scheme != self.scheme:
             raise SchemeError(
-                f"the detector found landmarks of {result.scheme}; wanted {self.scheme}, as stated"
+                f"the detector found landmarks of {result.scheme}; "
+                f"expected {self.scheme}, as stated"
             )
         return result
 
@@ -52,7 +53,7 @@ def as_detector(
     """
     if not callable(function):
         raise ModelError(
-            f"the detector is {function!r}; wanted 'default' or a callable image -> "
+            f"the detector is {function!r}; expected 'default' or a callable image -> "
             "boxes, such as one from lineament.inference.detector_adapters"
         )
     return CallableDetector(function, scheme or getattr(function, "scheme", None))
@@ -107,7 +108,7 @@ def as_detections(given: Any) -> Detections:
     if scores.shape != (len(boxes),) or rolls.shape != (len(boxes),):
         raise ShapeError(
             f"{len(boxes)} boxes came with scores {scores.shape} and rolls {rolls.shape}; "
-            "wanted one per box"
+            "expected one per box"
         )
     landmarks = _checked_landmarks(detections, len(boxes))
     checked = Detections(boxes, scores, rolls, landmarks, detections.scheme)
@@ -134,14 +135,14 @@ def _checked_landmarks(found: Detections, count: int) -> Array | None:
         return None
     if found.scheme is None or found.landmarks is None:
         raise ShapeError(
-            "detections have only a scheme or only landmarks; wanted both or neither"
+            "detections have only a scheme or only landmarks; expected both or neither"
         )
     landmarks = np.asarray(found.landmarks, dtype=np.float64)
     expected = (count, len(load_scheme(found.scheme)), 2)
     if landmarks.shape != expected or not np.isfinite(landmarks).all():
         raise ShapeError(
-            f"landmarks of detections have shape {landmarks.shape}; wanted finite {expected}, "
-            f"the points of {found.scheme} per box"
+            f"landmarks of detections have shape {landmarks.shape}; expected finite "
+            f"{expected}, the points of {found.scheme} per box"
         )
     return landmarks
 
@@ -159,6 +160,6 @@ def given_boxes(boxes: ArrayLike, image: Image) -> Detections:
         row = int(np.flatnonzero(outside)[0])
         raise ShapeError(
             f"box {row} is {array[row].tolist()}, outside the image of {width} x {height}; "
-            "wanted x0, y0, x1, y1 in its pixels"
+            "expected x0, y0, x1, y1 in its pixels"
         )
     return Detections(array, np.ones(len(array)), np.full(len(array), np.nan))

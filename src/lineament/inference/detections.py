@@ -94,5 +94,6 @@ def check_image(image: Image) -> None:
         return
     actual = f"{image.dtype} {image.shape}" if is_array else type(image).__name__
     raise ShapeError(
-        f"image is {actual}; wanted uint8 (H, W, 3) in RGB: read it with lineament.read_image"
+        f"image is {actual}; "
+        "expected uint8 (H, W, 3) in RGB: read it with lineament.read_image"
     )

@@ -62,8 +62,8 @@ class YuNet:
         self._made_of = (path.absolute(), threshold)
         if not path.is_file():
             raise ModelError(
-                f"no YuNet at {path}; wanted face_detection_yunet_2023mar.onnx of OpenCV's "
-                "model zoo"
+                f"no YuNet at {path}; "
+                "expected face_detection_yunet_2023mar.onnx of OpenCV's model zoo"
             )
         try:
             self._net: Any = cv2.FaceDetectorYN.create(
@@ -71,7 +71,8 @@ class YuNet:
             )
         except cv2.error as error:
             raise ModelError(
-                f"{path}: OpenCV cannot open it as YuNet ({error}); wanted its ONNX file"
+                f"{path}: OpenCV cannot open it as YuNet ({error}); "
+                "expected its ONNX file"
             ) from error
         # the input size is state of the network, so threads must not interleave
         self._lock = threading.Lock()

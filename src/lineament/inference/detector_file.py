@@ -58,8 +58,8 @@ class DetectorFile:
         names = [output.name for output in self.session.get_outputs()]
         if names not in DETECTOR_OUTPUTS:
             raise ModelError(
-                f"{path} has the outputs {names}; wanted a face detector with scores, boxes "
-                f"and {' or '.join(KINDS)}"
+                f"{path} has the outputs {names}; expected a face detector with "
+                f"scores, boxes and {' or '.join(KINDS)}"
             )
         self.kind = KINDS[names[2]]
         self.threshold = float(self.card.get("threshold", 0.5))

@@ -60,7 +60,7 @@ class DpmCnnDetector:
             proposals: Another detector, at a low threshold, whose boxes are refined and scored;
                 None: windows at all positions and sizes.
             threshold: Minimum score of a face; None: the file's.
-            min_face: Smallest face wanted, see `FaceDetector`; None: a tenth of the longer side
+            min_face: Smallest face to find, see `FaceDetector`; None: a tenth of the longer side
                 of the image. Not used with `proposals`.
             threads: Threads of ONNX Runtime.
 

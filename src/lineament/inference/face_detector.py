@@ -49,7 +49,7 @@ class FaceDetector:
             threshold: Minimum score of a face; None: the card's.
             proposals: Use the lower of the card's two thresholds, for a landmark model
                 that drops false positives by their presence.
-            min_face: Smallest face wanted, as the longer side of its tight box: above 1
+            min_face: Smallest face to find, as the longer side of its tight box: above 1
                 or "40px" in pixels of the image, below 1 as a fraction of its longer
                 side. It sets the scale of the search. The time grows with the square
                 of 1 / min_face. Smaller faces may be found, too, and larger faces are

@@ -137,7 +137,7 @@ def check_conversion(origin: str, points: int, source: str, target: str) -> None
         origin: Name of the model or detector, for the message.
         points: Number of points of `source`.
         source: Scheme of the predictions.
-        target: Scheme wanted.
+        target: Scheme to convert to.
     """
     converted = convert(np.zeros((points, 2)), source, target)
     missing = len(converted.having("missing"))

@@ -93,8 +93,8 @@ def read_settings(path: Path) -> ForeignSettings:
         )
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ModelError(
-            f"{path}: cannot be read as the description of a model ({error}); wanted a TOML file "
-            "with scheme, size and padding"
+            f"{path}: cannot be read as the description of a model ({error}); expected "
+            "a TOML file with scheme, size and padding"
         ) from error
     except ValidationError as error:
         first = error.errors()[0]
@@ -157,8 +157,8 @@ class ForeignModel:
         if len(inputs) != 1 or inputs[0].type not in TYPES:
             listed = ", ".join(f"{each.name} {each.type}" for each in inputs)
             raise ModelError(
-                f"{file}: its inputs are {listed}; wanted one input of crops, of type "
-                f"{', '.join(TYPES)}"
+                f"{file}: its inputs are {listed}; "
+                f"expected one input of crops, of type {', '.join(TYPES)}"
             )
         self._input, self._type = inputs[0].name, TYPES[inputs[0].type]
         # most third-party files have a fixed batch size of 1
@@ -191,7 +191,7 @@ class ForeignModel:
         if len(fitting) != 1:
             listed = ", ".join(f"{name} of {count}" for name, count in numbers.items())
             raise ModelError(
-                f"{file}: its outputs have these numbers per crop: {listed}; wanted "
+                f"{file}: its outputs have these numbers per crop: {listed}; expected "
                 f"one output of {2 * self.points}, two per landmark of {self.scheme}: "
                 f"correct scheme or output in {self.path}"
             )

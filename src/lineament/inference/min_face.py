@@ -51,9 +51,9 @@ def parse_min_face(min_face: Any) -> float:
         is_pixels = is_fraction = False
     if not (is_pixels or is_fraction):
         raise InputError(
-            f"min_face is {min_face!r}; wanted the side of the smallest face: more than 1 pixel, "
-            "such as 40 or '40px', or a fraction of the image's longer side between 0 and 1, "
-            "such as 0.05"
+            f"min_face is {min_face!r}; expected the side of the smallest face: more "
+            "than 1 pixel, such as 40 or '40px', or a fraction of the image's longer "
+            "side between 0 and 1, such as 0.05"
         )
     return number
 

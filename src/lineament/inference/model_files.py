@@ -60,7 +60,8 @@ def _with_suffix(path: Path, name: str) -> Path:
     if path.suffix in SUFFIXES:
         return path
     raise ModelError(
-        f"the model {name!r} of another package is {path}; wanted {' or '.join(SUFFIXES)}"
+        f"the model {name!r} of another package is {path}; "
+        f"expected {' or '.join(SUFFIXES)}"
     )
 
 
@@ -101,5 +102,6 @@ def read_card(path: Path) -> dict[str, Any]:
         return dict(json.loads(card.read_text(encoding="utf-8")))
     except (ValueError, OSError) as error:
         raise ModelError(
-            f"{card}: not a card ({error}); wanted the JSON file written with the model"
+            f"{card}: not a card ({error}); "
+            "expected the JSON file written with the model"
         ) from error

@@ -35,7 +35,7 @@ class MtcnnDetector:
         Args:
             path: The .onnx file.
             threshold: Minimum score of a face; None: the file's.
-            min_face: Smallest face wanted, as the longer side of its tight box: above 1 or
+            min_face: Smallest face to find, as the longer side of its tight box: above 1 or
                 "40px" in pixels of the image, below 1 as a fraction of its longer side; at
                 least 6 pixels. The time grows with the square of 1 / min_face. None: 20
                 pixels of the image, after shrinking its longer side to at most 1,024 pixels.

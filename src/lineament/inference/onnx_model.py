@@ -126,7 +126,7 @@ def _runtime_session(path: Path, threads: int, device: str) -> Any:
     onnxruntime = load_runtime()
     if not path.is_file():
         raise ModelError(
-            f"no model file at {path}; wanted an ONNX file: see `lineament models`"
+            f"no model file at {path}; expected an ONNX file: see `lineament models`"
         )
     if not path.stat().st_size:
         raise ModelError(f"{path}: an empty file, not a model; {_remedy(path)}")
@@ -180,7 +180,7 @@ def read_metadata(session: Any, path: Path, kind: str) -> dict[str, Any]:
         )
     if metadata.get("kind") != kind:
         raise ModelError(
-            f"{path}: a {metadata.get('kind')} model; wanted a {kind} model"
+            f"{path}: a {metadata.get('kind')} model; expected a {kind} model"
         )
     return metadata
 
@@ -270,7 +270,7 @@ class Model:
             if memory is None:
                 memory = np.zeros(shape, np.float32)
             if memory.shape != shape:
-                raise ShapeError(f"memory is {memory.shape}; wanted {shape}")
+                raise ShapeError(f"memory is {memory.shape}; expected {shape}")
             inputs["memory"] = memory
         if not len(crops):
             return self._no_landmarks(inputs.get("memory"))

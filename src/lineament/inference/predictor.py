@@ -217,7 +217,8 @@ class Predictor:
         if isinstance(images, list | tuple):
             if boxes is not None and len(boxes) != len(images):
                 raise ShapeError(
-                    f"{len(boxes)} sets of boxes for {len(images)} images; wanted one set per image"
+                    f"{len(boxes)} sets of boxes for {len(images)} images; "
+                    "expected one set per image"
                 )
             return self._predict(images, boxes)
         return self._predict([images], None if boxes is None else [boxes])[0]

@@ -156,8 +156,8 @@ def read_folder(folder: Path) -> dict[str, Any]:
         recrop = None if settings.recrop is None else RecropPolicy(**settings.recrop)
     except (OSError, ValidationError, TypeError) as error:
         raise ModelError(
-            f"{path}: cannot be used ({short_reason(error)}); wanted a folder written "
-            "by Predictor.save_pretrained"
+            f"{path}: cannot be used ({short_reason(error)}); expected a folder "
+            "written by Predictor.save_pretrained"
         ) from error
     options = settings.model_dump(
         include={"min_presence", "min_landmark_score", "min_face", "flip"}
@@ -174,8 +174,8 @@ def _model_file(folder: Path, name: str | None) -> Path | None:
     # an untrusted folder must not name a file outside of it
     if Path(name).name != name or Path(name).suffix not in SUFFIXES:
         raise ModelError(
-            f"{folder / CONFIG}: the model is {name!r}; wanted a file of the folder, "
-            f"{' or '.join(SUFFIXES)}"
+            f"{folder / CONFIG}: the model is {name!r}; "
+            f"expected a file of the folder, {' or '.join(SUFFIXES)}"
         )
     return folder / name
 
@@ -196,7 +196,7 @@ def find_folder(source: str | Path, revision: str | None = None) -> Path:
         return folder
     if not re.fullmatch(HUB_NAME, str(source)):
         raise ModelError(
-            f"no folder {str(source)!r}; wanted one written by "
+            f"no folder {str(source)!r}; expected one written by "
             "Predictor.save_pretrained, or OWNER/NAME of the Hugging Face Hub"
         )
     try:

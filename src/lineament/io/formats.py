@@ -137,7 +137,7 @@ def _face_from(entry: Any, number: int, scheme: str) -> Face:
         problem = f"has no {', '.join(absent)}"
     if problem:
         keys = ", ".join(FACE_KEYS)
-        raise DataError(f"face {number} {problem}; wanted an object with {keys}")
+        raise DataError(f"face {number} {problem}; expected an object with {keys}")
     try:
         parts: dict[str, Any] = {}
         for key in (*FACE_KEYS, *OPTIONAL_KEYS):
@@ -153,7 +153,8 @@ def _face_from(entry: Any, number: int, scheme: str) -> Face:
     expected = len(scheme_called(scheme))
     if len(face) != expected:
         raise DataError(
-            f"face {number} has {len(face)} landmarks; wanted {expected} of scheme {scheme}"
+            f"face {number} has {len(face)} landmarks; "
+            f"expected {expected} of scheme {scheme}"
         )
     return face
 
@@ -169,7 +170,8 @@ def faces_from_dict(given: Mapping[str, Any]) -> Faces:
     if not is_valid:
         keys = ", ".join(map(str, given)) if is_object else type(given).__name__
         raise DataError(
-            f"these are not faces ({keys}); wanted an object with image, faces and scheme"
+            f"these are not faces ({keys}); "
+            "expected an object with image, faces and scheme"
         )
     try:
         name = stated_scheme(given)
@@ -192,7 +194,7 @@ def faces_from_json(text: str) -> tuple[str, Faces]:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(
-            f"not JSON ({error}); wanted the text that faces_to_json writes"
+            f"not JSON ({error}); expected the text that faces_to_json writes"
         ) from error
     faces = faces_from_dict(data)
     return str(data.get("image", "")), faces

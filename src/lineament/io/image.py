@@ -55,7 +55,7 @@ FORMATS = (
 )
 """Pillow formats that are opened; others run programs (EPS) or accept any bytes (TGA)."""
 
-WANTED = "wanted JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, ICO, JPEG 2000 or AVIF"
+EXPECTED = "expected JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, ICO, JPEG 2000 or AVIF"
 ORIENTATION_TAG = 0x0112
 KNOWN_STARTS = rb"\xff\xd8\xff|\x89PNG|GIF8|BM|RIFF....WEBP|II\*\0|MM\0\*|P[1-6]\s|\x00\x00\x01\x00"
 SIGNATURES: tuple[tuple[bytes, str], ...] = (
@@ -101,10 +101,10 @@ def read_image(
     """
     if order not in ("rgb", "bgr"):
         raise ImageError(
-            f"order is {order!r}; wanted 'rgb' or 'bgr', the channel order of an array"
+            f"order is {order!r}; expected 'rgb' or 'bgr', the channel order of an array"
         )
     if bits is not None and not 8 <= bits <= 16:
-        raise ImageError(f"bits is {bits}; wanted 8 to 16, those of a uint16 array")
+        raise ImageError(f"bits is {bits}; expected 8 to 16, those of a uint16 array")
     if isinstance(source, np.ndarray):
         return _array_to_rgb(source, order, "array", bits)
     if isinstance(source, Image.Image):
@@ -121,8 +121,8 @@ def read_image(
     if hasattr(source, "__array__"):
         return _array_to_rgb(tensor_to_array(source), order, "tensor", bits)
     raise ImageError(
-        f"cannot read an image from {type(source).__name__}; wanted a path, bytes, file, PIL image "
-        "or array"
+        f"cannot read an image from {type(source).__name__}; "
+        "expected a path, bytes, file, PIL image or array"
     )
 
 
@@ -170,7 +170,7 @@ def _from_path(path: str | os.PathLike[str], bits: int | None) -> RGB:
         if isinstance(error, ImageError):
             raise
         raise ImageError(
-            f"{name}: cannot be opened ({short_reason(error)}); wanted the path of an image"
+            f"{name}: cannot be opened ({short_reason(error)}); expected an image path"
         ) from error
 
 
@@ -180,7 +180,8 @@ def _from_file(file: IO[bytes], bits: int | None) -> RGB:
         data = file.read()
     except (OSError, ValueError) as error:
         raise ImageError(
-            f"{name}: cannot be read ({short_reason(error)}); wanted a file open for reading bytes"
+            f"{name}: cannot be read ({short_reason(error)}); "
+            "expected a file open for reading bytes"
         ) from error
     if not isinstance(data, bytes | bytearray | memoryview):
         raise ImageError(
@@ -214,7 +215,7 @@ def _opened(file: IO[bytes], name: str) -> Iterator[Image.Image]:
     """Yield the image in `file`, not yet decoded; any error becomes an ImageError."""
     start = file.read(4096)
     if not start:
-        raise ImageError(f"{name}: empty; {WANTED}")
+        raise ImageError(f"{name}: empty; {EXPECTED}")
     file.seek(0)
     with _pillow_quiet():
         Image.init()
@@ -228,7 +229,7 @@ def _opened(file: IO[bytes], name: str) -> Iterator[Image.Image]:
                     f"{name}: broken or truncated (invalid header); get the file again"
                 ) from error
             raise ImageError(
-                f"{name}: not an image but {_kind(start)}; {WANTED}"
+                f"{name}: not an image but {_kind(start)}; {EXPECTED}"
             ) from error
         except Image.DecompressionBombError as error:
             count = re.search(r"\d+", str(error))
@@ -253,7 +254,7 @@ def _kind(start: bytes) -> str:
 def _from_image(image: Image.Image, name: str, bits: int | None) -> RGB:
     width, height = image.size
     if width == 0 or height == 0:
-        raise ImageError(f"{name}: {width} x {height} pixels; wanted at least 1 x 1")
+        raise ImageError(f"{name}: {width} x {height} pixels; expected at least 1 x 1")
     if width * height > MAX_PIXELS:
         raise _too_large(name, width * height)
     try:
@@ -301,10 +302,10 @@ def _array_to_rgb(array: NDArray[Any], order: str, name: str, bits: int | None) 
         if len(shape) == 3 and shape[0] in (1, 3, 4):
             hint = "; move the channels to the end"
         raise ImageError(
-            f"{name} has shape {shape}; wanted (H, W), (H, W, 1), (H, W, 3) or (H, W, 4){hint}"
+            f"{name} has shape {shape}; expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4){hint}"
         )
     if array.size == 0:
-        raise ImageError(f"{name} has shape {shape}, no pixels; wanted at least 1 x 1")
+        raise ImageError(f"{name} has shape {shape}; expected at least 1 x 1 pixels")
     pixels = to_bytes(array, name, bits)
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]

@@ -257,11 +257,13 @@ def read_boxes(path: Path) -> dict[str, ArrayLike]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DataError(
-            f"{path}: cannot be read as boxes ({error}); wanted a JSON file of boxes per image"
+            f"{path}: cannot be read as boxes ({error}); "
+            "expected a JSON file of boxes per image"
         ) from error
     if not isinstance(data, dict):
         raise DataError(
-            f"{path}: contains a value of type {type(data).__name__}; expected an object "
+            f"{path}: contains a value of type {type(data).__name__}; "
+            "expected an object "
             '{"image.jpg": [[x0, y0, x1, y1]]}'
         )
     return data

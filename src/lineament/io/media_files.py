@@ -125,13 +125,15 @@ def _expand(path: Path) -> list[Path]:
         exists, is_folder = os.path.lexists(path), path.is_dir()
     except (OSError, ValueError) as error:
         raise ImageError(
-            f"{shown_path(path)}: not a path ({error}); wanted a file, a folder or a pattern"
+            f"{shown_path(path)}: not a path ({error}); "
+            "expected a file, a folder or a pattern"
         ) from error
     if is_folder:
         if images := find_files(path, has_image_suffix):
             return images
         raise ImageError(
-            f"{shown_path(path)}: no image in this folder or below it; wanted JPEG, PNG, WebP, ..."
+            f"{shown_path(path)}: no image in this folder or below it; "
+            "expected JPEG, PNG, WebP, ..."
         )
     if exists:
         return [path]
@@ -149,7 +151,8 @@ def _matches(pattern: Path) -> list[Path]:
         )
     except (ValueError, OSError) as error:
         raise ImageError(
-            f"{shown_path(pattern)}: not a pattern ({error}); wanted *, ?, [] or ** in a path"
+            f"{shown_path(pattern)}: not a pattern ({error}); "
+            "expected *, ?, [] or ** in a path"
         ) from error
     if files := [match for match in matches if not match.is_dir()]:
         return files

@@ -31,17 +31,18 @@ def to_bytes(array: NDArray[Any], name: str, bits: int | None) -> NDArray[np.uin
         return _uint16_to_bytes(array, name, bits)
     if array.dtype.kind != "f":
         raise ImageError(
-            f"{name} has dtype {array.dtype}; wanted uint8, uint16, bool, or float in [0, 1]"
+            f"{name} has dtype {array.dtype}; "
+            "expected uint8, uint16, bool, or float in [0, 1]"
         )
     if not np.isfinite(array).all():
         raise ImageError(
-            f"{name} contains nan or infinity; wanted finite values in [0, 1]"
+            f"{name} contains nan or infinity; expected finite values in [0, 1]"
         )
     low, high = float(array.min()), float(array.max())
     if low < 0 or high > 1:
         raise ImageError(
-            f"{name} contains floats from {low:g} to {high:g}; wanted [0, 1]: scale it, or "
-            "cast it to uint8"
+            f"{name} contains floats from {low:g} to {high:g}; "
+            "expected [0, 1]: scale it, or cast it to uint8"
         )
     return (array * 255 + 0.5).astype(np.uint8)
 

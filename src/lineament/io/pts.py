@@ -39,11 +39,11 @@ def parse_pts(text: str, name: str = "this text") -> Array:
         if len(row) != 2:
             raise DataError(
                 f"{name}:{number}: {line.strip()[:60]!r}; "
-                "wanted two numbers, x and y, counted from 1"
+                "expected two numbers, x and y, counted from 1"
             )
         rows.append(row)
     if not rows:
-        raise DataError(f"{name}: no points; wanted one line of x and y per point")
+        raise DataError(f"{name}: no points; expected one line of x and y per point")
     if (
         stated_count is not None
         and stated_count.isdigit()

@@ -156,7 +156,8 @@ def read_face(folder: Path, name: str) -> FaceRecord:
             else f"{type(error).__name__}: {error}"
         )
         raise DataError(
-            f"{path}: not a reviewed face ({reason}); wanted a file of lineament review"
+            f"{path}: not a reviewed face ({reason}); "
+            "expected a file of lineament review"
         ) from error
 
 
@@ -185,7 +186,7 @@ def _save(record: dict[str, Any], scheme: str) -> Save:
 def _numbers(values: Any, shape: tuple[int, ...]) -> Array:
     array = np.array(values, dtype=np.float64)  # None becomes nan
     if array.shape != shape:
-        raise ValueError(f"an array of shape {array.shape}; wanted {shape}")
+        raise ValueError(f"an array of shape {array.shape}; expected {shape}")
     return array
 
 

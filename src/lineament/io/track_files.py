@@ -245,7 +245,8 @@ def _opened(path: Path) -> IO[str]:
         return path.open(encoding="utf-8")
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be read ({error.strerror}); wanted tracks that lineament track wrote"
+            f"{path}: cannot be read ({error.strerror}); "
+            "expected tracks that lineament track wrote"
         ) from error
 
 
@@ -257,7 +258,8 @@ def _head(path: Path, line: str) -> dict[str, Any]:
     is_valid = isinstance(head, dict) and head.get("kind") == KIND
     if not is_valid or not {"scheme", "settings"} <= head.keys():
         raise DataError(
-            f"{path}: not a file of tracks; wanted the .jsonl file that lineament track writes"
+            f"{path}: not a file of tracks; "
+            "expected the .jsonl file that lineament track writes"
         )
     return dict(head) | {"scheme": stated_scheme(head)}
 

@@ -68,7 +68,8 @@ class OpenCVDecoder(Decoder):
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
             raise ImageError(
-                f"{path}: cannot be opened as a video; wanted a codec that OpenCV's FFmpeg reads"
+                f"{path}: cannot be opened as a video; "
+                "expected a codec that OpenCV's FFmpeg reads"
             )
         self.rate = float(self._capture.get(cv2.CAP_PROP_FPS)) or None
 
@@ -122,7 +123,7 @@ class AVDecoder(Decoder):
         if not self._container.streams.video:
             self._container.close()
             raise ImageError(
-                f"{name}: contains no video; wanted a file with moving images"
+                f"{name}: contains no video; expected a file with moving images"
             )
         self.live = kind is not None or (remote and self._container.duration is None)
         self._stream = max(self._container.streams.video, key=_video_rank)

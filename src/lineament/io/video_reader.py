@@ -170,13 +170,13 @@ class VideoReader:
         if path.is_dir():
             if not 0 < self._rate < math.inf:
                 raise ImageError(
-                    f"the rate is {self._rate}; wanted frames per second, above 0"
+                    f"the rate is {self._rate}; expected frames per second, above 0"
                 )
             return FolderDecoder(path, self._rate)
         if not path.is_file():
             raise ImageError(
-                f"{self.name}: no such video; wanted a file, a folder of images, a URL or a "
-                "camera"
+                f"{self.name}: no such video; "
+                "expected a file, a folder of images, a URL or a camera"
             )
         if path.suffix.lower() in ANIMATIONS and is_video(path):
             return AnimationDecoder(path)
@@ -234,7 +234,7 @@ class VideoReader:
             ImageError: If the video ends before that frame.
         """
         if number < 0:
-            raise ImageError(f"{self.name}: frame {number}; wanted a number from 0")
+            raise ImageError(f"{self.name}: frame {number}; expected a number from 0")
         if number < self._next:
             self._decoder.close()
             self._restart()

@@ -50,8 +50,8 @@ class VideoWriter(AtomicWriter):
         suffix = self.path.suffix.lower()
         if suffix not in ENCODERS:
             raise ImageError(
-                f"{path}: unsupported video suffix {suffix!r}; wanted "
-                f"{', '.join(ENCODERS)}"
+                f"{path}: unsupported video suffix {suffix!r}; "
+                f"expected {', '.join(ENCODERS)}"
             )
         self._encoder = ENCODERS[suffix]
         container = CONTAINERS.get(suffix, suffix[1:])

@@ -123,7 +123,8 @@ class DeepAlignment(nn.Module):
         super().__init__()
         if size % 16:
             raise RecipeError(
-                f"the crop's size is {size}; wanted a multiple of 16, the stride of fc1's input"
+                f"the crop's size is {size}; "
+                "expected a multiple of 16, the stride of fc1's input"
             )
         self.size, points = size, len(mean_shape)
         self.stages = nn.ModuleList(

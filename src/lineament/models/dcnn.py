@@ -153,7 +153,7 @@ class ConvCascade(nn.Module):
         super().__init__()
         if not 1 <= levels <= 1 + len(REACH):
             raise RecipeError(
-                f"the cascade has {levels} levels; wanted 1 to {1 + len(REACH)}"
+                f"the cascade has {levels} levels; expected 1 to {1 + len(REACH)}"
             )
         self.size, self.side = size, size / padding
         self.first = FirstLevel()

@@ -148,7 +148,7 @@ def check_decoder(name: str) -> str:
     """Return `name`. Raises: RecipeError if it is not a decoder."""
     if name not in DECODERS:
         raise RecipeError(
-            f"model.decoder is {name!r}; wanted one of {', '.join(DECODERS)}"
+            f"model.decoder is {name!r}; expected one of {', '.join(DECODERS)}"
         )
     return name
 

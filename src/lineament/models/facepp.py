@@ -143,7 +143,7 @@ class CoarseToFine(nn.Module):
         super().__init__()
         if not 1 <= levels <= len(LEVELS):
             raise RecipeError(
-                f"the cascade has {levels} levels; wanted 1 to {len(LEVELS)}"
+                f"the cascade has {levels} levels; expected 1 to {len(LEVELS)}"
             )
         self.size, self.levels = size, levels
         self.inner_box, self.contour_box = BoxStep(), BoxStep()

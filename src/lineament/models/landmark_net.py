@@ -70,7 +70,8 @@ class LandmarkNet(nn.Module):
         super().__init__()
         if size % 32:
             raise RecipeError(
-                f"the crop's size is {size}; wanted a multiple of 32, the coarsest stride"
+                f"the crop's size is {size}; "
+                "expected a multiple of 32, the coarsest stride"
             )
         body = make_backbone(backbone, imagenet, layout)
         self.backbone = body

@@ -45,7 +45,8 @@ class Refinement(nn.Module):
         super().__init__()
         if not 0 <= fade < 1:
             raise RecipeError(
-                f"the decay of earlier frames is {fade}; wanted at least 0 and below 1"
+                f"the decay of earlier frames is {fade}; "
+                "expected at least 0 and below 1"
             )
         self.decay = fade
         dilation = max(1, round(REACH_PX / stride))

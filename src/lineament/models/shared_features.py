@@ -75,7 +75,7 @@ class SharedFeatureNet(nn.Module):
             side = (side - kernel + 1) // pool
             channels_in = channels
         if side < 1:
-            raise RecipeError(f"the crop's size is {size}; wanted at least 36 pixels")
+            raise RecipeError(f"the crop's size is {size}; expected at least 36 pixels")
         shared = round(SHARED * width)
         self.features = nn.Sequential(*layers)
         self.shared = nn.Linear(channels_in * side**2, shared)

@@ -175,8 +175,8 @@ class PresenceSettings(Settings):
     def _leaves_faces(self) -> "PresenceSettings":
         if self.share + self.boxed_share >= 1:
             raise ValueError(
-                f"share and boxed_share are {self.share} and {self.boxed_share}; wanted a sum "
-                "below 1"
+                f"share and boxed_share are {self.share} and {self.boxed_share}; "
+                "expected a sum below 1"
             )
         return self
 
@@ -220,7 +220,7 @@ class TaskSettings(Settings):
         for name in self.weights:
             if name not in self.groups:
                 raise ValueError(
-                    f"weights names {name!r}; wanted one of {', '.join(self.groups)}"
+                    f"weights names {name!r}; expected one of {', '.join(self.groups)}"
                 )
         return self
 

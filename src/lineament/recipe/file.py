@@ -66,7 +66,7 @@ def read_values(path: Path, seen: tuple[Path, ...] = ()) -> Values:
     try:
         file_values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = f"{path}: cannot be read as a recipe ({error}); wanted a TOML file"
+        reason = f"{path}: cannot be read as a recipe ({error}); expected a TOML file"
         raise RecipeError(reason) from error
     _find_places(file_values, path.parent)
     values: Values = {}
@@ -133,7 +133,7 @@ def _bases(values: Values, path: Path) -> list[Path]:
     names = [named] if isinstance(named, str) else named
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise RecipeError(
-            f"{path}: extends is {named!r}; wanted a path or a list of paths"
+            f"{path}: extends is {named!r}; expected a path or a list of paths"
         )
     return [path.parent / name for name in names]
 
@@ -171,7 +171,9 @@ def parse_override(override: str) -> tuple[str, Any]:
     """Parse text such as "train.steps=100" into key and value."""
     key, equals, text = override.partition("=")
     if not equals:
-        raise RecipeError(f"--set {override!r}; wanted key=value, e.g. train.steps=100")
+        raise RecipeError(
+            f"--set {override!r}; expected key=value, e.g. train.steps=100"
+        )
     try:
         return key, tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -192,7 +194,7 @@ def _change(values: Values, key: str, value: Any) -> None:
         place[int(last) if isinstance(place, list) else last] = value
     except (ValueError, IndexError, TypeError, AttributeError) as error:
         raise RecipeError(
-            f"{key}={value!r}: no such key in the recipe; wanted one such as "
+            f"{key}={value!r}: no such key in the recipe; expected one such as "
             "train.steps=100 or data.0.repeat=2"
         ) from error
 

@@ -94,8 +94,8 @@ class Recipe(Settings):
         """Settings of a landmark network. Raises: RecipeError: If the model is of another kind."""
         if not isinstance(self.model, LandmarkNetSettings):
             raise RecipeError(
-                f"the recipe {self.name!r} has a model of kind {self.model.kind!r}; wanted a "
-                "landmark-net"
+                f"the recipe {self.name!r} has a model of kind {self.model.kind!r}; "
+                "expected a landmark-net"
             )
         return self.model
 

@@ -137,7 +137,7 @@ class DistillSettings(Settings):
     def _rising(cls, sides: tuple[float, float]) -> tuple[float, float]:
         if sides[0] > sides[1]:
             raise ValueError(
-                f"the sides are {list(sides)}; wanted the shorter one first"
+                f"the sides are {list(sides)}; expected the shorter one first"
             )
         return sides
 

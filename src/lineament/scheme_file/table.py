@@ -80,8 +80,8 @@ def read_table(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SchemeError(
-            f"{path}: cannot be read as a scheme ({error}); wanted a TOML file with points = "
-            "[...]: lineament scheme writes one"
+            f"{path}: cannot be read as a scheme ({error}); expected a TOML file with "
+            "points = [...]: lineament scheme writes one"
         ) from error
 
 
@@ -106,8 +106,8 @@ def scheme_of_table(table: Mapping[str, Any], name: str, place: str) -> Scheme:
     name = str(table.get("name", name))
     if not re.fullmatch(NAME, name):
         raise SchemeError(
-            f"{place}: the name is {name!r}; wanted letters, digits, dots, + and -, "
-            "such as my21"
+            f"{place}: the name is {name!r}; "
+            "expected letters, digits, dots, + and -, such as my21"
         )
     return Scheme(
         name=name,
@@ -133,11 +133,11 @@ class _Table:
         named = isinstance(points, Sequence) and not isinstance(points, str)
         if not named or not all(isinstance(p, str) and p for p in points or ()):
             raise SchemeError(
-                f"{place}: points is {str(points)[:60]}; wanted a list of names"
+                f"{place}: points is {str(points)[:60]}; expected a list of names"
             )
         self.points: tuple[str, ...] = tuple(points or ())
         if len(self.points) < 2:
-            raise SchemeError(f"{place}: {len(self.points)} points; wanted 2 or more")
+            raise SchemeError(f"{place}: {len(self.points)} points; expected 2 or more")
         for name in self.points:
             if self.points.count(name) > 1:
                 raise SchemeError(
@@ -154,15 +154,16 @@ class _Table:
         is_number = isinstance(point, int) and not isinstance(point, bool)
         if not is_number or not 0 <= point < len(self.points):
             raise SchemeError(
-                f"{self.place}: {key} has {point!r}; wanted a name, or a number from 0 to "
-                f"{len(self.points) - 1}"
+                f"{self.place}: {key} has {point!r}; "
+                f"expected a name, or a number from 0 to {len(self.points) - 1}"
             )
         return int(point)
 
     def indices(self, points: Any, key: str) -> tuple[int, ...]:
         if not isinstance(points, list | tuple):
             raise SchemeError(
-                f"{self.place}: {key} has {str(points)[:60]!r}; wanted a list of points"
+                f"{self.place}: {key} has {str(points)[:60]!r}; "
+                "expected a list of points"
             )
         return tuple(self.index(point, key) for point in points)
 
@@ -178,7 +179,8 @@ class _Table:
         is_map = len(mirror) == len(self.points) == len(set(mirror))
         if not is_map or any(mirror[mirror[i]] != i for i in range(len(mirror))):
             raise SchemeError(
-                f"{self.place}: mirror does not swap points in pairs; wanted pairs such as "
+                f"{self.place}: mirror does not swap points in pairs; "
+                "expected pairs such as "
                 '["left_eye", "right_eye"], or the partner of each point'
             )
         return mirror
@@ -187,7 +189,7 @@ class _Table:
         indices = self.indices(points, key)
         if len(indices) != 2:
             raise SchemeError(
-                f"{self.place}: {key} has {str(points)[:60]}; wanted pairs of points"
+                f"{self.place}: {key} has {str(points)[:60]}; expected pairs of points"
             )
         return indices[0], indices[1]
 
@@ -204,7 +206,8 @@ class _Table:
         for rule, groups in self.table.get("norm_points", {}).items():
             if len(groups) != 2:
                 raise SchemeError(
-                    f"{self.place}: norm_points.{rule} has {len(groups)} groups; wanted two"
+                    f"{self.place}: norm_points.{rule} has {len(groups)} groups; "
+                    "expected two"
                 )
             first, second = (self.indices(group, "norm_points") for group in groups)
             norms[rule] = (first, second)
@@ -217,8 +220,8 @@ class _Table:
         mean = np.array(given, dtype=np.float64)
         if mean.shape != (len(self.points), 2):
             raise SchemeError(
-                f"{self.place}: mean_shape is {mean.shape}; wanted x, y of each of the "
-                f"{len(self.points)} points"
+                f"{self.place}: mean_shape is {mean.shape}; "
+                f"expected x, y of each of the {len(self.points)} points"
             )
         return _frozen(mean)
 

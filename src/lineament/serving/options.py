@@ -95,7 +95,7 @@ def parse_boxes(texts: list[str], limit: int) -> list[list[float]]:
         Refusal: If a text does not contain four numbers, or there are too many boxes.
     """
     if len(texts) > limit:
-        raise Refusal(422, f"{len(texts)} boxes; wanted at most {limit}")
+        raise Refusal(422, f"{len(texts)} boxes; expected at most {limit}")
     boxes = []
     for text in texts:
         try:

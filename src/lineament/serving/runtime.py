@@ -47,8 +47,8 @@ def find_runtime(folder: Path | None = None) -> Path:
             check_runtime(folder / place)
             return folder / place
     raise InputError(
-        f"{folder}: no {', '.join(FILES)} there; wanted the folder of the npm package "
-        f"{PACKAGE} {VERSION}"
+        f"{folder}: no {', '.join(FILES)} there; "
+        f"expected the folder of the npm package {PACKAGE} {VERSION}"
     )
 
 
@@ -58,8 +58,9 @@ def check_runtime(folder: Path) -> None:
         found = sha256((folder / name).read_bytes()).hexdigest()
         if found != expected:
             raise InputError(
-                f"{folder / name}: SHA-256 {found[:16]}..., wanted {expected[:16]}... of "
-                f"{PACKAGE} {VERSION}; type: npm install {PACKAGE}@{VERSION}"
+                f"{folder / name}: SHA-256 {found[:16]}..., expected "
+                f"{expected[:16]}... of {PACKAGE} {VERSION}; type: npm install "
+                f"{PACKAGE}@{VERSION}"
             )
 
 

@@ -50,7 +50,7 @@ class ServedModels:
                     "choose models by name"
                 )
         if not self._models:
-            raise ModelError("no model is given; wanted at least one, such as fast")
+            raise ModelError("no model is given; expected at least one, such as fast")
         self.default = next(iter(self._models))
         self.predictor = lru_cache(KEPT_PREDICTORS)(self._predictor)
 

@@ -160,7 +160,7 @@ async def _receive(
             return
         data = message.get("bytes")
         if data is None:
-            await websocket.close(UNSUPPORTED, "wanted images as binary messages")
+            await websocket.close(UNSUPPORTED, "expected images as binary messages")
             return
         if state.put(data):
             service.metrics.frames.labels("dropped").inc()

@@ -21,7 +21,7 @@ ACCEPTED = re.compile(
     re.DOTALL,
 )
 """Magic bytes of the supported image formats."""
-WANTED = "JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF"
+EXPECTED = "JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF"
 MAX_SCANS = 100
 """Maximum number of scans in a progressive JPEG; each is decoded in full, and ten are typical."""
 HELD = "lineament.held_bytes"
@@ -89,8 +89,8 @@ class BodyReader:
         if kind not in RAW_TYPES and not kind.startswith("image/"):
             raise Refusal(
                 415,
-                f"the body has an unsupported type; wanted an image ({WANTED}) or "
-                f"{MULTIPART}",
+                "the body has an unsupported type; "
+                f"expected an image ({EXPECTED}) or {MULTIPART}",
             )
         return Form([Upload("", await self._body(request))])
 
@@ -173,9 +173,9 @@ def check_image(data: bytes, max_pixels: int) -> None:
         Refusal: If they are not an image, or are unsupported, broken or too large.
     """
     if not data:
-        raise Refusal(400, f"the image is empty; wanted {WANTED}")
+        raise Refusal(400, f"the image is empty; expected {EXPECTED}")
     if not ACCEPTED.match(data):
-        raise Refusal(415, f"not a supported image; wanted {WANTED}")
+        raise Refusal(415, f"not a supported image; expected {EXPECTED}")
     try:
         width, height = image_size(data)
     except ImageError as error:

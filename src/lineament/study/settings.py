@@ -128,7 +128,7 @@ def read_study(path: Path) -> Study:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(
-            f"{path}: cannot be read as a study ({error}); wanted a TOML file"
+            f"{path}: cannot be read as a study ({error}); expected a TOML file"
         ) from error
     try:
         return Study.model_validate(values)

@@ -35,7 +35,9 @@ def track_all(
         found.append(tracker(frame.image, frame.timestamp))
         step()
     if not times:
-        raise DataError("there are no frames to track; wanted a video of at least one")
+        raise DataError(
+            "there are no frames to track; expected a video of at least one"
+        )
     return Tracks(found[0].scheme, {}, np.array(times, np.float64), tuple(found))
 
 

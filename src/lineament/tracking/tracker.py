@@ -77,11 +77,11 @@ class Tracker:
         **options: Any,
     ) -> None:
         if faces is not None and faces < 1:
-            raise InputError(f"faces is {faces}; wanted at least 1, or None for all")
+            raise InputError(f"faces is {faces}; expected at least 1, or None for all")
         if rules.detect_every < 1 or rules.detect_every_when_lost < 1:
             raise InputError(
                 f"detect_every is {rules.detect_every} and detect_every_when_lost "
-                f"{rules.detect_every_when_lost}; wanted at least 1 frame each"
+                f"{rules.detect_every_when_lost}; expected at least 1 frame each"
             )
         if not isinstance(model, Predictor):
             one_thread = {} if "threads" in options else {"threads": 1, "workers": 0}

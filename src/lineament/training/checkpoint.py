@@ -35,7 +35,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         weights, metadata = read_weights(path)
         if "recipe" not in metadata:
             raise ModelError(
-                f"{path}: weights without a recipe; wanted a file of scripts/keep_weights.py"
+                f"{path}: weights without a recipe; "
+                "expected a file of scripts/keep_weights.py"
             )
         return {
             "average": weights,
@@ -44,7 +45,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         }
     if not path.is_file():
         raise ModelError(
-            f"no checkpoint at {path}; wanted a file written by `lineament train`"
+            f"no checkpoint at {path}; expected a file written by `lineament train`"
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

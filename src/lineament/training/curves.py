@@ -19,7 +19,7 @@ def read_log(path: Path) -> tuple[Curve, dict[str, Curve]]:
     Raises: TrainError: If there is no such log.
     """
     if not path.is_file():
-        raise TrainError(f"no log at {path}; wanted the log.csv of a training")
+        raise TrainError(f"no log at {path}; expected the log.csv of a training run")
     losses: Curve = []
     errors: dict[str, Curve] = {}
     with path.open(newline="", encoding="utf-8") as file:

@@ -253,7 +253,7 @@ def check_losses(weights: dict[str, float]) -> None:
     known = [*LOSSES, *STATE_LOSSES]
     if not weights:
         raise RecipeError(
-            "the recipe names no loss; wanted at least one of "
+            "the recipe names no loss; expected at least one of "
             + ", ".join(sorted(known))
         )
     for name in weights:
@@ -261,7 +261,8 @@ def check_losses(weights: dict[str, float]) -> None:
             raise RecipeError(f"unknown loss {name!r}; {did_you_mean(name, known)}")
         if not weights[name] > 0:
             raise RecipeError(
-                f"the weight of the loss {name!r} is {weights[name]}; wanted a number above 0"
+                f"the weight of the loss {name!r} is {weights[name]}; "
+                "expected a number above 0"
             )
 
 

@@ -35,8 +35,8 @@ class Processes:
         if train.batch < self.world * train.accumulate:
             raise RecipeError(
                 f"train.batch is {train.batch}, less than {self.world} processes x "
-                f"{train.accumulate} accumulated batches; wanted at least one face in each: "
-                "raise train.batch"
+                f"{train.accumulate} accumulated batches; "
+                "expected at least one face in each: raise train.batch"
             )
 
     def total(self, value: Tensor) -> Tensor:

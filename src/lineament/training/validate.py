@@ -145,9 +145,9 @@ def export_fault(validation_faces: dict[str, CropCache], scheme_name: str) -> st
             return ""
     total = sum(map(len, validation_faces.values()))
     return (
-        f"{total} validation faces are too few to calibrate and export a model: wanted "
-        f"a data set with {MIN_POINTS} annotated points, and with the eyes of a face; "
-        "add faces, or set validation = true for a data set"
+        f"{total} validation faces are too few to calibrate and export a model: "
+        f"expected a data set with {MIN_POINTS} annotated points, and with the eyes of "
+        "a face; add faces, or set validation = true for a data set"
     )
 
 

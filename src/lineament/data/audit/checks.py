@@ -120,7 +120,7 @@ def check_points(sample: Sample, own_mean: Array | None = None) -> Iterator[Find
         return
     known = known_rows(landmarks)
     if known.sum() < 2 or np.ptp(landmarks[known], axis=0).max() == 0:
-        text = f"{int(known.sum())} points coincide; wanted a face: annotate it again"
+        text = f"{int(known.sum())} points coincide; expected a face: annotate it again"
         yield finding_of("error", "shape", sample, text, 9.0)
         return
     mean = mean_face(sample.scheme)

@@ -79,7 +79,7 @@ def read_any(
         DataError: If the folder does not exist or contains no annotations.
     """
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder; wanted the root of a data set")
+        raise DataError(f"{root}: no such folder; expected the root of a data set")
     name = _official_layout(root)
     if name and name not in PTS_SETS:
         samples, findings = _read_parts(name, root)
@@ -94,7 +94,7 @@ def read_any(
         samples, findings = _read_tables(root, own)
     if not samples and not findings:
         expected = ".pts files next to images, a known layout, XML, JSON or CSV"
-        raise DataError(f"{root}: no annotations; wanted {expected}")
+        raise DataError(f"{root}: no annotations; expected {expected}")
     return name, samples, findings
 
 

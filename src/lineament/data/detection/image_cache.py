@@ -25,7 +25,7 @@ class ImageCache:
             ImageError: If an image cannot be read.
         """
         if not photos:
-            raise DataError("no images to cache; wanted at least one")
+            raise DataError("no images to cache; expected at least one")
         key = images_digest(photos)
         self.pixels, columns = cached_table(
             folder / f"photos-{key}", lambda: _read(photos)

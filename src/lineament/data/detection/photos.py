@@ -141,7 +141,7 @@ def read_detection(root: Path) -> list[Photo]:
         rows = [(str(entry["file"]), entry["boxes_xyxy"]) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
         expected = (
-            'wanted {"images": [{"file": ..., "boxes_xyxy": [[x0, y0, x1, y1]]}]}'
+            'expected {"images": [{"file": ..., "boxes_xyxy": [[x0, y0, x1, y1]]}]}'
         )
         raise DataError(
             f"{path}: cannot be read ({type(error).__name__}: {error}); {expected}"
@@ -154,7 +154,7 @@ def read_detection(root: Path) -> list[Photo]:
         if kind not in INSETS:
             kinds = ", ".join(INSETS)
             raise DataError(
-                f"{path}: {file} is not in a known folder; wanted one of {kinds}"
+                f"{path}: {file} is not in a known folder; expected one of {kinds}"
             )
         boxes = as_boxes([box for box in given if box[2] > box[0] and box[3] > box[1]])
         photos.append(
@@ -180,7 +180,7 @@ def _read_points(path: Path) -> dict[str, list[dict[str, Any]]]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: cannot be read ({type(error).__name__}: {error}); "
-            'wanted [{"file": ..., "faces": [{"box": ..., "points": ...}]}]'
+            'expected [{"file": ..., "faces": [{"box": ..., "points": ...}]}]'
         ) from error
 
 
@@ -251,7 +251,7 @@ def _read_people(root: Path) -> list[Photo]:
     folder = root / "detection" / "people"
     files = sorted(folder.glob("*.jpg"))
     if not files:
-        raise DataError(f"{folder}: no .jpg file; wanted photos with people")
+        raise DataError(f"{folder}: no .jpg file; expected photos with people")
     return [_unlabeled_photo(file, "people") for file in files]
 
 
@@ -288,8 +288,8 @@ def _read_unlabelled(root: Path) -> list[Photo]:
             photos.append(Photo(file, "unlabelled", box, file.stem, all_labeled=False))
     if not photos:
         raise DataError(
-            f"{folder}: no .csv file with boxes; wanted the columns file, x0, y0, x1, "
-            "y1"
+            f"{folder}: no .csv file with boxes; "
+            "expected the columns file, x0, y0, x1, y1"
         )
     return photos
 

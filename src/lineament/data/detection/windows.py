@@ -96,7 +96,7 @@ class WindowMaker:
         if not self.kinds:
             raise DataError(
                 f"none of the {len(self.photos)} photos has labeled faces or is known "
-                "to show none; wanted photos with labeled faces, or without faces"
+                "to show none; expected photos with labeled faces, or without faces"
             )
         shares = np.array([SHARES[kind] for kind in self.kinds], float)
         self.shares = shares / shares.sum()

@@ -41,12 +41,14 @@ def _image_folder(root: Path, name: str) -> Path:
 def _read_19(root: Path, part: str) -> list[Sample]:
     path = root / "AFLWinfo_release.mat"
     if not path.is_file():
-        raise DataError(f"{path}: not found; wanted the annotations of Zhu et al. 2016")
+        raise DataError(
+            f"{path}: not found; expected the annotations of Zhu et al. 2016"
+        )
     table = read_mat(path)
     absent = [key for key in VARIABLES if key not in table]
     if absent:
         raise DataError(
-            f"{path}: no variable {', '.join(absent)}; wanted the official file"
+            f"{path}: no variable {', '.join(absent)}; expected the official file"
         )
     order = np.asarray(table["ra"]).ravel().astype(np.intp) - 1
     rows = order[:TRAIN] if part == "train" else order[TRAIN:]
@@ -83,7 +85,7 @@ def _read_21(root: Path) -> list[Sample]:
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise DataError(
-            f"{root}: no aflw.sqlite; wanted AFLW's own database here or in data"
+            f"{root}: no aflw.sqlite; expected AFLW's own database here or in data"
         )
     faces, points = _query(path)
     samples = []
@@ -125,7 +127,7 @@ def _query(path: Path) -> tuple[list[Any], dict[int, list[tuple[int, float, floa
         ):
             points.setdefault(face, []).append(tuple(point))
     except sqlite3.Error as error:
-        raise DataError(f"{path}: {error}; wanted AFLW's own database") from error
+        raise DataError(f"{path}: {error}; expected AFLW's own database") from error
     finally:
         base.close()
     return faces, points

@@ -35,7 +35,7 @@ def read_afw(root: Path, part: str) -> list[Sample]:
     path = folder / LIST
     if not path.is_file():
         raise DataError(
-            f"{path}: not found; wanted the official AFW.zip, unpacked here"
+            f"{path}: not found; expected the official AFW.zip, unpacked here"
         )
     faces: Counter[str] = Counter()
     samples = []
@@ -79,6 +79,7 @@ def _faces(row: list[Any], place: str) -> list[tuple[str, Any, Any, Any]]:
             faces.append((name, box, angle, point))
     except (ValueError, TypeError, IndexError, AttributeError) as error:
         raise DataError(
-            f"{place}: {error}; wanted a name, and boxes, angles and 6 points per face"
+            f"{place}: {error}; "
+            "expected a name, and boxes, angles and 6 points per face"
         ) from error
     return faces

@@ -80,7 +80,7 @@ def read_ar_raw(path: Path, frame: int = 0) -> Image:
     data = np.fromfile(path, np.uint8)
     if data.size != np.prod(RAW_SIZE):
         raise ImageError(
-            f"{path}: {data.size} bytes; wanted {np.prod(RAW_SIZE)}, "
+            f"{path}: {data.size} bytes; expected {np.prod(RAW_SIZE)}, "
             "three planes of 768 x 576: get the file again"
         )
     return np.ascontiguousarray(data.reshape(RAW_SIZE).transpose(1, 2, 0))

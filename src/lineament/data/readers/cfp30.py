@@ -61,12 +61,12 @@ def _to_ibug68(sample: Sample, sides: dict[str, str], table: Path) -> Sample:
     side = sides.get(name, "")
     if side not in SHOWN:
         raise DataError(
-            f"{table}: the visible side of {name} is {side!r}; wanted right or left"
+            f"{table}: the visible side of {name} is {side!r}; expected right or left"
         )
     indices = list(SHOWN[side])
     if len(sample.landmarks) != len(indices):
         raise DataError(
-            f"{sample.image}: {len(sample.landmarks)} points; wanted {len(indices)}"
+            f"{sample.image}: {len(sample.landmarks)} points; expected {len(indices)}"
         )
     landmarks = np.full((68, 2), np.nan)
     landmarks[indices] = sample.landmarks

@@ -87,11 +87,12 @@ def _read_table(
     ) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DataError(
-            f"{path}: not COCO keypoints ({reason}); wanted images, annotations, categories"
+            f"{path}: not COCO keypoints ({reason}); "
+            "expected images, annotations, categories"
         ) from error
     if not found:
         raise DataError(
-            f"{path}: no annotation has keypoints; wanted x, y, v for each landmark"
+            f"{path}: no annotation has keypoints; expected x, y, v for each landmark"
         )
     if crowds:
         own.note(f"{path}: {crowds} crowd annotations are skipped")
@@ -123,7 +124,8 @@ def _face(
             size = int(image["width"]), int(image["height"])
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(
-            f"{place}: {error}; wanted image_id, bbox x, y, w, h and keypoints x, y, v"
+            f"{place}: {error}; "
+            "expected image_id, bbox x, y, w, h and keypoints x, y, v"
         ) from error
     return Sample(
         image=Path(name),

@@ -75,8 +75,8 @@ def _read(path: Path) -> dict[str, Any]:
         return {**table, "categories": known}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{path}: not COCO keypoints ({type(error).__name__}: {error}); wanted a JSON file "
-            "with categories that list their keypoints"
+            f"{path}: not COCO keypoints ({type(error).__name__}: {error}); expected a "
+            "JSON file with categories that list their keypoints"
         ) from error
 
 

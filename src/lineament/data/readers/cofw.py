@@ -30,7 +30,7 @@ def read_cofw(root: Path, part: str) -> list[Sample]:
     if points.shape != (count, 87) or boxes.shape != (count, 4):
         raise DataError(
             f"{path}: {phis} has shape {points.shape}, {bboxes} {boxes.shape}; "
-            "wanted (N, 87) and (N, 4) of the color set"
+            "expected (N, 87) and (N, 4) of the color set"
         )
     if part == "test68":
         return _read_68(root, path, count)
@@ -60,7 +60,7 @@ def _find_mat(root: Path, split: str) -> Path:
             if (folder / name).is_file():
                 return folder / name
     raise DataError(
-        f"{root}: no {names[0]}; wanted the official COFW_color download here"
+        f"{root}: no {names[0]}; expected the official COFW_color download here"
     )
 
 
@@ -75,7 +75,7 @@ def _read_68(root: Path, path: Path, count: int) -> list[Sample]:
         folder.glob("[0-9]*_points.mat"), key=lambda p: (len(p.name), p.name)
     )
     if not files:
-        raise DataError(f"{folder}: no <n>_points.mat; wanted COFW68_Data in {root}")
+        raise DataError(f"{folder}: no <n>_points.mat; expected COFW68_Data in {root}")
     boxes_path = root / COFW68 / "cofw68_test_bboxes.mat"
     boxes = None
     if boxes_path.is_file():
@@ -87,7 +87,7 @@ def _read_68(root: Path, path: Path, count: int) -> list[Sample]:
         points = table["Points"]
         if points.shape != (68, 2) or not 1 <= number <= count:
             found = f"Points of shape {points.shape} for image {number} of {count}"
-            raise DataError(f"{file}: {found}; wanted (68, 2)")
+            raise DataError(f"{file}: {found}; expected (68, 2)")
         samples.append(
             Sample(
                 image=path,

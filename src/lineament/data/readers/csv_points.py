@@ -56,7 +56,7 @@ def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     if image_column is None or not columns:
         found = ", ".join(header[:6])
         raise DataError(
-            f"{path}: columns {found}...; wanted image, x_0, y_0, x_1, y_1 and so on"
+            f"{path}: columns {found}...; expected image, x_0, y_0, x_1, y_1 and so on"
         )
     if separator != ",":
         rows = [_with_decimal_points(row, columns) for row in rows]
@@ -67,7 +67,7 @@ def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
         cell = row.get(image_column) or ""
         if not cell:
             raise DataError(
-                f"{place}: no image; wanted its path in column {image_column!r}"
+                f"{place}: no image; expected its path in column {image_column!r}"
             )
         face = _face(path, row, columns, place)
         if _is_pixels(cell):
@@ -175,7 +175,7 @@ def _pairs(
     for point, pair in zip(points, found, strict=True):
         if len(pair) < 2:
             raise DataError(
-                f"{path}: point {point} lacks its x or y column; wanted both"
+                f"{path}: point {point} lacks its x or y column; expected both"
             )
         columns.append((pair["x"], pair["y"]))
     return columns
@@ -189,7 +189,7 @@ def _number(row: Row, column: str, place: str) -> float:
         return float(cell)
     except ValueError as error:
         message = (
-            f"{place}: {cell[:40]!r} is not a number; wanted a coordinate in pixels"
+            f"{place}: {cell[:40]!r} is not a number; expected a coordinate in pixels"
         )
         raise DataError(message) from error
 
@@ -208,7 +208,9 @@ def read_pixels(path: Path, row: int) -> NDArray[np.uint8]:
     gray = _gray_rows(path, path.stat().st_mtime_ns)[row]
     side = round(len(gray) ** 0.5)
     if side * side != len(gray):
-        raise DataError(f"{path}:{row + 2}: {len(gray)} pixels; wanted a square image")
+        raise DataError(
+            f"{path}:{row + 2}: {len(gray)} pixels; expected a square image"
+        )
     square = np.asarray(gray.reshape(side, side))
     return np.repeat(square[:, :, None], 3, axis=2)
 

@@ -50,11 +50,13 @@ def read_cvat_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
                 shapes[label].append(shape)
         except (KeyError, ValueError) as error:
             raise DataError(
-                f"{path}: image {image.get('name')!r}: {error}; wanted points as x,y;x,y"
+                f"{path}: image {image.get('name')!r}: {error}; "
+                "expected points as x,y;x,y"
             ) from error
     if not shapes:
         raise DataError(
-            f"{path}: no skeleton and no points; wanted CVAT for images 1.1 with one of them"
+            f"{path}: no skeleton and no points; "
+            "expected CVAT for images 1.1 with one of them"
         )
     names = {label: _names(root, found) for label, found in shapes.items()}
     label = choose_category(names, own, str(path))

@@ -39,7 +39,7 @@ def read_dlib_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
         own.note(f"{path}: {ignored} boxes marked as ignored are skipped")
     if not names:
         raise DataError(
-            f"{path}: no box with parts; wanted <part name= x= y=> for each landmark"
+            f"{path}: no box with parts; expected <part name= x= y=> for each landmark"
         )
     ordered = sorted_names(names)
     parts_at = {name: i for i, name in enumerate(ordered)}
@@ -75,11 +75,11 @@ def parse_xml(path: Path, kind: str) -> ElementTree.Element:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path}: cannot be read ({error}); wanted a {kind} file"
+            f"{path}: cannot be read ({error}); expected a {kind} file"
         ) from error
     if "<!ENTITY" in text or "<!DOCTYPE" in text:
         raise DataError(
-            f"{path}: declares entities, which are not expanded; wanted plain {kind}"
+            f"{path}: declares entities, which are not expanded; expected plain {kind}"
         )
     try:
         return ElementTree.fromstring(text)
@@ -104,7 +104,8 @@ def _face(
         width, height = float(box.attrib["width"]), float(box.attrib["height"])
     except (KeyError, ValueError) as error:
         raise DataError(
-            f"{path}: box {number} of {name!r}: {error}; wanted left, top, width, height, x, y"
+            f"{path}: box {number} of {name!r}: {error}; "
+            "expected left, top, width, height, x, y"
         ) from error
     return Sample(
         image=Path(name),

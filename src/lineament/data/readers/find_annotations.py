@@ -51,14 +51,14 @@ def find_annotations(place: Path) -> list[Annotations]:
     if place.is_file():
         if place.suffix not in MARKS:
             raise DataError(
-                f"{place}: not an annotation file; wanted {', '.join(MARKS)}, a "
+                f"{place}: not an annotation file; expected {', '.join(MARKS)}, a "
                 "folder, or a recipe that ends in .toml"
             )
         return [Annotations(format_of_table(place), place)]
     if not place.is_dir():
         raise DataError(
-            f"{place}: no such folder or file; wanted a folder of annotated images, an "
-            "annotation file, or a recipe that ends in .toml"
+            f"{place}: no such folder or file; expected a folder of annotated images, "
+            "an annotation file, or a recipe that ends in .toml"
         )
     if next(place.rglob("*.pts"), None) is not None:
         return [Annotations("folder", place)]
@@ -67,7 +67,7 @@ def find_annotations(place: Path) -> list[Annotations]:
         return [Annotations("yolo", place)]
     if not found:
         raise DataError(
-            f"{place}: no annotations; wanted .pts files next to images, a table of "
+            f"{place}: no annotations; expected .pts files next to images, a table of "
             f"landmarks ({', '.join(MARKS)}), or YOLO pose labels (.txt)"
         )
     formats = sorted({each.reader for each in found})

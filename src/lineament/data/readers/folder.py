@@ -34,8 +34,8 @@ def annotated_folder(
     place = root / folder
     if not faces:
         raise DataError(
-            f"{place}: no .pts file in or below this folder; wanted one next to each "
-            "image"
+            f"{place}: no .pts file in or below this folder; "
+            "expected one next to each image"
         )
     if own.pictures is not None:
         elsewhere = images_by_stem(own.pictures)

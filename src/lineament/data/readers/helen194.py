@@ -23,7 +23,8 @@ def read_helen194(root: Path, part: str) -> list[Sample]:
     path = root / "helen194.npz"
     if not path.is_file():
         raise DataError(
-            f"{path}: not found; wanted Helen's 194 points, next to 300W's folder helen"
+            f"{path}: not found; "
+            "expected Helen's 194 points, next to 300W's folder helen"
         )
     samples = []
     for name, points in _read_points(path).items():
@@ -31,7 +32,7 @@ def read_helen194(root: Path, part: str) -> list[Sample]:
         image = image_next_to(pts)
         if image is None:
             raise DataError(
-                f"{path}: no image of {name!r}; wanted {FOLDER}/{name}.jpg or .png"
+                f"{path}: no image of {name!r}; expected {FOLDER}/{name}.jpg or .png"
             )
         both = part == "both"
         samples.append(
@@ -54,10 +55,11 @@ def _read_points(path: Path) -> dict[str, Array]:
             names, points = table["names"], table["points"]
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"{path}: cannot be read ({error}); wanted the arrays names and points"
+            f"{path}: cannot be read ({error}); expected the arrays names and points"
         ) from error
     if points.shape != (len(names), 194, 2):
         raise DataError(
-            f"{path}: points {points.shape} for {len(names)} names; wanted (F, 194, 2)"
+            f"{path}: points {points.shape} for {len(names)} names; "
+            "expected (F, 194, 2)"
         )
     return {str(name): points[i] / UNIT - 1.0 for i, name in enumerate(names)}

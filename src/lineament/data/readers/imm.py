@@ -36,7 +36,7 @@ def read_imm(root: Path, part: str) -> list[Sample]:
     """
     files = sorted(root.rglob("*.asf"))
     if not files:
-        raise DataError(f"{root}: no .asf file below it; wanted 01-1m.asf and so on")
+        raise DataError(f"{root}: no .asf file below it; expected 01-1m.asf and so on")
     samples = []
     for path in files:
         name = NAME.fullmatch(path.stem)
@@ -88,7 +88,8 @@ def parse_asf(path: Path) -> tuple[Array, str]:
             points.append((float(x), float(y)))
     except ValueError as error:
         raise DataError(
-            f"{path}: {error}; wanted {POINTS}, a line of 7 columns per point, and the image"
+            f"{path}: {error}; "
+            f"expected {POINTS}, a line of 7 columns per point, and the image"
         ) from error
     # image names in the official files have no folder
     return np.array(points), Path(lines[POINTS + 1]).name

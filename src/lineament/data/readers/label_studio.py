@@ -96,8 +96,8 @@ def _read_tasks(
         IndexError,
     ) as error:
         raise DataError(
-            f"{path}: not an export of Label Studio ({error}); wanted its JSON with tasks, data, "
-            "annotations and results"
+            f"{path}: not an export of Label Studio ({error}); expected its JSON with "
+            "tasks, data, annotations and results"
         ) from error
     if not faces:
         raise DataError(f"{path}: no keypoints; expected results of type {KIND}")
@@ -155,8 +155,8 @@ def _face(
         image = next((t for t in texts if "." in t), task.get("file_upload", ""))
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(
-            f"{path}: task {task.get('id')}: {error}; wanted original_width, original_height, x "
-            "and y of each keypoint"
+            f"{path}: task {task.get('id')}: {error}; expected original_width, "
+            "original_height, x and y of each keypoint"
         ) from error
     name = str(image).replace("\\", "/")
     return Sample(

@@ -41,8 +41,8 @@ def read_lfpw(root: Path, part: str) -> list[Sample]:
     path = root / LIST.format(split)
     if not path.is_file():
         raise DataError(
-            f"{path}: not found; wanted the official list, and the images in "
-            f"{root / split}"
+            f"{path}: not found; "
+            f"expected the official list, and the images in {root / split}"
         )
     folder = root / split if (root / split).is_dir() else root
     images = images_by_stem(folder)
@@ -80,7 +80,8 @@ def _average_rows(path: Path) -> list[tuple[int, list[str]]]:
             rows.append((number, words))
     if not rows:
         raise DataError(
-            f"{path}: no row of the worker 'average'; wanted address, worker, x, y, flag"
+            f"{path}: no row of the worker 'average'; "
+            "expected address, worker, x, y, flag"
         )
     return rows
 
@@ -108,7 +109,7 @@ def _points(words: list[str], place: str) -> tuple[Array, NDArray[np.bool_]]:
         table = np.array(words[2:], dtype=np.float64).reshape(POINTS, 3)
     except ValueError as error:
         raise DataError(
-            f"{place}: {error}; wanted address, worker, and x, y, flag of 35 points"
+            f"{place}: {error}; expected address, worker, and x, y, flag of 35 points"
         ) from error
     landmarks, flags = table[:, :2], table[:, 2]
     landmarks[(flags == CROPPED) | (landmarks < 0).any(1)] = np.nan

@@ -48,7 +48,7 @@ def read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.floa
     absent = [name for name in names if name not in arrays]
     if absent:
         raise DataError(
-            f"{path}: no variable {', '.join(absent)}; wanted the official file"
+            f"{path}: no variable {', '.join(absent)}; expected the official file"
         )
     return arrays
 
@@ -81,7 +81,7 @@ def read_cells(path: Path, name: str) -> list[list[Any]]:
         table = read_mat(path)
         cells = _from_table(table[name]) if name in table else None
     if not isinstance(cells, list):
-        raise DataError(f"{path}: no cell array {name}; wanted the official file")
+        raise DataError(f"{path}: no cell array {name}; expected the official file")
     return cells
 
 

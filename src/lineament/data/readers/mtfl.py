@@ -17,7 +17,7 @@ def read_mtfl(root: Path, part: str) -> list[Sample]:
     path = root / LISTS[part]
     if not path.is_file():
         raise DataError(
-            f"{path}: not found; wanted training.txt, testing.txt and their images"
+            f"{path}: not found; expected training.txt, testing.txt and their images"
         )
     samples = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -37,7 +37,8 @@ def _parse_face(words: list[str], root: Path, place: str, part: str) -> Sample:
         pose = POSES[int(numbers[13]) - 1]
     except (ValueError, IndexError) as error:
         raise DataError(
-            f"{place}: {error}; wanted a path, 5 x, 5 y, gender, smile, glasses and pose"
+            f"{place}: {error}; "
+            "expected a path, 5 x, 5 y, gender, smile, glasses and pose"
         ) from error
     # paths in the lists use Windows separators
     name = words[0].replace("\\", "/")

@@ -35,7 +35,7 @@ def read_muct(root: Path, part: str) -> list[Sample]:
     table = next(iter(sorted(root.rglob(LIST))), None)
     if table is None:
         raise DataError(
-            f"{root}: no {LIST} below it; wanted muct-landmarks of the download"
+            f"{root}: no {LIST} below it; expected muct-landmarks of the download"
         )
     images = images_by_stem(root)
     samples = []
@@ -44,8 +44,8 @@ def read_muct(root: Path, part: str) -> list[Sample]:
         name = NAME.fullmatch(row["name"])
         if name is None:
             raise DataError(
-                f"{place}: {row['name']!r} is not a MUCT name; wanted one like "
-                "i000qa-fn"
+                f"{place}: {row['name']!r} is not a MUCT name; "
+                "expected one like i000qa-fn"
             )
         mirrored, person, camera, sex, glasses = name.groups()
         image = images.get(row["name"].lower())
@@ -80,5 +80,5 @@ def _points(row: Row, place: str) -> Array:
         for x, y in zip(X_COLUMNS, Y_COLUMNS, strict=True):
             points.append((float(row[x]), float(row[y])))
     except (KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{place}: {error}; wanted x00, y00 to x75, y75") from error
+        raise DataError(f"{place}: {error}; expected x00, y00 to x75, y75") from error
     return np.array(points)

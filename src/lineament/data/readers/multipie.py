@@ -44,7 +44,7 @@ def read_multipie(root: Path, part: str) -> list[Sample]:
     """
     labels = sorted(root.glob(LABELS))
     if not labels:
-        raise DataError(f"{root}: no {LABELS}; wanted the official labels there")
+        raise DataError(f"{root}: no {LABELS}; expected the official labels there")
     samples = []
     for path in labels:
         stem = path.stem.removesuffix("_lm")
@@ -54,7 +54,8 @@ def read_multipie(root: Path, part: str) -> list[Sample]:
         points = read_arrays(path, ("pts",))["pts"] - 1.0
         if points.shape not in ((68, 2), (66, 2), (39, 2)):
             raise DataError(
-                f"{path}: pts has shape {points.shape}; wanted 68, 66 or 39 points (N, 2)"
+                f"{path}: pts has shape {points.shape}; "
+                "expected 68, 66 or 39 points (N, 2)"
             )
         profile = len(points) == 39
         if profile != (part == "profile"):

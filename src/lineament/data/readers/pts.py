@@ -21,7 +21,7 @@ def read_pts(path: Path) -> Array:
         text = path.read_text(encoding="utf-8", errors="strict")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path}: cannot be read as text ({error}); wanted a .pts file"
+            f"{path}: cannot be read as text ({error}); expected a .pts file"
         ) from error
     return parse_pts(text, str(path))
 
@@ -41,7 +41,7 @@ def with_images(samples: Sequence[Sample]) -> list[Sample]:
     first = absent[0]
     raise DataError(
         f"{first.with_suffix('.pts')}: no image next to it; "
-        f"wanted {first.stem}.jpg or .png{more}{rest}"
+        f"expected {first.stem}.jpg or .png{more}{rest}"
     )
 
 
@@ -117,7 +117,7 @@ def read_pts_of_images(
         DataError: If there is no file, or one is broken or has a different number of points.
     """
     if not files:
-        raise DataError(f"{root}: no .pts file below it; wanted one for each image")
+        raise DataError(f"{root}: no .pts file below it; expected one for each image")
     images = images_by_stem(root, suffixes)
     expected = len(scheme_named(scheme))
     samples = []
@@ -130,8 +130,8 @@ def read_pts_of_images(
         if len(landmarks) != expected:
             count = f"{len(landmarks)} points"
             raise DataError(
-                f"{path}: {count}; wanted the {expected} points of {scheme}: check the "
-                "file"
+                f"{path}: {count}; "
+                f"expected the {expected} points of {scheme}: check the file"
             )
         samples.append(
             Sample(

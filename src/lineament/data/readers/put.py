@@ -32,7 +32,8 @@ def read_put(root: Path, part: str) -> list[Sample]:
     files = sorted((root / part).rglob("*.yml"))
     if not files:
         raise DataError(
-            f"{root / part}: no .yml file below it; wanted a folder of them per person"
+            f"{root / part}: no .yml file below it; "
+            "expected a folder of them per person"
         )
     samples = []
     for path in files:
@@ -65,10 +66,12 @@ def read_yml_points(path: Path, count: int) -> Array:
         for axis, number in COORDINATE.findall(path.read_text(encoding="utf-8")):
             values[axis].append(float(number))
     except ValueError as error:
-        raise DataError(f"{path}: {error}; wanted x and y of {count} points") from error
+        raise DataError(
+            f"{path}: {error}; expected x and y of {count} points"
+        ) from error
     counts = len(values["x"]), len(values["y"])
     if counts != (count, count):
         raise DataError(
-            f"{path}: {counts[0]} x and {counts[1]} y; wanted those of {count} points"
+            f"{path}: {counts[0]} x and {counts[1]} y; expected {count} of each"
         )
     return np.column_stack([values["x"], values["y"]])

@@ -352,7 +352,8 @@ def data_set(name: str) -> DataSet:
         raise DataError(f"unknown data set {name!r}; {did_you_mean(name, known)}")
     if not isinstance(found, DataSet):
         raise DataError(
-            f"the reader {name!r} of another package is of type {type(found).__name__}; expected a "
+            f"the reader {name!r} of another package is of type "
+            f"{type(found).__name__}; expected a "
             "lineament.data.readers.registry.DataSet"
         )
     return found

@@ -31,7 +31,7 @@ def read_review(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[
     names = face_names(folder)
     if not names:
         raise DataError(
-            f"{folder}: no reviewed faces; wanted *{SUFFIX} files of lineament review"
+            f"{folder}: no reviewed faces; expected *{SUFFIX} files of lineament review"
         )
     finder = ImageFinder(root, own.pictures, own.needs_images)
     samples = []
@@ -50,8 +50,8 @@ def read_review(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[
         landmarks = read_pts(folder / f"{name}.pts")
         if len(landmarks) != len(record.start):
             raise DataError(
-                f"{folder / name}.pts: {len(landmarks)} points; wanted {len(record.start)} of "
-                f"{record.scheme}: correct the file"
+                f"{folder / name}.pts: {len(landmarks)} points; expected "
+                f"{len(record.start)} of {record.scheme}: correct the file"
             )
         face = f"{name}{image.suffix}"
         samples.append(

@@ -20,7 +20,7 @@ def read_scut86(root: Path, part: str) -> list[Sample]:
     points = root / "facial landmark"
     if not points.is_dir():
         raise DataError(
-            f"{points}: not found; wanted the official 'Images' and 'facial landmark'"
+            f"{points}: not found; expected the official 'Images' and 'facial landmark'"
         )
     names = None if part == "all" else _read_list(root / LISTS.format(part))
     samples = []
@@ -46,7 +46,7 @@ def read_scut_pts(path: Path) -> Array:
         or struct.unpack_from("<i", data)[0] != POINTS
     ):
         expected = "692: the number 86, then 86 pairs of 32-bit floats"
-        raise DataError(f"{path}: {len(data)} bytes; wanted {expected}")
+        raise DataError(f"{path}: {len(data)} bytes; expected {expected}")
     return np.array(struct.unpack(LAYOUT, data)[1:], dtype=np.float64).reshape(
         POINTS, 2
     )
@@ -55,7 +55,7 @@ def read_scut_pts(path: Path) -> Array:
 def _read_list(path: Path) -> set[str]:
     if not path.is_file():
         raise DataError(
-            f"{path}: not found; wanted the official lists, or the part 'all'"
+            f"{path}: not found; expected the official lists, or the part 'all'"
         )
     lines = path.read_text(encoding="utf-8").splitlines()
     return {line.split()[0] for line in lines if line.strip()}

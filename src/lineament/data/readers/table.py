@@ -25,12 +25,12 @@ def read_table(
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         message = (
-            f"{path}: cannot be read as a table ({error}); wanted a CSV with a header"
+            f"{path}: cannot be read as a table ({error}); expected a CSV with a header"
         )
         raise DataError(message) from error
     absent = sorted(set(columns).difference(header))
     if absent:
         raise DataError(
-            f"{path}: no column {', '.join(absent)}; wanted {', '.join(columns)}"
+            f"{path}: no column {', '.join(absent)}; expected {', '.join(columns)}"
         )
     return header, rows

@@ -33,7 +33,7 @@ def read_talking_face(root: Path, part: str) -> list[Sample]:
     video = root / VIDEO
     if not video.is_file():
         raise DataError(
-            f"{video}: not found; wanted the video next to its folder points"
+            f"{video}: not found; expected the video next to its folder points"
         )
     samples = []
     for path in sorted((root / "points").glob("franck_*.pts")):

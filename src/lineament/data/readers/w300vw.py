@@ -42,7 +42,7 @@ def _read_frames(root: Path, video: Path, category: str) -> list[Sample]:
     annotations = sorted(video.parent.glob("annot/*.pts"))
     if not annotations:
         raise DataError(
-            f"{video.parent}/annot: no .pts files; wanted one per frame of vid.avi"
+            f"{video.parent}/annot: no .pts files; expected one per frame of vid.avi"
         )
     samples = []
     for path in annotations:

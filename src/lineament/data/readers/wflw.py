@@ -35,8 +35,8 @@ def annotated_wflw(root: Path, part: str) -> list[Sample]:
     path = root / LISTS.format(split)
     if not path.is_file():
         raise DataError(
-            f"{path}: not found; wanted the official WFLW_annotations and WFLW_images "
-            f"in {root}"
+            f"{path}: not found; "
+            f"expected the official WFLW_annotations and WFLW_images in {root}"
         )
     faces: Counter[str] = Counter()
     samples = []
@@ -58,7 +58,8 @@ def _parse_face(
         numbers = np.array(words[:-1], dtype=np.float64)
     except ValueError as error:
         raise DataError(
-            f"{place}: {error}; wanted 196 coordinates, 4 of the box, 6 attributes, a path"
+            f"{place}: {error}; "
+            "expected 196 coordinates, 4 of the box, 6 attributes, a path"
         ) from error
     name = words[-1]
     return Sample(

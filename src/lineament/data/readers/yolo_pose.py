@@ -36,8 +36,8 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
     rows = [(path, n, values) for path, n, line in lines if (values := _numbers(line))]
     if not rows:
         raise DataError(
-            f"{folder}: no labels; wanted .txt files of class, box and points as "
-            "fractions"
+            f"{folder}: no labels; "
+            "expected .txt files of class, box and points as fractions"
         )
     count, per_point = _shape(root, rows, own)
     scheme, places = choose_points([""] * count, own, str(root))
@@ -46,8 +46,9 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
     for path, number, values in rows:
         if len(values) != LEAD + count * per_point:
             raise DataError(
-                f"{path}:{number}: {len(values)} numbers; wanted {LEAD + count * per_point}: "
-                f"class, box and {count} points of {per_point} numbers"
+                f"{path}:{number}: {len(values)} numbers; expected "
+                f"{LEAD + count * per_point}: class, box and {count} points of "
+                f"{per_point} numbers"
             )
         image = _image_of(path) or finder.find(path.with_suffix(".jpg").name)
         if not image.is_file():
@@ -75,7 +76,7 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path}: cannot be read ({error}); wanted labels as text"
+            f"{path}: cannot be read ({error}); expected labels as text"
         ) from error
 
 

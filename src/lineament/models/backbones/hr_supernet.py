@@ -204,15 +204,15 @@ def parse_layout(text: str) -> list[dict[int, list[int]]]:
             )
             if parsed is None or doubled or not known.issuperset(sources):
                 raise RecipeError(
-                    f"model.architecture: {block!r} in stage {number}; wanted resolution:sources, "
-                    f"of 0 to {len(WIDTHS) - 1}, each once and there in the stage before, as in "
-                    "0:0 1:0 | 0:0,1"
+                    f"model.architecture: {block!r} in stage {number}; expected "
+                    f"resolution:sources, of 0 to {len(WIDTHS) - 1}, each once and "
+                    "there in the stage before, as in 0:0 1:0 | 0:0,1"
                 )
             stage[int(parsed[1])] = sources
         if not stage:
             raise RecipeError(
-                f"model.architecture: stage {number} has no block; wanted at least one, as in "
-                "0:0 1:0 | 0:0,1"
+                f"model.architecture: stage {number} has no block; "
+                "expected at least one, as in 0:0 1:0 | 0:0,1"
             )
         layout.append(stage)
         known = set(stage)

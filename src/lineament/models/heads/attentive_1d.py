@@ -128,7 +128,8 @@ class Attentive1D(nn.Module):
         length = 1.0 if settings.length is None else settings.length
         if length not in LENGTHS:
             raise RecipeError(
-                f"model.length is {length}; wanted one of {', '.join(map(str, LENGTHS))}"
+                f"model.length is {length}; "
+                f"expected one of {', '.join(map(str, LENGTHS))}"
             )
         cells = size // STRIDE
         self.stride = 1 / length

@@ -28,8 +28,8 @@ class Heatmap2D(nn.Module):
         length = 1 / STRIDE if settings.length is None else settings.length
         if length not in LENGTHS:
             raise RecipeError(
-                f"model.length is {length}; wanted one of {', '.join(map(str, LENGTHS))} for heads "
-                "of two dimensions"
+                f"model.length is {length}; expected one of "
+                f"{', '.join(map(str, LENGTHS))} for heads of two dimensions"
             )
         self.stride = 1 / length
         self.decoder = check_decoder(settings.decoder)

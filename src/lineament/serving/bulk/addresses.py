@@ -85,8 +85,8 @@ def _remote_system(root: str) -> Any:
         return arrow_module("fs").FileSystem.from_uri(root)[0]
     except (ValueError, OSError) as error:
         raise DataError(
-            f"{shown_address(root)}: cannot be opened ({short_reason(error)}); wanted a path, "
-            "s3://BUCKET/KEY, gs://BUCKET/KEY or file:///PATH"
+            f"{shown_address(root)}: cannot be opened ({short_reason(error)}); "
+            "expected a path, s3://BUCKET/KEY, gs://BUCKET/KEY or file:///PATH"
         ) from error
 
 

@@ -147,7 +147,8 @@ def candidates_of_samples(
         step()
         if sample.frame is not None:
             raise DataError(
-                f"{sample.name} is a frame of {sample.image.name}; wanted faces in image files"
+                f"{sample.name} is a frame of {sample.image.name}; "
+                "expected faces in image files"
             )
         unknown = np.full(sample.landmarks.shape, np.nan)
         candidate = Candidate(

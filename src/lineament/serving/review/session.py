@@ -164,8 +164,8 @@ class Review:
         names = np.array(scheme_called(face.scheme).points)
         if len(occluded) != len(names) or status not in STATUSES:
             raise DataError(
-                f"{face.name}: {len(occluded)} flags and status {status!r}; wanted {len(names)} "
-                f"flags and one of {', '.join(STATUSES)}"
+                f"{face.name}: {len(occluded)} flags and status {status!r}; expected "
+                f"{len(names)} flags and one of {', '.join(STATUSES)}"
             )
         save = Save(
             who=self.who,
@@ -202,7 +202,8 @@ def _checked_points(landmarks: ArrayLike, face: QueuedFace) -> Array:
     inside = (points > -size) & (points < 2 * size)
     if points.shape != face.start.shape or not inside.all():
         raise DataError(
-            f"{face.name}: {len(points)} points; wanted {len(face.start)} in the image or near it"
+            f"{face.name}: {len(points)} points; "
+            f"expected {len(face.start)} in the image or near it"
         )
     return points
 

@@ -126,7 +126,7 @@ def peer_ensemble(peers: Sequence[Tensor], logits: bool = True) -> Tensor:
     """
     if len(peers) < 2:
         raise RecipeError(
-            f"{len(peers)} peers; wanted at least 2 to learn from one another"
+            f"{len(peers)} peers; expected at least 2 to learn from one another"
         )
     for other in peers[1:]:
         _check_shapes(other, peers[0], "heatmaps")
@@ -153,6 +153,6 @@ def _check_shapes(
     a, b = tuple(student.shape), tuple(teacher.shape)
     if (a if channels else (a[0], *a[2:])) != (b if channels else (b[0], *b[2:])):
         raise RecipeError(
-            f"the student's {what} are {a}, the teacher's {b}; wanted the same size: choose crops "
-            "and strides that agree, or resize the teacher's first"
+            f"the student's {what} are {a}, the teacher's {b}; expected the same size: "
+            "choose crops and strides that agree, or resize the teacher's first"
         )

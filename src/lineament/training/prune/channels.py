@@ -36,8 +36,8 @@ def slimmed_channels(net: LandmarkNet, share: float) -> LandmarkNet:
     """
     if not 0 <= share < 1:
         raise RecipeError(
-            f"slim.shares has {share}; wanted the fraction of channels to remove, at "
-            "least 0 and below 1"
+            f"slim.shares has {share}; "
+            "expected the fraction of channels to remove, at least 0 and below 1"
         )
     if isinstance(net.backbone, HRSuperNet):
         raise RecipeError(
