@@ -100,6 +100,14 @@ def test_the_box_of_inner_points_is_that_of_the_68_of_a_mean_face(name):
     assert box_side(square) == pytest.approx(80 * box_side(landmark_box(MEAN)))
 
 
+def test_points_that_lack_the_jaw_are_inner_points():
+    face = apply_affine(similarity(80, 0, (0, 0), (100, 120)), MEAN)
+    shape = BoxShape("ibug68", range(17))
+    face_without_jaw = face.copy()
+    face_without_jaw[:17] = 0
+    assert np.allclose(shape.points(face_without_jaw), face, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["wflw98", "lapa106", "cofw29", "aflw19", "helen194"])
 def test_the_roll_of_other_schemes_comes_from_the_points_shared_with_the_68(name):
     turned = apply_affine(similarity(80, 70, (0, 0), (100, 120)), MEAN)

@@ -30,18 +30,22 @@ class BoxShape:
     """
 
     def __init__(self, name: str, never_learned: Sequence[int]) -> None:
-        self.mean = mean_shape(name)
-        """(M, 2): upright mean shape of the points, nan for points not in it; or None."""
         self._learned = learned_points(len(scheme(name)), never_learned)
+        self.mean: Array | None = None
+        """(M, 2): upright mean shape of the points, nan for points not in it; or None."""
         self.own: Array | None = None
         """(N, 2): mean shape of the learned landmarks, used to fit `mean` to them; or None."""
-        if self.mean is None:
+        mean = mean_shape(name)
+        if mean is None:
             return
-        is_own = name not in NAMES or not _spans_face(self.mean)
         if never_learned:
-            self.mean = self.mean[self._learned]
-        if is_own and np.isfinite(self.mean).all():
-            self.own, self.mean = self.mean, scheme(FULL).mean_shape
+            mean = mean[self._learned]
+        known = np.isfinite(mean).all(1)
+        if known.sum() < 2:
+            return
+        self.mean = mean
+        if known.all() and (name not in NAMES or not _spans_face(mean)):
+            self.own, self.mean = mean, scheme(FULL).mean_shape
 
     def points(self, landmarks: Array) -> Array:
         """Return the points (M, 2) for `landmarks` (N, 2), in the same pixels."""
@@ -60,10 +64,9 @@ def mean_shape(name: str) -> Array | None:
     if stated is not None:
         return stated
     try:
-        made = convert(np.asarray(scheme(FULL).mean_shape), FULL, name).points
+        return convert(np.asarray(scheme(FULL).mean_shape), FULL, name).points
     except SchemeError:
         return None
-    return made if np.isfinite(made).all(1).sum() > 1 else None
 
 
 def _spans_face(mean: Array) -> bool:
