@@ -1,4 +1,4 @@
-"""Save the averaged weights of a checkpoint at half precision, for later trainings.
+"""Save the averaged weights of a checkpoint at half precision, for later training runs.
 
 Usage: python scripts/keep_weights.py CHECKPOINT OUT.safetensors [--about "one line"]
 

@@ -224,7 +224,7 @@ def test_a_resumed_training_of_clusters_equals_an_unbroken_one(folder, plain, tm
 
 
 def test_clusters_are_found_before_the_first_step_of_a_study(folder, plain, tmp_path):
-    """A study takes steps of several trainings in turn, and does not call `run`."""
+    """A study takes steps of several training runs in turn, and does not call `run`."""
     recipe = clustered(folder, plain)
     trainer = make_trainer(recipe, tmp_path / "run", folder, tmp_path / "cache")
     next(trainer.steps())

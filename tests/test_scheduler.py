@@ -1,4 +1,4 @@
-"""Several trainings: each gives the result of the single run; data are shared."""
+"""Several training runs: each gives the result of the single run; data are shared."""
 
 import pytest
 

@@ -176,7 +176,7 @@ def test_a_budget_is_told_before_anything_is_trained(place, tiny):
     notes = []
     study, path = read(place)
     run_study(study, path, options(place, budget_minutes=1.0), notes.append)
-    assert notes[0] == "5 trainings, 0 done"
+    assert notes[0] == "5 training runs, 0 done"
     assert "does not fit 1 minutes: first (2)" in notes
     assert not (place / "runs" / "first").exists()
 
@@ -197,7 +197,7 @@ def test_a_study_trains_every_row_once_and_measures_it(place, tiny):
 
     again: list[str] = []
     same = run_study(study, path, options(place), again.append)
-    assert again[0] == "5 trainings, 5 done"
+    assert again[0] == "5 training runs, 5 done"
     assert not any(line.startswith("training ") for line in again)
     assert same == values
 

@@ -1,4 +1,4 @@
-"""A backbone of four convolutions and short trainings of it."""
+"""A backbone of four convolutions and short training runs of it."""
 
 from torch import nn
 

@@ -15,7 +15,7 @@ def check_data(
     """Read the data of a recipe, and return the number of its validation faces by data set.
 
     Args:
-        note: Receives the lines that a training prints about its data.
+        note: Receives the lines that a training run prints about its data.
 
     Raises:
         DataError: If they are not sufficient for an export.

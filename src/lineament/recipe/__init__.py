@@ -1,4 +1,4 @@
-"""Recipes: every setting of a training, without torch. file.py reads them from TOML."""
+"""Recipes: every setting of a training run, without torch. file.py reads them from TOML."""
 
 from .data import Augmentation, DataPart, PresenceSettings, TaskSettings
 from .detector import DetectorSettings

@@ -1,4 +1,4 @@
-"""Columns of a study's table: measurements of finished trainings."""
+"""Columns of a study's table: measurements of finished training runs."""
 
 import json
 from collections.abc import Callable, Sequence

@@ -32,7 +32,7 @@ class FinishedRun:
     data_root: Path
     cache: Path
     needs: tuple[Path, ...] = ()
-    """Checkpoints of the trainings that this one depends on."""
+    """Checkpoints of the training runs that this one depends on."""
 
     @property
     def has_network(self) -> bool:

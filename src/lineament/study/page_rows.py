@@ -25,7 +25,7 @@ class RowOrigin:
     """Recipe hash and machine of a measured row."""
 
     recipe: str
-    """Hash of the recipes of the row's trainings."""
+    """Hash of the recipes of the row's training runs."""
     machine: str
     """Processor or GPU on which it was measured."""
 

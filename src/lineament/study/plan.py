@@ -1,4 +1,4 @@
-"""Plan the trainings of a study: list them, check which are done, fit them to a time budget."""
+"""Plan the training runs of a study: list them, check which are done, fit them to a time budget."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ class Plan:
     folder: Path
     """Folder of the study's own runs."""
     needs: Mapping[str, tuple[Path, ...]]
-    """Checkpoints of the trainings that each row depends on."""
+    """Checkpoints of the training runs that each row depends on."""
 
 
 def plan_runs(
@@ -59,7 +59,7 @@ def plan_runs(
     only: Sequence[str] = (),
     changes: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """List the trainings of a study.
+    """List the training runs of a study.
 
     Args:
         study: The study read from `path`.
@@ -176,7 +176,7 @@ def is_done(run: PlannedRun) -> bool:
     """Return whether a run has all its steps, and was pruned if its recipe requires it.
 
     Raises:
-        TrainError: If its folder contains a training by another recipe.
+        TrainError: If its folder contains a training run by another recipe.
     """
     if not run.checkpoint.exists():
         return False

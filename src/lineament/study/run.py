@@ -45,11 +45,11 @@ class StudyOptions:
     only: Sequence[str] = ()
     """Names of rows; empty: all rows."""
     budget_minutes: float | None = None
-    """Time budget for all trainings; runs that do not fit are listed and skipped."""
+    """Time budget for all training runs; runs that do not fit are listed and skipped."""
     final: bool = False
     """True: also measure the columns on test data."""
     together: int = 1
-    """Number of interleaved trainings, for a GPU."""
+    """Number of interleaved training runs, for a GPU."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Changes to every recipe."""
 
@@ -63,11 +63,11 @@ def run_study(
 ) -> Values:
     """Train missing runs and measure every row; return the values of the table.
 
-    Finished trainings are kept and killed ones are resumed, so the command can be repeated.
+    Finished training runs are kept and killed ones are resumed, so the command can be repeated.
 
     Args:
         note: Receives lines of text: what fits the budget, what failed, each value.
-        report: Receives the name of a training and its progress.
+        report: Receives the name of a training run and its progress.
 
     Raises:
         RecipeError: If the study or a recipe is invalid.
@@ -81,7 +81,7 @@ def run_study(
         study, path, options.runs, options.seeds, options.only, options.changes
     )
     waiting = [run for run in plan.runs if not is_done(run)]
-    note(f"{len(plan.runs)} trainings, {len(plan.runs) - len(waiting)} done")
+    note(f"{len(plan.runs)} training runs, {len(plan.runs) - len(waiting)} done")
     if options.budget_minutes is not None:
         waiting, rest = fit_budget(waiting, options.budget_minutes)
         for run in rest:

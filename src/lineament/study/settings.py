@@ -63,7 +63,7 @@ class Plot(Settings):
 
 
 class Study(Settings):
-    """A study: trainings whose results are listed in a table."""
+    """A study: training runs whose results are listed in a table."""
 
     name: Name = Field(description="name of the result page and of the folder of runs")
     title: str = Field(min_length=1, description="heading of the result page")
@@ -71,7 +71,7 @@ class Study(Settings):
     rows: tuple[Row, ...] = Field(
         min_length=1, description="rows, in the order of the table"
     )
-    needs: tuple[Need, ...] = Field((), description="trainings that rows depend on")
+    needs: tuple[Need, ...] = Field((), description="training runs that rows depend on")
     seeds: tuple[int, ...] = Field((1,), min_length=1, description="seeds of each row")
     columns: tuple[str, ...] = Field(
         ("validation",), description="columns that are always measured"

@@ -1,4 +1,4 @@
-"""Duration of a training in minutes, from its log."""
+"""Duration of a training run in minutes, from its log."""
 
 import csv
 import math

@@ -38,7 +38,7 @@ class ShuffledImages(Samples):
         return {"crops": self.images.images[item], "classes": self.images.classes[item]}
 
     def key(self) -> object:
-        """Return a value that is equal for trainings on the same images."""
+        """Return a value that is equal for training runs on the same images."""
         return (id(self.images), self.seed)
 
 

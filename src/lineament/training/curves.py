@@ -1,4 +1,4 @@
-"""Plot loss and validation error of a training by step, from its log.csv."""
+"""Plot loss and validation error of a training run by step, from its log.csv."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The device of a training, and its steps as CUDA graphs. Depends on torch."""
+"""The device of a training run, and its steps as CUDA graphs. Depends on torch."""
 
 import warnings
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def find_device(name: str) -> torch.device:
 
 
 class Place:
-    """The device of one training and its own stream on a GPU, so that trainings run in parallel."""
+    """The device of a training run, and its own stream on a GPU, so that runs can be parallel."""
 
     def __init__(self, name: str) -> None:
         self.device = find_device(name)

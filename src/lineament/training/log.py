@@ -1,4 +1,4 @@
-"""Log of a training: a CSV file, and TensorBoard if it is installed."""
+"""Log of a training run: a CSV file, and TensorBoard if it is installed."""
 
 import csv
 import time
@@ -17,7 +17,7 @@ RATES = ("presence_auc", "presence_missed", "presence_false", "visible_auc")
 
 @dataclass(frozen=True)
 class Progress:
-    """State of a training at one row of its log."""
+    """State of a training run at one row of its log."""
 
     step: int
     steps: int

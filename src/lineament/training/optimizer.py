@@ -1,4 +1,4 @@
-"""Optimizer of a training and its learning rates. Depends on torch."""
+"""Optimizer of a training run and its learning rates. Depends on torch."""
 
 import torch
 from torch import Tensor, nn

@@ -18,7 +18,7 @@ def has_network(recipe: Recipe) -> bool:
 
 
 def checkpoint_of(recipe: Recipe, folder: Path) -> Path:
-    """Return the path of the checkpoint that a training by `recipe` writes into `folder`."""
+    """Return the path of the checkpoint that a training run by `recipe` writes into `folder`."""
     return folder / (CHECKPOINT if has_network(recipe) else CLASSIC_CHECKPOINT)
 
 

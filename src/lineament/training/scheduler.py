@@ -53,7 +53,7 @@ def train_together(
         report: Receives the name of a run and its progress.
         failed: Receives the name of a run that failed and its error; runs that need it are skipped.
             None: raise the error.
-        between: Called after each round with the active trainings; False stops all of them.
+        between: Called after each round with the active training runs; False stops all of them.
 
     Returns:
         Names of the runs that ended.
@@ -132,7 +132,7 @@ def _named(
 
 
 def _batches_key(trainer: AnyTrainer) -> object:
-    """Return a value that is equal for trainings that use the same batches."""
+    """Return a value that is equal for training runs that use the same batches."""
     train = trainer.recipe.train
     return (
         trainer.samples.key(),

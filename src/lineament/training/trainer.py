@@ -144,7 +144,7 @@ class Trainer:
 
         Args:
             report: Called about every 50 steps.
-            batches: Result of `batches()`, if several trainings share it.
+            batches: Result of `batches()`, if several training runs share it.
 
         Raises: TrainError: If the loss is not finite.
         """

@@ -73,7 +73,7 @@ class ClassicTrainer:
 
     @property
     def samples(self) -> "ClassicTrainer":
-        """Return the trainer itself, as its faces are not shared with other trainings."""
+        """Return the trainer itself, as its faces are not shared with other training runs."""
         return self
 
     def key(self) -> object:

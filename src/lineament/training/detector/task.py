@@ -54,7 +54,7 @@ class TrainingScenes(Samples):
         }
 
     def key(self) -> object:
-        """Return a value that is equal for trainings on the same scenes."""
+        """Return a value that is equal for training runs on the same scenes."""
         maker = self.maker
         photos = tuple(str(photo.image) for photo in maker.photos)
         return (

@@ -66,7 +66,7 @@ class TrainingWindows(Samples):
         }
 
     def key(self) -> object:
-        """Return a value that is equal for trainings on the same windows."""
+        """Return a value that is equal for training runs on the same windows."""
         maker = self.maker
         return (maker.seed, maker.size, maker.augment, id(maker.images), id(maker.hard))
 
