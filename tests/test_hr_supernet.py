@@ -8,8 +8,8 @@ from lineament.models.backbones.hr_supernet import (
     WIDTHS,
     FusionBlock,
     HRSuperNet,
+    full_supernet,
     transform,
-    whole_supernet,
 )
 from lineament.models.landmark_net import LandmarkNet
 from lineament.models.profile import multiply_adds, parameters
@@ -26,7 +26,7 @@ def test_parameters_and_multiply_adds_are_the_papers_within_three_hundredths():
 
 
 def test_the_full_supernet_has_nine_stages_of_four_blocks_after_the_first():
-    stages = whole_supernet()
+    stages = full_supernet()
     assert [len(stage) for stage in stages] == [4] * 9
     assert stages[0] == {k: [0] for k in range(4)}
     assert all(

@@ -96,7 +96,7 @@ def three(tmp_path_factory):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_overfits_three_faces(name, three, tmp_path, monkeypatch):
-    monkeypatch.setattr("lineament.models.dan.DROPPED", 0.0)
+    monkeypatch.setattr("lineament.models.dan.DROPOUT", 0.0)
     recipe = recipe_of(three, NETWORKS[name], **TRAIN[name])
     run = make_trainer(recipe, tmp_path / "run", three, tmp_path / "cache").run()
     assert error_of(run, recipe, three, tmp_path / "cache") < 0.005
@@ -114,7 +114,7 @@ def test_clusters_overfit_three_faces(three, tmp_path):
 
 
 def test_a_network_overfits_three_faces_and_their_smiles(tmp_path, monkeypatch):
-    monkeypatch.setattr("lineament.models.dan.DROPPED", 0.0)
+    monkeypatch.setattr("lineament.models.dan.DROPOUT", 0.0)
     folder, cache = tmp_path / "mtfl", tmp_path / "cache"
     folder.mkdir()
     seeds = [seed for seed in range(20) if not in_validation(str(seed))][:3]

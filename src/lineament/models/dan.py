@@ -23,7 +23,7 @@ CHANNELS = (64, 128, 256, 512)
 """Output channels of the four pairs of convolutions: Kowalski et al. 2017, table 1."""
 DENSE = 256
 """Number of units of fc1."""
-DROPPED = 0.5
+DROPOUT = 0.5
 """Dropout rate of the input of fc1."""
 FEATURE_SIDE = 56
 """Side of the image that the connection layer computes from fc1, before upsampling by 2."""
@@ -46,7 +46,7 @@ class Stage(nn.Module):
             layers.append(nn.MaxPool2d(2))
             channels_in = channels
         self.features = nn.Sequential(*layers)
-        self.drop = nn.Dropout(DROPPED)
+        self.drop = nn.Dropout(DROPOUT)
         self.fc1 = nn.Linear(channels_in * (size // 16) ** 2, DENSE, bias=False)
         self.norm = nn.BatchNorm1d(DENSE)
         self.fc2 = nn.Linear(DENSE, 3 * points)

@@ -26,7 +26,7 @@ def stage(channels_in: int, channels: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(convolution, nn.PReLU(channels), nn.MaxPool2d(2))
 
 
-def still(outputs: nn.Linear) -> nn.Linear:
+def zero_init(outputs: nn.Linear) -> nn.Linear:
     """Zero an output layer, so that an untrained network moves no point; return the layer."""
     nn.init.zeros_(outputs.weight)
     nn.init.zeros_(outputs.bias)
@@ -58,7 +58,7 @@ class DpmCnn(nn.Module):
         self.units = (second + third + fourth) * (size // 32) ** 2
         self.out = nn.Linear(self.units, outputs)
         init_xavier(self)
-        still(self.out)
+        zero_init(self.out)
 
     def features(self, x: Tensor) -> Tensor:
         """Return the input of the dense layer, (B, units)."""
@@ -105,7 +105,7 @@ class PlainNet(nn.Module):
         side = size // stride // 8
         self.out = nn.Linear(third * side**2, outputs)
         init_xavier(self)
-        still(self.out)
+        zero_init(self.out)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs."""

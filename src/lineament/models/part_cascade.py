@@ -15,7 +15,7 @@ from .dpm_cnn import (
     PART_CHANNELS,
     DpmCnn,
     PlainNet,
-    still,
+    zero_init,
 )
 from .export_form import ExportForm
 from .heads.output import HeadOutput
@@ -106,7 +106,7 @@ class PartCascade(nn.Module):
             self.contour = VggNet(
                 "light-vggnet", 1, BRANCH_SIDE, 2 * len(CONTOUR), contour_width
             )
-            still(self.contour.out)
+            zero_init(self.contour.out)
             nets = []
             for part in PARTS:
                 nets.append(PlainNet(PART_SIDE, PART_CHANNELS, 1, 2 * len(part), width))

@@ -124,7 +124,7 @@ class HRSuperNet(nn.Module):
         """
         super().__init__()
         self.layout = [
-            dict(stage) for stage in (whole_supernet() if stages is None else stages)
+            dict(stage) for stage in (full_supernet() if stages is None else stages)
         ]
         self.stem = nn.Sequential(
             nn.Conv2d(3, 64, 3, 2, 1, bias=False),
@@ -219,7 +219,7 @@ def parse_layout(text: str) -> list[dict[int, list[int]]]:
     return layout
 
 
-def whole_supernet() -> list[dict[int, Sequence[int]]]:
+def full_supernet() -> list[dict[int, Sequence[int]]]:
     """Return all blocks of stages 2 to 10, each with all sources of the previous stage."""
     every = range(len(WIDTHS))
     stages: list[dict[int, Sequence[int]]] = [{k: [0] for k in every}]

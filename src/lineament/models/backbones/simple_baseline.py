@@ -15,7 +15,7 @@ FILTERS = 256
 """Filters of each deconvolution."""
 GROUPS = 128
 """Groups of the light deconvolutions, inferred from the paper's 2.81 M parameters at 68 points."""
-LOUDEST = 16.0
+MAX_OUTPUT = 16.0
 """Upper bound on the output of a light block.
 
 In training, batch normalization bounds a value by the square root of the number of values that it
@@ -54,7 +54,7 @@ class Bottleneck(nn.Module):
         return self._rectified(self.bn3(self.conv3(y)) + short)
 
     def _rectified(self, y: Tensor) -> Tensor:
-        return F.hardtanh(y, 0.0, LOUDEST) if self.light else F.relu(y)
+        return F.hardtanh(y, 0.0, MAX_OUTPUT) if self.light else F.relu(y)
 
 
 def deconvolution(channels_in: int, light: bool) -> nn.Sequential:

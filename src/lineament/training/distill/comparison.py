@@ -29,7 +29,7 @@ LOSSES = ("pixel_wise", "heatmap_kl", "pair_wise", "mimicry", "landmarks")
 """Losses towards a teacher, in the order of summation."""
 
 
-def wanted_losses(settings: DistillSettings) -> list[str]:
+def teacher_losses(settings: DistillSettings) -> list[str]:
     """Return the names of the losses towards a teacher whose weight is not 0."""
     return [name for name in LOSSES if getattr(settings, name)]
 
@@ -85,7 +85,7 @@ class Comparison:
             "mimicry": lambda: mimicry_loss(own, taught, adapt),
             "landmarks": lambda: self._landmark_loss(own, taught),
         }
-        return {name: compute[name]() for name in wanted_losses(self.settings)}
+        return {name: compute[name]() for name in teacher_losses(self.settings)}
 
     def _landmark_loss(self, own: TeacherOutput, taught: TeacherOutput) -> Tensor:
         # includes points that are not annotated
@@ -96,7 +96,7 @@ class Comparison:
     def check(self, student: LandmarkNet) -> None:
         """Check the outputs. Raises: RecipeError: If a loss does not fit `student` and teacher."""
         teacher, m = self.teacher, self.recipe.model
-        wanted = wanted_losses(self.settings)
+        names = teacher_losses(self.settings)
         where = f"the teacher {teacher.path}"
         if teacher.scheme != self.recipe.scheme:
             raise RecipeError(
@@ -108,7 +108,7 @@ class Comparison:
                 f"{where} takes crops with padding {teacher.padding}, but the student "
                 f"takes {m.padding}; set model.padding = {teacher.padding}"
             )
-        more = [name for name in wanted if name != "landmarks"]
+        more = [name for name in names if name != "landmarks"]
         if teacher.net is None and more:
             raise RecipeError(
                 f"{where} is an ONNX file, which provides only landmarks and not "
@@ -116,14 +116,14 @@ class Comparison:
             )
         if teacher.net is not None:
             self._check_outputs(
-                output_shapes(student), output_shapes(teacher.net), wanted
+                output_shapes(student), output_shapes(teacher.net), names
             )
 
     def _check_outputs(
-        self, own: TeacherOutput, taught: TeacherOutput, wanted: list[str]
+        self, own: TeacherOutput, taught: TeacherOutput, names: list[str]
     ) -> None:
         where = f"the teacher {self.teacher.path}"
-        if any(name in NEEDS_MAPS for name in wanted):
+        if any(name in NEEDS_MAPS for name in names):
             if taught.raw.heatmap_logits is None:
                 raise RecipeError(
                     f"{where} has no heatmaps; remove {' and '.join(NEEDS_MAPS)}"
@@ -134,7 +134,7 @@ class Comparison:
                     f"the heatmaps of {where} have peaks of 1, but the student's are "
                     "distributions; set model.head = 'gaussian2d'"
                 )
-        needs_levels = any(name in NEEDS_LEVELS for name in wanted)
+        needs_levels = any(name in NEEDS_LEVELS for name in names)
         if needs_levels and not taught.levels.keys() & own.levels.keys():
             raise RecipeError(
                 f"{where} and the student have no stride in common; remove pair_wise"
@@ -153,23 +153,23 @@ class Comparison:
 
 def check_settings(recipe: Recipe, settings: DistillSettings) -> None:
     """Check [distill]. Raises: RecipeError: If its settings contradict each other."""
-    wanted, head = wanted_losses(settings), recipe.landmark_net.head
-    if bool(wanted) != bool(settings.teacher):
+    names, head = teacher_losses(settings), recipe.landmark_net.head
+    if bool(names) != bool(settings.teacher):
         raise RecipeError(
-            f"[distill] has the teacher losses {wanted} and the teacher "
+            f"[distill] has the teacher losses {names} and the teacher "
             f"{settings.teacher!r}; give both or neither"
         )
-    if settings.cached and wanted != ["landmarks"]:
+    if settings.cached and names != ["landmarks"]:
         raise RecipeError(
             "[distill] sets cached, which keeps only landmarks, but has the losses "
-            f"{wanted}; remove cached"
+            f"{names}; remove cached"
         )
     if settings.peer_kl and settings.students < 2:
         raise RecipeError(
             "[distill] has peer_kl, but only one student; set students = 2 or more, "
             "or remove peer_kl"
         )
-    needs_maps = settings.peer_kl or any(name in NEEDS_MAPS for name in wanted)
+    needs_maps = settings.peer_kl or any(name in NEEDS_MAPS for name in names)
     if needs_maps and head not in TWO_D:
         raise RecipeError(
             f"the student's head is {head!r}, without heatmaps; set model.head = 'heatmap2d'"
