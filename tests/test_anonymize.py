@@ -173,7 +173,7 @@ def test_the_command_covers_photos_and_lists_those_without_a_face(tmp_path):
     Image.fromarray(scene(("astronaut", 110, 90, 120))).save(photos / "a.png")
     Image.fromarray(np.full((60, 80, 3), 90, np.uint8)).save(photos / "b.jpg")
     code, out, err = call(
-        "anonymize", photos, "--out", tmp_path / "out", "--how", "fill"
+        "anonymize", photos, "--out", tmp_path / "out", "--method", "fill"
     )
     assert (code, err) == (0, "")
     assert "a.png: 1 face covered -> " in out
@@ -207,7 +207,7 @@ def test_the_command_covers_every_frame_of_a_video(tmp_path):
         tmp_path / "a.mp4",
         "--out",
         tmp_path / "out",
-        "--how",
+        "--method",
         "fill",
     )
     code, out, _ = call(*words)
@@ -235,4 +235,4 @@ def test_the_defaults_of_the_command_are_those_of_the_library():
     from lineament.analysis.anonymize import HOLD_S, MARGIN
 
     assert (command.MARGIN, command.HOLD_S) == (MARGIN, HOLD_S)
-    assert {how.value for how in command.How} == set(METHODS)
+    assert {each.value for each in command.Method} == set(METHODS)

@@ -177,7 +177,7 @@ def broken(**changes):
         ),
         (broken(landmarks=[[1, None]] * 5), "face 0: 5 landmarks are not finite"),
         (broken(box="here"), "face 0: could not convert string to float"),
-        (broken(box=[]), "face 0: index 0 is out of bounds"),
+        (broken(box=[]), "face 0: a face has 0 boxes; expected one: x0, y0, x1, y1"),
         (
             broken(landmarks=[[1, 2]] * 4, scores=[1] * 4, sigma_px=[1] * 4),
             "face 0 has 4 landmarks; expected 5 of",

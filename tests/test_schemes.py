@@ -221,7 +221,7 @@ def test_a_conversion_states_the_status_of_every_point(source, target):
     assert got.status.shape == (COUNTS[target],)
     assert set(got.status) <= {"exact", "interpolated", "missing"}
     assert np.array_equal(np.isnan(got.points).any(1), got.status == "missing")
-    assert len(got.having("missing")) < COUNTS[target]
+    assert len(got.indices_with("missing")) < COUNTS[target]
     assert (got.source, got.target) == (source, target)
 
 
@@ -249,7 +249,9 @@ def test_an_exact_point_is_a_point_of_the_source(source, target):
     points = cloud(source)
     got = convert(points, source, target)
     known = {tuple(row) for row in points.tolist()}
-    assert all(tuple(got.points[i].tolist()) in known for i in got.having("exact"))
+    assert all(
+        tuple(got.points[i].tolist()) in known for i in got.indices_with("exact")
+    )
 
 
 def test_a_point_made_of_an_absent_point_is_missing_and_no_other():
@@ -268,7 +270,7 @@ def test_the_known_conversions_have_their_known_points():
     np.testing.assert_allclose(got.points[18], (w[34] + w[41]) / 2)
     np.testing.assert_allclose(got.points[37], (2 * w[61] + w[62]) / 3)
     assert (
-        len(got.having("interpolated")) == 8 + 8
+        len(got.indices_with("interpolated")) == 8 + 8
     )  # eight of ten brow points, four lids of each eye
     np.testing.assert_array_equal(convert(i, "ibug68", "ibug51").points, i[17:])
     np.testing.assert_array_equal(
@@ -277,16 +279,18 @@ def test_the_known_conversions_have_their_known_points():
     )
     np.testing.assert_allclose(convert(i, "ibug68", "five").points[1], i[42:48].mean(0))
     seven = convert(f, "fgnet68", "ibug68")
-    assert seven.having("exact").tolist() == [30, 36, 39, 42, 45, 48, 54]
+    assert seven.indices_with("exact").tolist() == [30, 36, 39, 42, 45, 48, 54]
     np.testing.assert_array_equal(
-        seven.points[seven.having("exact")], f[[67, 27, 29, 34, 32, 48, 54]]
+        seven.points[seven.indices_with("exact")], f[[67, 27, 29, 34, 32, 48, 54]]
     )
     twenty_one = cloud("aflw21")
     np.testing.assert_array_equal(
         convert(twenty_one, "aflw21", "aflw19").points,
         np.delete(twenty_one, [12, 16], axis=0),
     )
-    assert convert(cloud("aflw19"), "aflw19", "aflw21").having("missing").tolist() == [
+    assert convert(cloud("aflw19"), "aflw19", "aflw21").indices_with(
+        "missing"
+    ).tolist() == [
         12,
         16,
     ]
@@ -428,12 +432,12 @@ def test_a_scheme_that_joins_two_has_the_points_of_both():
     assert np.array_equal(convert(both, joined.name, "helen194").points, second)
     # a set that has one of the two says nothing of the other
     assert np.array_equal(convert(first, "ibug68", joined.name).points[:68], first)
-    assert convert(first, "ibug68", joined.name).having("missing").tolist() == list(
-        range(68, 262)
-    )
-    assert convert(second, "helen194", joined.name).having("missing").tolist() == list(
-        range(68)
-    )
+    assert convert(first, "ibug68", joined.name).indices_with(
+        "missing"
+    ).tolist() == list(range(68, 262))
+    assert convert(second, "helen194", joined.name).indices_with(
+        "missing"
+    ).tolist() == list(range(68))
     assert all(not scheme(name).heads for name in NAMES if name != joined.name)
 
 

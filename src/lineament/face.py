@@ -84,7 +84,12 @@ class Face:
                     f"{name} have shape {array.shape}; "
                     f"expected ({len(landmarks)},), one per landmark"
                 )
-        arrays |= {"landmarks": landmarks, "box": as_boxes(self.box)[0]}
+        boxes = as_boxes(self.box)
+        if len(boxes) != 1:
+            raise ShapeError(
+                f"a face has {len(boxes)} boxes; expected one: x0, y0, x1, y1"
+            )
+        arrays |= {"landmarks": landmarks, "box": boxes[0]}
         for name, array in arrays.items():
             array = array.copy()
             array.flags.writeable = False

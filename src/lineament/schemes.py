@@ -72,7 +72,7 @@ class Conversion:
     weights: Array
     """Weight of each source point in each target point, (M, N), nonnegative."""
 
-    def having(self, status: str) -> NDArray[np.intp]:
+    def indices_with(self, status: str) -> NDArray[np.intp]:
         """Return the indices of the target points with this `status`."""
         return np.flatnonzero(self.status == status)
 

@@ -71,14 +71,14 @@ METHODS: dict[str, Method] = {"blur": _blur, "pixelate": _pixelate, "fill": _fil
 
 
 def anonymize_faces(
-    image: Image, faces: Faces, how: str = "blur", margin: float = MARGIN
+    image: Image, faces: Faces, method: str = "blur", margin: float = MARGIN
 ) -> Image:
     """Return a copy of `image` with the faces covered, from the chin to the hairline.
 
     Args:
         image: Image of the faces, RGB uint8 (H, W, 3).
         faces: The faces; find them with a low `min_presence` and a small `min_face`.
-        how: "blur" or "pixelate", which keep four cells per side of a face, or "fill",
+        method: "blur" or "pixelate", which keep four cells per side of a face, or "fill",
             which keeps nothing.
         margin: Distance to cover beyond the face, as a fraction of the longer side of its box.
 
@@ -86,7 +86,7 @@ def anonymize_faces(
         ImageError: If the image has another type or shape.
         InputError: If the method is unknown, or the margin is negative.
     """
-    return cover(image, face_regions(faces, margin), how)
+    return cover(image, face_regions(faces, margin), method)
 
 
 def face_regions(faces: Iterable[Face], margin: float = MARGIN) -> list[Region]:
@@ -139,16 +139,16 @@ def _up(face: Face) -> Array:
     return up / length if length > 0 else upright  # also covers nan
 
 
-def cover(image: Image, regions: Iterable[Region], how: str = "blur") -> Image:
-    """Return a copy of `image` with the regions covered; `how` is one of METHODS.
+def cover(image: Image, regions: Iterable[Region], method: str = "blur") -> Image:
+    """Return a copy of `image` with the regions covered; `method` is one of METHODS.
 
     Raises:
         ImageError: If the image has another type or shape.
         InputError: If there is no such method.
     """
     check_rgb(image)
-    if how not in METHODS:
-        raise InputError(f"unknown method {how!r}; {did_you_mean(how, METHODS)}")
+    if method not in METHODS:
+        raise InputError(f"unknown method {method!r}; {did_you_mean(method, METHODS)}")
     covered = np.array(image, order="C")
     for region in regions:
         rows, columns, inside = _window(region, image.shape)
@@ -156,7 +156,7 @@ def cover(image: Image, regions: Iterable[Region], how: str = "blur") -> Image:
             pixels = covered[rows, columns]
             cell_px = max(region.side_px / CELLS, 1.0)
             cells = (_cells(pixels.shape[1], cell_px), _cells(pixels.shape[0], cell_px))
-            pixels[inside] = METHODS[how](pixels, cells)[inside]
+            pixels[inside] = METHODS[method](pixels, cells)[inside]
     return covered
 
 
@@ -196,7 +196,7 @@ def _window(
 def anonymize_frames(
     frames: Iterable[tuple[float, Image]],
     find: Callable[[Image], Faces],
-    how: str = "blur",
+    method: str = "blur",
     margin: float = MARGIN,
     hold_s: float = HOLD_S,
 ) -> Iterator[tuple[float, Image]]:
@@ -207,7 +207,7 @@ def anonymize_frames(
     Args:
         frames: Time in seconds, ascending, and RGB image of each frame.
         find: Finds the faces of an image, e.g. a Predictor.
-        how: Method, as in `anonymize_faces`.
+        method: Method, as in `anonymize_faces`.
         margin: Distance to cover beyond the face, as a fraction of the longer side of its box.
         hold_s: Time in seconds before and after its frame during which a region is covered.
 
@@ -226,7 +226,7 @@ def anonymize_frames(
         for seen, found in known:
             if seen <= time + hold_s:
                 regions += found
-        return time, cover(image, regions, how)
+        return time, cover(image, regions, method)
 
     for time, image in frames:
         waiting.append((time, image))

@@ -27,7 +27,7 @@ MIN_FACE = "8px"
 MARGIN, HOLD_S = 0.1, 0.3
 
 
-class How(StrEnum):
+class Method(StrEnum):
     """Methods of covering a face."""
 
     blur = "blur"
@@ -47,8 +47,8 @@ Out = Annotated[
         help="Folder for the results; for a single input, a folder or a file."
     ),
 ]
-Method = Annotated[
-    How,
+MethodOption = Annotated[
+    Method,
     typer.Option(
         help=(
             "blur and pixelate keep four cells per side of the face; fill keeps nothing."
@@ -97,7 +97,7 @@ Overwrite = Annotated[
 def anonymize(
     paths: Inputs,
     out: Out,
-    how: Method = How.blur,
+    method: MethodOption = Method.blur,
     margin: Margin = MARGIN,
     min_presence: Presence = MIN_PRESENCE,
     min_face: FaceSize = MIN_FACE,
@@ -130,16 +130,16 @@ def anonymize(
     )
     for video in videos:
         target = out if out.suffix else out / f"{Path(video).stem}.mp4"
-        _cover_video(video, target, predictor(), how.value, margin, hold, overwrite)
+        _cover_video(video, target, predictor(), method.value, margin, hold, overwrite)
     if images:
-        _cover_images(images, out, predictor, how.value, margin)
+        _cover_images(images, out, predictor, method.value, margin)
 
 
 def _cover_images(
     paths: list[str],
     out: Path,
     predictor: "partial[Predictor]",
-    how: str,
+    method: str,
     margin: float,
 ) -> None:
     from ..analysis.anonymize import anonymize_faces
@@ -150,7 +150,7 @@ def _cover_images(
     ) -> None:
         suffix = image.path.suffix if image.path.suffix.lower() in FORMATS else ".jpg"
         target = out if out.suffix else out / f"{image.name}{suffix}"
-        save(target, anonymize_faces(pixels, faces, how, margin))
+        save(target, anonymize_faces(pixels, faces, method, margin))
         show(f"{image.path}: {_count(len(faces))} covered -> {target}")
 
     each_image(paths, predictor, None, each, out, single_file=bool(out.suffix))
@@ -164,7 +164,7 @@ def _cover_video(
     source: str,
     target: Path,
     predictor: "Predictor",
-    how: str,
+    method: str,
     margin: float,
     hold_s: float,
     overwrite: bool,
@@ -184,7 +184,7 @@ def _cover_video(
         progress_bar("frames", reader.frames, speed=True) as step,
     ):
         frames = ((frame.timestamp, frame.image) for frame in reader)
-        for time, image in anonymize_frames(frames, predictor, how, margin, hold_s):
+        for time, image in anonymize_frames(frames, predictor, method, margin, hold_s):
             if start is None:
                 start, writer.pixel_aspect = time, reader.pixel_aspect
             writer.write(image, time - start)

@@ -140,7 +140,7 @@ def check_conversion(origin: str, points: int, source: str, target: str) -> None
         target: Scheme to convert to.
     """
     converted = convert(np.zeros((points, 2)), source, target)
-    missing = len(converted.having("missing"))
+    missing = len(converted.indices_with("missing"))
     if missing:
         raise SchemeError(
             f"{origin} predicts {source}, from which {missing} of the "
