@@ -278,8 +278,8 @@ def test_a_visible_attribute_is_learned_with_the_settings_of_the_recipe(
     values = read_values(ROOT / "recipes/survey/tcdcn.toml")
     values["data"] = [{"reader": "mtfl", "folder": str(folder)}]
     values["tasks"]["groups"] = {"smiling": ["smiling"]}
-    values["train"] |= {"steps": 120, "batch": 16, "num_workers": 0}
-    values["train"]["validate_every"] = 120
+    values["train"] |= {"steps": 600, "batch": 16, "num_workers": 0}
+    values["train"]["validate_every"] = 600
     recipe = make_recipe(values, "test")
     cache = tmp_path / "cache"
     checkpoint = make_trainer(recipe, tmp_path / "run", folder, cache).run()

@@ -645,15 +645,18 @@ def test_wrong_files_and_crops_are_refused(exported, runs, tmp_path):
 
 @pytest.fixture(scope="module")
 def upright():
-    """Return an output network that knows upright drawn faces from turned ones."""
+    """Return an output network that knows upright drawn faces from turned ones and from parts."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     crops, boxes, points, presence = [], [], [], []
-    for number in range(32):
+    for number in range(40):
         roll = rng.uniform(-40, 40)
-        if number >= 16:
-            roll += (90.0, 180.0, -90.0)[number % 3]
         side, center = 48 / rng.uniform(1.0, 1.25), 23.5 + rng.uniform(-2, 2, 2)
+        if 16 <= number < 32:
+            roll += (90.0, 180.0, -90.0)[number % 3]
+        elif number >= 32:
+            # a part of a face, which fills the crop
+            side *= rng.uniform(3, 8)
         image = np.full((48, 48, 3), 80, np.uint8)
         draw_face(image, center, side, roll)
         crops.append(image)

@@ -157,7 +157,7 @@ def test_a_rule_from_68_points_converts_both_ways(tmp_path):
     got = convert(points, "ibug68", name)
     assert np.array_equal(got.points, points[[36, 45, 8]])
     back = convert(got.points, name, "ibug68")
-    assert back.having("exact").tolist() == [8, 36, 45]
+    assert back.indices_with("exact").tolist() == [8, 36, 45]
 
 
 def test_json_of_faces_carries_the_scheme_to_another_process(tmp_path):

@@ -97,7 +97,10 @@ def write_parquet(
         scores [N], sigma_px [N], visible [N].
 
     Args:
-        path, results, scheme, lead: As in `write_csv`.
+        path: As in `write_csv`.
+        results: As in `write_csv`.
+        scheme: As in `write_csv`.
+        lead: As in `write_csv`.
         empty_rows: As in `write_csv`; all other columns are null.
 
     Raises:
