@@ -322,3 +322,18 @@ def convert(points: ArrayLike, source: str, target: str) -> Conversion:
     return Conversion(
         _frozen(result), _frozen(np.array(STATUSES)[rank]), source, target, weights
     )
+
+
+def upright_mean(name: str) -> Array:
+    """Return the upright mean shape (N, 2) of a scheme, nan for points not in it.
+
+    If the scheme states none, it is made from that of the 68 points.
+
+    Raises:
+        SchemeError: If the scheme is unknown, or the 68 points cannot be converted to it.
+    """
+    stated = scheme(name).mean_shape
+    if stated is not None:
+        return stated
+    full = np.asarray(scheme("ibug68").mean_shape)
+    return convert(full, "ibug68", name).points

@@ -15,7 +15,7 @@ from ..errors import DataError, SchemeError
 from ..geometry import Array, apply_affine, fit_similarity, landmark_box
 from ..io.image import read_image
 from ..io.video_reader import close_video, read_video_frame
-from ..schemes import NAMES, Conversion, convert, scheme
+from ..schemes import NAMES, Conversion, convert, scheme, upright_mean
 
 Image = NDArray[np.uint8]
 
@@ -122,12 +122,11 @@ def tight_box(landmarks: Array, scheme_name: str) -> Array:
         scheme_name: Landmark scheme.
     """
     mean = np.asarray(scheme(BOX_SCHEME).mean_shape)
-    own_mean = scheme(scheme_name).mean_shape
-    if scheme_name not in NAMES and own_mean is not None:
-        known, scheme_mean = np.full_like(mean, np.nan), own_mean
+    if scheme_name not in NAMES and scheme(scheme_name).mean_shape is not None:
+        known = np.full_like(mean, np.nan)
     else:
         known = convert(landmarks, scheme_name, BOX_SCHEME).points
-        scheme_mean = convert(mean, BOX_SCHEME, scheme_name).points
+    scheme_mean = upright_mean(scheme_name)
     if np.isfinite(known).all():
         return landmark_box(known)
     usable = np.isfinite(landmarks).all(1) & np.isfinite(scheme_mean).all(1)

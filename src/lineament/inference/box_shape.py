@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..errors import SchemeError
 from ..geometry import Array, apply_affine, box_error, fit_similarity, landmark_box
-from ..schemes import NAMES, convert, scheme
+from ..schemes import NAMES, scheme, upright_mean
 
 FULL = "ibug68"
 """Scheme whose tight box crops are made around."""
@@ -35,8 +35,9 @@ class BoxShape:
         """(M, 2): upright mean shape of the points, nan for points not in it; or None."""
         self.own: Array | None = None
         """(N, 2): mean shape of the learned landmarks, used to fit `mean` to them; or None."""
-        mean = mean_shape(name)
-        if mean is None:
+        try:
+            mean = upright_mean(name)
+        except SchemeError:
             return
         if never_learned:
             mean = mean[self._learned]
@@ -53,20 +54,6 @@ class BoxShape:
             fitted = fit_similarity(self.own, landmarks[self._learned])
             return apply_affine(fitted, self.mean)
         return landmarks if self._learned.all() else landmarks[self._learned]
-
-
-def mean_shape(name: str) -> Array | None:
-    """Return the upright mean shape (N, 2) of a scheme, nan for points not in it; or None.
-
-    If the scheme states none, it is made from that of the 68 points.
-    """
-    stated = scheme(name).mean_shape
-    if stated is not None:
-        return stated
-    try:
-        return convert(np.asarray(scheme(FULL).mean_shape), FULL, name).points
-    except SchemeError:
-        return None
 
 
 def _spans_face(mean: Array) -> bool:
