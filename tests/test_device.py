@@ -8,8 +8,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lineament.data.synthetic_clips import ClipSettings
+from lineament.training import device
 from lineament.training.batch import Batch
-from lineament.training.device import Place
+from lineament.training.device import Place, autocast, has_bfloat16
 from lineament.training.optimizer import keep_rates_on, make_optimizer, set_rates
 from lineament.training.temporal import task as temporal
 from tiny import Tiny, small, trained, trainer
@@ -49,6 +50,48 @@ def watched(run):
     with Watch() as watch:
         run.task.losses(run.model, batch, count)["total"].backward()
     return watch.found
+
+
+@pytest.fixture
+def instructions(monkeypatch):
+    """Set the instructions that torch reports for the processor."""
+    has_bfloat16.cache_clear()
+
+    def report(**found):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+
+    yield report
+    has_bfloat16.cache_clear()
+
+
+@pytest.mark.parametrize("name", device.BFLOAT16_INSTRUCTIONS)
+def test_networks_run_in_bfloat16_on_a_processor_with_instructions_for_it(
+    instructions, name
+):
+    instructions(avx2=True, **{name: True})
+    with autocast("cpu", True):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+    with autocast("cpu", False):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+def test_networks_run_in_float32_on_a_processor_that_would_emulate_bfloat16(
+    instructions,
+):
+    instructions(avx2=True, avx512_f=True, avx512_bf16=False)
+    with autocast("cpu", True):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+def test_a_run_says_that_it_trains_in_float32_instead_of_bfloat16(
+    instructions, faces, tmp_path
+):
+    lines = []
+    instructions(avx2=True)
+    recipe = small(faces, **{"train.bf16": True})
+    trainer(recipe, tmp_path / "run", note=lines.append)
+    assert any("training in float32" in line for line in lines)
 
 
 def test_the_watch_detects_waits_and_copies():

@@ -55,7 +55,10 @@ class TrainSettings(Settings):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto: a GPU if torch finds one"
     )
-    bf16: bool = Field(True, description="bfloat16 autocast")
+    bf16: bool = Field(
+        True,
+        description="bfloat16 autocast, if the device has instructions for it",
+    )
     threads: int = Field(0, ge=0, description="torch threads; 0: torch's default")
     num_workers: int = Field(
         1,

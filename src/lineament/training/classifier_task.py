@@ -14,6 +14,7 @@ from ..recipe import Recipe
 from ..recipe.model import ClassifierSettings
 from .batch import Batch
 from .build import build_model, load_initial_weights
+from .device import autocast
 from .task import Context, Samples, Task
 
 BATCH = 250
@@ -77,9 +78,7 @@ class ClassifierTask(Task):
         self, model: nn.Module, batch: Batch, count: Tensor
     ) -> dict[str, Tensor]:
         assert batch.classes is not None
-        with torch.autocast(
-            batch.crops.device.type, torch.bfloat16, enabled=self.recipe.train.bf16
-        ):
+        with autocast(batch.crops.device.type, self.recipe.train.bf16):
             logits = model(batch.crops)
         right = (logits.argmax(1) == batch.classes).sum()
         self.sums.add_(torch.stack([right, torch.ones_like(batch.classes).sum()]))

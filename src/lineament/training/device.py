@@ -1,14 +1,18 @@
-"""The device of a training run, and its steps as CUDA graphs. Depends on torch."""
+"""Device and precision of a training run, and its steps as CUDA graphs. Depends on torch."""
 
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from ..errors import RecipeError
 from .batch import Batch
+
+BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+"""Names that torch gives to instructions for bfloat16: of x86 processors, then of ARM."""
 
 EAGER_STEPS = 2
 """Eager steps per key before its graph is captured, for autotuning and optimizer states."""
@@ -25,6 +29,33 @@ def find_device(name: str) -> torch.device:
             "train.device is 'cuda', but torch finds no GPU; set it to 'auto' or 'cpu'"
         )
     return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
+
+
+@cache
+def has_bfloat16(device: str) -> bool:
+    """Return whether a device of this type has instructions for bfloat16.
+
+    Without them torch emulates bfloat16, which takes many times as long as float32.
+    """
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    capabilities = getattr(torch.cpu, "get_capabilities", None)
+    if capabilities is None:  # an older torch, which only knows about its own emulation
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return any(capabilities().get(name, False) for name in BFLOAT16_INSTRUCTIONS)
+
+
+def autocast(device: str, bf16: bool) -> torch.autocast:
+    """Return the precision in which networks run.
+
+    Args:
+        device: Type of the device, such as "cpu".
+        bf16: The setting train.bf16. Where the device has no bfloat16, networks run in float32.
+    """
+    enabled = bf16 and has_bfloat16(device)
+    return torch.autocast(device, torch.bfloat16, enabled=enabled)
 
 
 class Place:

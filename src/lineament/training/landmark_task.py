@@ -24,6 +24,7 @@ from .build import (
     load_initial_weights,
     read_start,
 )
+from .device import autocast
 from .losses import check_losses, check_presence, loss_counts, total_loss
 from .presence_rates import presence_rates
 from .task import Context, Samples, Task
@@ -178,9 +179,7 @@ class LandmarkTask(Task):
 
     def autocast(self, batch: Batch) -> torch.autocast:
         """Return the precision in which networks run."""
-        return torch.autocast(
-            batch.crops.device.type, torch.bfloat16, enabled=self.recipe.train.bf16
-        )
+        return autocast(batch.crops.device.type, self.recipe.train.bf16)
 
     def losses(
         self, model: nn.Module, batch: Batch, count: Tensor

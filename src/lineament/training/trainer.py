@@ -19,7 +19,7 @@ from ..errors import ExtraError, TrainError
 from .batch import Batch
 from .checkpoint import load_checkpoint, save_checkpoint
 from .curves import draw_curves
-from .device import Captured, Place
+from .device import Captured, Place, has_bfloat16
 from .ema import EMA
 from .freeze import freeze
 from .loader import make_loader
@@ -72,6 +72,7 @@ class Trainer:
         self.note = note if self.processes.first else lambda line: None
         self.place = Place(train.device)
         self.device = self.place.device
+        self._note_precision()
         # a graph cannot include several passes per step or communication with other processes
         alone = self.processes.world == 1 and train.accumulate == 1
         self.captured = (
@@ -97,6 +98,11 @@ class Trainer:
             keep_rates_on(self.device, self.optimizer)
             if resume:
                 self._restore()
+
+    def _note_precision(self) -> None:
+        if self.task.recipe.train.bf16 and not has_bfloat16(self.device.type):
+            name = "GPU" if self.place.on_gpu else "CPU"
+            self.note(f"this {name} has no bfloat16 instructions; training in float32")
 
     @property
     def ended(self) -> bool:

@@ -18,6 +18,7 @@ from ...models.registry import build_face_detector
 from ...recipe import DetectorSettings, Recipe
 from ..batch import Batch, collate
 from ..checkpoint import load_weights
+from ..device import autocast
 from ..task import Context, Samples, Task
 from .losses import detector_loss
 from .mimicry import FeatureTeacher, ImitatingDetector, feature_distance
@@ -143,8 +144,7 @@ class DetectorTask(Task):
     def losses(
         self, model: nn.Module, batch: Batch, count: Tensor
     ) -> dict[str, Tensor]:
-        device = batch.crops.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self.recipe.train.bf16):
+        with autocast(batch.crops.device.type, self.recipe.train.bf16):
             if self.features is None:
                 cells: Cells = model(batch.crops)
                 return detector_loss(cells, cell_targets(batch), count[:2])
