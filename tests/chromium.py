@@ -173,6 +173,26 @@ class Chromium:
         node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.call("DOM.setFileInputFiles", nodeId=node, files=list(map(str, paths)))
 
+    def key(self, key, modifiers=0):
+        """Press and release a key."""
+        code = f"Key{key.upper()}" if len(key) == 1 and key.isalpha() else key
+        values = {"key": key, "code": code, "modifiers": modifiers}
+        if key == "Enter":
+            values |= {"windowsVirtualKeyCode": 13}
+        self.call("Input.dispatchKeyEvent", type="rawKeyDown", **values)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **values)
+
+    def drag(self, start, end):
+        """Drag the pointer from one place of the page to another."""
+        for kind, (x, y), pressed in (
+            ("mousePressed", start, 1),
+            ("mouseMoved", end, 1),
+            ("mouseReleased", end, 0),
+        ):
+            values = {"x": x, "y": y, "buttons": pressed, "clickCount": 1}
+            button = "none" if kind == "mouseMoved" else "left"
+            self.call("Input.dispatchMouseEvent", type=kind, button=button, **values)
+
     def screenshot(self, path, width=1200, height=900):
         """Write what the page shows as a PNG file."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1}

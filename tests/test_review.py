@@ -10,6 +10,7 @@ from urllib.request import Request, urlopen
 import numpy as np
 import pytest
 
+from chromium import Chromium, find_chromium
 from lineament.data.label_files import write_label_files
 from lineament.data.readers.own_data import OwnData
 from lineament.data.readers.registry import read_data
@@ -20,7 +21,7 @@ from lineament.io.review_files import read_face
 from lineament.schemes import check_scheme, scheme
 from lineament.serving.review.candidate import Candidate
 from lineament.serving.review.collect import (
-    Opinions,
+    Comparison,
     candidates_of_results,
     candidates_of_samples,
 )
@@ -28,11 +29,11 @@ from lineament.serving.review.order import doubts, face_doubt, parse_order
 from lineament.serving.review.queue import make_queue, read_queue, write_queue
 from lineament.serving.review.session import Review
 from lineament.serving.review.stats import agreements, calibration, merged, paces
-from review_browser import SIZE, browser
 from tiny_sets import picture, text
 
 TOKEN = "a-token-of-tests"
 SIDE = 200.0
+needs_chromium = pytest.mark.skipif(not find_chromium(), reason="needs Chromium")
 """Longer side of the faces here, pixels."""
 
 
@@ -173,17 +174,17 @@ def test_labels_are_compared_with_a_model_and_missing_points_filled(tmp_path, ow
     landmarks = candidates(tmp_path, own, 1)[0].landmarks.copy()
     landmarks[3] = np.nan
     sample = Sample(image, landmarks, own, "a", np.array([100.0, 100, 200, 300]))
-    (face,) = candidates_of_samples([sample], Opinions())
-    assert face.shown_opinion() is None
-    # without an opinion a missing point starts in the middle of the box
+    (face,) = candidates_of_samples([sample], Comparison())
+    assert face.compared_landmarks() is None
+    # without a prediction a missing point starts in the middle of the box
     assert face.start()[3].tolist() == [150, 200]
-    with_opinion = replace(face, predicted=landmarks[[0, 1, 2, 0]])
-    assert with_opinion.start()[3].tolist() == landmarks[0].tolist()
+    with_prediction = replace(face, predicted=landmarks[[0, 1, 2, 0]])
+    assert with_prediction.start()[3].tolist() == landmarks[0].tolist()
 
 
 def test_a_folder_without_results_is_one_line(tmp_path):
     with pytest.raises(DataError, match="no results with a face"):
-        candidates_of_results(tmp_path, Opinions())
+        candidates_of_results(tmp_path, Comparison())
 
 
 # decisions
@@ -385,18 +386,21 @@ def progress(number):
     )
 
 
+@needs_chromium
 def test_landmarks_are_corrected_in_a_browser(address, review, tmp_path):
-    with browser(tmp_path / "profile") as tab:
-        tab.call("Page.navigate", url=address)
+    width, height = 1400, 1000
+    flag = f"--window-size={width},{height}"
+    with Chromium(tmp_path / "profile", flag) as tab:
+        tab.open(address)
         ready = "!!document.querySelector('#facts')?.textContent.includes('doubt')"
-        tab.wait(ready)
-        box = tab.run(
+        tab.wait_for(ready)
+        box = tab.evaluate(
             "(({left, top, width, height}) => [left, top, width, height])"
             "(document.getElementById('canvas').getBoundingClientRect())"
         )
         # the face fills 700 pixels, or nine tenths of a smaller window
         scale = min(700, 0.9 * min(box[2:])) / SIDE
-        assert SIZE[1] < 1100
+        assert height < 1100
         start = review.faces[0].start
         middle = (start.min(0) + start.max(0)) / 2
 
@@ -412,8 +416,8 @@ def test_landmarks_are_corrected_in_a_browser(address, review, tmp_path):
         tab.key("ArrowDown")
         tab.key("z")
         tab.key("Enter")
-        tab.wait(progress(2))
-        tab.wait(ready)
+        tab.wait_for(progress(2))
+        tab.wait_for(ready)
         written = parse_pts((tmp_path / "review/2.pts").read_text())
         # dragged, then a quarter of a pixel to the right and two up; the last step is undone
         wanted = start.copy()
@@ -429,17 +433,19 @@ def test_landmarks_are_corrected_in_a_browser(address, review, tmp_path):
         tab.drag((x, y), (x + 70, y))
         tab.key("x")
         tab.key("t")
-        tab.screenshot(tmp_path / "page.png")
+        tab.screenshot(tmp_path / "page.png", width, height)
         tab.key("Enter")
-        tab.wait(progress(3))
-        tab.wait(ready)
+        tab.wait_for(progress(3))
+        tab.wait_for(ready)
         written = parse_pts((tmp_path / "review/1.pts").read_text())
         wanted = start[[1, 0, 2, 3]]
-        # the opinion on the chosen point, the nose
+        # the predicted place of the selected point, the nose
         wanted[3] = start[3] + [3, -2]
         assert np.abs(written - wanted).max() < 0.01
         tab.key("Delete")
-        tab.wait("document.getElementById('progress').textContent.includes('all are')")
+        tab.wait_for(
+            "document.getElementById('progress').textContent.includes('all reviewed')"
+        )
         assert not (tmp_path / "review/0.pts").exists()
         assert read_face(tmp_path / "review", "0").last.status == "not a face"
-        assert tab.problems == []
+        assert tab.messages == []

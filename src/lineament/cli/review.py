@@ -36,7 +36,7 @@ from .options import (
 if TYPE_CHECKING:
     from ..io.review_files import FaceRecord
     from ..serving.review.candidate import Candidate
-    from ..serving.review.collect import Opinions
+    from ..serving.review.collect import Comparison
     from ..serving.review.queue import QueuedFace
 
 DEFAULT = "faces"
@@ -221,14 +221,14 @@ def _candidates(
             Path(folder) if folder else None,
         )
         scheme_name = samples[0].scheme if samples else ""
-        opinions = _opinions(rule, second, model, scheme_name, annotated=True)
+        comparison = _comparison(rule, second, model, scheme_name, annotated=True)
         with progress_bar("faces", len(samples)) as step:
-            return list(candidates_of_samples(samples, opinions, step))
+            return list(candidates_of_samples(samples, comparison, step))
     if len(paths) == 1 and is_result_folder(Path(paths[0])):
         kept = Path(paths[0])
-        opinions = _opinions(rule, second, model, scheme)
+        comparison = _comparison(rule, second, model, scheme)
         with progress_bar("files", None) as step:
-            return candidates_of_results(kept, opinions, step)
+            return candidates_of_results(kept, comparison, step)
     predictor = make_predictor(
         model,
         scheme or None,
@@ -238,9 +238,9 @@ def _candidates(
         search["min_presence"],
     )
     images, failures = find_inputs(paths)
-    opinions = _opinions(rule, second, model, predictor.scheme)
+    comparison = _comparison(rule, second, model, predictor.scheme)
     with progress_bar("images", len(images)) as step:
-        found, broken = candidates_of_images(predictor, images, opinions, step)
+        found, broken = candidates_of_images(predictor, images, comparison, step)
     for failure in [*failures, *broken]:
         complain(f"{failure.path}: {failure.reason}")
     if not found:
@@ -248,13 +248,13 @@ def _candidates(
     return found
 
 
-def _opinions(
+def _comparison(
     rule: str, second: str, model: str, scheme: str, annotated: bool = False
-) -> "Opinions":
+) -> "Comparison":
     """Return the models for an order and, for labels, a model to compare them with if possible."""
     from ..errors import SchemeError
     from ..inference.predictor import Predictor
-    from ..serving.review.collect import Opinions
+    from ..serving.review.collect import Comparison
     from ..serving.review.order import NEEDS_MODEL
 
     scheme_name = scheme or None
@@ -267,7 +267,7 @@ def _opinions(
             raise
         note(f"the labels are not compared with {model}: {error}")
     other = Predictor(second, scheme=scheme_name) if second else None
-    return Opinions(predictor, other, rule == "spread")
+    return Comparison(predictor, other, rule == "spread")
 
 
 @review.command()

@@ -34,7 +34,7 @@ class Candidate:
     annotated: bool = False
     """True if `landmarks` are annotations, False if they are predictions."""
 
-    def shown_opinion(self) -> Array | None:
+    def compared_landmarks(self) -> Array | None:
         """Return the landmarks (N, 2) shown for comparison next to `landmarks`, or None."""
         if self.second is not None:
             return self.second
@@ -44,9 +44,9 @@ class Candidate:
     def start(self) -> Array:
         """Return `landmarks`, missing ones replaced by predictions or the center of the box."""
         middle = (self.box[:2] + self.box[2:]) / 2
-        opinion = self.shown_opinion()
+        compared = self.compared_landmarks()
         filler = np.broadcast_to(middle, self.landmarks.shape)
-        if opinion is not None:
-            filler = opinion
+        if compared is not None:
+            filler = compared
         missing = np.isnan(self.landmarks).any(1, keepdims=True)
         return np.where(missing, filler, self.landmarks)

@@ -28,8 +28,8 @@ Step = Callable[[], None]
 
 
 @dataclass(frozen=True)
-class Opinions:
-    """The models and predictions that a review order needs."""
+class Comparison:
+    """The models whose predictions are compared with the landmarks under review."""
 
     model: Predictor | None = None
     """Model that also predicts annotated faces; None: no suitable model."""
@@ -38,7 +38,7 @@ class Opinions:
     spread: bool = False
     """True if faces are also predicted from shifted boxes."""
 
-    def on(self, face: Candidate, image: Image, box: Array) -> Candidate:
+    def add_to(self, face: Candidate, image: Image, box: Array) -> Candidate:
         """Return the face with these predictions added.
 
         Args:
@@ -61,7 +61,7 @@ class Opinions:
 def candidates_of_images(
     predictor: Predictor,
     images: Sequence[InputImage],
-    opinions: Opinions,
+    comparison: Comparison,
     step: Step = lambda: None,
 ) -> tuple[list[Candidate], list[FailedInput]]:
     """Return the faces that a model finds in images, and the images that cannot be read."""
@@ -76,7 +76,7 @@ def candidates_of_images(
         size = (pixels.shape[1], pixels.shape[0])
         for face in faces:
             candidate = _to_candidate(image.path, size, face)
-            found.append(opinions.on(candidate, pixels, face.box))
+            found.append(comparison.add_to(candidate, pixels, face.box))
     return found, failures
 
 
@@ -99,7 +99,7 @@ def is_result_folder(path: Path) -> bool:
 
 
 def candidates_of_results(
-    folder: Path, opinions: Opinions, step: Step = lambda: None
+    folder: Path, comparison: Comparison, step: Step = lambda: None
 ) -> list[Candidate]:
     """Return the faces in a folder written by `lineament detect --out`.
 
@@ -128,14 +128,14 @@ def candidates_of_results(
         size = (pixels.shape[1], pixels.shape[0])
         for face in faces:
             candidate = _to_candidate(image, size, face)
-            found.append(opinions.on(candidate, pixels, face.box))
+            found.append(comparison.add_to(candidate, pixels, face.box))
     if not found:
         raise DataError(f"{folder}: no results with a face; run lineament detect first")
     return found
 
 
 def candidates_of_samples(
-    samples: Iterable[Sample], opinions: Opinions, step: Step = lambda: None
+    samples: Iterable[Sample], comparison: Comparison, step: Step = lambda: None
 ) -> Iterator[Candidate]:
     """Yield a candidate per annotated face.
 
@@ -162,4 +162,4 @@ def candidates_of_samples(
             predicted=unknown,
             annotated=True,
         )
-        yield opinions.on(candidate, pixels, sample.face_box())
+        yield comparison.add_to(candidate, pixels, sample.face_box())

@@ -68,7 +68,7 @@ def make_queue(faces: Sequence[Candidate], order: str) -> list[QueuedFace]:
                 start=face.start(),
                 occluded=face.occluded,
                 sigma_px=face.sigma_px,
-                second=face.shown_opinion(),
+                second=face.compared_landmarks(),
                 doubt=doubt,
             )
         )

@@ -4,13 +4,13 @@
 const FACE_PX = 700;
 const MAX_ZOOM = 64;
 const COLORS = {
-  point: "#39d353", occluded: "#ffb000", chosen: "#ffffff", opinion: "#4da3ff", moved: "#ff5fa2",
+  point: "#39d353", occluded: "#ffb000", chosen: "#ffffff", comparison: "#4da3ff", moved: "#ff5fa2",
 };
 
 export class View {
   constructor(canvas) {
     this.canvas = canvas;
-    this.shown = { opinion: true, sigma: true, edges: true };
+    this.shown = { comparison: true, sigma: true, edges: true };
     this.mirrored = false;
     this.bare = false;
   }
@@ -67,7 +67,7 @@ export class View {
     if (this.bare) return;
     if (this.shown.edges) this.drawEdges(ink, face, edges);
     if (this.shown.sigma) this.drawSigmas(ink, face);
-    if (this.shown.opinion && face.second) this.drawOpinion(ink, face);
+    if (this.shown.comparison && face.second) this.drawComparison(ink, face);
     this.drawPoints(ink, face, chosen);
   }
 
@@ -106,9 +106,9 @@ export class View {
     });
   }
 
-  drawOpinion(ink, face) {
-    ink.strokeStyle = COLORS.opinion;
-    ink.fillStyle = COLORS.opinion;
+  drawComparison(ink, face) {
+    ink.strokeStyle = COLORS.comparison;
+    ink.fillStyle = COLORS.comparison;
     ink.lineWidth = 1.5;
     face.second.forEach((point, i) => {
       const [x, y] = this.toCanvas(point);

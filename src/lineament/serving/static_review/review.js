@@ -161,14 +161,14 @@ const ACTS = {
   reset: () => change((face) => { face.landmarks = face.start.map((p) => [...p]); }),
   swap: () => change(swapSides),
   mirror: () => { view.mirrored = !view.mirrored; show(); },
-  opinion: () => toggle("opinion"),
+  comparison: () => toggle("comparison"),
   sigma: () => toggle("sigma"),
   edges: () => toggle("edges"),
   fit: () => { if (state.face) view.fit(state.face); show(); },
 };
 const KEYS = {
   Enter: "accept", Delete: "refuse", "[": "previous", "]": "next", h: "occlude", t: "take",
-  z: "undo", y: "redo", r: "reset", x: "swap", m: "mirror", o: "opinion", s: "sigma",
+  z: "undo", y: "redo", r: "reset", x: "swap", m: "mirror", c: "comparison", s: "sigma",
   e: "edges", 0: "fit",
 };
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -282,14 +282,14 @@ function show() {
     const text = `${{ accepted: "✓", "not a face": "✗" }[status] ?? "·"} ${name}`;
     if (option.text !== text) option.text = text;
   }
-  for (const name of ["opinion", "sigma", "edges"]) {
+  for (const name of ["comparison", "sigma", "edges"]) {
     get(name).setAttribute("aria-pressed", String(view.shown[name]));
   }
   get("mirror").setAttribute("aria-pressed", String(view.mirrored));
   for (const name of ["accept", "refuse", "occlude", "reset", "swap"]) get(name).disabled = !face;
   get("undo").disabled = !state.done.length;
   get("redo").disabled = !state.undone.length;
-  get("take").disabled = get("opinion").disabled = !face?.second;
+  get("take").disabled = get("comparison").disabled = !face?.second;
   get("sigma").disabled = !face || face.sigma_px.every((value) => value === null);
   if (face) showFace(face, chosen);
 }
@@ -306,7 +306,7 @@ function showFace(face, chosen) {
   if (face.sigma_px[chosen] !== null) facts.push(`sigma ${face.sigma_px[chosen].toFixed(2)} px`);
   if (face.second) {
     const [u, v] = face.second[chosen];
-    facts.push(`opinion ${Math.hypot(x - u, y - v).toFixed(2)} px away`);
+    facts.push(`comparison ${Math.hypot(x - u, y - v).toFixed(2)} px away`);
   }
   get("point").textContent = facts.join("; ");
   get("occlude").setAttribute("aria-pressed", String(face.occluded[chosen]));
