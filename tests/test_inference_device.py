@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 
 from commands import call
+from free_images import FOLDER
 from lineament import Predictor, Tracker
 from lineament.errors import ModelError
 from lineament.inference import device as devices
@@ -72,9 +73,19 @@ def test_a_device_that_is_not_offered_is_one_clear_error(monkeypatch):
         Predictor("fast", device="gpu")
     with pytest.raises(ModelError, match="'directml' is not offered"):
         Tracker("fast", device="directml")
-    code, _, noted = call("detect", "a.png", "--device", "openvino")
+
+
+@pytest.mark.parametrize("command", ["detect", "draw", "anonymize", "review", "bulk"])
+def test_commands_check_the_device_before_they_start(command, monkeypatch, tmp_path):
+    offer(monkeypatch)
+    image = tmp_path / "a.png"
+    image.write_bytes((FOLDER / "astronaut.jpg").read_bytes())
+    out = tmp_path / "out"
+    code, _, noted = call(command, image, "--out", out, "--device", "openvino")
     assert code == 1
+    assert "'openvino' is not offered" in noted
     assert noted.count("\n") == 1
+    assert not out.exists()
 
 
 def test_a_session_is_opened_on_the_device_and_the_cpu(tmp_path, monkeypatch, fake):

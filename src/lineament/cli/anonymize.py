@@ -9,7 +9,7 @@ import typer
 
 from .app import app, progress_bar, show
 from .images import each_image
-from .options import DetectorName, ModelName, make_predictor
+from .options import DetectorName, Device, ModelName, make_predictor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,6 +104,7 @@ def anonymize(
     hold: Hold = HOLD_S,
     model: ModelName = "accurate",
     detector: DetectorName = "default",
+    device: Device = "cpu",
     overwrite: Overwrite = False,
 ) -> None:
     """Cover faces in images and videos, from the chin to the hairline.
@@ -127,6 +128,7 @@ def anonymize(
         detector=detector,
         min_face=min_face if detector == "default" else None,
         min_presence=min_presence,
+        device=device,
     )
     for video in videos:
         target = out if out.suffix else out / f"{Path(video).stem}.mp4"

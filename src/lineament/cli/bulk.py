@@ -10,12 +10,14 @@ from typer.core import TyperGroup
 from .app import app, complain, need_package, note, progress_bar, show, show_table
 from .options import (
     DetectorName,
+    Device,
     Flip,
     MinFace,
     MinPresence,
     ModelName,
     Printed,
     SchemeName,
+    device_option,
     face_limits,
     make_predictor,
     prediction_settings,
@@ -93,6 +95,7 @@ def run_bulk(
     min_face: MinFace = None,
     min_presence: MinPresence = None,
     flip: Flip = False,
+    device: Device = "cpu",
     every: Every = 10,
     column: Column = "image",
     part_images: PartImages = 500,
@@ -117,11 +120,11 @@ def run_bulk(
     from ..serving.bulk.plan import open_plan
 
     predictor = make_predictor(
-        model, scheme, detector, flip, min_face, min_presence, threads=1
+        model, scheme, detector, flip, min_face, min_presence, device, threads=1
     )
     _limit_memory(predictor)
     settings = prediction_settings(model, predictor.scheme, detector, flip, False)
-    settings |= face_limits(min_face, min_presence)
+    settings |= face_limits(min_face, min_presence) | device_option(device)
     settings |= {"every": every, "column": column}
     folder = OutputFolder(out)
     plan = open_plan(folder, inputs, settings, part_images)
@@ -130,10 +133,11 @@ def run_bulk(
 
 
 def _limit_memory(predictor: "Predictor") -> None:
-    """Make an ONNX model run on only a few crops at once."""
+    """Make an ONNX model on the CPU run on only a few crops at once."""
+    from ..inference.device import CPU
     from ..inference.onnx_model import Model
 
-    if isinstance(predictor.model, Model):
+    if isinstance(predictor.model, Model) and predictor.device == CPU:
         predictor.model.chunk = CROPS_AT_ONCE
 
 

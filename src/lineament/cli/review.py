@@ -6,6 +6,7 @@ import secrets
 import webbrowser
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,9 +27,11 @@ from .app import (
 from .audit import Category, Pictures
 from .options import (
     DetectorName,
+    Device,
     MinFace,
     MinPresence,
     ModelName,
+    device_option,
     make_predictor,
     with_digest,
 )
@@ -123,6 +126,7 @@ def faces(
     detector: DetectorName = "default",
     min_face: MinFace = None,
     min_presence: MinPresence = None,
+    device: Device = "cpu",
     who: Who = "",
     port: Port = 0,
     browser: Browser = True,
@@ -142,6 +146,7 @@ def faces(
     labels = {"reader": reader, "part": part, "category": category}
     labels["pictures"] = str(pictures) if pictures else None
     search = {"detector": detector, "min_face": min_face, "min_presence": min_presence}
+    search |= device_option(device)
     queue = _queue(paths, out, order, model, scheme, labels, search)
     person = who or getpass.getuser()
     session = Review(out, queue, person)
@@ -221,24 +226,19 @@ def _candidates(
             Path(folder) if folder else None,
         )
         scheme_name = samples[0].scheme if samples else ""
-        comparison = _comparison(rule, second, model, scheme_name, annotated=True)
+        comparison = _comparison(
+            rule, second, model, scheme_name, search, annotated=True
+        )
         with progress_bar("faces", len(samples)) as step:
             return list(candidates_of_samples(samples, comparison, step))
     if len(paths) == 1 and is_result_folder(Path(paths[0])):
         kept = Path(paths[0])
-        comparison = _comparison(rule, second, model, scheme)
+        comparison = _comparison(rule, second, model, scheme, search)
         with progress_bar("files", None) as step:
             return candidates_of_results(kept, comparison, step)
-    predictor = make_predictor(
-        model,
-        scheme or None,
-        search["detector"],
-        False,
-        search["min_face"],
-        search["min_presence"],
-    )
+    predictor = make_predictor(model, scheme or None, **search)
     images, failures = find_inputs(paths)
-    comparison = _comparison(rule, second, model, predictor.scheme)
+    comparison = _comparison(rule, second, model, predictor.scheme, search)
     with progress_bar("images", len(images)) as step:
         found, broken = candidates_of_images(predictor, images, comparison, step)
     for failure in [*failures, *broken]:
@@ -249,7 +249,12 @@ def _candidates(
 
 
 def _comparison(
-    rule: str, second: str, model: str, scheme: str, annotated: bool = False
+    rule: str,
+    second: str,
+    model: str,
+    scheme: str,
+    search: dict[str, Any],
+    annotated: bool = False,
 ) -> "Comparison":
     """Return the models for an order and, for labels, a model to compare them with if possible."""
     from ..errors import SchemeError
@@ -257,16 +262,18 @@ def _comparison(
     from ..serving.review.collect import Comparison
     from ..serving.review.order import NEEDS_MODEL
 
-    scheme_name = scheme or None
+    open_model = partial(
+        Predictor, scheme=scheme or None, device=search.get("device", "cpu")
+    )
     predictor = None
     try:
         if annotated or rule == "spread":
-            predictor = Predictor(model, scheme=scheme_name)
+            predictor = open_model(model)
     except SchemeError as error:
         if rule in NEEDS_MODEL:
             raise
         note(f"the labels are not compared with {model}: {error}")
-    other = Predictor(second, scheme=scheme_name) if second else None
+    other = open_model(second) if second else None
     return Comparison(predictor, other, rule == "spread")
 
 
