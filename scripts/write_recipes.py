@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from lineament import recipe
 from lineament.data.readers.registry import READERS
+from lineament.evaluation.detection import DETECTION_PROTOCOLS
 from lineament.evaluation.protocols import PROTOCOLS, protocol
 from lineament.models.backbones.registry import BACKBONES, IMAGENET
 from lineament.schemes import NAMES, scheme
@@ -138,6 +139,8 @@ def listed() -> list[str]:
         *table(
             ["protocol", "faces", "points", "divided by", "fails above"], protocols()
         ),
+        f"\nFor face detectors: {' and '.join(f'`{name}`' for name in DETECTION_PROTOCOLS)}, see "
+        "[protocols](protocols.md).",
         "\n## Point schemes\n",
         *table(["`scheme`", "points", "title"], schemes),
     ]
