@@ -100,6 +100,8 @@ def test_a_session_is_opened_on_the_device_and_the_cpu(tmp_path, monkeypatch, fa
     ]
     OnnxSession(path, 1)
     assert FakeSession.opened[-1][1] == ["CPUExecutionProvider"]
+    options = FakeSession.opened[-1][0]
+    assert options.get_session_config_entry("session.x64quantprecision") == "1"
 
 
 def test_a_provider_that_does_not_start_is_an_error(tmp_path, monkeypatch, fake):
