@@ -12,7 +12,8 @@ import onnxruntime.quantization
 
 from lineament.errors import ExportError
 from lineament.export import quantize
-from lineament.export.quantize import quantize_file, take_bytes
+from lineament.export.quantize import quantize_file, store_weights_as_bytes, take_bytes
+from lineament.inference.onnx_model import open_session
 
 pytestmark = [
     pytest.mark.torch,
@@ -68,7 +69,7 @@ def test_the_int8_graph_takes_bytes_and_stays_near_torch(chunk, tmp_path, monkey
     kinds = [node.op_type for node in onnx.load(str(out)).graph.node]
     assert "Cast" not in kinds
     assert "Sub" not in kinds
-    session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    session = open_session(out, threads=1)
     for picture in pictures:
         with torch.no_grad():
             wanted = model(torch.from_numpy(picture)).numpy()
@@ -95,3 +96,35 @@ def test_activations_without_a_range_are_one_clear_line(tmp_path, monkeypatch):
         match=r"no range to calibrate \(Too many bins .*; train it further, or export fp32",
     ):
         quantize_file(path, "image", [], lambda nodes: [], MEAN, STD)
+
+
+def test_large_linear_layers_are_stored_as_bytes(tmp_path):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Linear(80, 60), torch.nn.ReLU(), torch.nn.Linear(60, 5)
+    ).eval()
+    path = tmp_path / "linear.onnx"
+    example = torch.randn(3, 80)
+    settings = {"dynamo": True, "input_names": ["x"], "verbose": False}
+    torch.onnx.export(model, (example,), path, external_data=False, **settings)
+    with torch.no_grad():
+        wanted = model(example).numpy()
+    store_weights_as_bytes(path)
+    # 60 * 80 bytes and 60 scales instead of 60 * 80 floats; the small layer stays as it is
+    assert [60, 80] not in float_shapes(path)
+    assert [5, 60] in float_shapes(path)
+    session = onnxruntime.InferenceSession(
+        str(path), providers=["CPUExecutionProvider"]
+    )
+    given = session.run(None, {"x": example.numpy()})[0]
+    # a weight is rounded by at most half of 1/127 of the largest one of its output
+    assert 0 < np.abs(given - wanted).max() < 0.02 * np.abs(wanted).max()
+
+
+def float_shapes(path):
+    """Return the shapes of the floating-point constants in a file."""
+    return [
+        list(tensor.dims)
+        for tensor in onnx.load(str(path)).graph.initializer
+        if tensor.data_type == onnx.TensorProto.FLOAT
+    ]
