@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 
-from lineament.inference.onnx_model import usable_cores
 from lineament.inference.predictor import Predictor
+from lineament.processors import usable_cores
 
 from .machine import describe
 

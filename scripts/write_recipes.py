@@ -139,8 +139,7 @@ def listed() -> list[str]:
         *table(
             ["protocol", "faces", "points", "divided by", "fails above"], protocols()
         ),
-        f"\nFor face detectors: {' and '.join(f'`{name}`' for name in DETECTION_PROTOCOLS)}, see "
-        "[protocols](protocols.md).",
+        f"\nFor detectors: `{'`, `'.join(DETECTION_PROTOCOLS)}`; see [protocols](protocols.md).",
         "\n## Point schemes\n",
         *table(["`scheme`", "points", "title"], schemes),
     ]

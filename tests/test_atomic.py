@@ -1,7 +1,10 @@
 """Files appear complete or not at all."""
 
+from pathlib import Path
+
 import pytest
 
+from lineament import atomic
 from lineament.atomic import atomic_path
 
 
@@ -37,3 +40,23 @@ def test_an_unwritable_path_is_a_clear_error(tmp_path):
         atomic_path(tmp_path / "none" / "a.txt") as partial,
     ):
         partial.write_text("new")
+
+
+def test_a_file_that_another_program_reads_is_replaced_a_moment_later(
+    tmp_path, monkeypatch
+):
+    replace, refused = Path.replace, []
+
+    def refuse_twice(self, target):
+        if len(refused) < 2:
+            refused.append(target)
+            raise PermissionError
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", refuse_twice)
+    monkeypatch.setattr(atomic, "RETRIES", 3)
+    monkeypatch.setattr(atomic, "RETRY_S", 0.0)
+    path = tmp_path / "a.txt"
+    with atomic_path(path) as partial:
+        partial.write_text("new")
+    assert path.read_text() == "new"

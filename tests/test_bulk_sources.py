@@ -247,3 +247,10 @@ def test_an_unnamed_image_has_the_name_of_its_row_in_errors(folder):
     parquet.write_table(table, folder / "d.parquet")
     ((name, _, error),) = reds(Source("rows", str(folder / "d.parquet")))
     assert error.startswith(f"{name}: not an image but text")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_lists_may_be_written_by_windows(folder, encoding):
+    (folder / "list.txt").write_text("0/0000.png\r\n1/0001.png\r\n", encoding=encoding)
+    listed = names([str(folder / "list.txt")])
+    assert listed == [("image", "0000.png"), ("image", "0001.png")]

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lineament.data.synthetic_clips import ClipSettings
 from lineament.training import device
 from lineament.training.batch import Batch
-from lineament.training.device import Place, autocast, has_bfloat16
+from lineament.training.device import Place, autocast, find_device, has_bfloat16
 from lineament.training.optimizer import keep_rates_on, make_optimizer, set_rates
 from lineament.training.temporal import task as temporal
 from tiny import Tiny, small, trained, trainer
@@ -92,6 +92,19 @@ def test_a_run_says_that_it_trains_in_float32_instead_of_bfloat16(
     recipe = small(faces, **{"train.bf16": True})
     trainer(recipe, tmp_path / "run", note=lines.append)
     assert any("training in float32" in line for line in lines)
+
+
+def test_processes_of_one_machine_use_a_gpu_each(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    assert find_device("auto") == torch.device("cuda", 0)
+    for rank in ("0", "1", "2"):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        find_device("cuda")
+    assert chosen == [0, 0, 1, 0]
+    assert find_device("cpu") == torch.device("cpu")
 
 
 def test_the_watch_detects_waits_and_copies():

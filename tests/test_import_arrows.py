@@ -14,6 +14,7 @@ ORDER = (
     "errors",
     "opencv",
     "atomic",
+    "processors",
     "geometry",
     "plugins",
     "scheme_file",

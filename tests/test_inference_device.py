@@ -52,15 +52,32 @@ def offer(monkeypatch, *providers):
 def fake(monkeypatch):
     FakeSession.opened, FakeSession.most = [], 0
     monkeypatch.setattr(onnxruntime, "InferenceSession", FakeSession)
+    devices.starts.cache_clear()
+    yield
+    devices.starts.cache_clear()
 
 
-def test_auto_takes_the_first_device_that_is_offered(monkeypatch):
+def test_auto_takes_the_first_device_that_is_offered(monkeypatch, fake):
     offer(monkeypatch)
     assert (check_device("auto"), check_device("cpu")) == ("cpu", "cpu")
     offer(monkeypatch, "CoreMLExecutionProvider", "CUDAExecutionProvider")
     assert offered_devices() == ["cuda", "coreml", "cpu"]
     assert check_device("auto") == "cuda"
     assert check_device("coreml") == "coreml"
+
+
+def test_auto_skips_a_device_whose_driver_is_absent(monkeypatch, fake):
+    offer(monkeypatch, "CUDAExecutionProvider", "CoreMLExecutionProvider")
+    usual = ["CoreMLExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(FakeSession, "get_providers", lambda self: usual)
+    assert check_device("auto") == "coreml"
+
+
+def test_the_smallest_model_runs():
+    session = onnxruntime.InferenceSession(
+        devices.IDENTITY, providers=["CPUExecutionProvider"]
+    )
+    assert session.run(None, {"x": np.float32([3])})[0].tolist() == [3]
 
 
 def test_a_device_that_is_not_offered_is_one_clear_error(monkeypatch):
@@ -93,7 +110,7 @@ def test_a_session_is_opened_on_the_device_and_the_cpu(tmp_path, monkeypatch, fa
     path = write_model(tmp_path / "a.onnx")
     session = OnnxSession(path, 1, "auto")
     assert session.device == "cuda"
-    (_, providers), *_ = FakeSession.opened
+    *_, (_, providers) = FakeSession.opened
     assert providers == providers_of("cuda")
     assert [p if isinstance(p, str) else p[0] for p in providers] == [
         *("CUDAExecutionProvider", "CPUExecutionProvider")

@@ -180,3 +180,12 @@ def test_a_batch_lists_what_failed_and_continues(tmp_path: Path) -> None:
 def test_no_sources_is_an_empty_batch() -> None:
     assert list(read_images([])) == []
     assert find_images([]) == []
+
+
+def test_no_two_names_differ_only_in_case(tmp_path):
+    paths = [tmp_path / name for name in ("a/IMG.png", "b/img.png", "c/Lineament.png")]
+    for path in paths:
+        path.parent.mkdir()
+        Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(path)
+    names = [image.name for image in find_inputs(paths)[0]]
+    assert names == ["IMG", "img.png", "Lineament.png"]

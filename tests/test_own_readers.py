@@ -4,13 +4,19 @@ import json
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from lineament.data.mixture import read_part
-from lineament.data.readers.image_finder import ImageFinder
+from lineament.data.readers.image_finder import ImageFinder, image_size
 from lineament.data.readers.own_data import OwnData
-from lineament.data.readers.registry import format_of_table, read_data
+from lineament.data.readers.registry import (
+    format_of_labels,
+    format_of_table,
+    read_data,
+)
 from lineament.errors import DataError
+from lineament.io.image import ORIENTATION_TAG, read_image
 from lineament.io.pts import format_pts
 from lineament.schemes import check_scheme
 from tiny_sets import picture, shape, text
@@ -83,6 +89,34 @@ def test_an_absolute_path_is_taken_as_it_is(tmp_path):
     image = picture(tmp_path / "far/a.jpg")
     finder = ImageFinder(text(tmp_path / "near/a.json", ""))
     assert finder.find(str(image)) == image
+
+
+def test_a_name_that_looks_escaped_is_tried_as_it_is(tmp_path):
+    image = picture(tmp_path / "photo%201.jpg")
+    finder = ImageFinder(text(tmp_path / "a.json", ""), needed=True)
+    assert finder.find("photo%201.jpg") == image
+
+
+def test_hidden_files_of_other_systems_are_not_read(tmp_path, four):
+    picture(tmp_path / "images/a.jpg")
+    text(tmp_path / "labels/a.txt", yolo_line() + "\n")
+    for name in ("labels/._a.txt", "__MACOSX/labels/a.txt", ".trash/labels/a.txt"):
+        text(tmp_path / name, "\0\1 not a label")
+    (face,) = read_data("yolo", tmp_path, "all", OwnData(scheme=four))
+    assert face.image == tmp_path / "images/a.jpg"
+    text(tmp_path / "labels/._a.pts", "")
+    assert format_of_labels(tmp_path) == "yolo"
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "tif", "png"])
+def test_the_size_of_an_image_is_that_of_its_pixels_turned_upright(tmp_path, suffix):
+    exif = PIL.Image.Exif()
+    exif[ORIENTATION_TAG] = 6
+    path = tmp_path / f"a.{suffix}"
+    PIL.Image.new("RGB", (60, 40)).save(path, exif=exif)
+    height, width, _ = read_image(path).shape
+    assert (width, height) == (40, 60)
+    assert image_size(path) == (40, 60)
 
 
 def test_of_two_images_of_one_name_the_path_decides(tmp_path):

@@ -209,3 +209,14 @@ def test_records_are_exported_as_parquet(pictures, tmp_path):
     folder = ResultFolder(tmp_path / "out", SETTINGS)
     folder.write(images[0], faces_of(face()))
     assert parquet.read_table(folder.export(images, "parquet", "five")).num_rows == 1
+
+
+def test_files_of_all_formats_may_be_replaced(pictures, tmp_path):
+    images, _ = find_inputs([pictures / "0.png"])
+    out = tmp_path / "out"
+    folder = ResultFolder(out, SETTINGS)
+    folder.write(images[0], faces_of(face()))
+    for kind in ("coco", "label-studio"):
+        folder.export(images, kind, "five")
+        assert (out / f"faces.{kind}.json").is_file()
+    ResultFolder(out, SETTINGS | {"model": "other"}, overwrite=True, images=images)

@@ -9,7 +9,7 @@ from faces import write_faces
 from lineament.data.mixture import read_mixture
 from lineament.data.sample import Sample, group_digest, in_validation
 from lineament.data.split import SMALL, describe_split, split_faces
-from lineament.errors import DataError
+from lineament.errors import DataError, RecipeError
 from lineament.recipe import DataPart
 
 
@@ -89,3 +89,35 @@ def test_a_mixture_for_validation_alone_is_refused(tmp_path):
     part = DataPart(reader="folder", folder="a", validation=True)
     with pytest.raises(DataError, match="is for validation; add one to train on"):
         read_mixture([part], "ibug68", tmp_path, tmp_path / "cache")
+
+
+def test_names_that_are_not_utf_8_are_split_like_others():
+    # as Python reads the Latin-1 file name caf\xe9
+    assert group_digest("caf\udce9") != group_digest("caf\xe9")
+    training, validation = split_faces(
+        [sample("caf\udce9"), sample("a")], None, fill=False
+    )
+    assert len(training) + len(validation) == 2
+
+
+def test_a_set_for_validation_need_not_be_used_until_the_end(tmp_path):
+    write_faces(tmp_path / "a", 3)
+    write_faces(tmp_path / "b", 2)
+    parts = [
+        DataPart(reader="folder", folder="a", use_until=0.5),
+        DataPart(reader="folder", folder="b", validation=True),
+    ]
+    with pytest.raises(RecipeError, match=r"every data set ends at use_until = 0\.5"):
+        read_mixture(parts, "ibug68", tmp_path, tmp_path / "cache")
+
+
+def test_a_space_in_the_name_of_a_folder_does_not_split_a_result(tmp_path):
+    write_faces(tmp_path / "my photos", 3)
+    write_faces(tmp_path / "b", 3)
+    parts = [
+        DataPart(reader="folder", folder="my photos"),
+        DataPart(reader="folder", folder="b", validation=True),
+    ]
+    _, validation = read_mixture(parts, "ibug68", tmp_path, tmp_path / "cache")
+    assert set(validation) <= {"folder-my-photos", "folder-b"}
+    assert "folder-b" in validation

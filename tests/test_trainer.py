@@ -465,6 +465,24 @@ def test_a_log_broken_by_a_kill_loses_only_its_last_row(tmp_path):
     assert [row["step"] for row in rows(tmp_path)] == ["1", "2"]
 
 
+def test_rows_wait_while_another_program_has_the_log_open(tmp_path, monkeypatch):
+    log = TrainLog(tmp_path, 0)
+    write, is_open = log._write, [False]
+
+    def refuse(path, waiting, mode):
+        if is_open[0]:
+            raise PermissionError
+        write(path, waiting, mode)
+
+    monkeypatch.setattr(log, "_write", refuse)
+    for step, is_open[0] in ((1, False), (2, True), (3, True)):
+        log.write(step, {"total": float(step)}, 1e-3, 10.0, None)
+    assert [row["step"] for row in rows(tmp_path)] == ["1"]
+    is_open[0] = False
+    log.close()
+    assert [row["step"] for row in rows(tmp_path)] == ["1", "2", "3"]
+
+
 def test_a_mixture_keeps_a_tenth_for_validation_and_unknown_points_as_nan(
     mixed, tmp_path
 ):

@@ -1,12 +1,16 @@
 """Atomic files: written under a temporary name, then renamed."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+RETRIES = 10 if os.name == "nt" else 0
+RETRY_S = 0.1
 
 
 @contextmanager
@@ -21,9 +25,25 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = target.with_name(f".{short}.{os.getpid()}.part")
     try:
         yield temporary
-        temporary.replace(target)
+        replace_file(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_file(source: Path, target: Path) -> None:
+    """Rename `source` to `target`, replacing it.
+
+    On Windows this fails while another program, such as a virus scanner, reads the target, so it
+    is tried again for a second.
+    """
+    for _ in range(RETRIES):
+        try:
+            source.replace(target)
+        except PermissionError:
+            time.sleep(RETRY_S)
+        else:
+            return
+    source.replace(target)
 
 
 def partial_path(path: Path) -> Path:

@@ -1,6 +1,5 @@
 """Cropping of images: one similarity per crop, with any rotation and sub-pixel accuracy."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,6 +19,7 @@ from .geometry import (
     resize_affine,
 )
 from .opencv import cv2
+from .processors import usable_cores
 
 LONGEST_SIDE = 32_000  # OpenCV cannot warp images with a side of 32,767 pixels or more
 MIN_THREADED_CROPS = 8  # for fewer crops, starting threads costs more than it saves
@@ -92,7 +92,7 @@ def warp_all(
     def fill(index: int) -> None:
         crops[index] = warp(images[index], affines[index], size)
 
-    workers = min(threads or os.cpu_count() or 1, len(affines))
+    workers = min(threads or usable_cores(), len(affines))
     if workers > 1 and len(affines) >= MIN_THREADED_CROPS:
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(fill, range(len(affines))))

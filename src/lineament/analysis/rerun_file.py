@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..atomic import AtomicWriter, partial_path
+from ..atomic import AtomicWriter, partial_path, replace_file
 from ..errors import ImageError, missing_extra
 from ..face import Faces
 from ..geometry import Image
@@ -88,7 +88,7 @@ class RerunWriter(AtomicWriter):
         """Finish the file and rename it to its final name."""
         self._stream.flush()
         self._stream.disconnect()
-        self._partial.replace(self.path)
+        replace_file(self._partial, self.path)
 
     def discard(self) -> None:
         """Stop writing; the partial file is kept if it has at least one frame."""

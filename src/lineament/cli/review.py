@@ -147,8 +147,8 @@ def faces(
     labels["pictures"] = str(pictures) if pictures else None
     search = {"detector": detector, "min_face": min_face, "min_presence": min_presence}
     search |= device_option(device)
+    person = who or _user_name()
     queue = _queue(paths, out, order, model, scheme, labels, search)
-    person = who or getpass.getuser()
     session = Review(out, queue, person)
 
     def started(address: str) -> None:
@@ -158,6 +158,16 @@ def faces(
             webbrowser.open(address)
 
     make_server(session, secrets.token_urlsafe(24), port, started).run()
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError) as error:
+        # Windows without variables, or a container whose user has no entry
+        raise typer.BadParameter(
+            "this system does not state your user name; give a name with --who"
+        ) from error
 
 
 def _queue(

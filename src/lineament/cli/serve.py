@@ -40,7 +40,12 @@ Models = Annotated[
 ]
 Workers = Annotated[
     int,
-    typer.Option(envvar="LINEAMENT_WORKERS", min=0, help="Threads; 0: one per core."),
+    typer.Option(
+        envvar="LINEAMENT_WORKERS",
+        min=0,
+        max=256,
+        help="Threads; 0: one per core.",
+    ),
 ]
 Wait = Annotated[
     float,
@@ -111,15 +116,15 @@ def serve(
     need_package("fastapi", "serve")
     need_package("uvicorn", "serve")
     from ..inference.device import CPU, check_device
-    from ..inference.onnx_model import usable_cores
+    from ..processors import usable_cores
     from ..serving.server import serve as run_server
-    from ..serving.settings import ServerSettings
+    from ..serving.settings import MAX_WORKERS, ServerSettings
 
     device = check_device(device)
     settings = ServerSettings(
         models=tuple(model or ("accurate", "fast")),
         device=device,
-        workers=workers or usable_cores(),
+        workers=workers or min(usable_cores(), MAX_WORKERS),
         wait_s=wait_s,
         token=token,
         max_bytes=round(max_mb * 1e6),

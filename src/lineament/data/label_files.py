@@ -152,7 +152,12 @@ def names_of_faces(images: Sequence[Path], home: Path) -> list[str]:
 
     The second face of an image gets the suffix _2; names that clash keep their file suffix.
     """
+    # without case, since some file systems do not distinguish it
     used_names: set[str] = set()
+
+    def is_free(name: str) -> bool:
+        return name.casefold() not in used_names
+
     face_counts: dict[Path, int] = {}
     bases: dict[Path, str] = {}
     names = []
@@ -163,12 +168,12 @@ def names_of_faces(images: Sequence[Path], home: Path) -> list[str]:
                 relative_path.with_suffix("").as_posix(),
                 relative_path.as_posix(),
             )
-            bases[image] = unique_name(candidates, lambda name: name not in used_names)
+            bases[image] = unique_name(candidates, is_free)
         face_counts[image] = face_counts.get(image, 0) + 1
         number = face_counts[image]
         base = bases[image] if number == 1 else f"{bases[image]}_{number}"
-        name = unique_name([base], lambda name: name not in used_names)
-        used_names.add(name)
+        name = unique_name([base], is_free)
+        used_names.add(name.casefold())
         names.append(name)
     return names
 

@@ -48,8 +48,9 @@ def read_mixture(
         SchemeError: If a part's points do not convert to the scheme.
         RecipeError: If no data set is used until the end, or a part is test data.
     """
-    if all(part.use_until < 1 for part in parts):
-        last = max(part.use_until for part in parts)
+    trained_on = [part for part in parts if part.validation is not True]
+    if trained_on and all(part.use_until < 1 for part in trained_on):
+        last = max(part.use_until for part in trained_on)
         problem = f"every data set ends at use_until = {last}"
         raise RecipeError(
             f"{problem}; remove use_until from one that can be used until the end"
@@ -147,8 +148,9 @@ def _label(part: DataPart, parts: Sequence[DataPart]) -> str:
     """Return the name of a part's validation faces in logs."""
     if [other.reader for other in parts].count(part.reader) == 1:
         return part.reader
-    words = (part.reader, part.part, Path(part.folder).name)
-    return "-".join(word for word in words if word)
+    words = " ".join((part.reader, part.part, Path(part.folder).name))
+    # without spaces, which separate the results in a log
+    return "-".join(words.split())
 
 
 def exclude_faces(samples: list[Sample], exclude: Sequence[str]) -> list[Sample]:

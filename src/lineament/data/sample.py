@@ -108,7 +108,7 @@ def in_validation(group: str) -> bool:
 
 def group_digest(group: str) -> int:
     """Return the SHA-1 of a group's name as an integer."""
-    digest = hashlib.sha1(group.encode(), usedforsecurity=False).hexdigest()
+    digest = hashlib.sha1(os.fsencode(group), usedforsecurity=False).hexdigest()
     return int(digest, 16)
 
 

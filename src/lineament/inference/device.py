@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +43,22 @@ DEVICES = {
 """Devices by name, in order of preference for "auto"."""
 
 
+IDENTITY = bytes.fromhex(
+    "080a3a370a100a017812017922084964656e746974791201675a0f0a0178120a0a08080112040a02"
+    "0801620f0a0179120a0a08080112040a02080142040a001012"
+)
+"""The smallest ONNX model: y = x for one number."""
+
+
 def check_device(name: str) -> str:
-    """Return the name of a device; "auto" selects the first available one.
+    """Return the name of a device; "auto" selects the first one that starts.
 
     Raises:
         ModelError: If there is no such device, or ONNX Runtime does not support it.
     """
     offered = offered_devices()
     if name == AUTO:
-        return offered[0]
+        return next(device for device in offered if device == CPU or starts(device))
     if name not in DEVICES:
         raise ModelError(
             f"unknown device {name!r}; {did_you_mean(name, (AUTO, *DEVICES))}"
@@ -68,6 +76,21 @@ def offered_devices() -> list[str]:
     """Return the devices that the installed ONNX Runtime supports, the preferred one first."""
     providers = load_runtime().get_available_providers()
     return [name for name, device in DEVICES.items() if device.provider in providers]
+
+
+@cache
+def starts(name: str) -> bool:
+    """Return whether a device can be used: ONNX Runtime may support it without its driver."""
+    onnxruntime = load_runtime()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(
+            IDENTITY, options, providers=providers_of(name)
+        )
+    except Exception:  # providers raise errors of many kinds
+        return False
+    return DEVICES[name].provider in session.get_providers()
 
 
 def providers_of(name: str) -> list[Any]:

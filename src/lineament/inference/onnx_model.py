@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError, ShapeError
 from ..estimator import CropLandmarks, ValidationLimits, check_crops, check_no_memory
+from ..processors import container_limit, usable_cores
 from ..schemes import stated_scheme
 from .device import CPU, DEVICES, check_device, check_provider, providers_of
 from .model_files import (
@@ -48,13 +49,6 @@ FIELDS = {
 EXACT_INT8 = ("session.x64quantprecision", "1")
 """Option without which sums of int8 products overflow on x86 processors without VNNI."""
 CHUNK = 64  # crops per call of the runtime: more would only need memory
-
-
-def usable_cores() -> int:
-    """Return the number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class OnnxSession:
@@ -133,7 +127,9 @@ def _runtime_session(path: Path, threads: int, device: str) -> Any:
     if not path.stat().st_size:
         raise ModelError(f"{path}: an empty file, not a model; {_remedy(path)}")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    # ONNX Runtime's default does not take into account the limit of a container
+    limited = not threads and container_limit() is not None
+    options.intra_op_num_threads = usable_cores() if limited else threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry(*EXACT_INT8)

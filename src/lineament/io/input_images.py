@@ -130,10 +130,12 @@ def _named(found: Mapping[Path, Path]) -> list[InputImage]:
 
     No name may equal the name of another image's face: the faces of IMG are IMG_1, IMG_2.
     """
+    # without case, since some file systems do not distinguish it
     used_names: set[str] = set(RESERVED_NAMES)
     of_faces: set[str] = set()
 
     def is_free(name: str) -> bool:
+        name = name.casefold()
         return not {name, image_of_face(name)} & used_names and name not in of_faces
 
     images = []
@@ -143,8 +145,8 @@ def _named(found: Mapping[Path, Path]) -> list[InputImage]:
             relative_path.as_posix(),
         )
         name = unique_name(candidates, is_free)
-        used_names.add(name)
-        of_faces.add(image_of_face(name))
+        used_names.add(name.casefold())
+        of_faces.add(image_of_face(name.casefold()))
         images.append(InputImage(path, name))
     return images
 

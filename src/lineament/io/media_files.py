@@ -84,7 +84,7 @@ def images_by_stem(
             first is preferred.
     """
     ranked = []
-    for path in folder.rglob("*"):
+    for path in visible_files(folder, "**/*"):
         suffix = path.suffix.lower()
         if suffix in suffixes:
             ranked.append((suffixes.index(suffix), path))
@@ -117,7 +117,22 @@ def find_images(
 
 def find_videos(folder: Path) -> list[Path]:
     """Return the videos in a folder and its subfolders, sorted."""
-    return sorted(path for path in folder.rglob("*") if is_video(path))
+    return list(filter(is_video, visible_files(folder, "**/*")))
+
+
+def visible_files(folder: Path, *patterns: str) -> list[Path]:
+    """Return the paths in a folder that match any of the patterns and are not hidden, sorted."""
+    found = {path for pattern in patterns for path in folder.glob(pattern)}
+    return sorted(path for path in found if not is_hidden(path.relative_to(folder)))
+
+
+def is_hidden(path: Path) -> bool:
+    """Return True for a path below a folder with a name that begins with a dot, or __MACOSX.
+
+    On disks of other systems, macOS writes a file ._NAME next to each file; archives of macOS
+    contain these files in __MACOSX.
+    """
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
 
 
 def _expand(path: Path) -> list[Path]:
@@ -172,7 +187,7 @@ def _is_dotted(match: Path, pattern: Path) -> bool:
 def find_files(folder: Path, predicate: Callable[[Path], bool]) -> list[Path]:
     """Return the files in a folder and its subfolders for which `predicate` is True, sorted.
 
-    Names that begin with a dot are skipped.
+    Names that begin with a dot are skipped, and folders called __MACOSX.
 
     Raises:
         ImageError: If a folder cannot be listed.
@@ -187,8 +202,8 @@ def find_files(folder: Path, predicate: Callable[[Path], bool]) -> list[Path]:
     found = []
     # os.walk does not follow linked folders, so cyclic links cause no infinite loop
     for at, folders, names in os.walk(folder, onerror=stop):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not is_hidden(Path(name))]
         for name in names:
-            if not name.startswith(".") and predicate(Path(name)):
+            if not is_hidden(Path(name)) and predicate(Path(name)):
                 found.append(Path(at, name))
     return sorted(found)

@@ -91,7 +91,8 @@ class ResultFolder:
                 f"{self.folder} contains results of {existing}, but this run is "
                 f"{_listed(self.settings)}; choose another --out, or add --overwrite"
             )
-        own_files = {self.folder / SETTINGS, self.folder / "faces.coco.json"}
+        texts = [file for file, _ in TEXTS.values()]
+        own_files = {self.folder / name for name in (SETTINGS, *texts)}
         others = (
             set(self.folder.rglob("*.json")) - own_files - set(map(self.path, images))
         )

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..atomic import AtomicWriter, atomic_path, partial_path
+from ..atomic import AtomicWriter, atomic_path, partial_path, replace_file
 from ..errors import DataError, InputError
 from ..face import Faces
 from ..geometry import Array
@@ -150,7 +150,7 @@ class TrackWriter(AtomicWriter):
     def close(self) -> None:
         """Rename the complete file to its final name."""
         self._file.close()
-        self.part.replace(self.path)
+        replace_file(self.part, self.path)
         self._state_path.unlink(missing_ok=True)
 
     def discard(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import AtomicWriter, partial_path
+from ..atomic import AtomicWriter, partial_path, replace_file
 from ..errors import ImageError, short_reason
 from ..opencv import cv2
 from .video_decoders import import_av
@@ -123,7 +123,7 @@ class VideoWriter(AtomicWriter):
             self._container.mux(self._stream.encode(None))
         self._container.close()
         if self._stream is not None:
-            self._partial.replace(self.path)
+            replace_file(self._partial, self.path)
         else:
             self._partial.unlink(missing_ok=True)
 

@@ -177,11 +177,15 @@ def find_media(paths: Sequence[str | os.PathLike[str]]) -> dict[Path, Path]:
             found.setdefault(
                 file, file.relative_to(path) if inside else Path(file.name)
             )
-    places: dict[str, Path] = {}
+    places: dict[Path, Path] = {}
+    # without case, since some file systems do not distinguish it
+    used_names: set[str] = set()
     for file, below in found.items():
         candidates = (below.with_suffix("").as_posix(), below.as_posix())
-        places[unique_name(candidates, lambda name: name not in places)] = file
-    return {file: Path(place) for place, file in places.items()}
+        name = unique_name(candidates, lambda name: name.casefold() not in used_names)
+        used_names.add(name.casefold())
+        places[file] = Path(name)
+    return places
 
 
 def _media_in(path: Path) -> list[Path]:

@@ -4,6 +4,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MAX_WORKERS = 256
+"""Maximum number of threads of a server."""
+
 
 class ServerSettings(BaseModel):
     """Settings of the server. `lineament serve` creates them from options and variables."""
@@ -14,7 +17,7 @@ class ServerSettings(BaseModel):
     """Names or files of the models to serve; the first is the default."""
     device: str = "cpu"
     """Device to run the models on."""
-    workers: int = Field(default=1, ge=1, le=256)
+    workers: int = Field(default=1, ge=1, le=MAX_WORKERS)
     """Number of threads that decode images and run models."""
     wait_s: float = Field(default=2.0, gt=0)
     """Maximum expected wait, seconds; requests that would wait longer are refused."""

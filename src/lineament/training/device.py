@@ -1,5 +1,6 @@
 """Device and precision of a training run, and its steps as CUDA graphs. Depends on torch."""
 
+import os
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -28,7 +29,12 @@ def find_device(name: str) -> torch.device:
         raise RecipeError(
             "train.device is 'cuda', but torch finds no GPU; set it to 'auto' or 'cpu'"
         )
-    return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
+    if not has_gpu or name == "cpu":
+        return torch.device("cpu")
+    # torch's launcher numbers the processes of a machine: each gets a GPU of its own
+    index = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
+    torch.cuda.set_device(index)
+    return torch.device("cuda", index)
 
 
 @cache

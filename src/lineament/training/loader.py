@@ -4,6 +4,7 @@ Depends on torch.
 """
 
 import multiprocessing
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,7 +68,9 @@ def make_loader(
 
     pinned: Put batches into pinned memory, from which a GPU copies asynchronously.
     """
-    forks = "fork" in multiprocessing.get_all_start_methods()
+    # on macOS, libraries that torch has loaded may crash in a fork
+    forks = sys.platform != "darwin"
+    forks = forks and "fork" in multiprocessing.get_all_start_methods()
     # before the fork: a worker would wait for OpenCV's threads, which it does not inherit
     cv2.setNumThreads(1)
     return DataLoader(

@@ -48,6 +48,7 @@ class TrainLog:
     def __init__(self, folder: Path, step: int, metric: str = "nme") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path, self.metric = folder / "log.csv", metric
+        self.waiting: list[dict[str, Any]] = []
         kept = [row for row in self._rows() if int(row["step"]) <= step] if step else []
         self.fields = list(kept[0]) if kept else []
         if kept:
@@ -97,13 +98,24 @@ class TrainLog:
         text = " ".join(f"{name}={value:.6f}" for name, value in results.items())
         row = {"step": step, **rounded, "validation": text}
         self.fields = self.fields or list(row)
-        self._write(self.path, [row], "a")
+        self.waiting.append(row)
+        self._append()
         if self.board:
             for name, value in (scalars | results).items():
                 self.board.add_scalar(name, value, step)
 
+    def _append(self) -> None:
+        """Append the waiting rows to the file."""
+        try:
+            self._write(self.path, self.waiting, "a")
+        except PermissionError:
+            return  # a program such as Excel has the file open: try again with the next row
+        self.waiting = []
+
     def close(self) -> None:
-        """Close the TensorBoard file."""
+        """Write the last rows and close the TensorBoard file."""
+        if self.waiting:
+            self._append()
         if self.board:
             self.board.close()
 

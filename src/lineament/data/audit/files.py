@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from ...errors import DataError, InputError
-from ...io.media_files import has_image_suffix, image_next_to
+from ...io.media_files import has_image_suffix, image_next_to, visible_files
 from ..readers.marks import leave_out_marks
 from ..readers.own_data import UNSTATED, OwnData, by_count_note
 from ..readers.pts import read_pts
@@ -83,7 +83,7 @@ def read_any(
     name = _official_layout(root)
     if name and name not in PTS_SETS:
         samples, findings = _read_parts(name, root)
-    elif any(root.rglob("*.pts")):
+    elif visible_files(root, "**/*.pts"):
         samples, findings = _read_pts_files(root, own)
         if name:
             findings += _short_parts(name, samples)
@@ -150,14 +150,14 @@ def _read_tables(root: Path, own: OwnData) -> Read:
     samples: list[Sample] = []
     findings: list[Finding] = []
     for suffix in TABLES:
-        found = [*root.glob(f"*{suffix}"), *root.glob(f"annotations/*{suffix}")]
-        for path in sorted(found):
+        for path in visible_files(root, f"*{suffix}", f"annotations/*{suffix}"):
             try:
                 reader = READERS[format_of_table(path)]
                 samples += reader.read(path, "all", own=own)
             except InputError as error:
                 findings.append(Finding("warning", "file", path.name, str(error)))
-    if not samples and not findings and any(root.rglob("labels/**/*.txt")):
+    labels = visible_files(root, "**/labels/**/*.txt")
+    if labels and not samples and not findings:
         try:
             samples += READERS["yolo"].read(root, "all", own=own)
         except InputError as error:
@@ -172,7 +172,7 @@ def _read_pts_files(root: Path, own: OwnData) -> Read:
     alone: dict[str, list[str]] = defaultdict(list)
     headerless: dict[str, list[str]] = defaultdict(list)
     files: Counter[str] = Counter()
-    for path in sorted(root.rglob("*.pts")):
+    for path in visible_files(root, "**/*.pts"):
         folder = path.parent.relative_to(root).as_posix()
         files[folder] += 1
         try:

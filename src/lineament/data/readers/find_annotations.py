@@ -1,11 +1,12 @@
 """Find the annotations in a user's folder: their format, files and splits."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DataError
+from ...io.media_files import visible_files
 from .registry import format_of_table
 from .yolo_pose import has_labels
 
@@ -60,7 +61,7 @@ def find_annotations(place: Path) -> list[Annotations]:
             f"{place}: no such folder or file; expected a folder of annotated images, "
             "an annotation file, or a recipe that ends in .toml"
         )
-    if next(place.rglob("*.pts"), None) is not None:
+    if visible_files(place, "**/*.pts"):
         return [Annotations("folder", place)]
     found = _tables(place)
     if not found and has_labels(place):
@@ -83,15 +84,15 @@ def find_annotations(place: Path) -> list[Annotations]:
 
 def _tables(place: Path) -> list[Annotations]:
     """Return the landmark tables in a folder, in its `annotations`, or otherwise anywhere below."""
-    for paths in (place.glob("*"), place.glob("annotations/*"), place.rglob("*")):
-        found = list(_annotations_in(paths, place))
+    for pattern in ("*", "annotations/*", "**/*"):
+        found = list(_annotations_in(visible_files(place, pattern), place))
         if found:
             return found
     return []
 
 
-def _annotations_in(paths: Iterator[Path], place: Path) -> Iterator[Annotations]:
-    for path in sorted(paths):
+def _annotations_in(paths: Sequence[Path], place: Path) -> Iterator[Annotations]:
+    for path in paths:
         marks = MARKS.get(path.suffix)
         if marks is None or not path.is_file():
             continue

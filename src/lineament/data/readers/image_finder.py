@@ -9,7 +9,7 @@ import PIL.Image
 
 from ...errors import DataError
 from ...io.image import ORIENTATION_TAG
-from ...io.media_files import has_image_suffix
+from ...io.media_files import has_image_suffix, visible_files
 
 TABLE_KINDS = re.compile(r"^(person_keypoints|keypoints|instances|captions|labels)_")
 """Prefixes of COCO file names, before the name of the subset."""
@@ -48,10 +48,15 @@ class ImageFinder:
 
     def find(self, name: str) -> Path:
         """Return the path of image `name`; if not found, a missing path in the table's folder."""
-        plain = _plain_path(name)
-        if Path(plain).is_absolute() and Path(plain).is_file():
+        for path in (Path(name), Path(_plain_path(name))):
+            if path.is_absolute() and path.is_file():
+                self.found += 1
+                return path
+        path = self.home / name
+        if path.is_file():  # its name may look as if it was escaped
             self.found += 1
-            return Path(plain)
+            return path
+        plain = _plain_path(name)
         parts = [part for part in plain.split("/") if part not in ("", ".", "..")]
         for start in range(len(parts)):
             for number, base in enumerate(self.bases):
@@ -73,7 +78,7 @@ class ImageFinder:
         if self._by_name is None:
             self._by_name = defaultdict(list)
             for folder in filter(None, (self.pictures, self.home)):
-                for path in sorted(folder.rglob("*")):
+                for path in visible_files(folder, "**/*"):
                     if has_image_suffix(path):
                         self._by_name[path.name.lower()].append(path)
         if not parts:
@@ -132,8 +137,11 @@ def image_size(path: Path) -> tuple[int, int]:
         with PIL.Image.open(path) as image:
             width, height = image.size
             orientation = image.getexif().get(ORIENTATION_TAG, 1)
-    except (OSError, ValueError) as error:
+            # Pillow already exchanges width and height of a TIFF
+            is_exchanged = image.format == "TIFF"
+    except (OSError, ValueError, PIL.Image.DecompressionBombError) as error:
         raise DataError(
             f"{path}: cannot be read as an image ({error}); add it or remove its labels"
         ) from error
-    return (height, width) if orientation in range(5, 9) else (width, height)
+    exchange = orientation in range(5, 9) and not is_exchanged
+    return (height, width) if exchange else (width, height)

@@ -5,7 +5,12 @@ from pathlib import Path
 
 from ...errors import DataError
 from ...geometry import Array
-from ...io.media_files import IMAGE_SUFFIXES, image_next_to, images_by_stem
+from ...io.media_files import (
+    IMAGE_SUFFIXES,
+    image_next_to,
+    images_by_stem,
+    visible_files,
+)
 from ...io.pts import parse_pts
 from ...schemes import scheme as scheme_named
 from ..sample import Sample
@@ -76,7 +81,7 @@ def annotated_pts(
 ) -> list[Sample]:
     """Read faces like `read_pts_folder`, including those whose image is missing."""
     samples = []
-    for path in sorted((root / folder).rglob("*.pts")):
+    for path in visible_files(root / folder, "**/*.pts"):
         image = image_next_to(path) or path.with_suffix(".jpg")
         landmarks = read_pts(path)
         samples.append(

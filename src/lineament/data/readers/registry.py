@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import DataError, did_you_mean
+from ...io.media_files import visible_files
 from ...io.pixel_origin import FIRST_PIXEL
 from ...io.review_files import SUFFIX
 from ...plugins import entry_points
@@ -165,8 +166,8 @@ def _table_of(root: Path, part: str, suffix: str) -> Path:
             return root / name
     found: list[Path] = []
     for place in places:
-        found = found or sorted(place.glob(f"*{suffix}"))
-    found = found or sorted(places[0].rglob(f"*{suffix}"))
+        found = found or visible_files(place, f"*{suffix}")
+    found = found or visible_files(places[0], f"**/*{suffix}")
     if len(found) != 1:
         count = f"{places[0]}: {len(found)} {suffix} files"
         raise DataError(
@@ -196,15 +197,15 @@ def format_of_labels(path: Path) -> str:
         return format_of_table(path)
     if not path.is_dir():
         raise DataError(f"no file or folder {path}; check the path")
-    if any(path.rglob(f"*{SUFFIX}")):
+    if visible_files(path, f"**/*{SUFFIX}"):
         return "review"
-    if any(path.rglob("*.pts")):
+    if visible_files(path, "**/*.pts"):
         return "folder"
     tables = []
     for suffix in (".xml", ".json", ".csv"):
-        tables += [*path.glob(f"*{suffix}"), *path.glob(f"annotations/*{suffix}")]
+        tables += visible_files(path, f"*{suffix}", f"annotations/*{suffix}")
     kinds = {format_of_table(table) for table in tables}
-    if not kinds and any(path.rglob("labels/**/*.txt")):
+    if not kinds and visible_files(path, "**/labels/**/*.txt"):
         return "yolo"
     if len(kinds) != 1:
         found = ", ".join(sorted(kinds)) or "none"

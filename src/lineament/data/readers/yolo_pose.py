@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import DataError
 from ...geometry import Array
-from ...io.media_files import image_next_to
+from ...io.media_files import image_next_to, visible_files
 from ..sample import Sample, numbered_name
 from .image_finder import ImageFinder, image_size
 from .own_data import UNSTATED, OwnData, choose_points
@@ -30,7 +30,7 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
     """
     folder = root if part == "all" else root / part
     lines = []
-    for path in sorted(folder.rglob("*.txt")):
+    for path in visible_files(folder, "**/*.txt"):
         for number, line in enumerate(_lines(path), 1):
             lines.append((path, number, line))
     rows = [(path, n, values) for path, n, line in lines if (values := _numbers(line))]
@@ -65,7 +65,7 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
 
 def has_labels(folder: Path) -> bool:
     """Return True if a .txt file below `folder` contains a pose label."""
-    for path in sorted(folder.rglob("*.txt")):
+    for path in visible_files(folder, "**/*.txt"):
         if any(_numbers(line) for line in _lines(path)):
             return True
     return False

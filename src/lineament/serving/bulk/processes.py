@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,8 @@ from ...opencv import cv2
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+WINDOWS_WORKERS = 60
+"""Maximum number of processes on Windows, which cannot wait for more than 63."""
 MAX_TRIES = 3
 """Number of processes that may die on a task before it is skipped."""
 MAX_DEATHS = 12
@@ -68,6 +71,8 @@ def process_tasks(
     Raises:
         WorkError: If too many processes die consecutively.
     """
+    if sys.platform == "win32":
+        workers = min(workers, WINDOWS_WORKERS)
     waiting = deque(tasks)
     tries: Counter[Task] = Counter()
     helpers: list[_WorkerProcess] = []

@@ -1,5 +1,6 @@
 """Inputs of a bulk job -> sources: images, and files with many images, by address."""
 
+import codecs
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ def _sources_of(address: str) -> list[Source]:
 def _listed(address: str) -> list[Source]:
     """Return the sources listed in the lines of a text file."""
     sources = []
-    lines = os.fsdecode(read_bytes(address)).splitlines()
+    lines = _text_of(read_bytes(address)).splitlines()
     for line in filter(str.strip, lines):
         named = address_next_to(address, line)
         kind = kind_of(shown_address(named)) or IMAGE
@@ -98,6 +99,13 @@ def _listed(address: str) -> list[Source]:
             )
         sources += _sources_of(named)
     return sources
+
+
+def _text_of(data: bytes) -> str:
+    """Return the text of a list: UTF-8, or what Windows writes: UTF-16, or with a mark."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace")
+    return os.fsdecode(data.removeprefix(codecs.BOM_UTF8))
 
 
 def address_next_to(file: str, line: str) -> str:
