@@ -91,7 +91,7 @@ def test_tasks_of_a_network_that_learns_none_are_refused(tmp_path):
     recipe = recipe_of(tmp_path)
     values = recipe.model_dump() | {"model": {"kind": "conv-cascade"}}
     with pytest.raises(
-        RecipeError, match="training a conv-cascade this way learns none"
+        RecipeError, match="a conv-cascade this way does not support them"
     ):
         task_for(make_recipe(values))
 

@@ -96,7 +96,7 @@ def test_a_training_starts_from_safetensors(faces, tmp_path):
     (tmp_path / "broken.safetensors").write_bytes(b"nonsense")
     with pytest.raises(
         ModelError,
-        match=r"broken.safetensors: not a safetensors file \(.*\); give one with weights",
+        match=r"broken.safetensors: not a safetensors file \(.*\); give one that contains weights",
     ):
         load_initial_weights(
             model, small(faces, init_from=str(tmp_path / "broken.safetensors"))

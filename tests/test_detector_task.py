@@ -144,7 +144,7 @@ def test_a_recipe_with_a_wrong_key_or_without_a_detector_is_refused():
     landmarks = make_recipe(
         {"name": "x", "data": [{"reader": "300w"}], "train": {"steps": 1}}
     )
-    with pytest.raises(RecipeError, match=r"'x' has no \[detector\] part"):
+    with pytest.raises(RecipeError, match=r"'x' has no \[detector\]; add it"):
         DetectorTask(landmarks)
 
 

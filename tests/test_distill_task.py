@@ -112,7 +112,7 @@ def test_distributions_teach_maps_of_height_1(faces, tmp_path, size):
     landmarks = torch.tensor([[[30.0, 25.0], [22.4, 40.8]]])
     there = ((landmarks + 0.5) * size / 64 - 0.5).repeat(1, 34, 1)
     target = gaussian_2d(there, size // 4, size // 4, 4.0, 1.2)
-    taught = comparison.in_kind(
+    taught = comparison.to_student_form(
         TeacherOutput(HeadOutput(there, torch.ones(1, 68), (target + 1e-12).log()), {})
     )
     own = gaussian_2d(landmarks.repeat(1, 34, 1), 16, 16, 4.0, 1.5)
@@ -370,7 +370,7 @@ def test_cached_teacher_landmarks_move_with_the_crop(augment, faces, teacher, tm
 
 def test_a_cached_teacher_gives_landmarks_only(faces, teacher, tmp_path):
     recipe = small(faces, {"teacher": str(teacher), "heatmap_kl": 1.0, "cached": True})
-    with pytest.raises(RecipeError, match="cached, which keeps only landmarks"):
+    with pytest.raises(RecipeError, match="cached, which stores only landmarks"):
         task_for(recipe)
 
 
@@ -588,7 +588,7 @@ def test_an_onnx_teacher_cannot_be_compared_by_heatmaps(faces, teacher, tmp_path
     given = {"teacher": str(tmp_path / "exported.onnx"), "heatmap_kl": 1.0}
     with pytest.raises(
         RecipeError,
-        match="is an ONNX file, which provides only landmarks and not heatmap_kl",
+        match="is an ONNX file, which provides only landmarks, not heatmap_kl",
     ):
         trainer(small(faces, given), tmp_path / "run")
 

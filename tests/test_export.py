@@ -257,7 +257,7 @@ def test_the_gate_refuses_a_worse_error_and_lets_a_better_one_pass():
     Gate(2.0, 0.1, 0.04, 0.0390).check(int8=True)
     with pytest.raises(
         ExportError,
-        match=r"the validation NME goes from 0\.04000 to 0\.04050 \(\+1\.25%\)",
+        match=r"the validation NME changes from 0\.04000 to 0\.04050 \(\+1\.25%\)",
     ):
         Gate(0.01, 0.001, 0.04, 0.0405).check(int8=True)
     with pytest.raises(

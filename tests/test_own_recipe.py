@@ -255,7 +255,11 @@ def test_photos_become_a_model_in_one_command(tmp_path, tiny, monkeypatch):
 def test_fine_tuning_keeps_the_trunk_of_fast_and_draws_the_head(tmp_path):
     import torch
 
-    from lineament.training.build import build_model, load_initial_weights, read_start
+    from lineament.training.build import (
+        build_model,
+        load_initial_weights,
+        read_initial_weights,
+    )
 
     table = {"name": "mine8", "points": NAMES}
     own = text(
@@ -273,7 +277,7 @@ def test_fine_tuning_keeps_the_trunk_of_fast_and_draws_the_head(tmp_path):
     drawn = build_model(recipe)
     model = build_model(recipe)
     load_initial_weights(model, recipe)
-    given, _ = read_start(weights)
+    given, _ = read_initial_weights(weights)
     before, after = drawn.state_dict(), model.state_dict()
     kept = {
         key for key in after if torch.equal(after[key], given.get(key, torch.empty(0)))

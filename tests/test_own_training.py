@@ -106,12 +106,12 @@ def test_the_command_checks_the_data_of_a_recipe(tmp_path):
 
 
 def test_errors_of_points_without_eyes_are_over_the_side_of_the_box(tmp_path):
-    from lineament.training.validate import interocular_nme, known_eyes, point_norm
+    from lineament.training.validate import has_norm_points, interocular_nme, point_norm
 
     names = 'points = ["l_mouth", "r_mouth", "chin"]\nname = "eyeless3"'
     name = scheme(str(text(tmp_path / "eyeless3.toml", names))).name
     truth = np.array([[[0.0, 0], [40, 0], [20, 30]], [[np.nan] * 2] * 3])
     assert point_norm(name)[0] == "side"
-    assert known_eyes(truth, name).tolist() == [True, False]
+    assert has_norm_points(truth, name).tolist() == [True, False]
     moved = truth + np.array([0, 4])  # 4 pixels of a box of 40 x 30
     assert interocular_nme(np.nan_to_num(moved), truth, name) == pytest.approx(0.1)

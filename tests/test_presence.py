@@ -255,7 +255,7 @@ def test_a_refinement_does_not_train_presence(root):
     recipe = recipe_with_presence(
         root, refine={}, init_from="x.pt", **{"model.head": "attentive1d"}
     )
-    with pytest.raises(RecipeError, match="a refinement keeps the presence of its"):
+    with pytest.raises(RecipeError, match="a refinement uses the presence of its"):
         task_for(recipe)
 
 

@@ -151,7 +151,9 @@ def test_a_sweep_writes_smaller_networks_that_can_be_trained_on(faces, tmp_path)
         run.path, tmp_path / "run", slim, tmp_path, tmp_path / "cache", lines.append
     )
     assert [cut.amount for cut in cuts] == [0.0, 0.1]
-    assert lines == ["with a threshold of 5.0 stage 2 has no block left; lower it"]
+    assert lines == [
+        "with a threshold of 5.0 stage 2 has no block left; lower the threshold"
+    ]
     assert cuts[0].kept == "6 blocks, 10 transforms"
     # blocks of resolution 1 take from resolution 0 alone, and nothing takes from them but the head
     assert cuts[1].kept == "4 blocks, 4 transforms"

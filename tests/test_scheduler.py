@@ -122,7 +122,7 @@ original, mixture = Trainer.batches, together.read_mixture
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ((("a", ()), ("a", ())), "'a' comes twice"),
+        ((("a", ()), ("a", ())), "'a' is listed twice"),
         ((("a", ("b",)), ("b", ())), "'a' needs 'b', which does not come be"),
     ],
 )

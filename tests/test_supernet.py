@@ -114,6 +114,7 @@ def test_with_relative_thresholds_no_block_with_readers_is_removed():
 
 def test_a_threshold_that_leaves_no_path_is_refused():
     with pytest.raises(
-        RecipeError, match=r"threshold of 1.5 stage 2 has no block left; lower it"
+        RecipeError,
+        match=r"threshold of 1.5 stage 2 has no block left; lower the threshold",
     ):
         surviving(supernet(FOUR), 1.5)

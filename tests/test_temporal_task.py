@@ -406,17 +406,17 @@ def test_a_model_without_a_state_refuses_one():
         (
             {"model.length": 2.0},
             RecipeError,
-            r"model\.length is 2\.0, but None in init_from .*; give the recipe the detector",
+            r"model\.length is 2\.0, but None in init_from .*; set it to the detector",
         ),
         (
             {"sigma": 2.0},
             RecipeError,
-            r"sigma is 2\.0, but 1\.2 in init_from .*; give the recipe the detector's model",
+            r"sigma is 2\.0, but 1\.2 in init_from .*; set it to the detector's value",
         ),
         (
             {"model.padding": 1.5},
             RecipeError,
-            r"model\.padding is 1\.5, but 1\.3 in init_from .*; give the recipe",
+            r"model\.padding is 1\.5, but 1\.3 in init_from .*; set it to the",
         ),
         (
             {"model.head": "attentive1d"},
@@ -431,7 +431,7 @@ def test_a_model_without_a_state_refuses_one():
         (
             {"refine.clips": 0},
             RecipeError,
-            "has neither clips nor videos to learn from; set refine.clips above 0",
+            "has neither clips nor videos; set refine.clips above 0, or list videos",
         ),
         (
             {"refine.videos": ["nowhere"]},

@@ -385,9 +385,7 @@ def test_a_recipe_stored_before_a_setting_existed_gets_its_default(faces, tmp_pa
     save_checkpoint(
         tmp_path / "run/checkpoint.pt", state | {"recipe": json.dumps(stored)}
     )
-    with pytest.raises(
-        TrainError, match=r"another recipe \(keys that are no longer known differ\)"
-    ):
+    with pytest.raises(TrainError, match=r"another recipe \(unknown keys differ\)"):
         trained(recipe, tmp_path / "run", resume=True)
 
 

@@ -15,7 +15,7 @@ from ..inference.registry import load_numpy_model
 from ..recipe import Recipe
 from ..training.classic.predict import predict_plain_faces
 from ..training.classic.stored import stored_recipe
-from ..training.validate import interocular_nme, known_eyes
+from ..training.validate import has_norm_points, interocular_nme
 from .calibrate import fit_sigma, near_exponent, validation_limits
 from .card import check_name, file_entries, recipe_entry, write_model
 from .request import ExportRequest
@@ -95,7 +95,7 @@ def _validation_faces(recipe: Recipe, data_root: Path, cache: Path) -> CropCache
     for faces in sorted(
         by_set.values(), key=lambda faces: np.isnan(faces.landmarks).mean()
     ):
-        if known_eyes(faces.landmarks, recipe.scheme).any():
+        if has_norm_points(faces.landmarks, recipe.scheme).any():
             return faces
     raise DataError(
         f"the recipe {recipe.name!r}: none of its data sets has a validation face to calibrate on; "

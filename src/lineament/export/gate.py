@@ -1,4 +1,4 @@
-"""Gate of an export: a file is written only if its predictions match those of torch."""
+"""Export gate: a file is written only if its predictions match those of torch."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from ..geometry import Array, apply_affine
 from ..inference.onnx_model import Model
 from ..models.export_form import ExportForm
 from ..recipe import Recipe
-from ..training.validate import interocular_nme, known_eyes
+from ..training.validate import has_norm_points, interocular_nme
 
 NME_CHANGE = 0.01
 """Largest relative change of the validation NME."""
@@ -66,7 +66,7 @@ class Gate:
         change = self.nme_onnx / self.nme_torch - 1
         if not change <= NME_CHANGE:
             raise ExportError(
-                f"the validation NME goes from {self.nme_torch:.5f} to {self.nme_onnx:.5f} "
+                f"the validation NME changes from {self.nme_torch:.5f} to {self.nme_onnx:.5f} "
                 f"({change:+.2%}); at most {NME_CHANGE:+.0%} allowed: not written"
             )
 
@@ -85,14 +85,14 @@ class GateFaces:
     validation_faces: dict[str, CropCache]
     """All validation faces by data set."""
 
-    def compare(self, found: NDArray[np.floating], landmarks: Array) -> Gate:
-        """Compare the landmarks `found` by an exported file with torch's, (M, N, 2) each."""
-        moves = np.linalg.norm(found - landmarks, axis=-1)
+    def compare(self, exported: NDArray[np.floating], expected: Array) -> Gate:
+        """Compare the landmarks of the exported file with those of torch, (M, N, 2) each."""
+        moves = np.linalg.norm(exported - expected, axis=-1)
         return Gate(
             float(moves.max()),
             float(np.median(moves)),
-            interocular_nme(landmarks, self.truth, self.scheme),
-            interocular_nme(found, self.truth, self.scheme),
+            interocular_nme(expected, self.truth, self.scheme),
+            interocular_nme(exported, self.truth, self.scheme),
         )
 
 
@@ -128,7 +128,7 @@ def check_second_frame(model: Model, form: ExportForm, faces: CropCache) -> None
     crops = next(
         crops for crops, _ in plain_crops(faces, model.size, model.padding, 32)
     )
-    # each face is followed by a different one, so that no memory matches by chance
+    # each face is followed by a different one, so that a wrong memory cannot pass by chance
     later = np.ascontiguousarray(crops[::-1])
     assert form.memory_shape is not None
     *_, memory = form(
@@ -161,7 +161,7 @@ def choose_gate_faces(
     padding = recipe.model.padding
     for faces in sorted(validation_faces.values(), key=_unannotated):
         truth = crop_truth(faces, size, padding)
-        if known_eyes(truth, recipe.scheme).any():
+        if has_norm_points(truth, recipe.scheme).any():
             return GateFaces(
                 faces,
                 truth,

@@ -23,7 +23,7 @@ from ..recipe import Recipe
 from ..recipe.model import SharedFeatureSettings
 from .attributes import stop_criterion, task_errors, task_losses
 from .batch import Batch
-from .build import read_start
+from .build import read_initial_weights
 from .clusters import gaussian_mixture, k_means
 from .landmark_task import LandmarkTask
 from .losses import total_loss
@@ -35,7 +35,7 @@ BATCH = 64
 
 
 class AttributeTask(LandmarkTask):
-    """Train landmarks, and each attribute of [tasks] until its early-stopping criterion is met."""
+    """Train landmarks together with the tasks of [tasks], each of which may stop early."""
 
     learns_attributes = True
 
@@ -46,7 +46,7 @@ class AttributeTask(LandmarkTask):
         self.training_errors: dict[str, list[float]] = {name: [] for name in names}
         self.validation_errors: dict[str, list[float]] = {name: [] for name in names}
         self.sums = torch.zeros(len(names) + 1)
-        """Sum of each task's training losses since the last validation, and their number."""
+        """Sums of the tasks' training losses since the last validation, and number of batches."""
         self.clusters = np.zeros(0, np.intp)
         """(M,): cluster of each training face, ordered by source."""
 
@@ -68,27 +68,27 @@ class AttributeTask(LandmarkTask):
         return model
 
     def _find_clusters(self, note: Callable[[str], None]) -> None:
-        """Compute the clusters of a network that has some, and each face's partners for swaps."""
+        """Compute the clusters of a shared-features network, and each face's partners for swaps."""
         settings, model = self.recipe.model, self.network
         if not isinstance(settings, SharedFeatureSettings):
             return
         assert isinstance(model, SharedFeatureNet)
         faces = [source.cache for source in self.sources]
-        own = np.zeros(sum(map(len, faces)), np.intp)
+        clusters = np.zeros(sum(map(len, faces)), np.intp)
         if settings.clusters > 1:
-            rows = [features_of(model, each, settings.padding) for each in faces]
+            rows = [features_of(model, cache, settings.padding) for cache in faces]
             joined = np.concatenate(rows)
             rng = np.random.default_rng(self.recipe.train.seed)
             mixture = k_means(joined, settings.clusters, rng)
             if settings.mixture:
                 mixture = gaussian_mixture(joined, mixture)
             model.set_clusters(mixture.centers, mixture.precisions, mixture.offsets)
-            own = mixture.assign(joined)
-            sizes = np.bincount(own, minlength=settings.clusters)
+            clusters = mixture.assign(joined)
+            sizes = np.bincount(clusters, minlength=settings.clusters)
             note(
                 f"{settings.clusters} clusters of {sizes.min()} to {sizes.max()} faces"
             )
-        self._pair(own)
+        self._pair(clusters)
 
     def _pair(self, clusters: NDArray[np.intp]) -> None:
         """Allow faces of the same cluster to be swapped; `clusters` (M,) are ordered by source."""
@@ -97,8 +97,8 @@ class AttributeTask(LandmarkTask):
         self.clusters = clusters
         if settings.partner_prob:
             faces = [source.cache for source in self.sources]
-            ends = np.cumsum([len(each) for each in faces])[:-1]
-            parts = np.split(clusters, ends)
+            boundaries = np.cumsum([len(cache) for cache in faces])[:-1]
+            parts = np.split(clusters, boundaries)
             options = settings.size, settings.padding, settings.partner_prob
             self.crops.partners = Partners(faces, parts, *options)
 
@@ -133,19 +133,19 @@ class AttributeTask(LandmarkTask):
         tasks = self.recipe.tasks
         if tasks is None:
             return results
-        losses, wrong = self._validate_tasks(model)
+        losses, error_rates = self._validate_tasks(model)
         *sums, count = self.sums.tolist()
         self.sums.zero_()
         for name, total in zip(tasks.groups, sums, strict=True):
             self.training_errors[name].append(total / max(count, 1))
             self.validation_errors[name].append(losses[name])
-            results[f"{name}:wrong"] = wrong[name]
-            if self._ends(name):
-                self.running = [each for each in self.running if each != name]
+            results[f"{name}:wrong"] = error_rates[name]
+            if self._should_stop(name):
+                self.running = [task for task in self.running if task != name]
         return results
 
-    def _ends(self, name: str) -> bool:
-        """Return whether a task stops now; False without a threshold or a weight."""
+    def _should_stop(self, name: str) -> bool:
+        """Return whether to stop a task now; False without a threshold or a weight."""
         tasks = self.recipe.tasks
         assert tasks is not None  # a task has a name only if the recipe has [tasks]
         weight = tasks.weight(name)
@@ -161,7 +161,7 @@ class AttributeTask(LandmarkTask):
         """Return the mean loss and the classification error rate of each task."""
         tasks = self.recipe.tasks
         assert tasks is not None
-        caches = [each for each in self.validation_faces.values() if each.attributes]
+        caches = [cache for cache in self.validation_faces.values() if cache.attributes]
         padding = self.recipe.model.padding
         logits, attributes = [], {}
         for cache in caches:
@@ -180,11 +180,11 @@ class AttributeTask(LandmarkTask):
                 parts.append(cache.attributes.get(name, unknown))
             attributes[name] = torch.from_numpy(np.concatenate(parts))
         joined = torch.cat(logits)
-        nothing = torch.zeros(len(joined), 0)
-        raw = HeadOutput(nothing, nothing, class_logits=joined)
+        empty = torch.zeros(len(joined), 0)
+        raw = HeadOutput(empty, empty, class_logits=joined)
         losses = task_losses(raw, attributes, tasks)
-        wrong = task_errors(joined, attributes, tasks)
-        return {name: float(value) for name, value in losses.items()}, wrong
+        error_rates = task_errors(joined, attributes, tasks)
+        return {name: float(value) for name, value in losses.items()}, error_rates
 
     def state(self) -> dict[str, Any]:
         """Return the task's part of a checkpoint."""
@@ -212,25 +212,25 @@ class AttributeTask(LandmarkTask):
 def _repeat_output(model: SharedFeatureNet, recipe: Recipe) -> None:
     """Initialize each cluster's output layer from that of the initial network.
 
-    Raises: RecipeError: If there is no initial network, or it has clusters.
+    Raises: RecipeError: If there is no initial network, or it already has clusters.
     """
     if not recipe.init_from:
         raise RecipeError(
             f"model.clusters is {model.clusters} without init_from; clusters need a "
-            "trained network: train one with clusters = 1, and start from its "
+            "trained network: train one with clusters = 1, then set init_from to its "
             "checkpoint"
         )
-    weights, own = read_start(Path(recipe.init_from))[0], model.state_dict()
+    weights, state = read_initial_weights(Path(recipe.init_from))[0], model.state_dict()
     for name in ("landmarks.weight", "landmarks.bias"):
-        if len(own[name]) != model.clusters * len(weights[name]):
+        if len(state[name]) != model.clusters * len(weights[name]):
             raise RecipeError(
-                f"{recipe.init_from} already has clusters; start from a network with "
-                "one"
+                f"{recipe.init_from} already has clusters; start from a network "
+                "without clusters"
             )
-        own[name] = weights[name].repeat(
+        state[name] = weights[name].repeat(
             model.clusters, *[1] * (weights[name].dim() - 1)
         )
-    model.load_state_dict(own)
+    model.load_state_dict(state)
 
 
 @torch.no_grad()

@@ -19,9 +19,9 @@ from ..recipe.data import TaskSettings
 def task_losses(
     raw: HeadOutput, attributes: Mapping[str, Tensor], tasks: TaskSettings
 ) -> dict[str, Tensor]:
-    """Return the mean cross-entropy of each task over the faces whose attributes are known.
+    """Return the mean cross-entropy of each task over the faces annotated with it.
 
-    A task with one attribute has two classes; one with several has a class per attribute.
+    A task with one attribute is binary; one with several has a class per attribute.
 
     Args:
         raw: With class_logits (B, K), in the order of the tasks.
@@ -36,22 +36,24 @@ def task_losses(
     for name, names in tasks.groups.items():
         task_logits = logits[:, first : first + len(names)]
         first += len(names)
-        absent = [each for each in names if each not in attributes]
-        if absent:
+        missing = [key for key in names if key not in attributes]
+        if missing:
             raise RecipeError(
-                f"the task {name!r} needs the attribute {absent[0]!r}, which no data "
+                f"the task {name!r} needs the attribute {missing[0]!r}, which no data "
                 "set of the recipe has; add mtfl, or remove the task"
             )
-        labels = torch.stack([attributes[each] for each in names], dim=1)
-        known = torch.isfinite(labels).all(1)
-        target = torch.where(known[:, None], labels, 0.0)
+        labels = torch.stack([attributes[key] for key in names], dim=1)
+        annotated = torch.isfinite(labels).all(1)
+        target = torch.where(annotated[:, None], labels, 0.0)
         if len(names) == 1:
-            each = F.binary_cross_entropy_with_logits(
+            values = F.binary_cross_entropy_with_logits(
                 task_logits, target, reduction="none"
             )[:, 0]
         else:
-            each = F.cross_entropy(task_logits, target.argmax(1), reduction="none")
-        losses[name] = torch.where(known, each, 0.0).sum() / known.sum().clamp(min=1)
+            values = F.cross_entropy(task_logits, target.argmax(1), reduction="none")
+        losses[name] = torch.where(
+            annotated, values, 0.0
+        ).sum() / annotated.sum().clamp(min=1)
     return losses
 
 
@@ -61,10 +63,10 @@ def stop_criterion(
     """Return the early-stopping criterion of eq. 5; a task stops if it exceeds a threshold.
 
     It is the product of two factors. The trend of the training error over the last `strip` values
-    is large if the error hardly decreases. The gap is that between the last validation error and
-    the lowest training error. If the decrease accelerates, the trend is negative and so is the
-    criterion, even if the validation error is below the training error. At the pole of eq. 5 the
-    error is either constant or decreases linearly; only a constant error stops a task.
+    is large if the error hardly decreases. The gap is the last validation error minus the lowest
+    training error, relative to the latter. If the decrease accelerates, the trend is negative and
+    so is the criterion, even if the validation error is below the training error. Eq. 5 has a pole
+    if the error is constant or decreases linearly; only a constant error stops a task.
 
     Args:
         training: Training errors of the task, one per validation.
@@ -73,19 +75,19 @@ def stop_criterion(
         strip: Number of values k.
 
     Returns:
-        The criterion; -inf before there are `strip` values.
+        The criterion; -inf with fewer than `strip` values.
     """
     if len(training) < strip:
         return -math.inf
     last = training[-strip:]
     middle = strip * median(last)
-    fall = sum(last) - middle
-    least = max(min(training), 1e-9)
-    gap = (validation[-1] - least) / (weight * least)
-    if abs(fall) <= 1e-9 * middle:
+    decrease = sum(last) - middle
+    lowest = max(min(training), 1e-9)
+    gap = (validation[-1] - lowest) / (weight * lowest)
+    if abs(decrease) <= 1e-9 * middle:
         is_constant = last[-1] >= last[0]
         return math.inf if is_constant and gap > 0 else -math.inf
-    return middle / fall * (gap if fall > 0 else abs(gap))
+    return middle / decrease * (gap if decrease > 0 else abs(gap))
 
 
 def task_errors(
@@ -101,11 +103,11 @@ def task_errors(
     for name, names in tasks.groups.items():
         task_logits = logits[:, first : first + len(names)]
         first += len(names)
-        labels = torch.stack([attributes[each] for each in names], dim=1)
-        known = torch.isfinite(labels).all(1)
+        labels = torch.stack([attributes[key] for key in names], dim=1)
+        annotated = torch.isfinite(labels).all(1)
         if len(names) == 1:
             is_wrong = (task_logits[:, 0] > 0) != (labels[:, 0] > 0.5)
         else:
             is_wrong = task_logits.argmax(1) != labels.nan_to_num().argmax(1)
-        errors[name] = float(is_wrong[known].float().mean())
+        errors[name] = float(is_wrong[annotated].float().mean())
     return errors

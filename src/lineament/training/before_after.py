@@ -10,8 +10,8 @@ from torch import nn
 from ..data.crop_cache import CropCache, plain_landmarks
 from .validate import (
     crop_size,
+    has_norm_points,
     interocular_nmes,
-    known_eyes,
     predict_plain,
 )
 
@@ -62,20 +62,22 @@ def face_errors(
     for name, cache in validation_faces.items():
         predicted, _ = predict_plain(model, cache, padding)
         truth = plain_landmarks(cache, crop_size(model), padding)
-        if known_eyes(truth, scheme_name).any():
+        if has_norm_points(truth, scheme_name).any():
             errors[name] = interocular_nmes(predicted, truth, scheme_name).tolist()
             continue
         distances = np.linalg.norm(predicted - truth, axis=-1)
-        known = np.isfinite(distances).any(1)
+        annotated = np.isfinite(distances).any(1)
         side = crop_size(model) / padding
-        errors[f"{name}:box"] = (np.nanmean(distances[known], axis=1) / side).tolist()
+        errors[f"{name}:box"] = (
+            np.nanmean(distances[annotated], axis=1) / side
+        ).tolist()
     return errors
 
 
 def changes(
     before: Mapping[str, list[float]], after: Mapping[str, list[float]]
 ) -> list[Change]:
-    """Return the change on each set; both errors are of the same faces."""
+    """Return the change on each set; `before` and `after` must list the same faces."""
     results = []
     for name, first in before.items():
         old: NDArray[np.float64] = np.array(first)

@@ -26,10 +26,10 @@ from .freeze import check_parts, in_part
 from .layer_shapes import fit_shapes
 
 NEW_PARTS = ("head", "presence")
-"""Parts that keep their random weights if the loaded ones do not fit; a network may name its own
-as `new_parts`."""
+"""Parts that keep their random weights if the loaded ones do not fit; a network overrides them
+with `new_parts`."""
 REFINEMENT = "refine."
-"""Prefix of the names of a refinement's weights."""
+"""Prefix of the weight names of a refinement."""
 
 
 def build_model(recipe: Recipe, resume_from: Path | None = None) -> nn.Module:
@@ -38,7 +38,7 @@ def build_model(recipe: Recipe, resume_from: Path | None = None) -> nn.Module:
     Args:
         resume_from: The run's own checkpoint, which defines the layer shapes of a pruned network.
 
-    Raises: RecipeError: If `model.pruned_from` comes without weights to start from.
+    Raises: RecipeError: If `model.pruned_from` is set without `init_from`.
     """
     torch.manual_seed(recipe.train.seed)
     m = recipe.model
@@ -59,10 +59,10 @@ def build_model(recipe: Recipe, resume_from: Path | None = None) -> nn.Module:
 def adopt_architecture(recipe: Recipe, resume_from: Path | None = None) -> Recipe:
     """Return `recipe` with the architecture of the slimmed network it starts from.
 
-    A recipe that names an architecture keeps it.
+    An architecture set in the recipe takes precedence.
 
     Args:
-        resume_from: The run's own checkpoint, read instead of `init_from`, which may be gone.
+        resume_from: The run's own checkpoint, read instead of `init_from`, which may be missing.
     """
     source, m = resume_from or Path(recipe.init_from), recipe.model
     if not recipe.init_from or source.suffix != ".pt" or not source.is_file():
@@ -81,10 +81,10 @@ def adopt_architecture(recipe: Recipe, resume_from: Path | None = None) -> Recip
 def load_initial_weights(model: nn.Module, recipe: Recipe) -> None:
     """Fill `model` with the weights of `init_from`, then its parts with those of `init_parts`.
 
-    Layers of a head or of presence that do not fit or are absent keep their random weights. So does
-    the entire head if the file has another kind of head or another scheme. If the file's scheme
-    joins the recipe's with others, the recipe's points are selected; if the recipe's scheme is the
-    joined one, the points that the file has are filled in.
+    Layers of the head or of presence keep their random weights if the file lacks them or their
+    shapes differ. So does the entire head if the file has another kind of head or another scheme,
+    with two exceptions: if the file's scheme joins the recipe's with others, the recipe's points
+    are selected; if the recipe's scheme is the joined one, the file's points are filled in.
 
     Raises: ModelError: If a file contains no weights, or layers before the head do not fit.
     """
@@ -96,42 +96,46 @@ def load_initial_weights(model: nn.Module, recipe: Recipe) -> None:
 
 def _load_network(model: nn.Module, recipe: Recipe) -> None:
     path = Path(recipe.init_from)
-    (weights, file_recipe), own = read_start(path), model.state_dict()
+    (weights, file_recipe), state = read_initial_weights(path), model.state_dict()
     if file_recipe is not None:
-        file_scheme, wanted_scheme = scheme(file_recipe.scheme), scheme(recipe.scheme)
+        file_scheme, recipe_scheme = scheme(file_recipe.scheme), scheme(recipe.scheme)
         same_head = _head(file_recipe) == _head(recipe)
-        if same_head and wanted_scheme.name in file_scheme.heads:
-            weights = _points_of_head(
-                weights, len(file_scheme), file_scheme.heads[wanted_scheme.name]
+        if same_head and recipe_scheme.name in file_scheme.heads:
+            weights = _select_points(
+                weights, len(file_scheme), file_scheme.heads[recipe_scheme.name]
             )
-        elif same_head and file_scheme.name in wanted_scheme.heads:
-            weights = _among_points(weights, own, wanted_scheme.heads[file_scheme.name])
+        elif same_head and file_scheme.name in recipe_scheme.heads:
+            weights = _fill_points(
+                weights, state, recipe_scheme.heads[file_scheme.name]
+            )
         else:
             weights = _without_points(
                 weights, same_head, file_recipe.scheme == recipe.scheme
             )
-    fitting = {}
+    matching = {}
     new_parts = getattr(model, "new_parts", NEW_PARTS)
-    for key, value in own.items():
+    for key, value in state.items():
         if key in weights and weights[key].shape == value.shape:
-            fitting[key] = weights[key]
+            matching[key] = weights[key]
         elif not any(in_part(key, part) for part in new_parts):
-            raise _misfit(path, key, weights.get(key), value, "backbone and channels")
-    model.load_state_dict(own | fitting)
+            raise _shape_error(
+                path, key, weights.get(key), value, "backbone and channels"
+            )
+    model.load_state_dict(state | matching)
 
 
 def _without_points(
     weights: dict[str, Tensor], same_head: bool, same_scheme: bool
 ) -> dict[str, Tensor]:
-    """Return `weights` without layers that depend on the points, if the scheme differs."""
+    """Return `weights` without the layers that depend on the kind of head or the scheme."""
     dropped = [] if same_head and same_scheme else ["head"]
     if not same_scheme:
         dropped.append("presence.visible")
-    kept = {}
+    remaining = {}
     for key, value in weights.items():
         if not any(in_part(key, part) for part in dropped):
-            kept[key] = value
-    return kept
+            remaining[key] = value
+    return remaining
 
 
 def _head(recipe: Recipe) -> str:
@@ -140,49 +144,49 @@ def _head(recipe: Recipe) -> str:
 
 
 def _load_part(model: nn.Module, part: str, path: Path) -> None:
-    weights, own = load_weights(path), model.state_dict()
-    check_parts([part], own, "init_parts")
-    chosen = {}
-    for key, value in own.items():
+    weights, state = load_weights(path), model.state_dict()
+    check_parts([part], state, "init_parts")
+    part_weights = {}
+    for key, value in state.items():
         if not in_part(key, part):
             continue
         if key not in weights or weights[key].shape != value.shape:
-            raise _misfit(path, key, weights.get(key), value, part)
-        chosen[key] = weights[key]
-    model.load_state_dict(own | chosen)
+            raise _shape_error(path, key, weights.get(key), value, part)
+        part_weights[key] = weights[key]
+    model.load_state_dict(state | part_weights)
 
 
-def _misfit(
-    path: Path, key: str, given: Tensor | None, own: Tensor, parts: str
+def _shape_error(
+    path: Path, key: str, loaded: Tensor | None, expected: Tensor, parts: str
 ) -> ModelError:
-    shape = "absent" if given is None else tuple(given.shape)
+    shape = "absent" if loaded is None else tuple(loaded.shape)
     return ModelError(
-        f"{path}: {key} is {shape}, the recipe's model has {tuple(own.shape)}; "
+        f"{path}: {key} is {shape}, the recipe's model has {tuple(expected.shape)}; "
         f"give the recipe the {parts} that the weights were trained with"
     )
 
 
-def _points_of_head(
+def _select_points(
     weights: dict[str, Any], count: int, points: tuple[int, ...]
 ) -> dict[str, Any]:
-    """Return `weights` with only `points` of the `count` rows of layers with a row per point."""
-    kept = dict(weights)
+    """Return `weights` with only the rows `points` in layers that have a row per point."""
+    selected = dict(weights)
     for key, value in weights.items():
         if _has_row_per_point(key, value, count):
-            kept[key] = value[list(points)]
-    return kept
+            selected[key] = value[list(points)]
+    return selected
 
 
-def _among_points(
-    weights: dict[str, Tensor], own: dict[str, Tensor], points: tuple[int, ...]
+def _fill_points(
+    weights: dict[str, Tensor], state: dict[str, Tensor], points: tuple[int, ...]
 ) -> dict[str, Tensor]:
-    """Return `weights` in which layers with a row per point are `own`, overwritten at `points`."""
-    joined = dict(weights)
+    """Return `weights` expanded to the rows of `state`; the file's rows replace `points`."""
+    filled = dict(weights)
     for key, value in weights.items():
-        if key in own and _has_row_per_point(key, value, len(points)):
-            joined[key] = own[key].clone()
-            joined[key][list(points)] = value.to(own[key].dtype)
-    return joined
+        if key in state and _has_row_per_point(key, value, len(points)):
+            filled[key] = state[key].clone()
+            filled[key][list(points)] = value.to(state[key].dtype)
+    return filled
 
 
 def _has_row_per_point(key: str, value: Tensor, count: int) -> bool:
@@ -197,8 +201,8 @@ def read_trained(checkpoint: Path) -> tuple[dict[str, Any], Recipe]:
         values, average = json.loads(state["recipe"]), state["average"]
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
-            f"{checkpoint}: not a checkpoint of `lineament train` ({error}); give one "
-            "that it wrote"
+            f"{checkpoint}: not a checkpoint of `lineament train` ({error}); give "
+            "one that it wrote"
         ) from error
     if not isinstance(average, dict):
         raise ModelError(
@@ -207,7 +211,7 @@ def read_trained(checkpoint: Path) -> tuple[dict[str, Any], Recipe]:
     return state, make_recipe(values, str(checkpoint))
 
 
-def read_start(path: Path) -> tuple[dict[str, Tensor], Recipe | None]:
+def read_initial_weights(path: Path) -> tuple[dict[str, Tensor], Recipe | None]:
     """Return the weights in a file and its recipe, or None if it has none.
 
     Raises: ModelError, RecipeError.
@@ -222,7 +226,7 @@ def read_start(path: Path) -> tuple[dict[str, Tensor], Recipe | None]:
 
 
 def load_any(checkpoint: Path, scheme_name: str = "") -> tuple[Any, Recipe]:
-    """Return the averaged network of a checkpoint, ready to predict, and its recipe.
+    """Return the averaged network of a checkpoint, in evaluation mode, and its recipe.
 
     Args:
         scheme_name: If the network's scheme joins this one with others, the network predicts
@@ -234,7 +238,7 @@ def load_any(checkpoint: Path, scheme_name: str = "") -> tuple[Any, Recipe]:
     weights = student_weights(state["average"])
     joined = scheme(recipe.scheme)
     if scheme_name in joined.heads:
-        weights = _points_of_head(weights, len(joined), joined.heads[scheme_name])
+        weights = _select_points(weights, len(joined), joined.heads[scheme_name])
         recipe = recipe.model_copy(update={"scheme": scheme_name})
     if any(key.startswith(REFINEMENT) for key in weights):
         # earlier checkpoints do not name this kind
@@ -247,7 +251,7 @@ def load_any(checkpoint: Path, scheme_name: str = "") -> tuple[Any, Recipe]:
         model.load_state_dict(weights)
     except (RuntimeError, KeyError, AttributeError) as error:
         raise ModelError(
-            f"{checkpoint}: its weights do not fit its recipe's model; train again"
+            f"{checkpoint}: its weights do not fit the model of its recipe; train again"
         ) from error
     return model.eval(), recipe
 
@@ -277,6 +281,6 @@ def load_detector(checkpoint: Path) -> tuple[FaceDetectorNet, Recipe]:
     model, recipe = load_any(checkpoint)
     if not isinstance(model, FaceDetectorNet):
         raise ModelError(
-            f"{checkpoint} is not a checkpoint of a face detector; give one"
+            f"{checkpoint} is not a checkpoint of a face detector; give the checkpoint of one"
         )
     return model, recipe

@@ -62,7 +62,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def student_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights of a single network: the first student's if `state` is a distillation."""
+    """Return the weights of a single network: the first student's after a distillation."""
     first = {}
     for key, value in state.items():
         if key.startswith(FIRST_STUDENT):
@@ -77,13 +77,13 @@ def save_weights(path: Path, state: dict[str, Any]) -> None:
     """
     from safetensors.torch import save_file
 
-    kept = {}
+    tensors = {}
     for key, value in student_weights(state["average"]).items():
-        kept[key] = (value.half() if value.ndim > 1 else value).contiguous()
+        tensors[key] = (value.half() if value.ndim > 1 else value).contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as partial:
         metadata = {"recipe": state["recipe"], "step": str(state["step"])}
-        save_file(kept, str(partial), metadata)
+        save_file(tensors, str(partial), metadata)
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -99,8 +99,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             metadata = dict(file.metadata() or {})
     except Exception as error:
         raise ModelError(
-            f"{path}: not a safetensors file ({type(error).__name__}); give one with "
-            "weights"
+            f"{path}: not a safetensors file ({type(error).__name__}); give one "
+            "that contains weights"
         ) from error
     for key, value in weights.items():
         weights[key] = value.float() if value.is_floating_point() else value

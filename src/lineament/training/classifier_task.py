@@ -39,7 +39,7 @@ class ShuffledImages(Samples):
         return {"crops": self.images.images[item], "classes": self.images.classes[item]}
 
     def key(self) -> object:
-        """Return a value that is equal for training runs on the same images."""
+        """Return a key that is equal for runs on the same images."""
         return (id(self.images), self.seed)
 
 
@@ -51,7 +51,7 @@ class ClassifierTask(Task):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
         self.sums = torch.zeros(2)
-        """Training images since the last validation: correctly classified ones, and all."""
+        """Training images since the last validation: number classified correctly, and total."""
 
     def input_files(self) -> tuple[str, ...]:
         return (self.recipe.init_from,)
@@ -80,17 +80,17 @@ class ClassifierTask(Task):
         assert batch.classes is not None
         with autocast(batch.crops.device.type, self.recipe.train.bf16):
             logits = model(batch.crops)
-        right = (logits.argmax(1) == batch.classes).sum()
-        self.sums.add_(torch.stack([right, torch.ones_like(batch.classes).sum()]))
+        correct = (logits.argmax(1) == batch.classes).sum()
+        self.sums.add_(torch.stack([correct, torch.ones_like(batch.classes).sum()]))
         total = functional.cross_entropy(logits, batch.classes, reduction="sum") / count
         return {"total": total}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Return accuracy and loss on the validation images, and the training accuracy."""
-        right, total = self.sums.tolist()
+        correct, total = self.sums.tolist()
         self.sums.zero_()
         accuracy, loss = measure_classifier(model, self.validation)
-        training = right / max(total, 1)
+        training = correct / max(total, 1)
         return {"accuracy": accuracy, "training_accuracy": training, "loss": loss}
 
     def state(self) -> dict[str, Any]:
@@ -103,14 +103,14 @@ class ClassifierTask(Task):
 
 
 @torch.no_grad()
-def measure_classifier(model: nn.Module, given: ClassImages) -> tuple[float, float]:
+def measure_classifier(model: nn.Module, images: ClassImages) -> tuple[float, float]:
     """Return the accuracy of a classifier on images, and its mean cross-entropy."""
     device = next(model.parameters()).device
-    right, loss = 0.0, 0.0
-    for start in range(0, len(given), BATCH):
-        part = given.take(np.arange(start, min(start + BATCH, len(given))))
+    correct, loss = 0.0, 0.0
+    for start in range(0, len(images), BATCH):
+        part = images.take(np.arange(start, min(start + BATCH, len(images))))
         logits = model(torch.from_numpy(part.images).to(device)).cpu()
         classes = torch.from_numpy(part.classes)
-        right += float((logits.argmax(1) == classes).sum())
+        correct += float((logits.argmax(1) == classes).sum())
         loss += float(functional.cross_entropy(logits, classes, reduction="sum"))
-    return right / len(given), loss / len(given)
+    return correct / len(images), loss / len(images)

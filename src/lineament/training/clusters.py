@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from ..geometry import Array
 
 ROUNDS = 50
-LEAST_VARIANCE = 1e-3
-"""Minimum variance of a feature in a Gaussian, as a fraction of its variance over all rows."""
+MIN_VARIANCE = 1e-3
+"""Lower bound of the variance of a feature in a cluster, relative to that over all rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +44,11 @@ def k_means(rows: Array, count: int, rng: np.random.Generator) -> Clusters:
     nearest = ((rows - centers[0]) ** 2).sum(1)
     while len(centers) < count:
         total = nearest.sum()
-        # fewer distinct rows than clusters: draw any row
+        # fewer distinct rows than clusters: draw uniformly
         share = nearest / total if total > 0 else None
         centers.append(rows[rng.choice(len(rows), p=share)])
         nearest = np.minimum(nearest, ((rows - centers[-1]) ** 2).sum(1))
-    clusters = _plain(np.stack(centers))
+    clusters = _unit_clusters(np.stack(centers))
     for _ in range(ROUNDS):
         labels = clusters.assign(rows)
         new_centers = clusters.centers.copy()
@@ -56,30 +56,30 @@ def k_means(rows: Array, count: int, rng: np.random.Generator) -> Clusters:
             new_centers[cluster] = rows[labels == cluster].mean(0)
         if np.allclose(new_centers, clusters.centers):
             break
-        clusters = _plain(new_centers)
+        clusters = _unit_clusters(new_centers)
     return clusters
 
 
-def _plain(centers: Array) -> Clusters:
+def _unit_clusters(centers: Array) -> Clusters:
     return Clusters(centers, np.ones_like(centers), np.zeros(len(centers)))
 
 
 def gaussian_mixture(rows: Array, start: Clusters) -> Clusters:
     """Fit a mixture of Gaussians to rows (M, L) by expectation maximization from `start`."""
-    least = LEAST_VARIANCE * rows.var(0) + 1e-12
-    shares = np.eye(len(start.centers))[start.assign(rows)]
+    min_variance = MIN_VARIANCE * rows.var(0) + 1e-12
+    responsibilities = np.eye(len(start.centers))[start.assign(rows)]
     mixture = start
     for _ in range(ROUNDS):
-        counts = shares.sum(0) + 1e-9
-        centers = shares.T @ rows / counts[:, None]
-        squares = shares.T @ rows**2 / counts[:, None]
-        variances = np.maximum(squares - centers**2, 0) + least
+        counts = responsibilities.sum(0) + 1e-9
+        centers = responsibilities.T @ rows / counts[:, None]
+        squares = responsibilities.T @ rows**2 / counts[:, None]
+        variances = np.maximum(squares - centers**2, 0) + min_variance
         offsets = np.log(counts / len(rows)) - np.log(variances).sum(1) / 2
         mixture = Clusters(centers, 1 / variances, offsets)
-        likely = -mixture.distances(rows)
-        likely -= likely.max(1, keepdims=True)
-        before, shares = shares, np.exp(likely)
-        shares /= shares.sum(1, keepdims=True)
-        if np.abs(shares - before).max() < 1e-3:
+        log_likelihood = -mixture.distances(rows)
+        log_likelihood -= log_likelihood.max(1, keepdims=True)
+        previous, responsibilities = responsibilities, np.exp(log_likelihood)
+        responsibilities /= responsibilities.sum(1, keepdims=True)
+        if np.abs(responsibilities - previous).max() < 1e-3:
             break
     return mixture

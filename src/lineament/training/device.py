@@ -13,7 +13,7 @@ from ..errors import RecipeError
 from .batch import Batch
 
 BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
-"""Names that torch gives to instructions for bfloat16: of x86 processors, then of ARM."""
+"""torch's names of bfloat16 instructions: on x86, then on ARM."""
 
 EAGER_STEPS = 2
 """Eager steps per key before its graph is captured, for autotuning and optimizer states."""
@@ -48,7 +48,7 @@ def has_bfloat16(device: str) -> bool:
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     capabilities = getattr(torch.cpu, "get_capabilities", None)
-    if capabilities is None:  # an older torch, which only knows about its own emulation
+    if capabilities is None:  # an older torch, which cannot report them
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return any(capabilities().get(name, False) for name in BFLOAT16_INSTRUCTIONS)
 
@@ -65,7 +65,7 @@ def autocast(device: str, bf16: bool) -> torch.autocast:
 
 
 class Place:
-    """The device of a training run, and its own stream on a GPU, so that runs can be parallel."""
+    """The device of a training run, with a stream of its own on a GPU, so that runs can overlap."""
 
     def __init__(self, name: str) -> None:
         self.device = find_device(name)
@@ -76,7 +76,7 @@ class Place:
             self.stream.wait_stream(torch.cuda.current_stream(self.device))
 
     def here(self) -> AbstractContextManager[object]:
-        """Return a context in which work is queued in order on this stream."""
+        """Return a context that queues GPU work on this stream."""
         return nullcontext() if self.stream is None else torch.cuda.stream(self.stream)
 
 
@@ -137,7 +137,7 @@ class Captured:
         )
         graph = torch.cuda.CUDAGraph()
         stream = torch.cuda.current_stream(self.device)
-        # thread_local, so that the threads that pin memory for batches can continue
+        # thread_local, so that threads that pin memory are not affected
         try:
             with torch.cuda.graph(
                 graph, stream=stream, capture_error_mode="thread_local"

@@ -18,9 +18,9 @@ class EMA:
         self._watch(model)
 
     def _watch(self, model: nn.Module) -> None:
-        """Collect the tensors to average once, since looking up names would slow down every step.
+        """Collect the tensors to average, since looking up names at every step would be slow.
 
-        Each list is updated in one call: hundreds of counters, one by one, took longer than a step.
+        Each list is updated in one call; hundreds of separate updates take longer than a step.
         """
         self._averages: list[Tensor] = []
         self._weights: list[Tensor] = []

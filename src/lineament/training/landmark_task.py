@@ -22,7 +22,7 @@ from .build import (
     adopt_architecture,
     build_model,
     load_initial_weights,
-    read_start,
+    read_initial_weights,
 )
 from .device import autocast
 from .losses import check_losses, check_presence, loss_counts, total_loss
@@ -47,7 +47,7 @@ class LandmarkTask(Task):
         self.negatives: Negatives | None = None
         self.validation_presence: PresenceCrops | None = None
         self.never_learned: tuple[int, ...] = ()
-        """Indices of the points that are annotated in no training face."""
+        """Indices of the points that no training face has."""
 
     def check_losses(self) -> None:
         """Check losses. Raises: RecipeError: If losses, [presence] and model do not match."""
@@ -59,7 +59,7 @@ class LandmarkTask(Task):
         if self.recipe.tasks is not None and not self.learns_attributes:
             raise RecipeError(
                 f"the recipe {self.recipe.name!r} has [tasks], but training a "
-                f"{self.recipe.kind} this way learns none; remove them, or train a "
+                f"{self.recipe.kind} this way does not support them; remove [tasks], or train a "
                 "shared-features or deep-alignment model with lineament train"
             )
 
@@ -81,7 +81,7 @@ class LandmarkTask(Task):
         return self.new_network(context)
 
     def new_network(self, context: Context) -> nn.Module:
-        """Return a network of the recipe; a resumed run then loads its checkpoint into it."""
+        """Return the network of the recipe; a resumed run loads its checkpoint afterwards."""
         model = build_model(self.recipe, context.resume_from)
         if context.resume_from is None:
             load_initial_weights(model, self.recipe)
@@ -122,7 +122,7 @@ class LandmarkTask(Task):
             self._read_presence(recipe.presence, context)
 
     def _read_presence(self, settings: PresenceSettings, context: Context) -> None:
-        """Read the crops without a face, and the faces with only a box."""
+        """Read the crops without a face, and the faces that have only a box."""
         data = read_presence_data(
             settings,
             self.recipe,
@@ -133,7 +133,7 @@ class LandmarkTask(Task):
         self.negatives, self.validation_presence = data.negatives, data.validation
         if data.boxed is not None:
             others = 1 - settings.share - settings.boxed_share
-            total = sum(len(each.cache) * each.repeat for each in self.sources)
+            total = sum(len(source.cache) * source.repeat for source in self.sources)
             count = max(1, round(settings.boxed_share / others * total))
             self.sources = [*self.sources, Source(data.boxed, per_epoch=count)]
 
@@ -150,7 +150,7 @@ class LandmarkTask(Task):
         """Return whether the initial weights were trained for the recipe's scheme."""
         if not self.recipe.init_from:
             return False
-        start = read_start(Path(self.recipe.init_from))[1]
+        start = read_initial_weights(Path(self.recipe.init_from))[1]
         return start is not None and start.scheme == self.recipe.scheme
 
     def _note_unlearned(self, context: Context) -> None:

@@ -6,7 +6,7 @@ RESIZED = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.Linear)
 
 
 def fit_shapes(model: nn.Module, state: dict[str, Tensor]) -> None:
-    """Give convolutions, linear layers and norms of `model` the channels of the weights `state`.
+    """Resize convolutions, linear layers and norms of `model` to the channels of `state`.
 
     The weights are those of a slimmed network of the same kind; resized layers are filled with 0.
     """

@@ -30,7 +30,7 @@ class _Samples(Dataset[dict[str, Any]]):
 
 
 class _Batches(Sampler[list[Index]]):
-    """Batches of one process from step `start` on; processes take samples in turn."""
+    """Batches of one process from step `start` on; each global batch is split among processes."""
 
     def __init__(
         self, samples: Samples, train: TrainSettings, start: int, processes: Processes
@@ -39,20 +39,22 @@ class _Batches(Sampler[list[Index]]):
         self.start, self.processes = start, processes
 
     def __iter__(self) -> Iterator[list[Index]]:
-        step, epoch, rest = 0, 0, np.zeros((0, 4), np.int64)
+        step, epoch, pending = 0, 0, np.zeros((0, 4), np.int64)
         batch = self.train.batch
         while step < self.train.steps:
             order = self.samples.order(epoch, step / self.train.steps)
             numbered = np.column_stack(
                 [np.full(len(order), epoch), np.arange(len(order)), order]
             )
-            rest = np.concatenate([rest, numbered])
+            pending = np.concatenate([pending, numbered])
             epoch += 1
-            while len(rest) >= batch and step < self.train.steps:
-                chosen, rest = rest[:batch], rest[batch:]
+            while len(pending) >= batch and step < self.train.steps:
+                batch_rows, pending = pending[:batch], pending[batch:]
                 if step >= self.start:
-                    own_rows = chosen[self.processes.rank :: self.processes.world]
-                    for part in np.array_split(own_rows, self.train.accumulate):
+                    process_rows = batch_rows[
+                        self.processes.rank :: self.processes.world
+                    ]
+                    for part in np.array_split(process_rows, self.train.accumulate):
                         yield [tuple(row) for row in part.tolist()]
                 step += 1
 
@@ -66,12 +68,13 @@ def make_loader(
 ) -> DataLoader[Batch]:
     """Return the batches of one process from step `start` on.
 
-    pinned: Put batches into pinned memory, from which a GPU copies asynchronously.
+    Args:
+        pinned: Put batches into pinned memory, from which a GPU copies asynchronously.
     """
     # on macOS, libraries that torch has loaded may crash in a fork
     forks = sys.platform != "darwin"
     forks = forks and "fork" in multiprocessing.get_all_start_methods()
-    # before the fork: a worker would wait for OpenCV's threads, which it does not inherit
+    # before the fork: workers do not inherit OpenCV's threads and would wait for them forever
     cv2.setNumThreads(1)
     return DataLoader(
         _Samples(samples),  # type: ignore[arg-type]
@@ -80,8 +83,8 @@ def make_loader(
         num_workers=train.num_workers,
         pin_memory=pinned,
         prefetch_factor=8 if train.num_workers else None,
-        # a separate generator: otherwise dropout in a resumed run would differ
+        # a separate generator, so that the loader does not change the dropout of a resumed run
         generator=torch.Generator(),
-        # a fork also shares the landmarks; other start methods open the mapped crops by path
+        # forked workers share the landmarks; others reopen the memory-mapped crops by path
         multiprocessing_context="fork" if train.num_workers and forks else None,
     )

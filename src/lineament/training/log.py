@@ -49,11 +49,11 @@ class TrainLog:
         folder.mkdir(parents=True, exist_ok=True)
         self.path, self.metric = folder / "log.csv", metric
         self.waiting: list[dict[str, Any]] = []
-        kept = [row for row in self._rows() if int(row["step"]) <= step] if step else []
-        self.fields = list(kept[0]) if kept else []
-        if kept:
+        rows = [row for row in self._rows() if int(row["step"]) <= step] if step else []
+        self.fields = list(rows[0]) if rows else []
+        if rows:
             with atomic_path(self.path) as partial:
-                self._write(partial, kept, "w")
+                self._write(partial, rows, "w")
         else:
             self.path.unlink(missing_ok=True)
         self.board = _tensorboard(folder, step)

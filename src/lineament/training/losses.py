@@ -19,7 +19,7 @@ from .targets import gaussian_1d, gaussian_2d
 
 
 def present(landmarks: Tensor) -> Tensor:
-    """Return which of `landmarks` (..., N, 2) are annotated, i.e. not nan, (..., N)."""
+    """Return a mask (..., N) of the annotated `landmarks` (..., N, 2), those that are not nan."""
     return torch.isfinite(landmarks).all(-1)
 
 
@@ -54,7 +54,7 @@ def _target_2d(
 def mse_2d(raw: HeadOutput, landmarks: Tensor, stride: float, sigma: float) -> Tensor:
     """Return the squared error of each map from a Gaussian of peak 1, integrated over the map.
 
-    The sum is in cells of the usual size, so the loss does not depend on the resolution of the map.
+    The sum is in cells of stride 4, so the loss does not depend on the resolution of the map.
     Source: Xiao et al. 2018, section 2.
     """
     maps = _need(raw.heatmaps, "mse", "gaussian2d")
@@ -140,7 +140,7 @@ def gaussian_nll(
 ) -> Tensor:
     """Return the sum of the negative log likelihoods of x and y under the predicted variance.
 
-    Only the variance gets a gradient; landmarks are trained by another loss.
+    Only the variance gets a gradient; another loss must train the landmarks.
     """
     variance = raw.variance / stride**2 + 1e-4
     squared = ((raw.landmarks.detach() - landmarks) / stride).square().sum(-1)
@@ -178,7 +178,7 @@ STATE_LOSSES: dict[str, Callable[[HeadOutput, Tensor], Tensor]] = {
     "presence": presence_loss,
     "visible": visible_loss,
 }
-"""Losses by the name of their target, which is nan where unknown."""
+"""Losses by name of their target, which is nan where unknown."""
 
 
 def loss_counts(
@@ -186,8 +186,8 @@ def loss_counts(
 ) -> Tensor:
     """Return the counts (4,) that sums are divided by.
 
-    They are the numbers of annotated points, crops of known presence, points of known visibility,
-    and crops that may show a face.
+    They are the numbers of annotated points, of crops and points with a presence or visibility
+    label, and of crops that may show a face.
     """
     faces = landmarks.new_tensor(len(landmarks))
     known_presence = known_visible = torch.zeros_like(faces)
@@ -216,7 +216,7 @@ def total_loss(
         landmarks: (B, N, 2), pixels of the crop, nan where not annotated.
         stride: Unit of length, crop pixels.
         sigma: Width of the target Gaussian, in strides.
-        count: Counts of `loss_counts` that the sums are divided by; None: those of this batch.
+        count: Result of `loss_counts` to divide the sums by; None: that of this batch.
         presence: (B,), nan where unknown.
         visible: (B, N), nan where unknown.
     """
@@ -228,8 +228,8 @@ def total_loss(
     parts = {}
     for name, weight in weights.items():
         if name in STATE_LOSSES:
-            target, known = targets[name]
-            parts[name] = weight * _state_loss(name, raw, target, known)
+            target, known_count = targets[name]
+            parts[name] = weight * _state_loss(name, raw, target, known_count)
         else:
             values = LOSSES[name](raw, filled, stride, sigma)
             parts[name] = weight * mean_present(values, mask, count[0])
@@ -243,22 +243,22 @@ def _state_loss(
         raise RecipeError(
             f"the loss {name!r} needs crops with and without a face; add [presence]"
         )
-    known = torch.isfinite(target)
-    values = STATE_LOSSES[name](raw, torch.where(known, target, 0.0))
-    return mean_present(values, known, count)
+    annotated = torch.isfinite(target)
+    values = STATE_LOSSES[name](raw, torch.where(annotated, target, 0.0))
+    return mean_present(values, annotated, count)
 
 
 def check_losses(weights: dict[str, float]) -> None:
     """Check [losses]. Raises: RecipeError: If it is empty, or a name or weight is invalid."""
-    known = [*LOSSES, *STATE_LOSSES]
+    names = [*LOSSES, *STATE_LOSSES]
     if not weights:
         raise RecipeError(
             "the recipe names no loss; expected at least one of "
-            + ", ".join(sorted(known))
+            + ", ".join(sorted(names))
         )
     for name in weights:
-        if name not in known:
-            raise RecipeError(f"unknown loss {name!r}; {did_you_mean(name, known)}")
+        if name not in names:
+            raise RecipeError(f"unknown loss {name!r}; {did_you_mean(name, names)}")
         if not weights[name] > 0:
             raise RecipeError(
                 f"the weight of the loss {name!r} is {weights[name]}; "

@@ -11,7 +11,7 @@ def keep_freed_memory() -> bool:
     """Make glibc keep freed memory for reuse; return False if that is not possible.
 
     By default, glibc returns large blocks to the system, which zeroes them before reuse. For the
-    tensors of every step, that takes a considerable part of the training time on a CPU.
+    tensors of every step, this takes a considerable part of the training time on a CPU.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -7,7 +7,7 @@ from ..recipe import TrainSettings
 
 
 def make_optimizer(model: nn.Module, train: TrainSettings) -> torch.optim.Optimizer:
-    """Return AdamW or Adam: own rate for the backbone, no weight decay for norms and biases."""
+    """Return AdamW or Adam, with a separate backbone rate and no decay of norms and biases."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         groups.setdefault(("backbone." in name, parameter.ndim > 1), []).append(
@@ -25,7 +25,7 @@ def make_optimizer(model: nn.Module, train: TrainSettings) -> torch.optim.Optimi
 
 
 def keep_rates_on(device: torch.device, optimizer: torch.optim.Optimizer) -> None:
-    """Move the learning rates to where a step reads them: on a GPU, tensors for CUDA graphs."""
+    """Store the learning rates as tensors on a GPU, so that CUDA graphs read the current ones."""
     captured = device.type == "cuda"
     for group in optimizer.param_groups:
         rate = float(group["lr"])

@@ -30,7 +30,7 @@ from ..recipe.kept_weights import find_weights
 from ..scheme_file.table import Scheme, scheme_text
 
 FINE_TUNED_BELOW = 2000
-"""Number of training faces below which a training starts from a trained model."""
+"""Number of training faces below which a trained model is fine-tuned."""
 WEIGHTS = "fast"
 """Name of the trained model's weights in teachers/."""
 BACKBONE = "mobilenetv2-160"
@@ -39,7 +39,7 @@ STEPS = ((60, 600), (200, 900), (600, 1200), (2000, 2000), (10_000, 6000))
 MOST_STEPS = 12_000
 FINE_TUNE_LR, IMAGENET_LR = 5e-4, 1.5e-3
 MEAN_FACE_MODEL = "accurate"
-"""Model that fits a mean face to user-defined points."""
+"""Model used to compute the mean face of user-defined points."""
 RECIPE = "recipe.toml"
 
 
@@ -66,24 +66,28 @@ def write_own_recipe(
         place: A folder of annotated images, or a file of annotations.
         folder: Folder of the run, for the recipe and the scheme.
         name: Name of the run.
-        note: Receives lines about what was found and inferred.
+        note: Receives lines about the files and the choices made.
 
     Raises:
         DataError: If the annotations are absent or broken, or no face is left for training.
         RecipeError: If there are no weights to start from.
     """
-    found = _used(find_annotations(place), note)
+    annotations = _without_test_sets(find_annotations(place), note)
     own_name = f"{name}-points"
-    first, new_scheme = read_own_faces(found[0], own_name, note)
+    first, new_scheme = read_own_faces(annotations[0], own_name, note)
     samples = list(first)
-    training = len(split_faces(first, _validation(found[0], found), fill=True)[0])
-    for other in found[1:]:
+    training = len(
+        split_faces(first, _validation(annotations[0], annotations), fill=True)[0]
+    )
+    for other in annotations[1:]:
         faces = read_more_faces(other, new_scheme)
         samples += faces
-        training += len(split_faces(faces, _validation(other, found), fill=True)[0])
+        training += len(
+            split_faces(faces, _validation(other, annotations), fill=True)[0]
+        )
     if not training:
         raise DataError(
-            f"{place}: {len(samples)} faces, but none for training; add some"
+            f"{place}: {len(samples)} faces, but none for training; add training faces"
         )
     # may raise, so before anything is written
     start = _start(folder / RECIPE, training, note)
@@ -94,34 +98,38 @@ def write_own_recipe(
         new_scheme = with_mean_shape(new_scheme, first, MEAN_FACE_MODEL, note)
         drawing = save_drawing(new_scheme, first, folder / f"{new_scheme.name}.png")
         scheme = _write_scheme(new_scheme, folder)
-    text = _text(name, scheme, found, samples, training, start, new_scheme is not None)
+    text = _recipe_text(
+        name, scheme, annotations, samples, training, start, new_scheme is not None
+    )
     path = folder / RECIPE
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8")
     return OwnRecipe(path, text, training, drawing)
 
 
-def _used(found: list[Annotations], note: Note) -> list[Annotations]:
-    """Return the annotations without a test set, the training set first."""
-    used = [each for each in found if each.split != "test" or len(found) == 1]
-    for each in found:
-        if each not in used:
-            note(f"{each.path}: skipped, since its name marks it as a test set")
-    return sorted(used, key=lambda each: each.split == "validation")
+def _without_test_sets(annotations: list[Annotations], note: Note) -> list[Annotations]:
+    """Return the annotations without test sets, training sets first."""
+    used = [
+        item for item in annotations if item.split != "test" or len(annotations) == 1
+    ]
+    for item in annotations:
+        if item not in used:
+            note(f"{item.path}: skipped, since its name marks it as a test set")
+    return sorted(used, key=lambda item: item.split == "validation")
 
 
-def _validation(part: Annotations, found: Sequence[Annotations]) -> bool | None:
-    """Return the key `validation` of a part; None: a tenth of it is used for validation."""
+def _validation(part: Annotations, annotations: Sequence[Annotations]) -> bool | None:
+    """Return the key `validation` of a part; None: use a tenth of it for validation."""
     if part.split == "validation":
         return True
-    return False if any(each.split == "validation" for each in found) else None
+    return False if any(item.split == "validation" for item in annotations) else None
 
 
-def _write_scheme(made: Scheme, folder: Path) -> str:
+def _write_scheme(new_scheme: Scheme, folder: Path) -> str:
     """Write the file of a scheme; return the file's name."""
-    path = folder / f"{made.name}.toml"
+    path = folder / f"{new_scheme.name}.toml"
     with atomic_path(path) as partial:
-        partial.write_text(scheme_text(made), encoding="utf-8")
+        partial.write_text(scheme_text(new_scheme), encoding="utf-8")
     return path.name
 
 
@@ -138,25 +146,27 @@ def _start(recipe: Path, training: int, note: Note) -> str:
         has_weights = False
     try:
         imagenet_file(BACKBONE)
-        remedy = ""
+        imagenet_error = ""
     except ExtraError as error:
-        remedy = str(error)
-    wants_weights = training < FINE_TUNED_BELOW
-    if not has_weights and remedy:
+        imagenet_error = str(error)
+    is_small_set = training < FINE_TUNED_BELOW
+    if not has_weights and imagenet_error:
         raise RecipeError(
             f"no weights to start from: no teachers/{WEIGHTS}.safetensors (part of the "
             f"repository) in {recipe.parent}, in a folder above it or in {Path.cwd()}, "
-            f"and {remedy}"
+            f"and {imagenet_error}"
         )
-    if wants_weights and not has_weights:
+    if is_small_set and not has_weights:
         note(
             f"no teachers/{WEIGHTS}.safetensors (part of the repository), so the "
             "training starts from ImageNet weights; with few faces, the error will be "
             "larger"
         )
-    elif not wants_weights and remedy:
-        note(f"the training starts from the weights of {WEIGHTS}, because {remedy}")
-    return WEIGHTS if has_weights and (wants_weights or remedy) else ""
+    elif not is_small_set and imagenet_error:
+        note(
+            f"the training starts from the weights of {WEIGHTS}, because {imagenet_error}"
+        )
+    return WEIGHTS if has_weights and (is_small_set or imagenet_error) else ""
 
 
 def steps_of(training: int) -> int:
@@ -167,14 +177,14 @@ def steps_of(training: int) -> int:
     return MOST_STEPS
 
 
-def _text(
+def _recipe_text(
     name: str,
     scheme: str,
-    found: Sequence[Annotations],
+    annotations: Sequence[Annotations],
     samples: Sequence[Sample],
     training: int,
     start: str,
-    is_own: bool,
+    has_new_scheme: bool,
 ) -> str:
     """Return the recipe as TOML."""
     side = float(np.median([box_side(face.face_box()) for face in samples]))
@@ -190,12 +200,12 @@ def _text(
             f"# weights of {start} are for research only, and so are those trained from them",
             f"init_from = {json.dumps(start)}",
         ]
-    for each in found:
-        lines += ["", "[[data]]", f"reader = {json.dumps(each.reader)}"]
-        lines.append(f"folder = {json.dumps(each.path.resolve().as_posix())}")
-        if is_own:
+    for item in annotations:
+        lines += ["", "[[data]]", f"reader = {json.dumps(item.reader)}"]
+        lines.append(f"folder = {json.dumps(item.path.resolve().as_posix())}")
+        if has_new_scheme:
             lines.append(f"scheme = {json.dumps(scheme)}")
-        validation = _validation(each, found)
+        validation = _validation(item, annotations)
         if validation is not None:
             lines.append(f"validation = {str(validation).lower()}")
     steps = steps_of(training)

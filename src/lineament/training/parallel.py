@@ -1,4 +1,4 @@
-"""Data-parallel training: processes that are equivalent to one with the global batch.
+"""Data-parallel training, equivalent to a single process with the global batch.
 
 Depends on torch.distributed with gloo; torch's launcher starts and ranks the processes.
 """
@@ -36,7 +36,7 @@ class Processes:
             raise RecipeError(
                 f"train.batch is {train.batch}, less than {self.world} processes x "
                 f"{train.accumulate} accumulated batches; "
-                "expected at least one face in each: raise train.batch"
+                "expected at least one face in each; raise train.batch"
             )
 
     def total(self, value: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ def join() -> Processes:
     if world == 1:
         return Processes()
     if not dist.is_initialized():
-        # long, since the others wait while the first prepares crops, clips and teacher landmarks
+        # long timeout: the others wait while the first prepares crops, clips and teacher landmarks
         dist.init_process_group("gloo", timeout=timedelta(hours=12))
     return Processes(dist.get_rank(), dist.get_world_size())
 
@@ -88,7 +88,7 @@ def leave() -> None:
 
 
 class _Total(torch.autograd.Function):
-    """Sum over the processes; every process's loss depends on it, so gradients are summed, too."""
+    """Sum over the processes. Each loss depends on it, so the backward pass sums gradients, too."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:

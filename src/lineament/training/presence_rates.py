@@ -93,15 +93,19 @@ def state_rates(
         threshold: Value that corresponds to a probability of 0.5.
     """
     faces, visible_truth = crops.presence(), crops.visible()
-    missed = presence[faces] < threshold
-    false = presence[~faces] >= threshold
+    false_negatives = presence[faces] < threshold
+    false_positives = presence[~faces] >= threshold
     rates = {
         "presence_auc": roc_auc(presence, faces),
-        "presence_missed": float(missed.mean()) if len(missed) else float("nan"),
-        "presence_false": float(false.mean()) if len(false) else float("nan"),
+        "presence_missed": float(false_negatives.mean())
+        if len(false_negatives)
+        else float("nan"),
+        "presence_false": float(false_positives.mean())
+        if len(false_positives)
+        else float("nan"),
     }
-    known = np.isfinite(visible_truth)
-    visible_auc = roc_auc(visible[known], visible_truth[known] > HALF)
+    annotated = np.isfinite(visible_truth)
+    visible_auc = roc_auc(visible[annotated], visible_truth[annotated] > HALF)
     # the AUC is nan if all points are visible
     return rates | ({} if np.isnan(visible_auc) else {"visible_auc": visible_auc})
 
@@ -111,7 +115,7 @@ def roc_auc(scores: Array, positive: NDArray[np.bool_]) -> float:
 
     It is nan if a class is absent or a score is not finite.
     """
-    # a diverged network must not raise here
+    # the logits of a diverged network are not an error here
     if positive.all() or not positive.any() or not np.isfinite(scores).all():
         return float("nan")
     return auc(positive, scores)

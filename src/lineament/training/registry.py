@@ -38,14 +38,14 @@ TASKS: dict[str, Callable[[Recipe], Task]] = {
     "slim": prune_task,
     "refine": TemporalTask,
 }
-"""Tasks by command; all except "train" are also named for the part of a recipe they need."""
+"""Tasks by command; each except "train" has the name of the recipe part that it needs."""
 
 
 def task_for(recipe: Recipe, kind: str = "") -> Task:
     """Return the task of `recipe`.
 
     Args:
-        kind: A key of TASKS; empty: the one whose part is in the recipe.
+        kind: A key of TASKS; empty: inferred from the parts of the recipe.
 
     Raises: RecipeError: If the recipe lacks a part of the task.
     """

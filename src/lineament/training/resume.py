@@ -57,12 +57,12 @@ def check_digests(before: dict[str, str], now: dict[str, str], folder: Path) -> 
 def changed_keys(stored: dict[str, Any], recipe: Recipe) -> list[str]:
     """Return the keys in which the `stored` recipe differs from `recipe`.
 
-    Absent keys have the current defaults; settings that do not change the result are ignored.
+    Missing keys count as defaults; settings that do not change the result are ignored.
     """
     try:
         before = Recipe.model_validate(stored)
     except ValueError:
-        return ["keys that are no longer known"]
+        return ["unknown keys"]
     if before.kind != recipe.kind:
         return ["model.kind"]
     old, new = _compared(before), _compared(recipe)
@@ -81,9 +81,9 @@ def _compared(recipe: Recipe) -> dict[str, Any]:
     values = recipe.model_dump()
     for key in FREE_ON_RESUME:
         del values["train"][key]
-    # implied by the task, and absent from checkpoints written before there were kinds
+    # implied by the task; older checkpoints lack it
     del values["model"]["kind"]
-    if values["slim"]:  # only used after the training
+    if values["slim"]:  # only used after training
         for key in ("thresholds", "shares", "relative"):
             del values["slim"][key]
     distill = values["distill"]

@@ -1,6 +1,6 @@
-"""Train several runs in one process, one step of each in turn; on a GPU they run in parallel.
+"""Train several runs in one process, interleaving their steps; on a GPU they overlap.
 
-The checkpoint and log of each are the same as if it was trained alone; no curves are drawn.
+Each run writes the same checkpoint and log as if trained alone, but no curves.
 """
 
 import itertools
@@ -21,15 +21,15 @@ AnyTrainer = Trainer | ClassicTrainer
 
 @dataclass(frozen=True)
 class Run:
-    """One training among several."""
+    """One of several interleaved training runs."""
 
     name: str
     make: Callable[[Callable[..., Mixture]], AnyTrainer]
-    """Makes the trainer from its `read`."""
+    """Builds the trainer; its argument is the trainer's `read`."""
     needs: tuple[str, ...] = ()
-    """Runs that must end before this one begins."""
+    """Names of the runs that must end before this one starts."""
     after: Callable[[AnyTrainer], None] | None = None
-    """Called when the run ends, before the runs that need it begin."""
+    """Called when the run ends, before the runs that need it start."""
     turns: int = 1
     """Steps per round; more for a run that others wait for."""
 
@@ -44,14 +44,14 @@ def train_together(
     failed: Failed = None,
     between: Callable[[Mapping[str, AnyTrainer]], bool] = lambda active: True,
 ) -> list[str]:
-    """Train all `runs`, each as soon as the runs that it needs have ended.
+    """Train all `runs`; each starts as soon as the runs that it needs have ended.
 
-    Data sets are read once; runs that begin together and use the same batches share them.
+    Data sets are read once; runs that start together and use the same batches share them.
 
     Args:
         runs: Runs, each after those that it needs.
         report: Receives the name of a run and its progress.
-        failed: Receives the name of a run that failed and its error; runs that need it are skipped.
+        failed: Receives the name of a failed run and its error; runs that need it are skipped.
             None: raise the error.
         between: Called after each round with the active training runs; False stops all of them.
 
@@ -132,7 +132,7 @@ def _named(
 
 
 def _batches_key(trainer: AnyTrainer) -> object:
-    """Return a value that is equal for training runs that use the same batches."""
+    """Return a key that is equal for runs that use the same batches."""
     train = trainer.recipe.train
     return (
         trainer.samples.key(),
@@ -145,7 +145,7 @@ def _batches_key(trainer: AnyTrainer) -> object:
 
 def _read_once() -> Callable[..., Mixture]:
     """Return a version of read_mixture that caches results by its arguments."""
-    known: dict[object, Mixture] = {}
+    cached: dict[object, Mixture] = {}
 
     def read(
         parts: Sequence[DataPart],
@@ -156,24 +156,24 @@ def _read_once() -> Callable[..., Mixture]:
         crop: tuple[int, float],
     ) -> Mixture:
         key = (tuple(parts), scheme, root, cache, cached_size(*crop))
-        if key not in known:
-            known[key] = read_mixture(parts, scheme, root, cache, note, crop)
-        return known[key]
+        if key not in cached:
+            cached[key] = read_mixture(parts, scheme, root, cache, note, crop)
+        return cached[key]
 
     return read
 
 
 def _check(runs: Sequence[Run]) -> None:
-    known: set[str] = set()
+    listed: set[str] = set()
     for run in runs:
-        absent = [name for name in run.needs if name not in known]
-        if absent or run.name in known:
+        missing = [name for name in run.needs if name not in listed]
+        if missing or run.name in listed:
             fault = (
-                f"needs {absent[0]!r}, which does not come before it"
-                if absent
-                else "comes twice"
+                f"needs {missing[0]!r}, which is not listed before it"
+                if missing
+                else "is listed twice"
             )
             raise TrainError(
                 f"the run {run.name!r} {fault}; list each run once, after those it needs"
             )
-        known.add(run.name)
+        listed.add(run.name)

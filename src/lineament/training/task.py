@@ -37,7 +37,7 @@ class Samples(Protocol):
         """Return one sample: arrays of fixed shapes by the names of Batch's fields."""
 
     def key(self) -> object:
-        """Return a value that is equal for samples that make the same arrays."""
+        """Return a key that is equal for samples that make the same arrays."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Context:
     read: Callable[..., Mixture]
     """Reads the mixture like read_mixture; may share data between runs."""
     resume_from: Path | None = None
-    """The run's own checkpoint, if it is resumed: its weights replace those of `build`."""
+    """Checkpoint of a resumed run, whose weights replace those of `build`; None for a new run."""
     note: Callable[[str], None] = lambda line: None
     """Receives lines of text, e.g. about missing data."""
 
@@ -76,18 +76,18 @@ class Task(ABC):
 
     @abstractmethod
     def build(self, context: Context) -> nn.Module:
-        """Return the network with its initial weights; may complete `self.recipe` from them."""
+        """Return the network with initial weights; may set the architecture of `self.recipe`."""
 
     @abstractmethod
     def samples(self, context: Context) -> Samples:
-        """Read the data; keep what `validate` needs."""
+        """Read the data; store the part that `validate` needs."""
 
     def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         """Return the optimizer; each of its groups has a "factor" of the learning rate."""
         return make_optimizer(model, self.recipe.train)
 
     def before_run(self, model: nn.Module, note: Callable[[str], None]) -> None:  # noqa: B027
-        """Report notable facts before a new run begins."""
+        """Report facts about the initial state of a new run."""
 
     def prepare(self, batch: Batch) -> Batch:
         """Return the batch in the form that `losses` takes; runs on the CPU before each step."""
@@ -98,7 +98,7 @@ class Task(ABC):
         """Return the count () that the losses of the batch are averaged over, or several (K,)."""
 
     def graph_key(self, step: int) -> object:
-        """Return a value that differs for steps with different operations."""
+        """Return a key that differs between steps with different operations."""
         return None
 
     @abstractmethod
@@ -124,7 +124,7 @@ class Task(ABC):
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027
-        """Restore what `state` returned; {} for a run of an earlier version."""
+        """Restore the result of `state`; {} for a run of an earlier version."""
 
     @abstractmethod
     def validate(self, model: nn.Module) -> dict[str, float]:

@@ -34,7 +34,7 @@ from .task import Context, Task
 Results = TypeVar("Results")
 
 LOG_EVERY = 50
-"""Steps between rows of the log; validations add rows."""
+"""Steps between rows of the log; each validation adds one, too."""
 
 
 class Trainer:
@@ -106,7 +106,7 @@ class Trainer:
 
     @property
     def ended(self) -> bool:
-        """True once all steps are done."""
+        """True after the last step."""
         return self.step >= self.recipe.train.steps
 
     def run(self, report: Callable[[Progress], None] = lambda progress: None) -> Path:
@@ -150,11 +150,11 @@ class Trainer:
 
         Args:
             report: Called about every 50 steps.
-            batches: Result of `batches()`, if several training runs share it.
+            batches: Result of `batches()` shared with other runs; None: the run's own.
 
         Raises: TrainError: If the loss is not finite.
         """
-        rest = iter(self.batches() if batches is None else batches)
+        remaining = iter(self.batches() if batches is None else batches)
         log = None
         if self.processes.first:
             log = TrainLog(self.folder, self.step, self.task.metric)
@@ -165,7 +165,7 @@ class Trainer:
             with (
                 self.place.here()
             ):  # one stream, so that reads of tensors wait for their writes
-                meter.add(self.update(rest))
+                meter.add(self.update(remaining))
                 self.step += 1
                 self.average.update(self.step)
                 last = self.step == train.steps
@@ -187,7 +187,7 @@ class Trainer:
         train = self.recipe.train
         set_rates(self.optimizer, learning_rate(train, self.step))
         parts = [self.task.prepare(next(batches)) for _ in range(train.accumulate)]
-        # losses are divided by the count of the global batch, so its split does not matter
+        # divided by the count of the global batch, so losses do not depend on how it is split
         count = torch.stack([self.task.count(part) for part in parts]).sum(0)
         count = self.processes.total(count)
         if self.captured is not None:

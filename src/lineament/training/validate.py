@@ -31,7 +31,7 @@ def predict_plain(
     device = next(model.parameters()).device
     for crops, _ in plain_crops(cache, size, padding, BATCH):
         count = len(crops)
-        # padded: autotuning kernels for a smaller last batch would be slow
+        # pad the last batch, since autotuning kernels for another batch size would be slow
         if device.type == "cuda":
             filler = np.zeros((BATCH - count, *crops.shape[1:]), np.uint8)
             crops = np.concatenate([crops, filler])
@@ -49,36 +49,36 @@ def validate(
 ) -> dict[str, float]:
     """Return the interocular NME by data set, a fraction, of the faces with annotated eyes.
 
-    In a joined scheme, "set" is the error of the points of the first scheme, "set:scheme" that of
-    another one. For a set without such faces, "set:box" is the error as a fraction of the longer
-    side of the face's box.
+    In a joined scheme, "set" is the error of the first scheme's points, and "set:scheme" that of
+    another scheme's. For a set without such faces, "set:box" is the error as a fraction of the
+    longer side of the face's box.
 
     Args:
         model: As for `predict_plain`.
         padding: Side of the crop in longer sides of the landmark box.
     """
-    joined = scheme(scheme_name).heads or {
+    heads = scheme(scheme_name).heads or {
         scheme_name: tuple(range(len(scheme(scheme_name))))
     }
-    first = next(iter(joined))
+    first = next(iter(heads))
     training = model.training
     model.eval()
     results = {}
     for name, cache in validation_faces.items():
         predicted, _ = predict_plain(model, cache, padding)
         truth = plain_landmarks(cache, crop_size(model), padding)
-        for head, points in joined.items():
-            chosen = list(points)
-            if known_eyes(truth[:, chosen], head).any():
+        for head, points in heads.items():
+            indices = list(points)
+            if has_norm_points(truth[:, indices], head).any():
                 label = name if head == first else f"{name}:{head}"
                 if point_norm(head)[0] == "side":
                     label = f"{name}:box"
                 results[label] = interocular_nme(
-                    predicted[:, chosen], truth[:, chosen], head
+                    predicted[:, indices], truth[:, indices], head
                 )
-            elif head == first and np.isfinite(truth[:, chosen]).any():
+            elif head == first and np.isfinite(truth[:, indices]).any():
                 side_px = crop_size(model) / padding
-                error_px = mean_error_px(predicted[:, chosen], truth[:, chosen])
+                error_px = mean_error_px(predicted[:, indices], truth[:, indices])
                 results[f"{name}:box"] = error_px / side_px
     model.train(training)
     return results
@@ -95,8 +95,8 @@ def mean_error_px(
     return float((sums[counts > 0] / counts[counts > 0]).mean())
 
 
-def known_eyes(truth: NDArray[np.floating], scheme_name: str) -> NDArray[np.bool_]:
-    """Return a mask (M,) of the faces of `truth` (M, N, 2) with the points that define the norm."""
+def has_norm_points(truth: NDArray[np.floating], scheme_name: str) -> NDArray[np.bool_]:
+    """Return a mask (M,) of the faces of `truth` (M, N, 2) that have the points of the norm."""
     _, (right, left) = point_norm(scheme_name)
     finite = np.isfinite(truth[:, [*right, *left]]).all((1, 2))
     annotated = np.isfinite(truth).all(-1).sum(1) >= 2
@@ -104,9 +104,9 @@ def known_eyes(truth: NDArray[np.floating], scheme_name: str) -> NDArray[np.bool
 
 
 def point_norm(scheme_name: str) -> tuple[str, tuple[Sequence[int], Sequence[int]]]:
-    """Return the norm of validation, interocular if the scheme has it, and its two eyes.
+    """Return the validation norm, interocular if the scheme has it, and the points of both eyes.
 
-    For a scheme without eyes it is the longer side of the face's box, without points.
+    For a scheme without eyes, it is the longer side of the face's box, and there are no points.
     """
     norms = scheme(scheme_name).norm_points
     for rule in ("interocular", "interpupil"):
@@ -122,9 +122,12 @@ def interocular_nmes(
 
     In a scheme without the corners of the eyes, the norm is the distance between the pupils.
     """
-    (rule, eyes), known = point_norm(scheme_name), known_eyes(truth, scheme_name)
+    (rule, eyes), has_norm = (
+        point_norm(scheme_name),
+        has_norm_points(truth, scheme_name),
+    )
     errors = []
-    for pred, true in zip(predicted[known], truth[known], strict=True):
+    for pred, true in zip(predicted[has_norm], truth[has_norm], strict=True):
         errors.append(nme(pred, true, norm_length(rule, true, eyes)))
     return np.array(errors, np.float64)
 
@@ -137,11 +140,11 @@ def interocular_nme(
 
 
 def export_fault(validation_faces: dict[str, CropCache], scheme_name: str) -> str:
-    """Return why these validation faces are not sufficient for an export; empty if they are."""
+    """Return why the validation faces do not suffice for an export; empty if they do."""
     for cache in validation_faces.values():
-        known = known_eyes(cache.landmarks, scheme_name)
+        has_norm = has_norm_points(cache.landmarks, scheme_name)
         points = int(np.isfinite(cache.landmarks).all(-1).sum())
-        if known.any() and points >= MIN_POINTS:
+        if has_norm.any() and points >= MIN_POINTS:
             return ""
     total = sum(map(len, validation_faces.values()))
     return (

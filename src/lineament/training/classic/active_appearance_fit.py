@@ -20,7 +20,7 @@ from .faces import GrayFaces, representative_shapes
 from .fit import Fit
 
 CHUNK = 64
-"""Faces whose appearance is read at once, which bounds the memory."""
+"""Faces processed at once, to limit memory."""
 
 
 class ActiveAppearanceFit(Fit):
@@ -80,7 +80,7 @@ class ActiveAppearanceFit(Fit):
         )
 
     def training_error(self) -> float:
-        """Return nan: training faces are not fitted."""
+        """Return nan: the model is not run on the training faces."""
         return float("nan")
 
     def _textures(
@@ -123,7 +123,7 @@ def triangles_of(mean: Shapes) -> NDArray[np.uint16]:
         distances = np.linalg.norm(np.array(places)[None] - triangle[:, None], axis=-1)
         if (
             distances.min(1) < 1e-3
-        ).all():  # skips triangles with corners of the surrounding one
+        ).all():  # skip triangles with a corner of the surrounding triangle
             triangles.append(distances.argmin(1))
     return np.array(triangles, np.uint16)
 
@@ -137,7 +137,7 @@ def rasterize(
     height = int(np.ceil(mean.imag.max()) - low.imag) + 1
     rows, columns = np.mgrid[0:height, 0:width]
     places = low + columns.ravel() + 1j * rows.ravel()
-    owner = np.full(len(places), -1)
+    triangle_of_pixel = np.full(len(places), -1)
     weights = np.zeros((len(places), 3))
     for number, corners in enumerate(triangles):
         a, b, c = mean[corners.astype(np.intp)]
@@ -145,13 +145,15 @@ def rasterize(
         second = ((places - a) * (c - a).conj()).imag / -area
         third = ((b - a).conj() * (places - a)).imag / area
         inside = (second >= -1e-9) & (third >= -1e-9) & (second + third <= 1 + 1e-9)
-        new = inside & (owner < 0)
-        owner[new] = number
+        new = inside & (triangle_of_pixel < 0)
+        triangle_of_pixel[new] = number
         weights[new] = np.stack([1 - second - third, second, third], axis=1)[new]
-    kept = owner >= 0
-    pixels = np.stack([rows.ravel(), columns.ravel()], axis=1)[kept]
+    covered = triangle_of_pixel >= 0
+    pixels = np.stack([rows.ravel(), columns.ravel()], axis=1)[covered]
     mesh = Mesh(
-        triangles, owner[kept].astype(np.uint16), weights[kept].astype(np.float32)
+        triangles,
+        triangle_of_pixel[covered].astype(np.uint16),
+        weights[covered].astype(np.float32),
     )
     return mesh, pixels
 
@@ -171,7 +173,7 @@ def steepest_descent(
     pixels: NDArray[np.intp],
     parameters: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return the derivative (P C, Q) of the mean appearance by each shape parameter.
+    """Return the derivative (P C, Q) of the mean appearance with respect to each shape parameter.
 
     Args:
         mean: (P C,).

@@ -14,7 +14,7 @@ from .faces import GrayFaces
 from .fit import Fit
 
 CHUNK = 64
-"""Faces whose profiles are read at once, which bounds the memory."""
+"""Faces processed at once, to limit memory."""
 OTHER_PLACES = 6
 """Negative examples per landmark and face for the discriminant of a patch."""
 
@@ -70,7 +70,7 @@ class ActiveShapeFit(Fit):
         )
 
     def training_error(self) -> float:
-        """Return nan: training faces are not searched."""
+        """Return nan: the model is not run on the training faces."""
         return float("nan")
 
     def _read(
@@ -97,7 +97,7 @@ class ActiveShapeFit(Fit):
             profiles = features[:, landmark].astype(np.float64)
             means.append(profiles.mean(0))
             whitening.append(whitening_of(profiles, self.settings.profile_share))
-        # all landmarks get the same number of directions; missing ones are 0
+        # padded with zeros, so that all landmarks have the same number of directions
         count = max(w.shape[1] for w in whitening)
         padded = [np.pad(w, ((0, 0), (0, count - w.shape[1]))) for w in whitening]
         return {
@@ -111,13 +111,13 @@ class ActiveShapeFit(Fit):
         rng = np.random.default_rng([self.recipe.train.seed, level])
         others = []
         for _ in range(OTHER_PLACES):
-            # within reach of the search, except for the nearest pixels
+            # within the search range, but not at the nearest pixels
             distance = rng.uniform(1.5, 1.5 * search + 1, shape)
             turn = np.exp(2j * np.pi * rng.random(shape))
             others.append(self._read(model, level, distance * turn))
         weights, offsets = [], []
         for landmark in range(shape[1]):
-            negatives = np.concatenate([each[:, landmark] for each in others])
+            negatives = np.concatenate([features[:, landmark] for features in others])
             positives = at_landmarks[:, landmark].astype(np.float64)
             w, offset = discriminant_of(positives, negatives.astype(np.float64))
             weights.append(w)
@@ -129,18 +129,18 @@ class ActiveShapeFit(Fit):
 
 
 def discriminant_of(
-    own: NDArray[np.float64], away: NDArray[np.float64]
+    positives: NDArray[np.float64], negatives: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
-    """Return w (L,) and an offset: offset - x w is lower for features like `own` (M, L).
+    """Return w (L,) and an offset: offset - x w is lower for features like `positives` (M, L).
 
-    It is Fisher's linear discriminant between `own` and `away` (K, L), of equal priors.
+    It is Fisher's linear discriminant between `positives` and `negatives` (K, L) with equal priors.
     """
-    covariance = (np.cov(own.T) + np.cov(away.T)) / 2
+    covariance = (np.cov(positives.T) + np.cov(negatives.T)) / 2
     ridge = 0.01 * np.trace(covariance) / len(covariance)
     covariance[np.diag_indices_from(covariance)] += ridge
-    difference = own.mean(0) - away.mean(0)
+    difference = positives.mean(0) - negatives.mean(0)
     weights = np.linalg.solve(covariance, difference)
-    return weights, float((own.mean(0) + away.mean(0)) @ weights / 2)
+    return weights, float((positives.mean(0) + negatives.mean(0)) @ weights / 2)
 
 
 def whitening_of(profiles: NDArray[np.float64], share: float) -> NDArray[np.float64]:

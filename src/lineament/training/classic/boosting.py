@@ -20,10 +20,10 @@ PRIOR_DECAY = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """Pixel values that the forests of a stage read."""
+    """Values and positions of the pixels of a stage."""
 
     values: Values
-    """(P, n): one row per pixel, with its values in all samples."""
+    """(P, n): values of each pixel in all samples."""
     places: NDArray[np.complex128]
     """(P,): positions on the mean shape, in sides of its box."""
 
@@ -144,7 +144,7 @@ def leaf_outputs(
     """Return the mean residual (leaves, D) of each leaf, 0 for an empty one.
 
     Args:
-        prior: Number of samples with zero residual that are added to each leaf.
+        prior: Number of zero-residual samples added to each leaf, for shrinkage.
     """
     order = np.argsort(leaf.astype(np.uint8), kind="stable")
     counts = np.bincount(leaf, minlength=leaves)
@@ -153,7 +153,7 @@ def leaf_outputs(
     means = np.zeros((leaves, residuals.shape[1]), np.float32)
     sums = np.add.reduceat(residuals[order], starts, axis=0)
     means[filled] = sums / (counts[filled, None] + prior)
-    # rounded as in the file
+    # rounded to the precision of the file
     return means.astype(np.float16).astype(np.float32)
 
 
@@ -164,11 +164,11 @@ def draw_pairs(
     pairs: list[NDArray[np.intp]] = []
     missing = count
     while missing > 0:
-        drawn = rng.integers(0, len(places), (8 * count, 2))
-        distance = np.abs(places[drawn[:, 0]] - places[drawn[:, 1]])
-        kept = rng.random(len(drawn)) < np.exp(-distance / PRIOR_DECAY)
-        kept &= drawn[:, 0] != drawn[:, 1]
-        pairs.append(drawn[kept][:missing])
+        candidates = rng.integers(0, len(places), (8 * count, 2))
+        distance = np.abs(places[candidates[:, 0]] - places[candidates[:, 1]])
+        accepted = rng.random(len(candidates)) < np.exp(-distance / PRIOR_DECAY)
+        accepted &= candidates[:, 0] != candidates[:, 1]
+        pairs.append(candidates[accepted][:missing])
         missing -= len(pairs[-1])
     return np.concatenate(pairs)
 

@@ -15,7 +15,7 @@ from .faces import GrayFaces, draw_starts, representative_shapes
 from .fit import Fit
 
 FEATURE_CHUNK = 2048
-"""Samples whose features are in memory at once."""
+"""Samples processed at once, to limit memory."""
 
 
 class CascadeFit(Fit):
@@ -131,7 +131,7 @@ class CascadeFit(Fit):
             products += features.T @ rows[part]
         assert gram is not None
         assert products is not None
-        # the last feature is the constant, which is not damped
+        # the last feature is the constant, which is not regularized
         damping = np.full(len(gram), settings.ridge * np.trace(gram) / len(gram))
         damping[-1] = 1e-6
         gram[np.diag_indices_from(gram)] += damping

@@ -1,4 +1,4 @@
-"""Annotated faces in gray crops, and initial shapes for them, for models without a network."""
+"""Gray crops of annotated faces and initial shapes, for models without a network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from ...schemes import scheme
 
 @dataclass(frozen=True, eq=False)
 class GrayFaces:
-    """Completely annotated faces and their mirror images, in crops with a margin."""
+    """Fully annotated faces and their mirror images, in crops with a margin."""
 
     images: NDArray[np.uint8]
     """(M, S, S), gray."""
@@ -66,7 +66,7 @@ def read_faces(caches: Sequence[CropCache], recipe: Recipe) -> GrayFaces:
     if not images:
         raise DataError(
             f"no training face has all {len(scheme(recipe.scheme))} points of {recipe.scheme}, "
-            "which a model without a network needs; give other data"
+            "which a model without a network needs; choose other data"
         )
     return _with_mirrored(
         np.stack(images),
@@ -105,8 +105,8 @@ def draw_starts(
 ) -> tuple[NDArray[np.intp], Shapes]:
     """Return `count` initial shapes per face: the mean shape, then noisy shapes of other faces.
 
-    The mean has no noise, since a model starts from it. The noise of the others is that of the
-    recipe's augmentation: rotation_deg, scale and shift.
+    The mean shape gets no noise, since it is also an initial shape at inference. The noise of the
+    others follows [augment]: rotation_deg, scale and shift.
 
     Returns:
         The face (n,) of each shape, ascending, and the shapes (n, N), pixels of the images.
@@ -120,23 +120,23 @@ def draw_starts(
     scale = np.exp(rng.normal(0, settings.scale, len(rows)))
     shift = rng.normal(0, settings.shift, (len(rows), 2)) @ [1, 1j]
     factors = scale * np.exp(1j * turn)
-    drawn = (plain[others] - middle) * factors[:, None] + middle
-    drawn += (shift * size / padding)[:, None]
-    drawn[::count] = plain.mean(0)
+    shapes = (plain[others] - middle) * factors[:, None] + middle
+    shapes += (shift * size / padding)[:, None]
+    shapes[::count] = plain.mean(0)
     # from plain crops to the images
-    starts = np.empty_like(drawn)
+    starts = np.empty_like(shapes)
     for row, face in enumerate(rows):
         to_image = crop_affine(faces.boxes[face], size, padding)
-        starts[row] = (drawn[row] - complex(to_image[0, 2], to_image[1, 2])) / to_image[
-            0, 0
-        ]
+        starts[row] = (
+            shapes[row] - complex(to_image[0, 2], to_image[1, 2])
+        ) / to_image[0, 0]
     return rows, starts
 
 
 def representative_shapes(plain: Shapes, count: int) -> Shapes:
     """Return `count` shapes (count, N): the mean of `plain` (M, N), and variations of it.
 
-    They are 1.5 standard deviations to either side along each principal direction.
+    The variations are +-1.5 standard deviations along each principal direction.
     """
     mean = plain.mean(0)
     rows = np.concatenate([plain.real, plain.imag], axis=1)

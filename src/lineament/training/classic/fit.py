@@ -8,7 +8,7 @@ from .faces import GrayFaces
 
 
 class Fit(ABC):
-    """One kind of fit, done in steps; methods are called in the order listed here."""
+    """Stepwise fit of one kind of model; methods are called in the order listed here."""
 
     def __init__(self, recipe: Recipe, faces: GrayFaces) -> None:
         """Store the recipe and the training faces, which include mirror images."""

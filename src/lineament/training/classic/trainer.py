@@ -18,7 +18,7 @@ from ...inference.registry import load_numpy_model
 from ...recipe import Recipe
 from ..log import Progress, TrainLog
 from ..resume import CLASSIC_CHECKPOINT, changed_keys, check_folder
-from ..validate import interocular_nme, known_eyes
+from ..validate import has_norm_points, interocular_nme
 from .faces import GrayFaces, read_faces
 from .fit import Fit
 from .predict import predict_plain_faces
@@ -68,12 +68,12 @@ class ClassicTrainer:
 
     @property
     def ended(self) -> bool:
-        """True once all steps are done."""
+        """True after the last step."""
         return self.step >= self.recipe.train.steps
 
     @property
     def samples(self) -> "ClassicTrainer":
-        """Return the trainer itself, as its faces are not shared with other training runs."""
+        """Return the trainer itself, since runs do not share faces."""
         return self
 
     def key(self) -> object:
@@ -130,7 +130,7 @@ class ClassicTrainer:
         results = {}
         for name, cache in self.validation_faces.items():
             predicted, truth, _ = predict_plain_faces(self.model, cache)
-            if known_eyes(truth, self.recipe.scheme).any():
+            if has_norm_points(truth, self.recipe.scheme).any():
                 results[name] = interocular_nme(predicted, truth, self.recipe.scheme)
         return results
 

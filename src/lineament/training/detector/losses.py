@@ -53,14 +53,14 @@ def detector_loss(
     """Return the weighted losses by name and their sum as "total".
 
     Args:
-        count: (2,): number of positive cells, and of the known points of their faces, in the global
+        count: (2,): number of positive cells, and of annotated points of their faces, in the global
             batch.
     """
     positive = targets.face >= 0  # (B, P)
     # a separate tensor, since a CUDA graph cannot copy numbers to the device
     zero = torch.zeros_like(cells.logits, dtype=torch.float32)
     iou, giou = paired_iou(cells.boxes.float(), targets.boxes)
-    # half for being a face, half for the IoU, since early boxes are loose but still faces
+    # half for the face and half for the IoU, since early boxes are loose but still contain a face
     quality = torch.where(positive, 0.5 + 0.5 * iou.detach().clamp(0, 1), zero)
     score = (quality_focal(cells.logits.float(), quality) * targets.scored).sum()
     box = torch.where(positive, 1 - giou, zero).sum()
@@ -75,12 +75,12 @@ def detector_loss(
 
 
 def point_losses(cells: Cells, targets: CellTargets) -> Tensor:
-    """Return the smooth L1 error of each point (B, P, 5) in sides of its face, 0 if unknown."""
-    known = torch.isfinite(targets.five).all(-1)  # (B, P, 5)
+    """Return the smooth L1 error (B, P, 5) of each annotated point in sides of its face, else 0."""
+    annotated = torch.isfinite(targets.five).all(-1)  # (B, P, 5)
     size = targets.boxes[..., 2:] - targets.boxes[..., :2]
     side = size.prod(-1).clamp(min=1.0).sqrt()[..., None, None]
     truth = torch.nan_to_num(targets.five)
     error = functional.smooth_l1_loss(
         cells.five.float() / side, truth / side, beta=SMOOTH, reduction="none"
     )
-    return error.sum(-1) * known
+    return error.sum(-1) * annotated

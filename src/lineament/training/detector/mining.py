@@ -21,9 +21,9 @@ from ...models.face_detector import FaceDetectorNet
 from ..build import load_detector
 
 SIDES = (640, 320, 160)
-"""Longer sides of the scales at which each photo is searched, pixels."""
+"""Longer sides to which each photo is resized, pixels."""
 MAX_SCALE = 2.0
-"""Largest enlargement of images, as at inference."""
+"""Largest upscaling factor of images, as at inference."""
 MIN_SCORE = 0.2
 MAX_PLACES = 12
 """Largest number of false positives per photo and scale."""
@@ -54,8 +54,10 @@ def mined_places(
         for i in searched:
             yield false_positives.get(i, np.zeros((0, 3)))
 
-    kept = cached_groups(cache / f"mined-{key}", 3, rows)
-    return {i: places for i, places in zip(searched, kept, strict=True) if len(places)}
+    groups = cached_groups(cache / f"mined-{key}", 3, rows)
+    return {
+        i: places for i, places in zip(searched, groups, strict=True) if len(places)
+    }
 
 
 @torch.no_grad()
@@ -65,7 +67,7 @@ def find_false_positives(
     """Return the false positives (K, 3) by index of the photo: center x, y and side, pixels.
 
     Args:
-        net: The detector, ready to predict.
+        net: The detector, in evaluation mode.
         photos: Photos of any kind; those with faces are skipped.
         images: Images of `photos`.
     """
@@ -86,9 +88,9 @@ def _places(net: FaceDetectorNet, image: np.ndarray, side: int) -> Array:
     # a copy, because cached images are mapped read-only
     cells = net(torch.from_numpy(resized[None].copy()))
     scores = cells.logits[0].sigmoid().numpy().astype(np.float64)
-    kept = scores > MIN_SCORE
-    boxes = cells.boxes[0].numpy().astype(np.float64)[kept] / scale
-    rows = Detections(boxes, scores[kept], np.zeros(int(kept.sum())))
+    confident = scores > MIN_SCORE
+    boxes = cells.boxes[0].numpy().astype(np.float64)[confident] / scale
+    rows = Detections(boxes, scores[confident], np.zeros(int(confident.sum())))
     best = nms(rows, 0.4).boxes[:MAX_PLACES]
     centers = (best[:, :2] + best[:, 2:]) / 2
     sides = np.sqrt((best[:, 2:] - best[:, :2]).clip(1).prod(1))

@@ -13,9 +13,9 @@ from ...data.detection.scene import Scene
 SIZES = {8: (0.0, 44.0), 16: (32.0, 88.0), 32: (64.0, 176.0), 64: (128.0, 1e9)}
 """Range of face sizes, sqrt(area) in pixels, by stride; neighboring ranges overlap."""
 SIZE_SLACK = 1.5
-"""If a face is outside a stride's range by less than this factor, its cells are not scored."""
+"""Faces outside a stride's range by less than this factor are ignored at that stride."""
 MIN_SIDE = 7.0
-"""Side in pixels below which faces are neither face nor background."""
+"""Side in pixels below which faces are ignored: neither positive nor negative."""
 
 
 class CellTargets(NamedTuple):
@@ -42,8 +42,8 @@ def assign(
 
     Args:
         boxes: (F, 4), pixels.
-        recognizable: (F,) bool, False for faces that are neither face nor background.
-        labeled: (P,) bool, False where faces have no boxes.
+        recognizable: (F,) bool, False for faces to ignore: neither positive nor negative.
+        labeled: (P,) bool, False for cells where faces are not annotated.
         centers: (P, 2) of the cells, as from `all_centers`.
         strides: (P,) of the cells.
     """
@@ -51,8 +51,8 @@ def assign(
         return torch.full((len(centers),), -1), labeled
     size = boxes[:, 2:] - boxes[:, :2]  # (F, 2)
     side = size.prod(1).sqrt()
-    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-    offset = (centers[:, None] - middles).abs()  # (P, F, 2)
+    face_centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    offset = (centers[:, None] - face_centers).abs()  # (P, F, 2)
     step = strides[:, None]
     level = torch.log2(strides).long() - 3
     ranges = torch.tensor(list(SIZES.values()))[level]  # (P, 2)
@@ -60,19 +60,19 @@ def assign(
     # at most 1.25 cells from the center and in the middle of the face, but always the nearest cell
     reach = torch.maximum(torch.minimum(1.25 * step, 0.4 * side[None]), 0.5 * step)
     near = (offset <= reach[..., None]).all(-1)
-    suits = (side >= low) & (side < high)
+    fits_stride = (side >= low) & (side < high)
     usable = recognizable & (side >= MIN_SIDE)
     distance = (
         (offset / size)
         .square()
         .sum(-1)
-        .masked_fill(~(near & suits & usable), torch.inf)
+        .masked_fill(~(near & fits_stride & usable), torch.inf)
     )
-    nearest, face = distance.min(1)
-    positive = torch.isfinite(nearest)
-    almost = near & (side * SIZE_SLACK >= low) & (side < SIZE_SLACK * high)
+    min_distance, face = distance.min(1)
+    positive = torch.isfinite(min_distance)
+    nearly_fits = near & (side * SIZE_SLACK >= low) & (side < SIZE_SLACK * high)
     inside = (offset < size / 2).all(-1)
-    unclear = almost.any(1) | (inside & ~usable).any(1)
+    unclear = nearly_fits.any(1) | (inside & ~usable).any(1)
     return torch.where(positive, face, -1), (labeled & ~unclear) | positive
 
 
@@ -86,7 +86,7 @@ def scene_targets(scene: Scene, centers: Tensor, strides: Tensor) -> CellTargets
     )
     five = torch.from_numpy(scene.five).float().flatten(1)
     values = torch.cat([boxes, five], 1)  # (F, 14)
-    # index -1 is the last row: the cells without a face
+    # index -1 selects the last row, for cells without a face
     no_face = torch.cat([torch.zeros(1, 4), torch.full((1, 10), torch.nan)], 1)
     cells = torch.cat([values, no_face])[face]
     return CellTargets(face, scored, cells[:, :4], cells[:, 4:].reshape(-1, 5, 2))

@@ -55,7 +55,7 @@ class TrainingScenes(Samples):
         }
 
     def key(self) -> object:
-        """Return a value that is equal for training runs on the same scenes."""
+        """Return a key that is equal for runs on the same scenes."""
         maker = self.maker
         photos = tuple(str(photo.image) for photo in maker.photos)
         return (
@@ -76,7 +76,7 @@ class DetectorTask(Task):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
         if recipe.detector is None:
-            raise RecipeError(f"recipe {recipe.name!r} has no [detector] part; add one")
+            raise RecipeError(f"recipe {recipe.name!r} has no [detector]; add it")
         self.settings: DetectorSettings = recipe.detector
         self.validation: list[Batch] = []
         self.features: FeatureTeacher | None = None
@@ -89,7 +89,7 @@ class DetectorTask(Task):
         torch.manual_seed(self.recipe.train.seed)
         net = build_face_detector(self.recipe)
         if self.recipe.init_from and context.resume_from is None:
-            _fill(net, Path(self.recipe.init_from))
+            _load_weights(net, Path(self.recipe.init_from))
         if not self.settings.mimic:
             return net
         self.features = FeatureTeacher(self.settings.mimic, context.device)
@@ -137,9 +137,9 @@ class DetectorTask(Task):
 
     def count(self, batch: Batch) -> Tensor:
         targets = cell_targets(batch)
-        known = torch.isfinite(targets.five).all(-1).sum()
-        scenes = torch.ones_like(known) * len(batch)
-        return torch.stack([(targets.face >= 0).sum(), known, scenes]).float()
+        known_points = torch.isfinite(targets.five).all(-1).sum()
+        scenes = torch.ones_like(known_points) * len(batch)
+        return torch.stack([(targets.face >= 0).sum(), known_points, scenes]).float()
 
     def losses(
         self, model: nn.Module, batch: Batch, count: Tensor
@@ -161,7 +161,7 @@ class DetectorTask(Task):
         """Return losses, recall and false positive cells per scene of `model`."""
         device = next(model.parameters()).device
         sums: dict[str, float] = dict.fromkeys(("score", "box", "points"), 0.0)
-        faces = found_faces = false_positives = scenes = 0
+        faces = detected_faces = false_positives = scenes = 0
         for validation_batch in self.validation:
             batch = validation_batch.to(device)
             cells, targets = model(batch.crops), cell_targets(batch)
@@ -173,11 +173,11 @@ class DetectorTask(Task):
                 (detected & targets.scored & (targets.face < 0)).sum()
             )
             scenes += len(batch)
-            for face, hit in zip(targets.face, detected, strict=True):
+            for face, is_detected in zip(targets.face, detected, strict=True):
                 faces += len(face[face >= 0].unique())
-                found_faces += len(face[(face >= 0) & hit].unique())
+                detected_faces += len(face[(face >= 0) & is_detected].unique())
         return sums | {
-            "recall": found_faces / max(1, faces),
+            "recall": detected_faces / max(1, faces),
             "false_positives": false_positives / max(1, scenes),
         }
 
@@ -188,10 +188,10 @@ def cell_targets(batch: Batch) -> CellTargets:
     return CellTargets(*values)
 
 
-def _fill(net: FaceDetectorNet, path: Path) -> None:
-    """Load weights from a file; a detector with fewer blocks takes the first of each stage."""
-    weights, own = load_weights(path), net.state_dict()
-    for name in weights.keys() - own.keys():
+def _load_weights(net: FaceDetectorNet, path: Path) -> None:
+    """Load weights from a file; a detector with fewer blocks uses the first ones of each stage."""
+    weights, state = load_weights(path), net.state_dict()
+    for name in weights.keys() - state.keys():
         if name.startswith("stages."):
             del weights[name]
     try:

@@ -1,4 +1,4 @@
-"""Labels from a teacher: YuNet's faces in incompletely labeled photos, cached on disk."""
+"""Pseudo-labels of YuNet for incompletely labeled photos, cached on disk."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,10 +17,10 @@ from ...inference.nms import nms
 
 MIN_SCORE = 0.2
 SIDES = (640, 320)
-"""Longer sides of the images given to the teacher; large faces are clearest in the smaller one."""
+"""Longer sides of the teacher's input images; it detects large faces best in the smaller one."""
 NMS_IOU = 0.4
 SKIPPED = (*NO_FACE, "mtfl")
-"""Kinds of photos that need no teacher: without faces, or completely labeled."""
+"""Kinds of photos that need no teacher: without faces, or fully labeled."""
 
 
 def label_photos(
@@ -30,7 +30,7 @@ def label_photos(
     cache: Path,
     note: Callable[[str], None],
 ) -> list[Photo]:
-    """Return `photos` with the faces that the teacher finds added; see `add_teacher_faces`.
+    """Return `photos` with the detections of the teacher added; see `add_teacher_faces`.
 
     Args:
         images: Images of `photos`.
@@ -56,8 +56,8 @@ def label_photos(
             yield np.column_stack([detections.boxes, detections.scores, five])
 
     labeled = list(photos)
-    kept = cached_groups(cache / f"teacher-{key}", 15, rows)
-    for i, rows_of_photo in zip(unlabeled, kept, strict=True):
+    groups = cached_groups(cache / f"teacher-{key}", 15, rows)
+    for i, rows_of_photo in zip(unlabeled, groups, strict=True):
         boxes, scores, five = (
             rows_of_photo[:, :4],
             rows_of_photo[:, 4],
@@ -71,7 +71,7 @@ def label_photos(
 
 
 def teacher_faces(detect: Detector, image: np.ndarray) -> Detections:
-    """Return the faces that `detect` finds in an image at several sizes."""
+    """Return the detections of `detect` in an image at several sizes."""
     parts = []
     for side in SIDES:
         resized = resize_to_scale(image, image.shape, side / max(image.shape[:2]))

@@ -26,16 +26,16 @@ from .teacher import (
 NEEDS_MAPS = ("pixel_wise", "heatmap_kl")
 NEEDS_LEVELS = ("pair_wise", "mimicry")
 LOSSES = ("pixel_wise", "heatmap_kl", "pair_wise", "mimicry", "landmarks")
-"""Losses towards a teacher, in the order of summation."""
+"""Losses against a teacher, in the order of summation."""
 
 
 def teacher_losses(settings: DistillSettings) -> list[str]:
-    """Return the names of the losses towards a teacher whose weight is not 0."""
+    """Return the names of the teacher losses with a nonzero weight."""
     return [name for name in LOSSES if getattr(settings, name)]
 
 
 class Comparison:
-    """Outputs of one teacher, and the losses of students towards them."""
+    """Outputs of one teacher, and the losses of students against them."""
 
     def __init__(
         self, recipe: Recipe, settings: DistillSettings, teacher: Teacher
@@ -44,13 +44,13 @@ class Comparison:
         self.makes_peaks = (
             recipe.landmark_net.head == "gaussian2d" and teacher.head == "heatmap2d"
         )
-        """True if the students predict maps of peak 1 and the teacher distributions."""
+        """True if the students predict maps with peaks of 1 and the teacher distributions."""
 
     def output(self, batch: Batch) -> TeacherOutput:
         """Return the teacher's outputs for `batch`, or its cached landmarks."""
         size = self.teacher.size
         if not self.settings.cached:
-            return self.in_kind(self.teacher(resize_crops(batch.crops, size)))
+            return self.to_student_form(self.teacher(resize_crops(batch.crops, size)))
         assert batch.teacher_landmarks is not None
         landmarks = scale_landmarks(
             batch.teacher_landmarks, size / batch.crops.shape[1]
@@ -59,19 +59,19 @@ class Comparison:
             HeadOutput(landmarks, torch.ones_like(landmarks[..., 0])), {}
         )
 
-    def in_kind(self, taught: TeacherOutput) -> TeacherOutput:
-        """Return `taught` with distributions as maps of peak 1, if the students predict those."""
-        logits = taught.raw.heatmap_logits
-        if not self.makes_peaks or logits is None or taught.raw.heatmaps is not None:
-            return taught
+    def to_student_form(self, output: TeacherOutput) -> TeacherOutput:
+        """Convert distributions in `output` to maps with peaks of 1, if students predict these."""
+        logits = output.raw.heatmap_logits
+        if not self.makes_peaks or logits is None or output.raw.heatmaps is not None:
+            return output
         size = self.teacher.size
         cell = size / logits.shape[-1]  # pixels of the teacher's crop
-        wanted_px = STRIDE * self.recipe.sigma * size / self.recipe.model.size
-        maps = to_peaks(logits, self.teacher.sigma_px / cell, wanted_px / cell)
-        return TeacherOutput(replace(taught.raw, heatmaps=maps), taught.levels)
+        sigma_px = STRIDE * self.recipe.sigma * size / self.recipe.model.size
+        maps = to_peaks(logits, self.teacher.sigma_px / cell, sigma_px / cell)
+        return TeacherOutput(replace(output.raw, heatmaps=maps), output.levels)
 
     def losses(
-        self, own: TeacherOutput, taught: TeacherOutput, adapt: nn.Module
+        self, student: TeacherOutput, teacher: TeacherOutput, adapt: nn.Module
     ) -> dict[str, Tensor]:
         """Return the unweighted losses by name, each (B, N) or (B,).
 
@@ -79,40 +79,40 @@ class Comparison:
             adapt: Maps the student's features to the teacher's channels.
         """
         compute = {
-            "pixel_wise": lambda: pixel_loss(own, taught),
-            "heatmap_kl": lambda: kl_loss(own, taught, self.settings.temperature),
-            "pair_wise": lambda: level_loss(own, taught),
-            "mimicry": lambda: mimicry_loss(own, taught, adapt),
-            "landmarks": lambda: self._landmark_loss(own, taught),
+            "pixel_wise": lambda: pixel_loss(student, teacher),
+            "heatmap_kl": lambda: kl_loss(student, teacher, self.settings.temperature),
+            "pair_wise": lambda: level_loss(student, teacher),
+            "mimicry": lambda: mimicry_loss(student, teacher, adapt),
+            "landmarks": lambda: self._landmark_loss(student, teacher),
         }
         return {name: compute[name]() for name in teacher_losses(self.settings)}
 
-    def _landmark_loss(self, own: TeacherOutput, taught: TeacherOutput) -> Tensor:
+    def _landmark_loss(self, student: TeacherOutput, teacher: TeacherOutput) -> Tensor:
         # includes points that are not annotated
         scale = self.recipe.model.size / self.teacher.size
-        target = scale_landmarks(taught.raw.landmarks, scale)
-        return smooth_l1(own.raw, target, STRIDE, self.recipe.sigma)
+        target = scale_landmarks(teacher.raw.landmarks, scale)
+        return smooth_l1(student.raw, target, STRIDE, self.recipe.sigma)
 
     def check(self, student: LandmarkNet) -> None:
-        """Check the outputs. Raises: RecipeError: If a loss does not fit `student` and teacher."""
+        """Check that `student` and teacher match. Raises: RecipeError: If a loss does not apply."""
         teacher, m = self.teacher, self.recipe.model
         names = teacher_losses(self.settings)
-        where = f"the teacher {teacher.path}"
+        teacher_name = f"the teacher {teacher.path}"
         if teacher.scheme != self.recipe.scheme:
             raise RecipeError(
-                f"{where} predicts {teacher.scheme}, but the student predicts "
+                f"{teacher_name} predicts {teacher.scheme}, but the student predicts "
                 f"{self.recipe.scheme}; choose one scheme"
             )
         if teacher.padding != m.padding:
             raise RecipeError(
-                f"{where} takes crops with padding {teacher.padding}, but the student "
+                f"{teacher_name} takes crops with padding {teacher.padding}, but the student "
                 f"takes {m.padding}; set model.padding = {teacher.padding}"
             )
-        more = [name for name in names if name != "landmarks"]
-        if teacher.net is None and more:
+        other_losses = [name for name in names if name != "landmarks"]
+        if teacher.net is None and other_losses:
             raise RecipeError(
-                f"{where} is an ONNX file, which provides only landmarks and not "
-                f"{more[0]}; give its checkpoint"
+                f"{teacher_name} is an ONNX file, which provides only landmarks, not "
+                f"{other_losses[0]}; give its checkpoint"
             )
         if teacher.net is not None:
             self._check_outputs(
@@ -120,34 +120,37 @@ class Comparison:
             )
 
     def _check_outputs(
-        self, own: TeacherOutput, taught: TeacherOutput, names: list[str]
+        self, student: TeacherOutput, teacher: TeacherOutput, names: list[str]
     ) -> None:
-        where = f"the teacher {self.teacher.path}"
+        teacher_name = f"the teacher {self.teacher.path}"
         if any(name in NEEDS_MAPS for name in names):
-            if taught.raw.heatmap_logits is None:
+            if teacher.raw.heatmap_logits is None:
                 raise RecipeError(
-                    f"{where} has no heatmaps; remove {' and '.join(NEEDS_MAPS)}"
+                    f"{teacher_name} has no heatmaps; remove {' and '.join(NEEDS_MAPS)}"
                 )
-            two_kinds = (own.raw.heatmaps is None) != (taught.raw.heatmaps is None)
-            if two_kinds and not self.makes_peaks:
+            kinds_differ = (student.raw.heatmaps is None) != (
+                teacher.raw.heatmaps is None
+            )
+            if kinds_differ and not self.makes_peaks:
                 raise RecipeError(
-                    f"the heatmaps of {where} have peaks of 1, but the student's are "
+                    f"the heatmaps of {teacher_name} have peaks of 1, but the student's are "
                     "distributions; set model.head = 'gaussian2d'"
                 )
         needs_levels = any(name in NEEDS_LEVELS for name in names)
-        if needs_levels and not taught.levels.keys() & own.levels.keys():
+        if needs_levels and not teacher.levels.keys() & student.levels.keys():
             raise RecipeError(
-                f"{where} and the student have no stride in common; remove pair_wise"
+                f"{teacher_name} and the student have no stride in common; "
+                f"remove {' and '.join(NEEDS_LEVELS)}"
             )
 
     def channels(self, student: LandmarkNet) -> tuple[int, int] | None:
-        """Return the student's and the teacher's channels for mimicry, if they differ."""
+        """Return the channels of student and teacher at the mimicry level; None if they agree."""
         if not self.settings.mimicry or self.teacher.net is None:
             return None
         student_levels = output_shapes(student).levels
-        taught = output_shapes(self.teacher.net).levels
-        stride = min(student_levels.keys() & taught.keys())
-        channels = student_levels[stride].shape[1], taught[stride].shape[1]
+        teacher_levels = output_shapes(self.teacher.net).levels
+        stride = min(student_levels.keys() & teacher_levels.keys())
+        channels = student_levels[stride].shape[1], teacher_levels[stride].shape[1]
         return None if channels[0] == channels[1] else channels
 
 
@@ -161,7 +164,7 @@ def check_settings(recipe: Recipe, settings: DistillSettings) -> None:
         )
     if settings.cached and names != ["landmarks"]:
         raise RecipeError(
-            "[distill] sets cached, which keeps only landmarks, but has the losses "
+            "[distill] sets cached, which stores only landmarks, but has the losses "
             f"{names}; remove cached"
         )
     if settings.peer_kl and settings.students < 2:
@@ -176,39 +179,43 @@ def check_settings(recipe: Recipe, settings: DistillSettings) -> None:
         )
 
 
-def kl_loss(own: TeacherOutput, taught: TeacherOutput, temperature: float) -> Tensor:
+def kl_loss(
+    student: TeacherOutput, teacher: TeacherOutput, temperature: float
+) -> Tensor:
     """Return the divergence (B, N) of the student's maps from the teacher's, resized to match."""
-    resize = resize_maps if own.raw.heatmaps is None else resize_peaks
-    return heatmap_kl(own.maps, resize(taught.maps, own.maps), temperature)
+    resize = resize_maps if student.raw.heatmaps is None else resize_peaks
+    return heatmap_kl(student.maps, resize(teacher.maps, student.maps), temperature)
 
 
-def pixel_loss(own: TeacherOutput, taught: TeacherOutput) -> Tensor:
-    """Return the pixel-wise loss (B, N) of maps of peak 1 or of distributions."""
-    if own.raw.heatmaps is not None:
+def pixel_loss(student: TeacherOutput, teacher: TeacherOutput) -> Tensor:
+    """Return the pixel-wise loss (B, N) of maps with peaks of 1, or of distributions."""
+    if student.raw.heatmaps is not None:
         # in cells of stride STRIDE, as for mse, so that the loss does not depend on the resolution
-        unit = (own.raw.stride / STRIDE) ** 2
-        return pixel_wise(own.maps, resize_peaks(taught.maps, own.maps)) * unit
+        unit = (student.raw.stride / STRIDE) ** 2
+        return pixel_wise(student.maps, resize_peaks(teacher.maps, student.maps)) * unit
     target = resize_maps(
-        taught.maps.flatten(2).softmax(-1).view_as(taught.maps), own.maps
+        teacher.maps.flatten(2).softmax(-1).view_as(teacher.maps), student.maps
     )
-    # after resizing, a distribution must be normalized again
+    # resizing does not preserve the sum of a distribution
     target = target / target.sum((-2, -1), keepdim=True)
-    return pixel_wise(own.maps.flatten(2).softmax(-1).view_as(own.maps), target)
+    return pixel_wise(student.maps.flatten(2).softmax(-1).view_as(student.maps), target)
 
 
-def level_loss(own: TeacherOutput, taught: TeacherOutput) -> Tensor:
+def level_loss(student: TeacherOutput, teacher: TeacherOutput) -> Tensor:
     """Return the sum (B,) of the pair-wise losses of all levels (Light-ResNet50, eq. 6)."""
-    each = []
-    for stride in sorted(own.levels.keys() & taught.levels.keys()):
-        level = own.levels[stride]
-        each.append(pair_wise(level, resize_maps(taught.levels[stride], level)))
-    return torch.stack(each).sum(0)
+    losses = []
+    for stride in sorted(student.levels.keys() & teacher.levels.keys()):
+        level = student.levels[stride]
+        losses.append(pair_wise(level, resize_maps(teacher.levels[stride], level)))
+    return torch.stack(losses).sum(0)
 
 
-def mimicry_loss(own: TeacherOutput, taught: TeacherOutput, adapt: nn.Module) -> Tensor:
-    """Return the difference (B,) of the finest features, the student's mapped by `adapt`."""
-    stride = min(own.levels.keys() & taught.levels.keys())
-    features = adapt(own.levels[stride].float())
+def mimicry_loss(
+    student: TeacherOutput, teacher: TeacherOutput, adapt: nn.Module
+) -> Tensor:
+    """Return the mimicry loss (B,) of the finest features; `adapt` maps the student's."""
+    stride = min(student.levels.keys() & teacher.levels.keys())
+    features = adapt(student.levels[stride].float())
     return feature_mimicry(
-        features, resize_maps(taught.levels[stride], features).float()
+        features, resize_maps(teacher.levels[stride], features).float()
     )

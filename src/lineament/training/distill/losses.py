@@ -53,18 +53,23 @@ class _Similarities(torch.autograd.Function):
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         # in fp32, because the difference of large sums loses precision
         with torch.autocast(a.device.type, enabled=False):
-            own, mixed, theirs = (
+            student_gram, cross_gram, teacher_gram = (
                 x.transpose(1, 2) @ y for x, y in ((a, a), (a, b), (b, b))
             )
-            slope = torch.baddbmm(a @ own, b, mixed.transpose(1, 2), beta=4, alpha=-4)
-        ctx.save_for_backward(slope)
-        squares = [product.square().sum((1, 2)) for product in (own, mixed, theirs)]
+            student_gradient = torch.baddbmm(
+                a @ student_gram, b, cross_gram.transpose(1, 2), beta=4, alpha=-4
+            )
+        ctx.save_for_backward(student_gradient)
+        squares = [
+            product.square().sum((1, 2))
+            for product in (student_gram, cross_gram, teacher_gram)
+        ]
         return (squares[0] - 2 * squares[1] + squares[2]).clamp(min=0)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (slope,) = ctx.saved_tensors
-        return slope * gradient[:, None, None], None
+        (student_gradient,) = ctx.saved_tensors
+        return student_gradient * gradient[:, None, None], None
 
 
 def heatmap_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
@@ -86,9 +91,9 @@ def heatmap_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Te
 def to_peaks(logits: Tensor, sigma: float, width: float) -> Tensor:
     """Return maps (B, N, h, w) with peaks of height 1 from the logits of distributions.
 
-    A predicted distribution is an average of the Gaussians it was trained towards, over the
-    possible positions of the point. Blurred to `width` and multiplied by 2 pi width^2, it
-    is an average of Gaussians of height 1, to which maps trained with squared errors converge.
+    A predicted distribution is the average of its target Gaussians over the possible positions of
+    the point. Blurred to `width` and multiplied by 2 pi width^2, it becomes an average of Gaussians
+    of height 1, which is what maps trained with squared errors converge to.
 
     Args:
         logits: (B, N, h, w).
@@ -125,9 +130,7 @@ def peer_ensemble(peers: Sequence[Tensor], logits: bool = True) -> Tensor:
     Source: SD-HRNet, eq. 4.
     """
     if len(peers) < 2:
-        raise RecipeError(
-            f"{len(peers)} peers; expected at least 2 to learn from one another"
-        )
+        raise RecipeError(f"{len(peers)} peers; expected at least 2")
     for other in peers[1:]:
         _check_shapes(other, peers[0], "heatmaps")
     stacked = torch.stack([peer.detach() for peer in peers])
@@ -141,7 +144,7 @@ def peer_ensemble(peers: Sequence[Tensor], logits: bool = True) -> Tensor:
 def feature_mimicry(student: Tensor, teacher: Tensor) -> Tensor:
     """Return the mean squared difference of feature maps (B, C, h, w), (B,).
 
-    Source: Romero et al. 2015 (FitNets), eq. 3; a 1x1 convolution matches the channels beforehand.
+    Source: Romero et al. 2015 (FitNets), eq. 3; a 1x1 convolution has already matched the channels.
     """
     _check_shapes(student, teacher, "feature maps")
     return (student - teacher.detach()).square().mean((1, 2, 3))
@@ -154,5 +157,5 @@ def _check_shapes(
     if (a if channels else (a[0], *a[2:])) != (b if channels else (b[0], *b[2:])):
         raise RecipeError(
             f"the student's {what} are {a}, the teacher's {b}; expected the same size: "
-            "choose crops and strides that agree, or resize the teacher's first"
+            "choose matching crops and strides, or resize the teacher's first"
         )

@@ -25,7 +25,7 @@ def draw_masks(
 
     Args:
         crops: (B, S, S, 3) on the CPU.
-        prob: Fraction of crops that are masked; the others get an empty rectangle.
+        prob: Probability that a crop is masked; the others get an empty rectangle.
         sides: Shortest and longest side of a rectangle, as fractions of `size`.
         size: Side of the students' crops, pixels.
         seed: Differs for each student.
@@ -54,7 +54,7 @@ def apply_masks(crops: Tensor, masks: Tensor) -> Tensor:
 
 
 def visible_with_masks(visible: Tensor, landmarks: Tensor, masks: Tensor) -> Tensor:
-    """Return `visible` (B, N), 0 for `landmarks` (B, N, 2) inside the rectangles `masks` (B, 7)."""
+    """Return `visible` (B, N), set to 0 for `landmarks` (B, N, 2) inside `masks` (B, 7)."""
     x, y = (landmarks + 0.5).unbind(-1)
     x0, y0, x1, y1 = (corner[:, None] for corner in masks[:, :4].unbind(1))
     inside = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)

@@ -41,7 +41,7 @@ BATCH = 32
 
 
 class Students(nn.Module):
-    """Networks of one kind that are trained together; the first is validated and exported."""
+    """Networks with one architecture, trained together; the first is validated and exported."""
 
     def __init__(
         self, students: list[LandmarkNet], adapt: tuple[int, int] | None
@@ -82,8 +82,8 @@ class DistillTask(LandmarkTask):
     def new_network(self, context: Context) -> nn.Module:
         """Return the students; the k-th is initialized from the recipe's seed + k.
 
-        Students that start from one checkpoint keep their own random heads, as they would otherwise
-        be identical. With `random_init_peers`, all except the first keep all their random weights.
+        Students that start from the same checkpoint keep their random heads, except for the first;
+        otherwise they would be identical. With `random_init_peers`, only the first starts from it.
         """
         recipe, settings = self.recipe, self.settings
         if settings.teacher:
@@ -101,15 +101,15 @@ class DistillTask(LandmarkTask):
             )
             # Comparison requires heatmaps
             assert isinstance(student, LandmarkNet)
-            starts = k == 0 or not settings.random_init_peers
-            if context.resume_from is None and starts:
-                drawn = {
+            loads_weights = k == 0 or not settings.random_init_peers
+            if context.resume_from is None and loads_weights:
+                random_head = {
                     key: value.clone()
                     for key, value in student.head.state_dict().items()
                 }
                 load_initial_weights(student, recipe)
                 if k > 0:
-                    student.head.load_state_dict(drawn)
+                    student.head.load_state_dict(random_head)
             students.append(student)
         if self.comparison is None:
             return Students(students, None)
@@ -133,7 +133,7 @@ class DistillTask(LandmarkTask):
             ]
 
     def unlearned_points(self) -> tuple[int, ...]:
-        """Return the points without training examples: none, if a teacher predicts them."""
+        """Return the points without training examples: none if a teacher predicts them."""
         return () if self.comparison is not None else super().unlearned_points()
 
     def prepare(self, batch: Batch) -> Batch:
@@ -141,17 +141,17 @@ class DistillTask(LandmarkTask):
         settings, recipe = self.settings, self.recipe
         if not settings.mask_prob:
             return batch
-        drawn = []
+        masks = []
         for k in range(settings.students):
             seed = recipe.train.seed, k
             sides, size = settings.mask_size, recipe.model.size
-            drawn.append(draw_masks(batch.crops, settings.mask_prob, sides, size, seed))
-        return replace(batch, masks=torch.stack(drawn, 1))
+            masks.append(draw_masks(batch.crops, settings.mask_prob, sides, size, seed))
+        return replace(batch, masks=torch.stack(masks, 1))
 
     def losses(
         self, model: nn.Module, batch: Batch, count: Tensor
     ) -> dict[str, Tensor]:
-        """Return the losses averaged over the students."""
+        """Return the losses, averaged over the students."""
         assert isinstance(model, Students)
         assert batch.landmarks is not None
         recipe, size = self.recipe, self.recipe.model.size
@@ -161,26 +161,26 @@ class DistillTask(LandmarkTask):
         visible = [batch.visible] * len(model.students)
         if batch.masks is not None:
             masks = batch.masks.unbind(1)
-            inputs = [apply_masks(crops, each) for each in masks]
+            inputs = [apply_masks(crops, mask) for mask in masks]
             if batch.visible is not None:
                 args = batch.visible, landmarks
-                visible = [visible_with_masks(*args, each) for each in masks]
-        taught = None
+                visible = [visible_with_masks(*args, mask) for mask in masks]
+        teacher_output = None
         outputs = []
         with self.autocast(batch):
             if self.comparison is not None:
-                taught = self.comparison.output(batch)
-            for net, seen in zip(model.students, inputs, strict=True):
-                outputs.append(run_network(net, seen))  # type: ignore[arg-type]
+                teacher_output = self.comparison.output(batch)
+            for net, student_crops in zip(model.students, inputs, strict=True):
+                outputs.append(run_network(net, student_crops))  # type: ignore[arg-type]
         sums: dict[str, Tensor] = {}
         for k, output in enumerate(outputs):
             targets = landmarks, recipe.losses, STRIDE, recipe.sigma, count
             parts = total_loss(output.raw, *targets, batch.presence, visible[k])
             del parts["total"]
             mean = partial(mean_of_faces, batch=batch, count=count[3])
-            if taught is not None:
+            if teacher_output is not None:
                 adapt = model.adapt[k] if len(model.adapt) else nn.Identity()
-                parts |= self._from_teacher(output, taught, adapt, mean)
+                parts |= self._from_teacher(output, teacher_output, adapt, mean)
             if self.settings.peer_kl:
                 parts["peer_kl"] = self._from_peers(output, outputs, mean)
             for name, value in parts.items():
@@ -190,14 +190,16 @@ class DistillTask(LandmarkTask):
     def _from_teacher(
         self,
         output: TeacherOutput,
-        taught: TeacherOutput,
+        teacher_output: TeacherOutput,
         adapt: nn.Module,
         mean: Callable[[Tensor], Tensor],
     ) -> dict[str, Tensor]:
         assert self.comparison is not None
         parts = {}
-        for name, each in self.comparison.losses(output, taught, adapt).items():
-            parts[name] = getattr(self.settings, name) * mean(each)
+        for name, values in self.comparison.losses(
+            output, teacher_output, adapt
+        ).items():
+            parts[name] = getattr(self.settings, name) * mean(values)
         return parts
 
     def _from_peers(
@@ -223,12 +225,14 @@ class DistillTask(LandmarkTask):
             return
         assert isinstance(model, Students)
         student: LandmarkNet = model.students[0].eval()  # type: ignore[assignment]
-        own_maps = output_shapes(student).raw.heatmaps
-        if own_maps is not None and self.validation_faces:
+        example_maps = output_shapes(student).raw.heatmaps
+        if example_maps is not None and self.validation_faces:
             teacher = comparison.teacher
 
             def teacher_maps(crops: Tensor) -> Tensor:
-                return resize_peaks(comparison.in_kind(teacher(crops)).maps, own_maps)
+                return resize_peaks(
+                    comparison.to_student_form(teacher(crops)).maps, example_maps
+                )
 
             def student_maps(crops: Tensor) -> Tensor:
                 maps: Tensor = student(crops).heatmaps
@@ -238,7 +242,7 @@ class DistillTask(LandmarkTask):
             teacher_error = self._map_error(teacher_maps, teacher.size, teacher.device)
             note(
                 f"squared error of a map on validation: the teacher's {teacher_error:.3f}, "
-                f"the student's now {student_error:.3f}"
+                f"the student's {student_error:.3f} before training"
             )
         student.train()
 
@@ -264,12 +268,12 @@ class DistillTask(LandmarkTask):
         return total / max(count, 1)
 
 
-def mean_of_faces(each: Tensor, batch: Batch, count: Tensor) -> Tensor:
-    """Return the sum of losses (B,) or (B, N) over `count` crops of the global batch.
+def mean_of_faces(losses: Tensor, batch: Batch, count: Tensor) -> Tensor:
+    """Return the sum of losses (B,) or (B, N), divided by `count` crops and by N.
 
-    Crops without a face are excluded.
+    Crops without a face are excluded; `count` is that of the global batch.
     """
     if batch.presence is not None:
-        faces = (batch.presence != 0).view(-1, *[1] * (each.ndim - 1))
-        each = torch.where(faces, each, 0.0)
-    return each.sum() / (count.clamp(min=1) * each[0].numel())
+        faces = (batch.presence != 0).view(-1, *[1] * (losses.ndim - 1))
+        losses = torch.where(faces, losses, 0.0)
+    return losses.sum() / (count.clamp(min=1) * losses[0].numel())

@@ -20,7 +20,7 @@ FILES = (".onnx", ".toml")
 
 
 class TeacherOutput(NamedTuple):
-    """Outputs of a teacher or a student that losses compare."""
+    """Outputs of a teacher or a student, as compared by the losses."""
 
     raw: HeadOutput
     levels: dict[int, Tensor]
@@ -28,7 +28,7 @@ class TeacherOutput(NamedTuple):
 
     @property
     def maps(self) -> Tensor:
-        """Maps (B, N, h, w) to compare: those of peak 1 if the head has them, else logits."""
+        """Maps (B, N, h, w) to compare: those with peaks of 1 if the head has them, else logits."""
         maps = (
             self.raw.heatmap_logits if self.raw.heatmaps is None else self.raw.heatmaps
         )
@@ -39,7 +39,7 @@ class TeacherOutput(NamedTuple):
 class Teacher:
     """A frozen network: a checkpoint of a training or an exported ONNX file.
 
-    An ONNX file, or the description of a third-party one, predicts only landmarks; its `net` is
+    An ONNX file, or the description of a third-party model, predicts only landmarks; `net` is
     None. If the teacher's scheme joins the student's with others, only the student's points are
     used.
     """
@@ -77,7 +77,7 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, crops: Tensor) -> TeacherOutput:
-        """Return the outputs for uint8 `crops` (B, S, S, 3) of the teacher's own size."""
+        """Return the outputs for uint8 `crops` (B, S, S, 3), S the teacher's crop size."""
         if self.net is not None:
             return run_network(self.net, crops)
         predicted = self.predict_crops(np.ascontiguousarray(crops.cpu().numpy()))
@@ -116,9 +116,9 @@ def resize_crops(crops: Tensor, size: int) -> Tensor:
     if crops.shape[1] == size:
         return crops
     x = crops.permute(0, 3, 1, 2).float()
-    far = 2 * size <= crops.shape[1]
+    antialias = 2 * size <= crops.shape[1]
     x = F.interpolate(
-        x, (size, size), mode="bilinear", align_corners=False, antialias=far
+        x, (size, size), mode="bilinear", align_corners=False, antialias=antialias
     )
     return x.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
@@ -129,18 +129,18 @@ def scale_landmarks(landmarks: Tensor, scale: float) -> Tensor:
 
 
 def resize_peaks(maps: Tensor, like: Tensor) -> Tensor:
-    """Return `maps` (B, N, h, w) of peak 1 at the height and width of `like`, keeping peaks."""
+    """Resize `maps` (B, N, h, w) to the height and width of `like`, preserving peaks of 1."""
     if maps.shape[-2:] == like.shape[-2:]:
         return maps
-    far = 2 * like.shape[-1] <= maps.shape[-1]
+    antialias = 2 * like.shape[-1] <= maps.shape[-1]
     size = like.shape[-2:]
     return F.interpolate(
-        maps.float(), size, mode="bicubic", align_corners=False, antialias=far
+        maps.float(), size, mode="bicubic", align_corners=False, antialias=antialias
     )
 
 
 def resize_maps(maps: Tensor, like: Tensor) -> Tensor:
-    """Return `maps` (B, C, h, w) at the height and width of `like`."""
+    """Resize `maps` (B, C, h, w) to the height and width of `like`."""
     if maps.shape[-2:] == like.shape[-2:]:
         return maps
     size = like.shape[-2:]

@@ -26,8 +26,10 @@ def window_counts(presence: Tensor, boxes: Tensor, landmarks: Tensor) -> Tensor:
         boxes: (B, 4), nan without a box target.
         landmarks: (B, 5, 2), nan without point targets.
     """
-    known = [torch.isfinite(each.flatten(1)).all(1) for each in (boxes, landmarks)]
-    return torch.stack([torch.isfinite(presence), *known]).sum(1).float()
+    annotated = [
+        torch.isfinite(targets.flatten(1)).all(1) for targets in (boxes, landmarks)
+    ]
+    return torch.stack([torch.isfinite(presence), *annotated]).sum(1).float()
 
 
 def window_losses(
@@ -49,16 +51,16 @@ def window_losses(
         hard_share: Fraction of the windows, those with the largest losses, that train the score.
         count: (3,) of `window_counts` over the global batch.
     """
-    each = score_losses(output.logits, presence)
-    hard = is_hard(each, torch.isfinite(presence), hard_share)
-    score = torch.where(hard, each, torch.zeros_like(each)).sum() / hard_share
-    scored, boxed, pointed = count.clamp(min=1).unbind()
+    values = score_losses(output.logits, presence)
+    hard = is_hard(values, torch.isfinite(presence), hard_share)
+    score = torch.where(hard, values, torch.zeros_like(values)).sum() / hard_share
+    score_count, box_count, point_count = count.clamp(min=1).unbind()
     box = _sum_of_squares(output.boxes - boxes, size)
     points = _sum_of_squares((output.landmarks - landmarks).flatten(1), size)
     losses = {
-        "score": weights[0] * score / scored,
-        "box": weights[1] * box / boxed,
-        "points": weights[2] * points / pointed,
+        "score": weights[0] * score / score_count,
+        "box": weights[1] * box / box_count,
+        "points": weights[2] * points / point_count,
     }
     return losses | {"total": torch.stack(list(losses.values())).sum()}
 
@@ -71,19 +73,19 @@ def score_losses(logits: Tensor, presence: Tensor) -> Tensor:
     return losses * torch.isfinite(presence)
 
 
-def is_hard(losses: Tensor, known: Tensor, share: float) -> Tensor:
-    """Return a mask (B,) of the `share` of the known windows that have the largest losses."""
-    # unknown windows rank last
-    order = torch.where(known, losses.detach(), -torch.ones_like(losses)).argsort(
+def is_hard(losses: Tensor, is_labeled: Tensor, fraction: float) -> Tensor:
+    """Return a mask (B,) of the `fraction` of labeled windows with the largest losses."""
+    # unlabeled windows rank last
+    order = torch.where(is_labeled, losses.detach(), -torch.ones_like(losses)).argsort(
         descending=True
     )
-    # ranks, since an index of rows would have a different shape in every batch
+    # ranks rather than indices, whose number would differ between batches
     rank = order.argsort()
-    return (rank < known.sum() * share) & known
+    return (rank < is_labeled.sum() * fraction) & is_labeled
 
 
 def _sum_of_squares(difference_px: Tensor, size: int) -> Tensor:
-    """Return the sum of squares of (B, K) in sides of the window, without rows that have nan."""
-    known = torch.isfinite(difference_px).all(1, keepdim=True)
+    """Return the sum of squares of (B, K) in sides of the window; rows with nan are skipped."""
+    annotated = torch.isfinite(difference_px).all(1, keepdim=True)
     zero = torch.zeros_like(difference_px)
-    return (torch.where(known, difference_px, zero) / size).square().sum()
+    return (torch.where(annotated, difference_px, zero) / size).square().sum()

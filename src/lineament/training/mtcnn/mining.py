@@ -51,17 +51,19 @@ def mined_places(
             overlaps = iou(squares, photos[i].boxes).max(1, initial=0.0)
             yield squares[overlaps < NEGATIVE_IOU][:MAX_PLACES]
 
-    kept = cached_groups(cache / f"windows-{key}", 4, rows)
-    return {i: places for i, places in zip(searched, kept, strict=True) if len(places)}
+    groups = cached_groups(cache / f"windows-{key}", 4, rows)
+    return {
+        i: places for i, places in zip(searched, groups, strict=True) if len(places)
+    }
 
 
 def cascade_of(net: Mtcnn, min_scores: Sequence[float]) -> WindowCascade:
     """Return the cascade of the networks in `net`."""
 
     @torch.no_grad()
-    def run(network: str, given: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def run(network: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         # a copy, because cached images are mapped read-only
-        outputs = net.network(network).scan(torch.from_numpy(given.copy()))
+        outputs = net.network(network).scan(torch.from_numpy(images.copy()))
         return np.asarray(outputs.numpy(), np.float32)
 
     sides = {name: SIDES[name] for name in net.networks}

@@ -1,7 +1,7 @@
 """Train one of MTCNN's networks on windows of photos. Depends on torch.
 
-Each network is a separate run, because its windows depend on the trained networks before it and
-a run's data may depend only on seed and step. Each has its own schedule and averaged weights.
+Each network is a separate run: its windows depend on the trained earlier networks, but a run's
+data may depend only on seed and step. Each has its own schedule and averaged weights.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from ...models.mtcnn import LAYERS, SIDES, Mtcnn
 from ...recipe import Augmentation, Recipe
 from ...recipe.model import MtcnnSettings
 from ..batch import Batch, collate
-from ..build import read_start
+from ..build import read_initial_weights
 from ..checkpoint import load_weights
 from ..freeze import in_part
 from ..landmark_task import LandmarkTask
@@ -38,9 +38,9 @@ NEEDED = {
     "negative": "photo in which all faces are labeled, as in wider and background",
     "landmarks": "face with five points, as in wider and mtfl",
 }
-"""Photos that each kind of window requires, as named in errors."""
+"""Description of the photos that each kind of window requires, for error messages."""
 PLAIN = Augmentation.model_validate(dict.fromkeys(Augmentation.model_fields, 0))
-"""Augmentation of validation windows: none."""
+"""Augmentation of validation windows, which does nothing."""
 
 
 class TrainingWindows(Samples):
@@ -66,7 +66,7 @@ class TrainingWindows(Samples):
         }
 
     def key(self) -> object:
-        """Return a value that is equal for training runs on the same windows."""
+        """Return a key that is equal for runs on the same windows."""
         maker = self.maker
         return (maker.seed, maker.size, maker.augment, id(maker.images), id(maker.hard))
 
@@ -87,7 +87,7 @@ class MtcnnTask(LandmarkTask):
         if stages > 1 and not self.recipe.init_from:
             raise RecipeError(
                 f"model.stages is {stages} without init_from, but the last network "
-                "learns from the mistakes of the earlier ones; train those with "
+                "is trained on the false positives of the earlier ones; train those with "
                 f"stages = {stages - 1}, and start from their checkpoint"
             )
 
@@ -98,7 +98,7 @@ class MtcnnTask(LandmarkTask):
 
     def _check_start(self) -> None:
         """Check the file of init_from. Raises: RecipeError: If it lacks an earlier network."""
-        weights = read_start(Path(self.recipe.init_from))[0]
+        weights = read_initial_weights(Path(self.recipe.init_from))[0]
         for name in list(LAYERS)[: self.settings.stages - 1]:
             part = f"networks.{name}"
             if not any(in_part(key, part) for key in weights):
@@ -142,13 +142,13 @@ class MtcnnTask(LandmarkTask):
             hard = mined_places(net, scores, photos, images, cache)
             count = sum(map(len, hard.values()))
             context.note(
-                f"{count} places in {len(hard)} photos pass the networks before it"
+                f"{count} false positives of the earlier networks in {len(hard)} photos"
             )
         size, seed = SIDES[self.name], self.recipe.train.seed
         return TrainingWindows(WindowMaker(photos, images, size, seed, augment, hard))
 
     def _networks_before(self, source: Path) -> Mtcnn:
-        """Return the networks before the trained one, with weights from a file."""
+        """Return the earlier networks, with weights from a file."""
         net = Mtcnn(self.settings.stages - 1)
         weights = load_weights(source)
         net.load_state_dict({name: weights[name] for name in net.state_dict()})
@@ -161,7 +161,7 @@ class MtcnnTask(LandmarkTask):
         self, model: nn.Module, batch: Batch, count: Tensor
     ) -> dict[str, Tensor]:
         assert isinstance(model, Mtcnn)
-        # in float32: bfloat16 resolves 1/256 of a window, which is the size of good errors
+        # in float32: the resolution of bfloat16, 1/256 of a window, is as large as a good error
         output = model.last(batch.crops)
         weights, share = WEIGHTS[self.name], self.settings.hard_share
         return window_losses(
@@ -176,10 +176,10 @@ class MtcnnTask(LandmarkTask):
         device, logits, faces = next(model.parameters()).device, [], []
         for batch in self.validation:
             assert batch.presence is not None
-            known = torch.isfinite(batch.presence)
+            labeled = torch.isfinite(batch.presence)
             output_logits = model.last(batch.crops.to(device)).logits.cpu()
-            logits.append(output_logits[known].double().numpy())
-            faces.append(batch.presence[known].numpy() > 0)
+            logits.append(output_logits[labeled].double().numpy())
+            faces.append(batch.presence[labeled].numpy() > 0)
         if not logits:
             return results
         return results | _rates(np.concatenate(logits), np.concatenate(faces))
@@ -187,11 +187,15 @@ class MtcnnTask(LandmarkTask):
 
 def _rates(logits: Array, faces: NDArray[np.bool_]) -> dict[str, float]:
     """Return the rates of windows (M,) by name, as in `presence_rates`; nan without windows."""
-    missed, false = logits[faces] < 0, logits[~faces] >= 0
+    false_negatives, false_positives = logits[faces] < 0, logits[~faces] >= 0
     return {
         "presence_auc": roc_auc(logits, faces),
-        "presence_missed": float(missed.mean()) if len(missed) else float("nan"),
-        "presence_false": float(false.mean()) if len(false) else float("nan"),
+        "presence_missed": float(false_negatives.mean())
+        if len(false_negatives)
+        else float("nan"),
+        "presence_false": float(false_positives.mean())
+        if len(false_positives)
+        else float("nan"),
     }
 
 

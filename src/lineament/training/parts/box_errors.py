@@ -18,7 +18,7 @@ from ...schemes import scheme
 from ..validate import BATCH, crop_size
 
 FOUND = 0.1
-"""Largest error of a box that counts as found."""
+"""Largest error of a box that counts as detected."""
 DETECTED = Augmentation.model_validate(
     dict.fromkeys(Augmentation.model_fields, 0.0) | {"scale": 0.07, "shift": 0.04}
 )
@@ -57,8 +57,8 @@ def box_errors(
     errors: dict[str, list[Array]] = {}
     for start in range(0, len(samples), BATCH):
         part = samples[start : start + BATCH]
-        crops = torch.from_numpy(np.stack([each["crops"] for each in part]))
-        truth = torch.from_numpy(np.stack([each["landmarks"] for each in part]))
+        crops = torch.from_numpy(np.stack([sample["crops"] for sample in part]))
+        truth = torch.from_numpy(np.stack([sample["landmarks"] for sample in part]))
         for name, predicted in model.run(crops.to(device)).boxes.items():  # type: ignore[operator]
             distance = (predicted.cpu() - corners(truth, name)).norm(dim=-1).mean(1)
             lengths = eye_distances(truth.double().numpy(), norm)
@@ -70,4 +70,4 @@ def box_errors(
 def eye_distances(truth: Array, norm: str) -> Array:
     """Return the `norm` (M,) of landmarks (M, 68, 2), pixels."""
     eyes = scheme(SCHEME).norm_points[norm]
-    return np.array([norm_length(norm, each, eyes) for each in truth])
+    return np.array([norm_length(norm, landmarks, eyes) for landmarks in truth])

@@ -28,7 +28,7 @@ def part_losses(
     Args:
         output: Output of the network.
         landmarks: (B, 68, 2), pixels of the crop; faces with nan are excluded.
-        part_weight: Lambda, the weight of the ends of parts; 0 disables it.
+        part_weight: Weight lambda of the part ends; 0 disables their loss.
         count: (): number of complete faces, which sums are divided by.
     """
     complete = is_complete(landmarks)
@@ -36,9 +36,9 @@ def part_losses(
     face = corners(truth, "face")
     width = (face[:, 1, 0] - face[:, 0, 0]).clamp(min=MIN_WIDTH_PX)
 
-    def mean_distance(found: Tensor, target: Tensor) -> Tensor:
+    def mean_distance(predicted: Tensor, target: Tensor) -> Tensor:
         # the square root has no finite gradient at 0
-        squared = (found - target).square().sum(-1) + 1e-6
+        squared = (predicted - target).square().sum(-1) + 1e-6
         return mean_present(squared.sqrt().sum(1) / width, complete, count)
 
     losses: dict[str, Tensor] = {}

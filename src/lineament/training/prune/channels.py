@@ -15,7 +15,7 @@ from ...models.heads.attentive_1d import Attentive1D
 from ...models.landmark_net import LandmarkNet
 
 ROUND = 8
-"""Channel counts stay multiples of this, for fast kernels."""
+"""Channel counts remain multiples of this, for fast kernels."""
 
 
 def slimmed_channels(net: LandmarkNet, share: float) -> LandmarkNet:
@@ -50,7 +50,7 @@ def slimmed_channels(net: LandmarkNet, share: float) -> LandmarkNet:
     small = copy.deepcopy(net).eval()
     if share == 0:
         return small
-    # the library cannot follow a grouped transposed convolution
+    # the library does not support grouped transposed convolutions
     grouped = [
         m for m in small.modules() if isinstance(m, nn.ConvTranspose2d) and m.groups > 1
     ]
@@ -76,8 +76,8 @@ def _presence_layers(net: LandmarkNet) -> list[nn.Module]:
 class _Body(nn.Module):
     """Part of a network that the library can trace, from normalized crops on.
 
-    It cannot trace the attention of 1D heads, so their trace ends after the first layers. No
-    channels are removed after these anyway.
+    It cannot trace the attention of 1D heads, so the trace ends after their first layers; later
+    layers lose no channels anyway.
     """
 
     def __init__(self, net: LandmarkNet) -> None:

@@ -19,8 +19,8 @@ Layout = list[dict[int, list[int]]]
 def surviving(net: HRSuperNet, threshold: float, relative: bool = False) -> Layout:
     """Return the blocks and transforms of `net` whose importance factor reaches `threshold`.
 
-    A block without transforms is removed, with the transforms that read it. Then every block that
-    no later block reads is removed, except in the last stage.
+    A block without transforms is removed together with the transforms that read it. Then blocks
+    that no later block reads are removed, except in the last stage.
 
     Args:
         net: The trained supernet.
@@ -34,17 +34,17 @@ def surviving(net: HRSuperNet, threshold: float, relative: bool = False) -> Layo
     alive = [0]
     for stage in net.stages:
         assert isinstance(stage, torch.nn.ModuleDict)
-        kept = {}
+        blocks = {}
         for target, block in stage.items():
-            sources = _kept(block, threshold, relative, alive)
+            sources = _surviving_sources(block, threshold, relative, alive)
             if sources:
-                kept[int(target)] = sources
-        layout.append(kept)
+                blocks[int(target)] = sources
+        layout.append(blocks)
         alive = list(layout[-1])
         if not alive:
             raise RecipeError(
                 f"with a threshold of {threshold} stage {len(layout) + 1} has no block left; "
-                "lower it"
+                "lower the threshold"
             )
     for stage_blocks, following in zip(layout[-2::-1], layout[:0:-1], strict=True):
         read_sources = set(itertools.chain(*following.values()))
@@ -53,14 +53,16 @@ def surviving(net: HRSuperNet, threshold: float, relative: bool = False) -> Layo
     return layout
 
 
-def _kept(
+def _surviving_sources(
     block: torch.nn.Module, threshold: float, relative: bool, alive: Sequence[int]
 ) -> list[int]:
     assert isinstance(block, FusionBlock)
     sizes = dict(zip(block.sources, block.factors.detach().abs().tolist(), strict=True))
     available = {source: size for source, size in sizes.items() if source in alive}
-    least = threshold * max(available.values(), default=0.0) if relative else threshold
-    return [source for source, size in available.items() if size >= least]
+    min_size = (
+        threshold * max(available.values(), default=0.0) if relative else threshold
+    )
+    return [source for source, size in available.items() if size >= min_size]
 
 
 def slimmed(net: HRSuperNet, layout: Layout) -> HRSuperNet:
@@ -82,12 +84,12 @@ def slimmed(net: HRSuperNet, layout: Layout) -> HRSuperNet:
 def _copy_block(block: torch.nn.Module, full: torch.nn.Module) -> None:
     assert isinstance(block, FusionBlock)
     assert isinstance(full, FusionBlock)
-    places = [full.sources.index(source) for source in block.sources]
-    transforms = [copy.deepcopy(full.transforms[place]) for place in places]
+    indices = [full.sources.index(source) for source in block.sources]
+    transforms = [copy.deepcopy(full.transforms[place]) for place in indices]
     block.transforms = torch.nn.ModuleList(transforms)
     block.encode = copy.deepcopy(full.encode)
     with torch.no_grad():
-        block.factors.copy_(full.factors[places])
+        block.factors.copy_(full.factors[indices])
 
 
 def _copy_mix(small: HRSuperNet, net: HRSuperNet) -> None:

@@ -54,40 +54,40 @@ class PruneTask(LandmarkTask):
         """Return the usual optimizer; factors have their own learning rate and no decay."""
         optimizer = super().make_optimizer(model)
         factors = importance_factors(model)
-        known = {id(factor) for factor in factors}
+        factor_ids = {id(factor) for factor in factors}
         for group in optimizer.param_groups:
             group["params"] = [
-                weight for weight in group["params"] if id(weight) not in known
+                weight for weight in group["params"] if id(weight) not in factor_ids
             ]
-        share = self.settings.factor_lr / self.recipe.train.lr
+        rate_factor = self.settings.factor_lr / self.recipe.train.lr
         optimizer.add_param_group(
-            {"params": factors, "factor": share, "weight_decay": 0.0}
+            {"params": factors, "factor": rate_factor, "weight_decay": 0.0}
         )
         return optimizer
 
-    def moves_factors(self, step: int) -> bool:
+    def updates_factors(self, step: int) -> bool:
         """Return whether `step` updates the factors; other steps update the weights."""
         return step % self.settings.every == self.settings.every - 1
 
     def graph_key(self, step: int) -> object:
-        return self.moves_factors(step)
+        return self.updates_factors(step)
 
     def losses(
         self, model: nn.Module, batch: Batch, count: Tensor
     ) -> dict[str, Tensor]:
         """Return the losses of the recipe and "sparsity", the penalty on the factors."""
         losses = super().losses(model, batch, count)
-        # in proportion to the part of the batch, so that a step has the penalty once
+        # scaled by the share of the batch, so that the penalty counts once per step
         share = len(batch) / self.recipe.train.batch
         factors = torch.cat([*importance_factors(model)])
         penalty = self.settings.sparsity * share * factors.abs().sum()
         return losses | {"sparsity": penalty, "total": losses["total"] + penalty}
 
     def before_step(self, model: nn.Module, step: int) -> None:
-        """Drop the gradients of parameters that this step does not update."""
-        known = {id(factor) for factor in importance_factors(model)}
+        """Clear the gradients of parameters that this step does not update."""
+        factor_ids = {id(factor) for factor in importance_factors(model)}
         for parameter in model.parameters():
-            if (id(parameter) in known) != self.moves_factors(step):
+            if (id(parameter) in factor_ids) != self.updates_factors(step):
                 parameter.grad = None
 
 

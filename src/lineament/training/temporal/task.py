@@ -41,7 +41,7 @@ VALIDATION_CLIPS, VALIDATION_FRAMES = 16, 48
 VALIDATION_SEED = 1_000_000
 """Seed of the first validation clip; training clips have seeds from 0."""
 MODEL_KEYS = ("head", "length", "attention", "decoder", "size", "padding", "presence")
-"""Settings of the detector's model that its weights do not imply."""
+"""Model settings of the detector that its weights do not determine."""
 
 
 class TemporalTask(LandmarkTask):
@@ -61,12 +61,12 @@ class TemporalTask(LandmarkTask):
         super().__init__(recipe.with_model(kind="refined-net"))
 
     def check_losses(self) -> None:
-        """Raise RecipeError if the recipe trains outputs of the frozen detector."""
+        """Check losses. Raises: RecipeError: If one trains an output of the frozen detector."""
         check_losses(self.recipe.losses)
         trained = [name for name in STATE_LOSSES if name in self.recipe.losses]
         if trained or self.recipe.presence is not None:
             raise RecipeError(
-                "a refinement keeps the presence of its detector; remove [presence] "
+                "a refinement uses the presence of its frozen detector; remove [presence] "
                 f"and the losses {' and '.join(STATE_LOSSES)}"
             )
 
@@ -82,18 +82,18 @@ class TemporalTask(LandmarkTask):
     def _load_detector(self, net: LandmarkNet, path: Path) -> None:
         recipe = self.recipe
         if path.suffix == ".pt":
-            given = read_trained(path)[1]
-            pairs = {"sigma": (recipe.sigma, given.sigma)}
+            detector_recipe = read_trained(path)[1]
+            pairs = {"sigma": (recipe.sigma, detector_recipe.sigma)}
             for key in MODEL_KEYS:
                 pairs[f"model.{key}"] = (
                     getattr(recipe.model, key),
-                    getattr(given.model, key),
+                    getattr(detector_recipe.model, key),
                 )
-            for key, (own, theirs) in pairs.items():
-                if own != theirs:
+            for key, (value, detector_value) in pairs.items():
+                if value != detector_value:
                     raise RecipeError(
-                        f"{key} is {own!r}, but {theirs!r} in init_from {path}; give "
-                        "the recipe the detector's model"
+                        f"{key} is {value!r}, but {detector_value!r} in init_from {path}; set "
+                        "it to the detector's value"
                     )
         try:
             net.load_state_dict(load_weights(path))
@@ -135,7 +135,7 @@ class TemporalTask(LandmarkTask):
             )
         if not sources:
             raise RecipeError(
-                "[refine] has neither clips nor videos to learn from; set refine.clips above 0"
+                "[refine] has neither clips nor videos; set refine.clips above 0, or list videos"
             )
         return sources
 
