@@ -100,7 +100,7 @@ def test_an_exported_network_equals_torch(tmp_path):
     image, landmarks = draw_face(3)
     face = Predictor(tmp_path / "dan.onnx")(image, landmark_box(landmarks))[0]
     assert face.landmarks.shape == (68, 2)
-    with pytest.raises(RecipeError, match="has no int8 form; omit --int8"):
+    with pytest.raises(RecipeError, match="cannot be exported in int8; omit --int8"):
         export_trained(checkpoint, tmp_path, "dan8", True, folder, cache)
 
 

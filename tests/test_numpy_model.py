@@ -68,7 +68,7 @@ def test_crops_of_another_size_and_a_recurrent_state_are_refused(path):
                     {"kind": "mean-shape", "name": "a", "scheme": "ibug68"}
                 )
             },
-            "a mean-shape model without the setting 'points'",
+            "a mean-shape model lacks the setting 'points'",
         ),
         (
             {

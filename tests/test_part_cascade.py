@@ -24,8 +24,8 @@ from lineament.models.parts import (
     corners,
     ends_of,
     enlarged,
-    lay_contour,
-    lay_parts,
+    fit_contour,
+    fit_parts,
     move_points,
     squares_of_parts,
 )
@@ -77,11 +77,11 @@ def test_each_part_has_two_ends_among_its_points():
 
 def test_the_mean_shape_lies_in_its_own_box_and_between_its_own_ends():
     both = torch.stack([MEAN, 2 * MEAN + 7])
-    contour = lay_contour(MEAN, "contour", corners(both, "contour"))
+    contour = fit_contour(MEAN, "contour", corners(both, "contour"))
     torch.testing.assert_close(contour, both[:, :17], rtol=0, atol=1e-3)
-    by_face = lay_contour(MEAN, "face", corners(both, "face"))
+    by_face = fit_contour(MEAN, "face", corners(both, "face"))
     torch.testing.assert_close(by_face, both[:, :17], rtol=0, atol=1e-3)
-    inner = lay_parts(MEAN, ends_of(both))
+    inner = fit_parts(MEAN, ends_of(both))
     torch.testing.assert_close(inner, both[:, 17:], rtol=0, atol=1e-2)
 
 

@@ -138,7 +138,7 @@ def test_an_unknown_row_is_refused_with_the_nearest(place):
     [
         ('needs = ["first"]', 'needs = ["frist"]', "did you mean 'first'"),
         ('run = "first"', 'run = "third"', "not listed before it"),
-        ('name = "alone"', 'name = "from first"', "two rows have one name"),
+        ('name = "alone"', 'name = "from first"', "two rows have the same name"),
         ("x = 0.0", "why = 0.0", "Extra inputs are not permitted"),
         ('name = "losses"', 'name = "../up"', "name"),
     ],

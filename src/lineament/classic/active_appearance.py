@@ -1,4 +1,4 @@
-"""Active appearance model: a shape is fitted until the face matches the mean appearance.
+"""Active appearance model: fits a shape so that the face matches the mean appearance.
 
 Source: Cootes, Edwards, Taylor 1998; Matthews, Baker 2004 (project-out inverse compositional
 fitting).
@@ -21,7 +21,7 @@ from .shapes import Arrays, Shapes, from_complex, from_rows, to_complex
 from .uncertainty import Uncertainty
 
 CHUNK = 8
-"""Crops fitted at once, which bounds the memory."""
+"""Crops fitted at once, to limit memory."""
 DONE = 0.02
 """Convergence threshold: mean step of the landmarks, pixels of the level."""
 HOG_CELL_PX = 3.0
@@ -87,7 +87,7 @@ class Texture:
 
 
 class ActiveAppearance(NumpyModel):
-    """Fit level by level, from the best of several initial shapes on the coarsest level.
+    """Fit level by level; the coarsest level starts from several shapes and keeps the best.
 
     Settings: features ("pixels" or "hog"), levels, rounds, limit.
 
@@ -147,7 +147,7 @@ class ActiveAppearance(NumpyModel):
 
         Returns:
             Shapes (F, N), the mean squared difference (F,) from the mean appearance in units of
-            its variance, and the rounds (F,).
+            its variance, and the number of rounds (F,).
         """
         parts = []
         for start in range(0, len(images), CHUNK):
@@ -213,8 +213,8 @@ class ActiveAppearance(NumpyModel):
             candidates = self._moved(
                 shapes[moving], share[moving, None] * steps[moving]
             )
-            far = np.abs(candidates - shapes[moving]).mean(1) > DONE
-            moving, candidates = moving[far], candidates[far]
+            unconverged = np.abs(candidates - shapes[moving]).mean(1) > DONE
+            moving, candidates = moving[unconverged], candidates[unconverged]
             if not len(moving):
                 break
         return shapes, best, rounds

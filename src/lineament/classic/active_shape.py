@@ -19,7 +19,7 @@ from .shapes import Arrays, Shapes, from_complex, to_complex
 from .uncertainty import Uncertainty
 
 CHUNK = 8
-"""Crops searched at once, which bounds the memory."""
+"""Crops searched at once, to limit memory."""
 DONE = 0.05
 """Convergence threshold: mean step of the landmarks, pixels of the level."""
 PROFILE_ARRAYS = {"line": ("means", "whitening"), "patch": ("weights", "offsets")}

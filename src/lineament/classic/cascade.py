@@ -46,7 +46,7 @@ STAGES: dict[str, type[ForestStage] | type[RidgeStage]] = {
 
 
 class Cascade(NumpyModel):
-    """Start from several shapes, refine each stage by stage, and take their median.
+    """Start from several shapes, refine each one stage by stage, and return their median.
 
     Arrays:
         mean: (N, 2), the mean shape in the crop, pixels.
@@ -75,10 +75,10 @@ class Cascade(NumpyModel):
             ) from error
         self.uncertainty = Uncertainty.read(self.settings)
 
-    def with_stage(self, own: Arrays) -> "Cascade":
-        """Return the cascade with an additional stage made from the arrays `own`."""
+    def with_stage(self, stage_arrays: Arrays) -> "Cascade":
+        """Return the cascade with an additional stage built from `stage_arrays`."""
         count = self.settings["stages"]
-        named = {f"{count}.{name}": array for name, array in own.items()}
+        named = {f"{count}.{name}": array for name, array in stage_arrays.items()}
         settings = self.settings | {"stages": count + 1}
         return Cascade(settings, self.arrays | named)
 

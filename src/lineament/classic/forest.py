@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .shapes import Arrays, Shapes, as_rows, from_rows, turn_and_scale
 
 CHUNK = 512
-"""Shapes updated at once, which bounds the memory."""
+"""Shapes updated at once, to limit memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +76,8 @@ class ShapePixels:
             shapes: (n, N), pixels of the crop.
             mean: Mean shape, (N,).
         """
-        turned = self.offsets / turn_and_scale(shapes, mean)[:, None]
-        places = shapes[:, self.landmarks] + turned
+        rotated = self.offsets / turn_and_scale(shapes, mean)[:, None]
+        places = shapes[:, self.landmarks] + rotated
         last = images.shape[-1] - 1
         x = np.clip(np.rint(places.real), 0, last).astype(np.intp)
         y = np.clip(np.rint(places.imag), 0, last).astype(np.intp)

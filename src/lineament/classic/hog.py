@@ -18,7 +18,7 @@ GRID = 3
 FAINT = 1.0
 """Gradient in gray levels per pixel that halves the length of a normalized histogram."""
 CLIP = 0.2
-"""Largest entry of a normalized histogram, which limits strong edges."""
+"""Upper bound of the entries of a normalized histogram, which limits strong edges."""
 
 
 def orientation_maps(image: NDArray[np.uint8], cell_px: float) -> NDArray[np.float32]:
@@ -70,7 +70,7 @@ def read_histograms(
 
 
 def normalized_histograms(histograms: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Normalize histograms (..., L), with clipped largest entries."""
+    """Normalize histograms (..., L), with large entries clipped."""
     clipped = np.minimum(_normalized(histograms, FAINT), CLIP)
     return _normalized(clipped, 0.1)
 

@@ -16,7 +16,7 @@ class MeanShape(NumpyModel):
     """Predict the same landmarks in every crop.
 
     The crop of a face is centered on its box, so the mean shape is the best prediction
-    without looking at pixels.
+    that ignores the pixels.
 
     Arrays:
         landmarks_crop: (N, 2), pixels of the crop.

@@ -50,7 +50,7 @@ class NumpyModel(ABC):
             self.padding: float = settings["padding"]
         except KeyError as error:
             raise ModelError(
-                f"a {self.kind} model without the setting {error}; save it again"
+                f"a {self.kind} model lacks the setting {error}; save it again"
             ) from (error)
 
     @abstractmethod

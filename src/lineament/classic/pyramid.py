@@ -1,4 +1,4 @@
-"""Gray crops at several scales, and shapes in the pixels of each."""
+"""Gray crops at several scales, and shapes in pixels of each scale."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -58,7 +58,7 @@ class ShapeModel:
         mean = centered(shapes.mean(0))
         for _ in range(ROUNDS):
             aligned = centered(shapes) * turn_and_scale(shapes, mean)[:, None]
-            # rescaled, since each round would otherwise shrink the mean slightly
+            # rescaled, since otherwise each round shrinks the mean slightly
             size = np.linalg.norm(mean)
             mean = aligned.mean(0)
             mean = mean * (size / np.linalg.norm(mean))
@@ -69,7 +69,7 @@ class ShapeModel:
         return cls(mean, vectors[:, :count].T.copy(), np.sqrt(values[:count]))
 
     def coefficients(self, shapes: Shapes) -> tuple[NDArray[np.float64], Shapes]:
-        """Return b (n, K) of shapes (n, N), and their alignment factors (n,) to the mean."""
+        """Return the coefficients b (n, K) of shapes (n, N), and their alignment factors (n,)."""
         rows, factors = in_tangent_space(shapes, self.mean)
         return rows @ self.directions.T, factors
 

@@ -1,8 +1,8 @@
 """Calibrate `sigma_px`, `scores` and probabilities of a network on validation crops.
 
 `sigma_px` is fitted only on annotated points. For a point that is not visible, such as on the far
-side of a profile, it is the width of the predicted distribution with the same scale. It is then not
-an expected error, as there is no annotation to compare with, and `visible` is low.
+side of a profile, it is the width of the predicted distribution at the same scale: not an expected
+error, since there is no annotation to compare with. `visible` is then low.
 """
 
 import math
@@ -59,13 +59,13 @@ def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
         variances: Variances predicted by the head, crop pixels squared, same shape.
 
     Raises:
-        DataError: If fewer than 20 are finite.
+        DataError: If fewer than MIN_POINTS are finite.
     """
     distance, variance = (
         np.asarray(a, dtype=np.float64).ravel() for a in (errors, variances)
     )
-    kept = np.isfinite(distance) & np.isfinite(variance)
-    distance, variance = distance[kept], variance[kept]
+    finite = np.isfinite(distance) & np.isfinite(variance)
+    distance, variance = distance[finite], variance[finite]
     if len(distance) < MIN_POINTS:
         raise DataError(
             f"{len(distance)} points to calibrate on; "
@@ -113,9 +113,9 @@ def validation_limits(
     center, half = (model.size - 1) / 2, model.size / model.padding / 2
     box = np.array([center - half] * 2 + [center + half] * 2)
     errors = []
-    for found in np.asarray(landmarks, dtype=np.float64):
-        errors.append(box_error(box, landmark_box(shape.points(found))))
-    # rounded away from the faces, because all have the same score if a model predicts no errors
+    for face_landmarks in np.asarray(landmarks, dtype=np.float64):
+        errors.append(box_error(box, landmark_box(shape.points(face_landmarks))))
+    # rounded outwards, since all faces have the same score if a model predicts no errors
     return ValidationLimits(
         math.floor(1e4 * float(np.quantile(means, RARE))) / 1e4,
         math.ceil(1e4 * float(np.quantile(errors, 1 - RARE))) / 1e4,
@@ -191,7 +191,7 @@ def fit_logits(
         curvature = weight * probability * (1 - probability)
         hessian = (columns * curvature) @ columns.T + 1e-6 * np.eye(2)
         step = np.linalg.solve(hessian, gradient)
-        # a full Newton step may leave the region where the quadratic model is valid
+        # a full Newton step may leave the region in which the quadratic model is valid
         values -= step * min(1.0, 2 / float(np.abs(step).max() + 1e-12))
         if np.abs(step).max() < 1e-9:
             break
@@ -203,7 +203,7 @@ def write_constants(path: Path, constants: Mapping[str, float]) -> None:
     """Replace the named constants in the ONNX file at `path`.
 
     Raises:
-        ExportError: If the graph has no constant of the name of a LandmarkGraph buffer.
+        ExportError: If the graph lacks one of the constants.
     """
     import onnx
 

@@ -1,4 +1,4 @@
-"""Card of an exported model: data, figures and terms, as JSON next to the file."""
+"""Card of an exported model: data, figures and license, as JSON next to the file."""
 
 import hashlib
 import json
@@ -75,26 +75,26 @@ def _commit() -> str:
 
 
 def recipe_entry(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe for a card; paths are cut to their last two parts."""
+    """Return the recipe for a card, with paths shortened to their last two parts."""
 
     def short(path: str) -> str:
         return "/".join(Path(path).parts[-2:])
 
-    kept = recipe.model_dump(mode="json", exclude_none=True)
-    kept["init_from"], kept["model"]["pruned_from"] = (
+    entry = recipe.model_dump(mode="json", exclude_none=True)
+    entry["init_from"], entry["model"]["pruned_from"] = (
         short(recipe.init_from),
         short(recipe.model.pruned_from),
     )
-    for part in kept["data"]:
+    for part in entry["data"]:
         part["folder"] = short(part["folder"])
     if recipe.refine:
-        kept["refine"]["videos"] = [short(path) for path in recipe.refine.videos]
-        kept["refine"]["labels"] = short(recipe.refine.labels)
+        entry["refine"]["videos"] = [short(path) for path in recipe.refine.videos]
+        entry["refine"]["labels"] = short(recipe.refine.labels)
     if recipe.presence:
-        kept["presence"]["candidates"] = short(recipe.presence.candidates)
+        entry["presence"]["candidates"] = short(recipe.presence.candidates)
     if recipe.distill:
-        kept["distill"]["teacher"] = short(recipe.distill.teacher)
-    return kept
+        entry["distill"]["teacher"] = short(recipe.distill.teacher)
+    return entry
 
 
 def write_model(

@@ -15,10 +15,10 @@ def check_data(
     """Read the data of a recipe, and return the number of its validation faces by data set.
 
     Args:
-        note: Receives the lines that a training run prints about its data.
+        note: Receives the lines that a training run reports about its data.
 
     Raises:
-        DataError: If they are not sufficient for an export.
+        DataError: If they do not suffice for an export.
     """
     crop = recipe.model.size, recipe.model.padding
     _, validation_faces = read_mixture(

@@ -31,7 +31,7 @@ from .thresholds import ALLOWED_FALSE_POSITIVES, MIN_THRESHOLD, lowest_threshold
 MAX_DIFFERENCE = 0.02
 """Largest difference between fp32 ONNX and torch: box pixels, or hundredths of a score."""
 PERCENTILE = 99.999
-"""Percentile of activations that int8 ranges cover; full ranges lose 3 of 109 small faces."""
+"""Percentile of activations inside the int8 ranges; full ranges miss 3 of 109 small faces."""
 MAX_SCORE_MOVE, MAX_BOX_MOVE = 0.05, 0.05
 """Largest mean change by int8 of the scores, and of the box sides in units of the box side."""
 SUPPORT = 1
@@ -39,7 +39,7 @@ SUPPORT = 1
 COARSE_SIDES = (160,)
 """Longer sides of additional passes, for the largest faces."""
 LARGEST_PX = 128
-"""Side of a face in a pass above which a coarser pass is used, as boxes become too small."""
+"""Side of a face above which a coarser pass is used, since boxes become too small."""
 MIN_FACE_PX = 16
 """Longer side of the smallest face that is detected reliably, pixels of the input."""
 CALIBRATION_IMAGES, CALIBRATION_SIDE = 64, 512
@@ -98,7 +98,7 @@ def export_detector(request: ExportRequest) -> dict[str, Any]:
         gate = write_detector(net, path, images)
         without_face = [p for p in photos if p.is_validation() and p.has_no_face()]
         example = torch.zeros((1, 480, 640, 3), dtype=torch.uint8)
-        kept = recipe.model_dump(
+        recipe_entries = recipe.model_dump(
             mode="json", include={"name", "init_from", "detector", "train"}
         )
         card = {
@@ -109,7 +109,7 @@ def export_detector(request: ExportRequest) -> dict[str, Any]:
             "multiply_adds": multiply_adds(net, example),
             "precision": "int8" if request.int8 else "fp32",
             **file_entries(path, load_checkpoint(request.checkpoint)["step"]),
-            "recipe": kept,
+            "recipe": recipe_entries,
             "gate": gate,
             **request.about,
         }
@@ -118,7 +118,7 @@ def export_detector(request: ExportRequest) -> dict[str, Any]:
 
 
 def calibration_images(photos: Sequence[Photo]) -> list[NDArray[np.uint8]]:
-    """Return training photos of every kind, evenly spaced and shrunk into (1, S, S, 3)."""
+    """Return evenly spaced training photos of all kinds, resized to fit into (1, S, S, 3)."""
     training = [photo for photo in photos if not photo.is_validation()]
     images = []
     for photo in training[:: max(1, len(training) // CALIBRATION_IMAGES)]:
@@ -197,15 +197,15 @@ def _trace_any_size(model: Graph) -> Any:
 def _heads(nodes: list[Any]) -> list[str]:
     """Return the names of nodes not followed by a convolution: last head layers and decoding."""
     before_convolution: set[str] = set()  # tensors that a later convolution depends on
-    kept = []
+    names = []
     for node in reversed(nodes):
         if not before_convolution.isdisjoint(node.output):
             before_convolution.update(node.input)
         else:
-            kept.append(node.name)
+            names.append(node.name)
             if node.op_type == "Conv":
                 before_convolution.add(node.input[0])
-    return kept
+    return names
 
 
 PredictImage = Callable[[NDArray[np.uint8]], Sequence[NDArray[Any]]]
@@ -245,7 +245,7 @@ def check_moves(
         move = float(joined.mean()) if len(joined) else 0.0
         if not move <= bound:
             raise ExportError(
-                f"quantized, it has a mean {name} of {move:.3f} per face; expected at "
+                f"the int8 file has a mean {name} of {move:.3f} per face; expected at "
                 f"most {bound}: export fp32 instead"
             )
         moves[name] = round(move, 5)

@@ -39,7 +39,7 @@ def export_checkpoint(request: ExportRequest) -> dict[str, Any]:
     """Write `out`/`name`.onnx and its card `name`.json; return the card.
 
     Raises:
-        ExportError: If the gate fails; then nothing is written.
+        ExportError: If the gate fails; nothing is written.
         InputError: If `name` is not a valid file name, or the model lacks the points of the scheme.
     """
     check_name(request.name)
@@ -185,7 +185,7 @@ def _metadata(
 
 
 def _unlearned(checkpoint: Path) -> dict[str, Any]:
-    """Return the entry about points annotated in no training face, if there are any."""
+    """Return the entry about the points that no training face has, if there are any."""
     points = read_trained(checkpoint)[0].get("task", {}).get("never_learned")
     return {"never_learned": points} if points else {}
 

@@ -1,4 +1,4 @@
-"""Network -> ONNX graph with decoding and calibrated scores inside."""
+"""Network -> ONNX graph that includes decoding and calibrated scores."""
 
 import json
 import logging
@@ -44,8 +44,7 @@ class LandmarkGraph(nn.Module):
 
         Args:
             states: Calibration of presence and visibility, for a form that has them.
-            classes: Number of logits of each task of a form that classifies faces; 1: true or
-                false.
+            classes: Number of logits per task, for a form that classifies faces; 1: a binary task.
         """
         super().__init__()
         self.form, self.classes = form, list(classes)
@@ -115,7 +114,7 @@ def trace(
     Args:
         dynamic_shapes: Dynamic axes of the inputs, in the form of torch.onnx.export.
     """
-    # silences torch's long warning that torchvision, which is not needed, is absent
+    # torch warns at length that torchvision is missing, which is not needed
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

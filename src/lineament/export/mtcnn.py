@@ -157,7 +157,7 @@ def write_networks(net: Mtcnn, path: Path) -> None:
 
 
 def _trace(net: WindowNet, name: str) -> Any:
-    """Return the ONNX model of a network, for windows, or for images if it scans them."""
+    """Return the ONNX model of a network for windows, or for whole images if it scans them."""
     axes: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=4096)}
     shape = [2, net.size, net.size, 3]
     if name == "proposal":
@@ -180,7 +180,7 @@ def _choose_by_number(models: Sequence[Any]) -> Any:
 
     graphs = []
     for number, model in enumerate(models):
-        # names must be unique; the images are an input of the outermost graph
+        # names must be unique across subgraphs; the images are an input of the outermost graph
         graph = onnx.compose.add_prefix_graph(
             model.graph, f"{number}_", rename_inputs=False
         )

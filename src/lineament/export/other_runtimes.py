@@ -47,16 +47,16 @@ class Moves:
     largest_px: float
     nme: float
     """NME with ONNX Runtime, a fraction of the interocular distance."""
-    nme_there: float
+    nme_other: float
     """NME with the other runtime."""
 
     def sentence(self) -> str:
         """Return the result in one line."""
         return (
-            f"{self.runtime}: on {self.faces} validation faces landmarks move by "
+            f"{self.runtime}: on {self.faces} validation faces, landmarks move by "
             f"{self.median_px:.3f} pixels of the crop in the median, {self.p99_px:.3f} at the 99th "
             f"percentile, {self.largest_px:.3f} at most; NME {100 * self.nme:.3f} % in ONNX "
-            f"Runtime, {100 * self.nme_there:.3f} % there"
+            f"Runtime, {100 * self.nme_other:.3f} % in {self.runtime}"
         )
 
 
@@ -130,19 +130,19 @@ def compare_runtime(
 
 
 def compare_on(path: Path, name: str, faces: CropCache, model: Model) -> Moves:
-    """Compare a file in another runtime with the same file in ONNX Runtime (`model`) on faces.
+    """Compare a file in another runtime with `model`, the same file in ONNX Runtime, on faces.
 
     Raises:
         ExportError: If the runtime cannot run the file.
         ExtraError: If the runtime is not installed.
     """
     opened, run = _guarded(path, name, partial(RUNTIMES[name], path))
-    ours, theirs = [], []
+    reference, other = [], []
     for crops, _ in plain_crops(faces, model.size, model.padding, BATCH):
-        ours.append(model.predict(crops).landmarks_crop)
-        theirs.append(_guarded(path, name, partial(run, crops)))
+        reference.append(model.predict(crops).landmarks_crop)
+        other.append(_guarded(path, name, partial(run, crops)))
     truth = crop_truth(faces, model.size, model.padding)
-    return _moves(opened, ours, theirs, truth, model.scheme)
+    return _moves(opened, reference, other, truth, model.scheme)
 
 
 def _guarded(path: Path, name: str, call: Callable[[], Any]) -> Any:
@@ -158,20 +158,20 @@ def _guarded(path: Path, name: str, call: Callable[[], Any]) -> Any:
 
 def _moves(
     opened: str,
-    ours: Sequence[NDArray[np.floating]],
-    theirs: Sequence[NDArray[np.floating]],
+    reference: Sequence[NDArray[np.floating]],
+    other: Sequence[NDArray[np.floating]],
     truth: Array,
     scheme: str,
 ) -> Moves:
-    landmarks_ours, landmarks_theirs = np.concatenate(ours), np.concatenate(theirs)
-    moves = np.linalg.norm(landmarks_theirs - landmarks_ours, axis=-1)
+    landmarks_onnx, landmarks_other = np.concatenate(reference), np.concatenate(other)
+    moves = np.linalg.norm(landmarks_other - landmarks_onnx, axis=-1)
     median, p99 = np.percentile(moves, (50, 99))
     return Moves(
         opened,
-        len(landmarks_ours),
+        len(landmarks_onnx),
         float(median),
         float(p99),
         float(moves.max()),
-        interocular_nme(landmarks_ours, truth, scheme),
-        interocular_nme(landmarks_theirs, truth, scheme),
+        interocular_nme(landmarks_onnx, truth, scheme),
+        interocular_nme(landmarks_other, truth, scheme),
     )

@@ -36,10 +36,10 @@ class StateGate:
         Faces and crops without a face have the same total weight.
         """
         visible_truth = self.crops.visible()
-        known = np.isfinite(visible_truth)
+        annotated = np.isfinite(visible_truth)
         return StateScales(
             fit_logits(logits.presence, self.crops.presence(), balanced=True),
-            fit_logits(logits.visible[known], visible_truth[known] > 0.5),
+            fit_logits(logits.visible[annotated], visible_truth[annotated] > 0.5),
         )
 
     def fit_again(self, path: Path, scales: StateScales) -> StateScales:

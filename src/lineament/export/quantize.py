@@ -21,10 +21,10 @@ PERCENTILE = 99.999
 99.999 and 100 %, over 64 and 256 crops, it changes the landmarks of both shipped models least."""
 
 LARGE = 4096
-"""Weights of a fully connected layer from which it is worth storing them as bytes."""
+"""Minimum number of weights of a fully connected layer that is stored as bytes."""
 
 CHUNK = 32
-"""Inputs whose activations are in memory at once during calibration."""
+"""Inputs processed at once during calibration, to limit memory."""
 
 
 def quantize_file(
@@ -130,7 +130,7 @@ class _Inputs:
 
 
 def decoding_nodes(nodes: list[Any]) -> list[str]:
-    """Return the nodes after the last convolution, which stay in floating point."""
+    """Return the nodes after the last convolution, which remain in floating point."""
     last = max(i for i, node in enumerate(nodes) if node.op_type == "Conv")
     return [node.name for node in nodes[last + 1 :]]
 
@@ -150,7 +150,7 @@ def calibration_crops(
 def take_bytes(path: Path, mean: int, std: float) -> None:
     """Make the first convolution of the int8 file at `path` read the input bytes directly.
 
-    A byte b stands for (b - mean) / std, so it already is a quantized number with zero point
+    A byte b represents (b - mean) / std, so it is already a quantized value with zero point
     `mean` and scale 1 / std. Cast, normalization and quantization are removed.
 
     Raises:
@@ -203,8 +203,8 @@ def take_bytes(path: Path, mean: int, std: float) -> None:
 def store_weights_as_bytes(path: Path) -> None:
     """Store the weights of large fully connected layers in the file at `path` as int8.
 
-    Each output has a scale. Runtimes multiply once, when they open the file; the layers still
-    compute in floating point.
+    Each output has its own scale. Runtimes dequantize once, when they load the file; the layers
+    still compute in floating point.
     """
     import onnx
     from onnx import helper, numpy_helper

@@ -52,8 +52,8 @@ def export_trained(
         The card.
 
     Raises:
-        ExportError: If the file differs from the trained network by more than the bounds; then
-            nothing is written.
+        ExportError: If the file differs from the trained network by more than the bounds; nothing
+            is written.
         InputError: If `name` is not a valid file name, or the model does not support int8 or
             lacks the points of the scheme.
         ModelError: If `checkpoint` is not a checkpoint.

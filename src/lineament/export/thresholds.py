@@ -8,7 +8,7 @@ from ..inference.detections import Detections
 
 ALLOWED_FALSE_POSITIVES = {"threshold": 0.1, "proposal_threshold": 4.0}
 """Allowed false positives per validation photo without a face, by entry of the card. Most of these
-photos show pets, and objects that resemble faces. The lower threshold is for proposals that a
+photos show pets and objects that resemble faces. The lower threshold is for proposals that a
 landmark model with presence then checks."""
 MIN_THRESHOLD = 0.15
 """Lower bound of thresholds."""

@@ -22,7 +22,7 @@ MOVING = ("Concat", "Reshape", "Transpose")
 PRECISION = "int8 weights"
 """Precision stated in files of `write_web`."""
 LEFT_OUT = ("figures", "gate")
-"""Entries that are not copied to the card, since they were measured with the int8 file."""
+"""Card entries that are not copied, since they were measured with the int8 file."""
 Limits = tuple[float, float]
 
 
@@ -63,7 +63,7 @@ def write_web(source: Path, target: Path) -> None:
 
     Each quantize-dequantize pair becomes a Clip to its range, because the quantizer folded the
     activation functions into these ranges. Weights stay int8 in the file and are converted to
-    float when it is opened.
+    float when it is loaded.
 
     Raises:
         ExportError: If the file was not written by `lineament export --int8`.
@@ -157,9 +157,9 @@ class _Rewriter:
         """Replace a QuantizeLinear by a Clip; omit it if the values are within the range."""
         source = self.renamed.get(node.input[0], node.input[0])
         low, high = self.range_of(node)
-        known = self.limits.get(source, (-np.inf, np.inf))
+        limits = self.limits.get(source, (-np.inf, np.inf))
         target = source
-        if known[0] < low or known[1] > high:
+        if limits[0] < low or limits[1] > high:
             target = f"{node.output[0]}_clipped"
             bounds = [f"{target}_min", f"{target}_max"]
             for name, bound in zip(bounds, (low, high), strict=True):
@@ -175,14 +175,14 @@ class _Rewriter:
             self.renamed[target] = self.renamed[source]
         elif source in self.constants:
             self.dequantize_weights(node)
-        else:  # the bytes of the input, which are converted to numbers here
+        else:  # the uint8 input, which is converted to float here
             self.nodes.append(node)
             self.limits[target] = self.range_of(node)
 
     def dequantize_weights(self, node: Any) -> None:
-        """Multiply int8 weights by their scales, which runtimes fold when they open the file.
+        """Multiply int8 weights by their scales; runtimes fold the product when they load the file.
 
-        A DequantizeLinear might be executed at each run instead.
+        They might execute a DequantizeLinear at every inference instead.
         """
         source, target = node.input[0], node.output[0]
         values = self.constants[source]
@@ -192,7 +192,7 @@ class _Rewriter:
                 f"{self.name}: weights have a zero point; export the model with lineament"
             )
         channels = scale.reshape(-1, *[1] * (values.ndim - 1)) if scale.ndim else scale
-        if values.dtype != np.int8:  # a bias is small: it is stored as float
+        if values.dtype != np.int8:  # biases are small and stored as float
             self.constants[target] = values.astype(np.float32) * channels
             return
         self.constants[f"{target}_scale"] = channels

@@ -1,4 +1,4 @@
-"""Export a checkpoint for browsers, and compare the file with the int8 file it is made from.
+"""Export a checkpoint for browsers, and compare the file with its int8 source.
 
 Depends on torch, onnx and ONNX Runtime.
 """
@@ -34,8 +34,8 @@ def export_web(
     """Write a trained model for browsers as `out`/`name`.onnx, and its card; return the card.
 
     Raises:
-        ExportError: If a gate fails, or models of this kind do not run in browsers; then
-            nothing is written.
+        ExportError: If a gate fails, or models of this kind do not run in browsers; nothing is
+            written.
     """
     kind = KINDS[read_trained(checkpoint)[1].kind].file
     if kind not in GATES:

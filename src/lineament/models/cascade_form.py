@@ -26,6 +26,6 @@ def cascade_form(net: nn.Module, int8: bool) -> ExportForm:
     """
     if int8:
         raise RecipeError(
-            "a cascade samples its own crops and has no int8 form; omit --int8"
+            "a cascade resamples its crops and cannot be exported in int8; omit --int8"
         )
     return _CascadeForm(copy.deepcopy(net).eval())

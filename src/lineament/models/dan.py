@@ -63,7 +63,7 @@ class Stage(nn.Module):
 
 
 class Connection(nn.Module):
-    """Link from a stage to the next one: fc1 (B, DENSE) -> an image (B, 1, S, S)."""
+    """Connection from a stage to the next: fc1 (B, DENSE) -> an image (B, 1, S, S)."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class DeepAlignment(nn.Module):
         landmarks = landmarks + unit * shift
         scale = torch.ones_like(log_variance[:, :1])
         for stage, connection in zip(self.stages[1:], self.connections, strict=True):
-            # the alignment only selects the input of the stage: no gradient flows through it
+            # no gradient flows through the alignment, which only selects the input of the stage
             affines = fit_similarities(landmarks.detach(), self.mean_shape)
             inverse = invert_similarities(affines)
             upright = apply_affines(affines, landmarks)

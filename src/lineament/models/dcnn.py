@@ -18,7 +18,7 @@ from .layers.local import AbsTanh, LocallySharedConv2d
 from .layers.resample import box_affines, invert_similarities, sample
 
 Layer = tuple[int, int, tuple[int, int]]
-"""Kernel size, output channels, and rows and columns of regions with shared weights."""
+"""Kernel size, output channels, and the grid of regions that share weights."""
 FACE: tuple[Layer, ...] = (
     (4, 20, (2, 2)),
     (3, 40, (2, 2)),
@@ -37,7 +37,7 @@ PATCH: tuple[Layer, ...] = ((4, 20, (1, 1)), (3, 40, (1, 1)))
 """Layers of levels 2 and 3, whose input is 15 x 15."""
 FACE_SIDE, HALF_HEIGHT, PATCH_SIDE = 39, 31, 15
 REACH = ((0.16, 0.18), (0.11, 0.12))
-"""Half the side of the two patches of a point, in face box sides, at levels 2 and 3."""
+"""Half sides of a point's two patches at levels 2 and 3, in face box sides."""
 UPPER, LOWER = (0, 1, 2), (2, 3, 4)
 """Indices of the points of EN1 (eyes and nose) and of NM1 (nose and mouth)."""
 
@@ -160,7 +160,7 @@ class ConvCascade(nn.Module):
         self.refinements = nn.ModuleList(
             [Refinement(reach) for reach in REACH[: levels - 1]]
         )
-        # one variance per point, as the paper's networks predict none
+        # one variance per point, since the paper's networks predict none
         self.log_variance = nn.Parameter(torch.zeros(5))
         self.register_buffer("mean", torch.full((1, 3, 1, 1), 128.0))
         self.register_buffer("std", torch.full((1, 3, 1, 1), 64.0))

@@ -12,11 +12,11 @@ from torch import Tensor
 from ..errors import RecipeError
 
 STEP = 1.5
-"""Largest step, in cells, for which the Taylor expansion is used; one more at the border."""
+"""Largest step, in cells, for which the Taylor expansion is used; at the border, one cell more."""
 FLAT = 1e-6
-"""Second derivatives of the log that are closer to 0 than this are rounding errors."""
+"""Second derivatives of the log below this magnitude are treated as rounding errors."""
 JUMP = {"argmax": 1.0, "quarter": 0.5}
-"""Cells by which rounding alone may move a landmark; 0 for decoders that are not listed."""
+"""Cells by which rounding alone may move a landmark; 0 for other decoders."""
 
 FLOOR = 0.03
 """Height below which a map of Gaussians carries no information."""
@@ -107,7 +107,7 @@ def decode_2d(
         peak = torch.stack([peak_x, peak_y], -1)
         variance = variance + (at - peak).square().sum(-1)
         at = peak
-    # not a new tensor of two numbers, which would be copied to the device at every step
+    # no new tensor of two numbers, which would be copied to the device at every step
     middle = torch.cat(
         [x.new_full((1,), side * stride / 2 - 0.5) for side in (width, height)]
     )
@@ -156,7 +156,7 @@ def check_decoder(name: str) -> str:
 def _if_peaked(probability: Tensor, cells: Tensor, length: int) -> Tensor:
     """Return `cells` (B, N), or the center of the axis if the distribution is uniform.
 
-    Otherwise, rounding errors would choose among equal cells.
+    Otherwise, rounding errors would decide between equal cells.
     """
     even = probability.amax(-1) <= probability.amin(-1) * (1 + 1e-5)
     return torch.where(even, (length - 1) / 2, cells)
@@ -186,8 +186,8 @@ def _dark_1d(probability: Tensor, smoothing: Smoothing) -> Tensor:
     """Return the peak of a Gaussian fitted to the log, by one Newton step.
 
     At a border cell, the expansion is around its inner neighbor. If the log is not concave
-    there, the result is the highest cell. Source: Zhang et al. 2020 (DARK), eq. 5-10. The
-    smoothed map is not rescaled, which would not change derivatives of the log.
+    there, the result is the highest cell. Source: Zhang et al. 2020 (DARK), eq. 5-10,
+    without rescaling the smoothed map, which does not change derivatives of the log.
     """
     length = probability.shape[-1]
     if smoothing.sigma > 0:
@@ -233,19 +233,19 @@ def _dark_2d(probability: Tensor, smoothing: Smoothing) -> tuple[Tensor, Tensor]
     middle_x, middle_y = column.clamp(1, width - 2), row.clamp(1, height - 2)
     log = _log(probability.flatten(2))
 
-    def near(dx: int, dy: int) -> Tensor:
+    def neighbor(dx: int, dy: int) -> Tensor:
         return _at(log, (middle_y + dy) * width + middle_x + dx)
 
-    mid, left, right = near(0, 0), near(-1, 0), near(1, 0)
-    above, below = near(0, -1), near(0, 1)
+    mid, left, right = neighbor(0, 0), neighbor(-1, 0), neighbor(1, 0)
+    above, below = neighbor(0, -1), neighbor(0, 1)
     slope_x, slope_y = (right - left) / 2, (below - above) / 2
     xx, yy = right - 2 * mid + left, below - 2 * mid + above
-    xy = (near(1, 1) - near(1, -1) - near(-1, 1) + near(-1, -1)) / 4
+    xy = (neighbor(1, 1) - neighbor(1, -1) - neighbor(-1, 1) + neighbor(-1, -1)) / 4
     determinant = xx * yy - xy.square()
     concave = (xx < -FLAT) & (yy < -FLAT) & (determinant > FLAT**2)
-    safe = torch.where(concave, determinant, 1.0)
-    step_x = ((xy * slope_y - yy * slope_x) / safe).clamp(-STEP, STEP)
-    step_y = ((xy * slope_x - xx * slope_y) / safe).clamp(-STEP, STEP)
+    safe_determinant = torch.where(concave, determinant, 1.0)
+    step_x = ((xy * slope_y - yy * slope_x) / safe_determinant).clamp(-STEP, STEP)
+    step_y = ((xy * slope_x - xx * slope_y) / safe_determinant).clamp(-STEP, STEP)
     return (
         torch.where(concave, middle_x + step_x, column.to(step_x.dtype)),
         torch.where(concave, middle_y + step_y, row.to(step_y.dtype)),

@@ -1,6 +1,6 @@
 """DPM-CNN as a face detector: box, parts, and a score from a face output and the star of parts.
 
-Source: Sun et al. 2020, section 2.3. The paper defines no score: the face output and
+Source: Sun et al. 2020, section 2.3. The paper defines no score; the face output and
 the weight of the deformation cost are chosen here. Depends on torch.
 """
 
@@ -17,8 +17,8 @@ from .parts import (
     PartOutput,
     box_and_ends,
     enlarged,
-    lay_contour,
-    lay_parts,
+    fit_contour,
+    fit_parts,
 )
 from .star import Star
 
@@ -66,9 +66,9 @@ class DpmDetector(nn.Module):
         steps = self.face.out(features).float().view(crops.shape[0], -1, 2)
         points = self.start + steps * self.size / 10
         box, ends = points[:, :2], points[:, 2:]
-        contour = lay_contour(self.mean_shape, "face", box)
-        landmarks = torch.cat([contour, lay_parts(self.mean_shape, ends)], dim=1)
-        # no gradient: the cost is trained to score shapes, and must not change them
+        contour = fit_contour(self.mean_shape, "face", box)
+        landmarks = torch.cat([contour, fit_parts(self.mean_shape, ends)], dim=1)
+        # no gradient: training of the score must not change the shape
         cost = self.star(ends.detach(), enlarged(box.detach(), 1.0))
         logits = self.score(features).float()[:, 0] - self.log_weight.exp() * cost
         return PartOutput({"face": box}, ends, landmarks, logits, ("face", "ends"))
@@ -77,8 +77,8 @@ class DpmDetector(nn.Module):
         """Return landmarks and presence; the variance grows as the face score falls."""
         logits = output.presence_logits
         assert logits is not None
-        surprise = functional.softplus(-logits)[:, None]
+        face_nll = functional.softplus(-logits)[:, None]
         count = output.landmarks.shape[1]
         return HeadOutput(
-            output.landmarks, surprise.expand(-1, count), presence_logits=logits
+            output.landmarks, face_nll.expand(-1, count), presence_logits=logits
         )

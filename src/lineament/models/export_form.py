@@ -1,4 +1,4 @@
-"""Export form of a network: bytes in, landmarks and variance out."""
+"""Export form of a network: uint8 crops in, landmarks and variance out."""
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,8 @@ class ExportForm(nn.Module):
 
     Further outputs follow in this order: logits of presence (B,) and of the points' visibility
     (B, N) if `presence` is true, logits of attributes (B, K), and the memory of a recurrent
-    network, which is also its second input. Constants that are located again in the file after
-    quantization are buffers, since buffers keep their names.
+    network, which is also its second input. Constants that must be found in the quantized file
+    are buffers, since buffers keep their names.
     """
 
     memory_shape: tuple[int, ...] | None = None
@@ -62,7 +62,7 @@ def exported_tensors(output: HeadOutput) -> tuple[Tensor, ...]:
 
 
 def _shared(values: Tensor) -> Tensor:
-    """Return one number if all channels share it, as row forms and the quantizer require."""
+    """Return the common value of all channels as a scalar, for row forms and the quantizer."""
     first = values.flatten()[0]
     return first.clone() if bool((values == first).all()) else values.clone()
 

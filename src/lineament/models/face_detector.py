@@ -107,7 +107,7 @@ class FaceDetectorNet(nn.Module):
             last.bias.data[0] = -4.6
 
     def folded(self, rows: bool = False) -> "FaceDetectorNet":
-        """Return a copy whose first convolution includes the division by 127.5, to save a pass.
+        """Return a copy whose first convolution includes the division by 127.5, for speed.
 
         Args:
             rows: Replace layers by their row forms, which are faster in int8.
@@ -166,7 +166,7 @@ class FaceDetectorNet(nn.Module):
             centers.append(cell_centers(raw, stride))
             strides.append(torch.full_like(raw[0, 0], stride).flatten())
         reach = cells[:, 1:5].clamp(-4.0, 4.0).exp()
-        # cells stay the last axis, along which ONNX Runtime is fast
+        # cells remain the last axis, along which ONNX Runtime is fast
         offsets = torch.cat([-reach[:, :2], reach[:, 2:], cells[:, 5:]], 1)
         batch, _, count = cells.shape
         pairs = offsets.reshape(batch, 7, 2, count) * torch.cat(strides)
@@ -177,7 +177,7 @@ class FaceDetectorNet(nn.Module):
 
 def cell_centers(grid: Tensor, stride: int) -> Tensor:
     """Return the centers (2, h * w) of the cells of `grid` (B, C, h, w), pixels of the input."""
-    # cumulative sums of ones rather than ranges, since they export to ONNX for any shape
+    # cumulative sums of ones rather than arange, since they export to ONNX with dynamic shapes
     ones = torch.ones_like(grid[0, 0])
     indices = torch.stack([ones.cumsum(1), ones.cumsum(0)]) - 0.5
     return (indices * stride - 0.5).flatten(1)

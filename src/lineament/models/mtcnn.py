@@ -79,8 +79,8 @@ class WindowNet(nn.Module):
     def scan(self, images: Tensor) -> Tensor:
         """Return the outputs (B, 15, h, w) for all windows of images (B, H, W, 3).
 
-        They are a logit, the offsets of the box edges from the window's, and five points relative
-        to its upper left corner, all in sides of the window.
+        They are a logit, the offsets of the box edges from the window edges, and five points
+        relative to the window's upper left corner, in sides of the window.
         """
         pixels = (images.permute(0, 3, 1, 2).float() - MEAN) / SCALE
         out: Tensor = self.out(self.features(pixels))
@@ -88,7 +88,7 @@ class WindowNet(nn.Module):
 
 
 class Mtcnn(nn.Module):
-    """The networks up to one stage; the last one is trained, and predicts crops.
+    """The networks up to one stage; the last one is trained and predicts crops.
 
     uint8 RGB crops (B, S, S, 3) -> HeadOutput of five points.
     """
@@ -118,6 +118,6 @@ class Mtcnn(nn.Module):
 
     def forward(self, crops: Tensor) -> HeadOutput:
         output: WindowOutput = self.last(crops)
-        # the network predicts no variance, but errors grow as the face score falls
-        surprise = nn.functional.softplus(-output.logits)[:, None]
-        return HeadOutput(output.landmarks, surprise.expand(-1, 5))
+        # no variance is predicted, but errors grow as the face score falls
+        face_nll = nn.functional.softplus(-output.logits)[:, None]
+        return HeadOutput(output.landmarks, face_nll.expand(-1, 5))

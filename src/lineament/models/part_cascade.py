@@ -29,8 +29,8 @@ from .parts import (
     corners,
     enlarged,
     entire_crop,
-    lay_contour,
-    lay_parts,
+    fit_contour,
+    fit_parts,
     move_points,
     place_in_crop,
     squares_of_parts,
@@ -52,9 +52,9 @@ LEVELS: tuple[tuple[str, ...], ...] = (
 class PartCascade(nn.Module):
     """uint8 RGB crops (B, S, S, 3) -> HeadOutput of 68 points.
 
-    Level 1 predicts the box of the face and the 12 points of its parts, level 2 the boxes of the
-    contour and the inner points, and the 12 points again, level 3 all points. Points that a level
-    does not predict are those of the mean shape, fitted to its boxes and points.
+    Level 1 predicts the box of the face and the 12 part ends. Level 2 predicts the boxes of the
+    contour and of the inner points, and the 12 part ends again. Level 3 predicts all points.
+    Points that a level does not predict come from the mean shape, fitted to its boxes and ends.
     """
 
     mean: Tensor
@@ -137,7 +137,7 @@ class PartCascade(nn.Module):
         return self.head(self._find(to_gray(pixels)))
 
     def head(self, output: PartOutput) -> HeadOutput:
-        """Return the landmarks with their variances, which depend on the point alone."""
+        """Return the landmarks with their variances, one constant per point."""
         variance = self.log_variance.exp() * (self.size / 100) ** 2
         return HeadOutput(
             output.landmarks, variance.expand(output.landmarks.shape[0], -1)
@@ -147,7 +147,7 @@ class PartCascade(nn.Module):
         entire = self.entire.expand(gray.shape[0], -1)
         points = move_points(self.face, gray, entire, FACE_SIDE, self.face_start)
         boxes, ends = {"face": points[:, :2]}, points[:, 2:]
-        contour = lay_contour(self.mean_shape, "face", boxes["face"])
+        contour = fit_contour(self.mean_shape, "face", boxes["face"])
         trained: tuple[str, ...] = ("face", "ends")
         if self.levels > 1:
             crop_boxes = enlarged(boxes["face"], MARGIN)
@@ -157,9 +157,9 @@ class PartCascade(nn.Module):
             )
             points = move_points(self.inner, gray, crop_boxes, size, self.inner_start)
             boxes["inner"], ends = points[:, :2], points[:, 2:]
-            contour = lay_contour(self.mean_shape, "contour", boxes["contour"])
+            contour = fit_contour(self.mean_shape, "contour", boxes["contour"])
             trained = ("contour", "inner", "ends")
-        inner = lay_parts(self.mean_shape, ends)
+        inner = fit_parts(self.mean_shape, ends)
         if self.levels > 2:
             crop_boxes = enlarged(boxes["contour"], MARGIN)
             contour = move_points(

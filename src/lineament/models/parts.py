@@ -45,7 +45,7 @@ BOX_POINTS = {
     "contour": slice(0, len(CONTOUR)),
     "inner": slice(len(CONTOUR), len(CONTOUR) + len(INNER)),
 }
-"""Points in each tight box, as slices: a list of indices would be copied to the GPU every step."""
+"""Points of each tight box, as slices; a list of indices would be copied to the GPU every step."""
 BOX_AND_ENDS = 2 + len(END_POINTS)
 """Number of points that DPM-CNN predicts: two corners of a box and the ends of the parts."""
 PART_MARGIN = 1.5
@@ -85,15 +85,15 @@ def box_and_ends(mean_shape: Tensor, name: str) -> Tensor:
     return torch.cat([corners(mean, name), ends_of(mean)], dim=1)[0]
 
 
-def enlarged(found: Tensor, margin: float) -> Tensor:
+def enlarged(box_corners: Tensor, margin: float) -> Tensor:
     """Return the boxes (B, 4) around corners (B, 2, 2) in any order, enlarged by `margin`."""
-    low, high = found.amin(1), found.amax(1)
+    low, high = box_corners.amin(1), box_corners.amax(1)
     center, half = (low + high) / 2, (high - low) / 2 * margin
     return torch.cat([center - half, center + half], dim=1)
 
 
 def squares_of_parts(ends: Tensor) -> list[Tensor]:
-    """Return the square (B, 4) around each part, by its ends (B, 12, 2)."""
+    """Return a square (B, 4) around each part, from the part ends (B, 12, 2)."""
     squares = []
     for first in range(0, len(END_POINTS), 2):
         pair = ends[:, first : first + 2]
@@ -104,34 +104,34 @@ def squares_of_parts(ends: Tensor) -> list[Tensor]:
     return squares
 
 
-def lay_contour(mean_shape: Tensor, name: str, found: Tensor) -> Tensor:
+def fit_contour(mean_shape: Tensor, name: str, box_corners: Tensor) -> Tensor:
     """Return the mean contour (B, 17, 2), translated and scaled to fit a box.
 
     Args:
         mean_shape: (68, 2).
         name: The box, a key of BOX_POINTS.
-        found: Its corners (B, 2, 2).
+        box_corners: Its corners (B, 2, 2).
     """
     low, high = corners(mean_shape[None], name)[0].unbind()
     relative = (mean_shape[: len(CONTOUR)] - low) / (high - low)
-    return found[:, :1] + relative * (found[:, 1:] - found[:, :1])
+    return box_corners[:, :1] + relative * (box_corners[:, 1:] - box_corners[:, :1])
 
 
-def lay_parts(mean_shape: Tensor, ends: Tensor) -> Tensor:
+def fit_parts(mean_shape: Tensor, ends: Tensor) -> Tensor:
     """Return the inner points (B, 51, 2): each part of the mean shape, fitted to its ends."""
-    laid = []
+    fitted = []
     for number, part in enumerate(PARTS):
         pair = ends[:, 2 * number : 2 * number + 2]
         first, last = ENDS[number]
         mean_pair = torch.stack([mean_shape[first], mean_shape[last]])
         to_mean = fit_similarities(pair, mean_pair)
         points = mean_shape[part[0] : part[-1] + 1].expand(ends.shape[0], -1, 2)
-        laid.append(apply_affines(invert_similarities(to_mean), points))
-    return torch.cat(laid, dim=1)
+        fitted.append(apply_affines(invert_similarities(to_mean), points))
+    return torch.cat(fitted, dim=1)
 
 
 def place_in_crop(points: Tensor, box: Tensor, size: int) -> Tensor:
-    """Return points (N, 2) in the crop of `size` pixels around a box (4,)."""
+    """Transform points (N, 2) to the crop of `size` pixels around a box (4,)."""
     return apply_affines(box_affines(box[None], size), points[None])[0]
 
 
@@ -150,7 +150,7 @@ def move_points(
         gray: (B, 1, S, S).
         boxes: (B, 4); no gradient flows through them.
         size: Side of the network's crops.
-        start: (N, 2): points before the step, pixels of that crop; (B, N, 2): pixels of `gray`.
+        start: Points before the step: (N, 2), pixels of the crop, or (B, N, 2), pixels of `gray`.
     """
     to_input = box_affines(boxes.detach(), size)
     back = invert_similarities(to_input)

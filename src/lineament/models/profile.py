@@ -23,8 +23,8 @@ def parameters(model: nn.Module) -> int:
 def multiply_adds(model: nn.Module, example: Tensor) -> int:
     """Return the multiply-adds of convolutions and dense layers per item.
 
-    FLOPs, where a multiplication and an addition count as two, are twice as many; much
-    of the literature prints multiply-adds as FLOPs. Norms, activations, resizing and
+    FLOPs, which count multiplications and additions separately, are twice as many; much of the
+    literature reports multiply-adds as FLOPs. Norms, activations, resizing and
     products of two inputs, as in attention, do not count.
     """
     total = 0

@@ -1,4 +1,4 @@
-"""Heatmaps of a frame refined by those of earlier frames.
+"""Refinement of the heatmaps of a frame by those of earlier frames.
 
 Source: Yin et al. 2020, section 4.2. Depends on torch.
 """
@@ -17,38 +17,38 @@ from .heads.registry import rounding_px
 from .landmark_net import LandmarkNet
 
 WIDTH = 128
-"""Channels of the memory of a frame: more than most schemes have points."""
+"""Channels of the memory; more than the number of points of most schemes."""
 REACH_PX = 2.5
 """Crop pixels between the taps of a convolution, so that the receptive field is the
 same for heatmaps of any length: 8 taps to each side, about 20 px."""
 
 
 class Refinement(nn.Module):
-    """Refines the heatmaps of the frames of a video, in order, by earlier frames.
+    """Recurrent refinement of the heatmaps of a video, frame by frame.
 
-    The memory is V of eq. 13: V_t = U_t + fade V_(t-1) with U = CNN3(E), so the weight of a frame
-    decays as fade^(t - tau) and the memory does not grow. CNN4 of V is added to the heatmaps; with
-    a `fade` of 0 nothing is added and the detector's heatmaps remain.
+    The memory is V of eq. 13: V_t = U_t + decay V_(t-1) with U = CNN3(E), so the weight of a frame
+    is decay^(t - tau) and the size of the memory is constant. CNN4 of V is added to the heatmaps;
+    with a `decay` of 0, nothing is added and the detector's heatmaps are unchanged.
     """
 
-    def __init__(self, points: int, fade: float, stride: float) -> None:
+    def __init__(self, points: int, decay: float, stride: float) -> None:
         """Build the layers.
 
         Args:
             points: Number of landmarks, N.
-            fade: Weight of a frame one frame later, from 0 to below 1.
+            decay: Weight of a frame one frame later, from 0 to below 1.
             stride: Crop pixels per cell of the heatmaps.
 
         Raises:
-            RecipeError: If `fade` is out of range.
+            RecipeError: If `decay` is out of range.
         """
         super().__init__()
-        if not 0 <= fade < 1:
+        if not 0 <= decay < 1:
             raise RecipeError(
-                f"the decay of earlier frames is {fade}; "
+                f"the decay of earlier frames is {decay}; "
                 "expected at least 0 and below 1"
             )
-        self.decay = fade
+        self.decay = decay
         dilation = max(1, round(REACH_PX / stride))
         self.encode_x = _axis_layers(points, WIDTH, dilation)
         self.encode_y = _axis_layers(points, WIDTH, dilation)
@@ -79,7 +79,7 @@ class Refinement(nn.Module):
 class RefinedNet(nn.Module):
     """A frozen network with heatmaps along axes, and their trainable refinement."""
 
-    def __init__(self, net: LandmarkNet, points: int, fade: float) -> None:
+    def __init__(self, net: LandmarkNet, points: int, decay: float) -> None:
         """Freeze `net`.    Raises: RecipeError if its head has no maps along axes."""
         super().__init__()
         if not isinstance(net.head, Attentive1D):
@@ -88,7 +88,7 @@ class RefinedNet(nn.Module):
                 "'attentive1d-gaussian'"
             )
         self.net = net.requires_grad_(False)
-        self.refine = Refinement(points, fade, net.head.stride)
+        self.refine = Refinement(points, decay, net.head.stride)
         self.size = net.size
         self.cells = round(net.size / net.head.stride)
         """Cells of a heatmap, L."""
@@ -118,7 +118,7 @@ class RefinedNet(nn.Module):
 
     @torch.no_grad()
     def detected(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the network's own heatmaps (B, N, L) of normalized crops."""
+        """Return the network's heatmaps (B, N, L) of normalized crops, without refinement."""
         return self._maps(self.net.levels(x))
 
     @torch.no_grad()
@@ -176,20 +176,20 @@ def moved_memory(memory: Tensor, scale: Tensor, shift: Tensor, size: int) -> Ten
         memory.gather(-1, cells.long()[:, :, None].expand_as(memory))
         for cells in (low, high)
     )
-    rest = weight[:, :, None].to(memory.dtype)
-    resampled: Tensor = below * (1 - rest) + above * rest
+    high_weight = weight[:, :, None].to(memory.dtype)
+    resampled: Tensor = below * (1 - high_weight) + above * high_weight
     return resampled
 
 
 def _axis_layers(
-    channels_in: int, channels_out: int, apart: int, last: bool = False
+    channels_in: int, channels_out: int, spacing: int, last: bool = False
 ) -> nn.Sequential:
-    """Build two convolutions along an axis, with taps `apart` cells from each other.
+    """Build two convolutions along an axis, with taps `spacing` cells from each other.
 
     The last one of a decoder starts at 0, so that heatmaps are unchanged before training.
     """
-    first = nn.Conv1d(channels_in, WIDTH, 5, padding=2 * apart, dilation=apart)
-    second = nn.Conv1d(WIDTH, channels_out, 5, padding=2 * apart, dilation=apart)
+    first = nn.Conv1d(channels_in, WIDTH, 5, padding=2 * spacing, dilation=spacing)
+    second = nn.Conv1d(WIDTH, channels_out, 5, padding=2 * spacing, dilation=spacing)
     if last:
         nn.init.zeros_(second.weight)
         assert second.bias is not None

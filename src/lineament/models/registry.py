@@ -46,7 +46,7 @@ class Kind:
     """One kind of model."""
 
     build: Callable[[Recipe], nn.Module]
-    """Builds the network of a recipe; all weights except ImageNet's are random."""
+    """Builds the network of a recipe, with random weights except for ImageNet's."""
     task: str = "landmarks"
     """Task of `lineament train`: a key of TRAINED in training/registry.py."""
     file: str = "landmarks"
@@ -160,7 +160,7 @@ def build_dpm_cnn(recipe: Recipe) -> DpmDetector:
 
 
 def check_parts_scheme(recipe: Recipe) -> None:
-    """Raises: RecipeError: If the recipe's scheme does not have the parts of ibug68."""
+    """Check the scheme. Raises: RecipeError: If it does not have the parts of ibug68."""
     if recipe.scheme != "ibug68":
         raise RecipeError(
             f"the scheme is {recipe.scheme}; the parts of a {recipe.kind} are those of ibug68"
@@ -178,23 +178,22 @@ def build_deep_alignment(recipe: Recipe) -> DeepAlignment:
 def mean_shape_in_crop(recipe: Recipe) -> Tensor:
     """Return the mean shape (N, 2) of the recipe's scheme, pixels of a plain crop.
 
-    For a scheme without one, that of ibug68 is converted.
+    A scheme without a mean shape gets that of ibug68, converted.
 
-    Raises: RecipeError: If that cannot be converted.
+    Raises: RecipeError: If the conversion is not possible.
     """
-    own, of_68 = scheme(recipe.scheme).mean_shape, scheme("ibug68").mean_shape
-    assert of_68 is not None
-    mean = own
+    mean, ibug68_mean = scheme(recipe.scheme).mean_shape, scheme("ibug68").mean_shape
+    assert ibug68_mean is not None
     if mean is None:
-        mean = convert(of_68, "ibug68", recipe.scheme).points
+        mean = convert(ibug68_mean, "ibug68", recipe.scheme).points
     if not np.isfinite(mean).all():
         raise RecipeError(
             f"the scheme {recipe.scheme} has no mean shape, which a {recipe.kind} "
-            "needs; choose one that has"
+            "needs; choose a scheme that has one"
         )
     m = recipe.model
     # crops are made around the 68 points, whatever the scheme
-    affine = crop_affine(landmark_box(of_68), m.size, m.padding)
+    affine = crop_affine(landmark_box(ibug68_mean), m.size, m.padding)
     return torch.from_numpy(apply_affine(affine, mean))
 
 

@@ -43,7 +43,7 @@ class SharedFeatureNet(nn.Module):
     centers: Tensor
     precisions: Tensor
     offsets: Tensor
-    # weights of another scheme lack the landmark output and the mean shape
+    # weights of another scheme do not fit the landmark output and the mean shape
     new_parts = (
         "landmarks",
         "mean_shape",
@@ -79,7 +79,7 @@ class SharedFeatureNet(nn.Module):
         shared = round(SHARED * width)
         self.features = nn.Sequential(*layers)
         self.shared = nn.Linear(channels_in * side**2, shared)
-        # before the output layers, whose outputs no tanh follows
+        # before the output layers, which are not followed by tanh
         init_tanh(self)
         self.landmarks = nn.Linear(shared, clusters * 3 * self.points)
         self.attributes = nn.Linear(shared, classes) if classes else None

@@ -80,7 +80,7 @@ class Classifier(nn.Module):
         self.net = VggNet(name, 3, size, classes, width)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits; images are only scaled to [0, 1]."""
+        """Return the logits; images are scaled to [0, 1], without normalization."""
         pixels = images.permute(0, 3, 1, 2).to(torch.float32) / 255
         logits: Tensor = self.net(pixels)
         return logits

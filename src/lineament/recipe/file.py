@@ -28,7 +28,7 @@ def read_recipe(
 
     A file may extend others: `extends = "base/cpu.toml"`, or a list of paths, relative to it. Its
     keys override theirs, and those of a later file in the list override those of an earlier one.
-    Tables are merged key by key; arrays, such as `data`, and `losses` are replaced. Names of kept
+    Tables are merged key by key; arrays, such as `data`, and `losses` are replaced. Names of stored
     weights, such as "lite2-128", are replaced by paths: see kept_weights.py.
 
     Args:
@@ -37,7 +37,7 @@ def read_recipe(
         changes: Additional changes by key, such as {"train.steps": 100}.
 
     Raises:
-        RecipeError: If a file, a key or a value is invalid, files extend each other in a circle, or
+        RecipeError: If a file, a key or a value is invalid, files extend each other in a cycle, or
             there are no weights of a given name.
     """
     values = read_values(path)
@@ -54,15 +54,17 @@ def read_values(path: Path, seen: tuple[Path, ...] = ()) -> Values:
 
     Args:
         path: A TOML file.
-        seen: Chain of files that led here by `extends`.
+        seen: Chain of `extends` that led to this file.
 
     Raises:
         RecipeError: If a file cannot be read or extends itself.
     """
-    place = path.resolve()
-    if place in seen:
-        circle = " -> ".join(step.name for step in (*seen[seen.index(place) :], place))
-        raise RecipeError(f"{path}: extends itself ({circle}); remove one `extends`")
+    resolved = path.resolve()
+    if resolved in seen:
+        cycle = " -> ".join(
+            step.name for step in (*seen[seen.index(resolved) :], resolved)
+        )
+        raise RecipeError(f"{path}: extends itself ({cycle}); remove one `extends`")
     try:
         file_values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -71,13 +73,13 @@ def read_values(path: Path, seen: tuple[Path, ...] = ()) -> Values:
     _find_places(file_values, path.parent)
     values: Values = {}
     for base in _bases(file_values, path):
-        _merge(values, read_values(base, (*seen, place)))
+        _merge(values, read_values(base, (*seen, resolved)))
     _merge(values, file_values)
     return values
 
 
 def make_recipe(values: Values, source: str = "recipe") -> Recipe:
-    """Check `values` and return them as a recipe.
+    """Validate `values` and return them as a recipe.
 
     Raises:
         RecipeError: If a key or value is invalid. For an unknown key, the message suggests the
@@ -138,12 +140,16 @@ def _bases(values: Values, path: Path) -> list[Path]:
     return [path.parent / name for name in names]
 
 
-def _merge(values: Values, over: Values) -> None:
-    """Merge the keys of `over` into `values`, in place; `over` takes precedence."""
-    for key, value in over.items():
-        known = values.get(key)
-        if isinstance(known, dict) and isinstance(value, dict) and key not in REPLACED:
-            _merge(known, value)
+def _merge(values: Values, overrides: Values) -> None:
+    """Merge the keys of `overrides` into `values`, in place; `overrides` takes precedence."""
+    for key, value in overrides.items():
+        current = values.get(key)
+        if (
+            isinstance(current, dict)
+            and isinstance(value, dict)
+            and key not in REPLACED
+        ):
+            _merge(current, value)
         else:
             values[key] = value
 

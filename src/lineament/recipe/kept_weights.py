@@ -1,4 +1,4 @@
-"""Lookup of kept weights by name: "lite2-128" is teachers/lite2-128.safetensors."""
+"""Look up stored weights by name: "lite2-128" is teachers/lite2-128.safetensors."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ SUFFIX = ".safetensors"
 
 
 def find_named_weights(values: dict[str, Any], recipe: Path) -> None:
-    """Replace names of kept weights in a recipe by their paths, in place.
+    """Replace names of stored weights in a recipe by their paths, in place.
 
     Args:
         values: Keys of the recipe; `init_from`, `init_parts`, `distill.teacher` and
@@ -35,15 +35,15 @@ def find_named_weights(values: dict[str, Any], recipe: Path) -> None:
             place[key] = find_weights(place[key], recipe)
 
 
-def is_name(given: Any) -> bool:
-    """Return True for text without folder and suffix, which is a name of kept weights."""
-    if not isinstance(given, str) or not given:
+def is_name(value: Any) -> bool:
+    """Return whether `value` is text without folder and suffix, the form of a weights name."""
+    if not isinstance(value, str) or not value:
         return False
-    return Path(given).name == given and not Path(given).suffix
+    return Path(value).name == value and not Path(value).suffix
 
 
 def find_weights(name: str, recipe: Path) -> str:
-    """Return the path of the kept weights called `name`.
+    """Return the path of the stored weights called `name`.
 
     The search order is `teachers/` next to the recipe, in the folders above, in the current
     directory, and in the checkout that this package runs from. A path below the current directory
@@ -52,23 +52,24 @@ def find_weights(name: str, recipe: Path) -> str:
     Raises:
         RecipeError: If no weights have that name; the message lists those that exist.
     """
-    known: dict[str, Path] = {}
+    available: dict[str, Path] = {}
     for folder in _folders(recipe):
         for path in sorted(folder.glob(f"*{SUFFIX}")):
-            known.setdefault(path.stem, path)
+            available.setdefault(path.stem, path)
     packaged = CHECKOUT / FOLDER / f"{name}{SUFFIX}"
-    if name not in known and packaged.is_file():
-        known[name] = packaged
-    if name not in known:
-        home, here = recipe.resolve().parent, Path.cwd()
-        looked = (
-            f"no {FOLDER}/{name}{SUFFIX} in {home}, in a folder above it or in {here}"
+    if name not in available and packaged.is_file():
+        available[name] = packaged
+    if name not in available:
+        recipe_folder, current_folder = recipe.resolve().parent, Path.cwd()
+        searched = (
+            f"no {FOLDER}/{name}{SUFFIX} in {recipe_folder}, in a folder above it or in "
+            f"{current_folder}"
         )
         remedy = f"put weights in {FOLDER}/, or give the path of a file"
-        if known:
-            remedy = f"{did_you_mean(name, known)} {_listed(known)}"
-        raise RecipeError(f"{recipe}: {looked}; {remedy}")
-    path = known[name]
+        if available:
+            remedy = f"{did_you_mean(name, available)} {_format_paths(available)}"
+        raise RecipeError(f"{recipe}: {searched}; {remedy}")
+    path = available[name]
     return str(
         path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     )
@@ -79,6 +80,6 @@ def _folders(recipe: Path) -> Iterator[Path]:
         yield parent / FOLDER
 
 
-def _listed(known: dict[str, Path]) -> str:
-    listed = ", ".join(str(path) for path in known.values())
-    return f"(found: {listed})"
+def _format_paths(available: dict[str, Path]) -> str:
+    paths = ", ".join(str(path) for path in available.values())
+    return f"(found: {paths})"

@@ -16,7 +16,7 @@ class Settings(BaseModel):
 
 
 NAME = r"^\w[\w.+-]*$"
-"""Names of runs, also used for files and folders; checkpoints may bring untrusted names."""
+"""Names of runs, also used for files and folders; names in checkpoints are untrusted."""
 
 
 class ModelSettings(Settings):

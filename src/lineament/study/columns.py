@@ -54,7 +54,7 @@ class Column:
 
     title: str
     measure: Callable[[Sequence[FinishedRun]], list[float]]
-    """Measures all runs of a table at once, since some columns compare runs on common frames."""
+    """Measures all runs of a table at once, since some columns compare them on common frames."""
     scale: float = 1.0
     digits: int = 3
     unit: str = ""
@@ -310,11 +310,11 @@ def column(name: str) -> Column:
         return COLUMNS[name]
     score, _, figure = name.partition("/")
     if score not in PROTOCOLS:
-        known = [*COLUMNS, *PROTOCOLS]
-        raise RecipeError(f"unknown column {name!r}; {did_you_mean(name, known)}")
+        names = [*COLUMNS, *PROTOCOLS]
+        raise RecipeError(f"unknown column {name!r}; {did_you_mean(name, names)}")
     if figure not in FIGURES:
         raise RecipeError(
-            f"the column {name!r} asks for {figure!r} of the protocol {score}; "
+            f"the column {name!r} names the figure {figure!r} of the protocol {score}; "
             f"{did_you_mean(figure, FIGURES)}"
         )
     title, measure = FIGURES[figure]

@@ -1,4 +1,4 @@
-"""A finished training, with the data that the columns of a study need."""
+"""A finished training run, with the data that the columns of a study need."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,7 +25,7 @@ from .train_minutes import logged_minutes
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A finished training."""
+    """A finished training run."""
 
     name: str
     checkpoint: Path
@@ -65,19 +65,19 @@ class FinishedRun:
     def faces_per_step(self) -> int:
         """Faces per training step: a batch, or all faces for a model without a network."""
         if self.has_network:
-            # without building the network
+            # does not build the network
             return recipe_of(self.checkpoint).train.batch
         complete = 0
         for source in self._mixture[0]:
             if source.use_until == 1:
-                known = np.isfinite(source.cache.landmarks).all(axis=(1, 2))
-                complete += int(known.sum())
+                is_annotated = np.isfinite(source.cache.landmarks).all(axis=(1, 2))
+                complete += int(is_annotated.sum())
         # GrayFaces include the mirror image of each face
         return 2 * complete
 
     @property
     def minutes(self) -> float:
-        """Minutes of the logged steps of this run and its needs; nan if a log is missing."""
+        """Minutes of the logged steps of this run and of those it depends on; nan without a log."""
         minutes = logged_minutes(self.checkpoint.parent, self.faces_per_step)
         for checkpoint in self.needs:
             minutes += replace(self, checkpoint=checkpoint, needs=()).minutes

@@ -20,8 +20,8 @@ def output_bytes(recipe: Recipe) -> float:
 
 def training_bytes(recipe: Recipe) -> float:
     """Return the bytes per face that head and losses keep for the backward pass."""
-    kept, _ = _measure(recipe)
-    return kept
+    saved, _ = _measure(recipe)
+    return saved
 
 
 def _measure(recipe: Recipe) -> tuple[float, float]:
@@ -32,11 +32,11 @@ def _measure(recipe: Recipe) -> tuple[float, float]:
     head = make_head(
         settings.head, settings.channels, points, settings.size, chosen
     ).train()
-    kept: dict[int, int] = {}
+    saved: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
+        saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     weights = sum(p.numel() * p.element_size() for p in head.parameters())
@@ -52,4 +52,4 @@ def _measure(recipe: Recipe) -> tuple[float, float]:
         part for part in logits if part is not None
     ]
     total = sum(part[0].numel() * part.element_size() for part in outputs)
-    return (sum(kept.values()) - weights) / FACES, total
+    return (sum(saved.values()) - weights) / FACES, total

@@ -1,4 +1,4 @@
-"""Rows of a study's page: how they were measured, and rows kept from earlier calls."""
+"""Rows of a study's page: how they were measured, and rows reused from earlier calls."""
 
 import hashlib
 import json
@@ -63,11 +63,11 @@ def read_origins(plan: Plan) -> dict[str, RowOrigin]:
 def read_page_rows(
     page: Path, command: str, origins: Mapping[str, RowOrigin]
 ) -> PageRows:
-    """Return the rows next to a page from an earlier run of the command, if recipes are unchanged.
+    """Return the rows that an earlier call stored next to a page and whose recipes are unchanged.
 
     Args:
         page: A Markdown file of `write_page`; it may be missing.
-        command: The command of the page, without its selection of rows.
+        command: The command of the page, without the selection of rows.
         origins: Origins of all rows of the study.
 
     Raises:
@@ -77,31 +77,33 @@ def read_page_rows(
     if not path.is_file():
         return PageRows({}, {})
     try:
-        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        known = {
+        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        stored_origins = {
             row: RowOrigin(**entries)
-            for row, entries in kept.get("origins", {}).items()
+            for row, entries in stored.get("origins", {}).items()
         }
-        rows = {row: _values(kept["rows"][row]) for row in known}
+        rows = {row: _values(stored["rows"][row]) for row in stored_origins}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LineamentError(
             f"{path}: not the values of a page ({error}); remove it, or choose another --out"
         ) from error
-    if kept.get("command") != command:
+    if stored.get("command") != command:
         return PageRows({}, {})
     same = [
         row
-        for row in known
-        if row in origins and known[row].recipe == origins[row].recipe
+        for row in stored_origins
+        if row in origins and stored_origins[row].recipe == origins[row].recipe
     ]
-    return PageRows({row: rows[row] for row in same}, {row: known[row] for row in same})
+    return PageRows(
+        {row: rows[row] for row in same}, {row: stored_origins[row] for row in same}
+    )
 
 
-def merge(kept: PageRows, new: PageRows, order: list[str]) -> PageRows:
-    """Merge rows in this order; new ones replace kept ones."""
+def merge(stored: PageRows, new: PageRows, order: list[str]) -> PageRows:
+    """Merge rows in this order; new ones replace stored ones."""
     measured = {row: each for row, each in new.values.items() if each}
-    values = {**kept.values, **measured}
-    origins = {**kept.origins, **{row: new.origins[row] for row in measured}}
+    values = {**stored.values, **measured}
+    origins = {**stored.origins, **{row: new.origins[row] for row in measured}}
     names = [row for row in order if row in values]
     return PageRows(
         {row: values[row] for row in names}, {row: origins[row] for row in names}

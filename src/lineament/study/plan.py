@@ -1,4 +1,4 @@
-"""Plan the training runs of a study: list them, check which are done, fit them to a time budget."""
+"""Plan the training runs of a study: list them, find the finished ones, apply a time budget."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,17 +15,17 @@ from ..training.run_files import checkpoint_of, read_progress
 from .settings import Need, Row, Study
 
 MINUTES = "minutes.json"
-"""File in a study's folder with the minutes per training, by need or row, for budgets."""
+"""File in a study's folder with the minutes per run, by need or row, for budgets."""
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One training of a study."""
+    """One training run of a study."""
 
     name: str
-    """Unique name: that of a need, or "row, seed N"."""
+    """Unique name: the name of a need, or "row, seed N"."""
     row: str
-    """Name of its row or need; runs of one row have the same duration."""
+    """Name of the row or need; runs of one row have the same duration."""
     recipe: Recipe
     folder: Path
     needs: tuple[str, ...]
@@ -40,7 +40,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """Trainings of a study, needs first."""
+    """Training runs of a study, needs first."""
 
     runs: tuple[PlannedRun, ...]
     rows: Mapping[str, Mapping[int, Path]]
@@ -128,8 +128,10 @@ def _need_run(
     recipe = below(
         read_recipe(path.parent / need.recipe, changes={**need.set, **changes}), runs
     )
-    known = minutes.get(need.name, need.minutes)
-    return PlannedRun(need.name, need.name, recipe, runs / need.out, need.needs, known)
+    duration = minutes.get(need.name, need.minutes)
+    return PlannedRun(
+        need.name, need.name, recipe, runs / need.out, need.needs, duration
+    )
 
 
 def _row_run(
@@ -147,10 +149,10 @@ def _row_run(
         read_recipe(path.parent / (row.recipe or study.recipe), changes=settings), runs
     )
     number = [other.name for other in study.rows].index(row.name)
-    place = folder / f"row{number}-seed{seed}"
-    known = minutes.get(row.name, row.minutes)
+    run_folder = folder / f"row{number}-seed{seed}"
+    duration = minutes.get(row.name, row.minutes)
     return PlannedRun(
-        f"{row.name}, seed {seed}", row.name, recipe, place, row.needs, known
+        f"{row.name}, seed {seed}", row.name, recipe, run_folder, row.needs, duration
     )
 
 
@@ -173,7 +175,7 @@ def below(recipe: Recipe, runs: Path) -> Recipe:
 
 
 def is_done(run: PlannedRun) -> bool:
-    """Return whether a run has all its steps, and was pruned if its recipe requires it.
+    """Return whether a run is complete, including the pruning that its recipe may ask for.
 
     Raises:
         TrainError: If its folder contains a training run by another recipe.
@@ -195,9 +197,9 @@ def is_done(run: PlannedRun) -> bool:
 def fit_budget(
     runs: Sequence[PlannedRun], minutes: float
 ) -> tuple[list[PlannedRun], list[PlannedRun]]:
-    """Split runs into those that fit a budget, in order, and the rest.
+    """Split runs into those that fit a budget, in order, and skipped ones.
 
-    A run does not fit either if it needs one that does not fit.
+    A run that needs a skipped one is skipped, too.
 
     Args:
         runs: Runs that are not done, needs first.
@@ -206,21 +208,21 @@ def fit_budget(
         TrainError: If the duration of a run is unknown.
     """
     fitting: list[PlannedRun] = []
-    rest: list[PlannedRun] = []
+    skipped: list[PlannedRun] = []
     spent = 0.0
     for run in runs:
         if run.minutes is None:
             raise TrainError(
-                f"{run.name}: its duration is unknown, so it fits no budget; train it once without "
-                "--budget-minutes, or state `minutes` in the study"
+                f"{run.name}: its duration is unknown, so no budget can be applied; train it once "
+                "without --budget-minutes, or state `minutes` in the study"
             )
-        blocked = any(other.name in run.needs for other in rest)
+        blocked = any(other.name in run.needs for other in skipped)
         if blocked or spent + run.minutes > minutes:
-            rest.append(run)
+            skipped.append(run)
         else:
             fitting.append(run)
             spent += run.minutes
-    return fitting, rest
+    return fitting, skipped
 
 
 def read_minutes(folder: Path) -> dict[str, float]:

@@ -18,7 +18,7 @@ from ..schemes import scheme
 from ..tracking.tracker import Tracker
 
 Measure = Callable[[Path, Path, str], float]
-"""Maps model file, root of the data sets and protocol name to a figure."""
+"""Maps a model file, the root of the data sets and a protocol name to a figure."""
 
 SHIFTS = (("shift_x", -0.1), ("shift_x", 0.1), ("shift_y", -0.1), ("shift_y", 0.1))
 """Box perturbations of the figure "shifted", in longer sides of the box."""
@@ -71,10 +71,10 @@ def _of_parts(parts: tuple[str, ...]) -> Measure:
     """Return a measure of the mean error of the points of `parts`; nan if the scheme has none."""
 
     def measure(model: Path, data_root: Path, name: str) -> float:
-        known = scheme(protocol(name).scheme).parts
+        scheme_parts = scheme(protocol(name).scheme).parts
         points: list[int] = []
         for part in parts:
-            points += known.get(part, ())
+            points += scheme_parts.get(part, ())
         errors = [
             _number(value) for value in report(model, data_root, name).per_landmark
         ]

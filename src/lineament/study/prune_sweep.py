@@ -43,7 +43,7 @@ class PrunedNetwork:
     parameters: int
     multiply_adds: int
     milliseconds: float
-    """Minimum time of one crop on one thread; nan, like the error, if the file fails the gate."""
+    """Minimum time for one crop on one thread; nan, like the NME, if the file fails the gate."""
     nme: float
     """Validation NME, a fraction, before fine-tuning."""
     milliseconds_int8: float
@@ -69,7 +69,7 @@ def sweep(
     cache: Path,
     note: Callable[[str], None] = lambda line: None,
 ) -> list[PrunedNetwork]:
-    """Prune the network in `checkpoint` at each threshold or fraction; the original comes first.
+    """Prune the network in `checkpoint` by each amount; the original comes first.
 
     Each result gets a folder below `folder` with checkpoint.pt, for lineament train and distill,
     ONNX files in fp32 and int8 with their cards, and, for a supernet, architecture.png. `folder`

@@ -66,13 +66,13 @@ def run_study(
     Finished training runs are kept and killed ones are resumed, so the command can be repeated.
 
     Args:
-        note: Receives lines of text: what fits the budget, what failed, each value.
+        note: Receives lines of text: skipped and failed runs, measured values.
         report: Receives the name of a training run and its progress.
 
     Raises:
         RecipeError: If the study or a recipe is invalid.
-        TrainError: If a folder contains another training, or there is a budget and a duration is
-            unknown.
+        TrainError: If a folder contains a run by another recipe, or a budget is set and a duration
+            is unknown.
     """
     columns = study.measured_columns(options.final)
     for name in columns:
@@ -83,8 +83,8 @@ def run_study(
     waiting = [run for run in plan.runs if not is_done(run)]
     note(f"{len(plan.runs)} training runs, {len(plan.runs) - len(waiting)} done")
     if options.budget_minutes is not None:
-        waiting, rest = fit_budget(waiting, options.budget_minutes)
-        for run in rest:
+        waiting, skipped = fit_budget(waiting, options.budget_minutes)
+        for run in skipped:
             note(
                 f"does not fit {options.budget_minutes:g} minutes: {run.name} ({run.minutes:g})"
             )
@@ -101,17 +101,17 @@ def train_all(
     report: Callable[[str, Progress], None],
 ) -> None:
     """Train the `waiting` runs, needs first, `options.together` of them at a time."""
-    rest = list(waiting)
+    remaining = list(waiting)
     failed: list[str] = []
-    while rest:
-        missing = {run.name for run in rest}
-        ready = [run for run in rest if not missing & set(run.needs)]
+    while remaining:
+        missing = {run.name for run in remaining}
+        ready = [run for run in remaining if not missing & set(run.needs)]
         batch = ready[: options.together]
-        rest = [run for run in rest if run not in batch]
-        blocked = [run for run in rest if set(run.needs) & set(failed)]
+        remaining = [run for run in remaining if run not in batch]
+        blocked = [run for run in remaining if set(run.needs) & set(failed)]
         for run in blocked:
             note(f"skipped: {run.name}, which needs {', '.join(run.needs)}")
-        rest = [run for run in rest if run not in blocked]
+        remaining = [run for run in remaining if run not in blocked]
         batch = [run for run in batch if not set(run.needs) & set(failed)]
         started = time.monotonic()
 
@@ -129,8 +129,8 @@ def train_all(
             if run.name in done:
                 places = run.checkpoint, options.data_root, options.cache
                 logged = FinishedRun(run.name, *places).minutes
-                # after a resume, this call took less time than the entire training
-                _keep_minutes(plan.folder, run.row, max(minutes, logged))
+                # if a run was resumed, this call took less time than the entire training
+                _save_minutes(plan.folder, run.row, max(minutes, logged))
 
 
 def _as_run(run: PlannedRun, options: StudyOptions, note: Note) -> Run:
@@ -152,11 +152,11 @@ def _as_run(run: PlannedRun, options: StudyOptions, note: Note) -> Run:
     return Run(run.name, make, (), after)
 
 
-def _keep_minutes(folder: Path, row: str, minutes: float) -> None:
-    known = read_minutes(folder) | {row: round(minutes, 2)}
+def _save_minutes(folder: Path, row: str, minutes: float) -> None:
+    durations = read_minutes(folder) | {row: round(minutes, 2)}
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / MINUTES) as partial:
-        partial.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(durations, indent=1) + "\n", encoding="utf-8")
 
 
 def measure(

@@ -13,7 +13,7 @@ Name = Annotated[str, Field(pattern=NAME)]
 
 
 class Need(Settings):
-    """A training that rows depend on, such as their teacher."""
+    """A training run that rows depend on, such as their teacher."""
 
     name: Name = Field(description="name by which `needs` refer to it")
     recipe: str = Field(description="recipe, relative to the study")
@@ -28,7 +28,7 @@ class Need(Settings):
 
 
 class Row(Settings):
-    """A row of the table: one training per seed, or the measurement of a need."""
+    """A row of the table: one training run per seed, or the measurement of a need."""
 
     name: str = Field(min_length=1, description="name of the row, its first cell")
     set: dict[str, Any] = Field(
@@ -93,26 +93,26 @@ class Study(Settings):
 
     @model_validator(mode="after")
     def _check_names(self) -> "Study":
-        known: list[str] = []
+        listed: list[str] = []
         for need in self.needs:
-            _check_needs(need.needs, known, f"need {need.name!r}")
-            known.append(need.name)
+            _check_needs(need.needs, listed, f"need {need.name!r}")
+            listed.append(need.name)
         for row in self.rows:
             _check_needs(
                 (*row.needs, *([row.run] if row.run else [])),
-                known,
+                listed,
                 f"row {row.name!r}",
             )
         names = [row.name for row in self.rows]
         if len(set(names)) < len(names):
-            raise ValueError(f"two rows have one name: {names}")
+            raise ValueError(f"two rows have the same name: {names}")
         return self
 
 
-def _check_needs(needs: tuple[str, ...], known: list[str], owner: str) -> None:
+def _check_needs(needs: tuple[str, ...], listed: list[str], owner: str) -> None:
     for name in needs:
-        if name not in known:
-            hint = did_you_mean(name, known) if known else "list it in [[needs]]"
+        if name not in listed:
+            hint = did_you_mean(name, listed) if listed else "list it in [[needs]]"
             raise ValueError(
                 f"{owner} needs {name!r}, which is not listed before it; {hint}"
             )

@@ -31,14 +31,16 @@ class Table:
     def markdown(self) -> str:
         """Return the table as Markdown; rows without values are omitted."""
         facts: dict[str, dict[str, str]] = {}
-        for each in self.study.rows:
-            facts[each.name] = each.facts
-        known = list(dict.fromkeys(key for each in facts.values() for key in each))
-        titles = known + [column(name).title for name in self.columns]
+        for row_settings in self.study.rows:
+            facts[row_settings.name] = row_settings.facts
+        fact_titles = list(
+            dict.fromkeys(key for each in facts.values() for key in each)
+        )
+        titles = fact_titles + [column(name).title for name in self.columns]
         lines = ["| | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
         for row, measured in self.values.items():
             if measured:
-                cells = [facts[row].get(title, "") for title in known]
+                cells = [facts[row].get(title, "") for title in fact_titles]
                 cells += [shown(name, measured[name]) for name in self.columns]
                 lines.append(f"| {row} | " + " | ".join(cells) + " |")
         return "\n".join(lines)
@@ -109,7 +111,7 @@ def draw(table: Table, path: Path) -> None:
     plot = table.study.plot
     if plot is None or plot.column not in table.columns:
         raise RecipeError(
-            f"study {table.study.name!r}: the column of its plot is not measured"
+            f"study {table.study.name!r}: the column of its plot was not measured"
         )
     lines: dict[str, list[tuple[float, Sequence[float]]]] = {}
     for row in table.study.rows:

@@ -26,7 +26,7 @@ def read_test_faces(recipe: Recipe, data_root: Path, cache: Path) -> list[CropCa
 
 
 def learns(recipe: Recipe, task: str) -> bool:
-    """Return True if `recipe` trains `task` with a weight above 0."""
+    """Return whether `recipe` trains `task` with a weight above 0."""
     tasks = recipe.tasks
     return tasks is not None and task in tasks.groups and tasks.weight(task) > 0
 

@@ -1,4 +1,4 @@
-"""Errors of trackers on synthetic clips, over the frames in which no tracker lost the face."""
+"""Errors of trackers on synthetic clips, on the frames in which no tracker lost the face."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -41,12 +41,16 @@ def mean_errors(measured: Sequence[ClipErrors], which: Which) -> list[float]:
         measured: Errors of several trackers on the same clips.
         which: "all" points, "occluded" ones, those occluded for a "short" time, or "lost" frames.
     """
-    followed = [one.errors.mean(1) < LOST for one in measured]  # False for nan
+    tracked = [
+        clip_errors.errors.mean(1) < LOST for clip_errors in measured
+    ]  # False for nan
     if which == "lost":
-        return [float((~found).sum()) for found in followed]
-    common = np.all(followed, axis=0)
+        return [float((~frames).sum()) for frames in tracked]
+    common = np.all(tracked, axis=0)
     points = _points(measured[0].occluded, which)[common]
-    return [float(one.errors[common][points].mean()) for one in measured]
+    return [
+        float(clip_errors.errors[common][points].mean()) for clip_errors in measured
+    ]
 
 
 def _points(occluded: NDArray[np.bool_], which: Which) -> NDArray[np.bool_]:
@@ -85,11 +89,13 @@ def track_clips(model: Path, faces: CropCache, scheme: str) -> ClipErrors:
         still = np.ascontiguousarray(faces.crops[face])
         clip = make_clip(still, faces.landmarks[face], scheme, SEED + number, settings)
         for frame in clip:
-            found = tracker(frame.image, frame.timestamp)
+            tracked_faces = tracker(frame.image, frame.timestamp)
             truth = frame.landmarks
             eyes = np.linalg.norm(truth[RIGHT_EYE] - truth[LEFT_EYE])
             landmarks = (
-                found[0].landmarks if len(found) else np.full_like(truth, np.nan)
+                tracked_faces[0].landmarks
+                if len(tracked_faces)
+                else np.full_like(truth, np.nan)
             )
             errors.append(np.linalg.norm(landmarks - truth, axis=1) / eyes)
             occluded.append(frame.occluded)

@@ -10,7 +10,7 @@ LOG = "log.csv"
 def logged_minutes(folder: Path, faces_per_step: int) -> float:
     """Return the minutes of the steps in the log of a run; nan without a log.
 
-    Steps lost by a killed run are not included, nor is the time of validations.
+    Steps that a killed run lost are not included, and neither is validation time.
 
     Args:
         folder: Run folder.

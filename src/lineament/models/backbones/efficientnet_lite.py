@@ -32,7 +32,7 @@ def round_channels(channels: float) -> int:
 
 
 def pad_same(x: Tensor, kernel: int) -> Tensor:
-    """Pad as TensorFlow's "same" does at stride 2: more right and below."""
+    """Pad like TensorFlow's "same" at stride 2: more at the right and the bottom."""
     total = kernel - 2
     return F.pad(x, (total // 2, total - total // 2) * 2)
 

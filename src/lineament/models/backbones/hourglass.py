@@ -50,7 +50,8 @@ class Hourglass(nn.Module):
 class StackedHourglass(nn.Module):
     """Normalized (B, 3, H, W) -> [(B, channels, H / 4, W / 4)].
 
-    depth: number of times the map at stride 4 is halved; H / 4 must be divisible by 2^depth.
+    Args:
+        depth: Number of times the map at stride 4 is halved; 2^depth must divide H / 4.
     """
 
     strides = (4,)

@@ -93,7 +93,7 @@ class FusionBlock(nn.Module):
         self.encode = nn.Sequential(*(MBConv(WIDTHS[target]) for _ in range(ENCODERS)))
 
     def forward(self, maps: dict[int, Tensor]) -> Tensor:
-        """Fuse earlier maps, given by resolution; return zeros if every factor is 0."""
+        """Fuse earlier maps, keyed by resolution; return zeros if all factors are 0."""
         parts = zip(self.factors, self.sources, self.transforms, strict=True)
         # summed one by one: stacking would lose the channels-last format that convolutions need
         weighted = [factor * move(maps[source]) for factor, source, move in parts]
@@ -193,20 +193,20 @@ def parse_layout(text: str) -> list[dict[int, list[int]]]:
         RecipeError: If a block is malformed, or has a source that the previous stage lacks.
     """
     layout: list[dict[int, list[int]]] = []
-    known = {0}
+    available = {0}
     for number, part in enumerate(text.split("|"), 2):
         stage: dict[int, list[int]] = {}
         for block in part.split():
             parsed = BLOCK.fullmatch(block)
             sources = [int(source) for source in parsed[2].split(",")] if parsed else []
-            doubled = len(set(sources)) < len(sources) or (
+            is_duplicate = len(set(sources)) < len(sources) or (
                 parsed is not None and int(parsed[1]) in stage
             )
-            if parsed is None or doubled or not known.issuperset(sources):
+            if parsed is None or is_duplicate or not available.issuperset(sources):
                 raise RecipeError(
                     f"model.architecture: {block!r} in stage {number}; expected "
-                    f"resolution:sources, of 0 to {len(WIDTHS) - 1}, each once and "
-                    "there in the stage before, as in 0:0 1:0 | 0:0,1"
+                    f"resolution:sources from 0 to {len(WIDTHS) - 1}, without repeats, "
+                    "and with sources that the previous stage has, as in 0:0 1:0 | 0:0,1"
                 )
             stage[int(parsed[1])] = sources
         if not stage:
@@ -215,7 +215,7 @@ def parse_layout(text: str) -> list[dict[int, list[int]]]:
                 "expected at least one, as in 0:0 1:0 | 0:0,1"
             )
         layout.append(stage)
-        known = set(stage)
+        available = set(stage)
     return layout
 
 

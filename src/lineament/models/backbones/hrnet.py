@@ -21,7 +21,7 @@ BLOCKS = 4
 def unit(
     channels_in: int, channels: int, kernel: int, stride: int = 1, relu: bool = True
 ) -> nn.Sequential:
-    """Chain convolution, norm and, if `relu`, the activation."""
+    """Chain a convolution, a norm and, if `relu`, an activation."""
     layers: list[nn.Module] = [
         nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, bias=False),
         nn.BatchNorm2d(channels),
@@ -117,7 +117,7 @@ class HRNet(nn.Module):
         self.first = nn.Sequential(
             *(Residual(64 if k == 0 else 256, 256, 64) for k in range(BLOCKS))
         )
-        # makes the maps of the first two resolutions, then of one more at each later stage
+        # the first transition makes two resolutions, each later one adds one
         self.start = nn.ModuleList(
             [unit(256, WIDTHS[0], 3), unit(256, WIDTHS[1], 3, 2)]
         )

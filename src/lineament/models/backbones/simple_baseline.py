@@ -19,8 +19,8 @@ MAX_OUTPUT = 16.0
 """Upper bound on the output of a light block.
 
 In training, batch normalization bounds a value by the square root of the number of values that it
-normalizes, 16 for 16 maps of 4 x 4. At inference nothing bounds it, and a value that each block
-amplifies grew a hundredfold: on 1 to 8 of 226 validation faces, heatmaps peaked in a corner."""
+normalizes, 16 for 16 maps of 4 x 4. At inference there is no such bound: values amplified by each
+block grew a hundredfold, and heatmaps of 1 to 8 of 226 validation faces peaked in a corner."""
 
 
 class Bottleneck(nn.Module):

@@ -115,9 +115,9 @@ class Attentive1D(nn.Module):
     """
 
     WIDTH = 64
-    """Channels of maps that still have rows."""
+    """Channels of maps that are not yet reduced to one axis."""
     WIDE = 256
-    """Channels along a single axis, where they are cheap; with fewer than N, training is slow."""
+    """Channels of maps along a single axis, where they are cheap; fewer than N train slowly."""
     NARROWED = 1.0
     """Width of the decoded distribution relative to the target's."""
 

@@ -58,9 +58,9 @@ class Heatmap2D(nn.Module):
 class Gaussian2D(Heatmap2D):
     """Feature map (B, C, h, w) -> a Gaussian of height 1 per landmark.
 
-    The distribution of a landmark is the excess of the fourth power of its map over that of
-    a floor. It is half as wide as the map, and all values below the floor together have
-    almost no weight, even if the peak is weak.
+    The distribution of a landmark is the excess of its map's fourth power over that of a floor. It
+    is half as wide as the map, and values below the floor have almost no weight in total, even if
+    the peak is weak.
     """
 
     NARROWED = 0.5

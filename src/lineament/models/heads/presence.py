@@ -17,8 +17,8 @@ MAX_CELLS = 7
 class PresenceHead(nn.Module):
     """Coarsest map of the pyramid (B, C, h, h) -> logits of presence and visibility.
 
-    Spatial positions are kept, so that a face far from the center of the crop does not count.
-    All layers are linear, which a quantizer leaves in floating point.
+    Spatial positions are preserved, so that a face far from the center of the crop is ignored.
+    All layers are linear, so the quantizer leaves them in floating point.
     """
 
     def __init__(self, channels: int, cells: int, points: int) -> None:

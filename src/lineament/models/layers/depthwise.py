@@ -1,7 +1,7 @@
 """Depthwise convolution with a fast bfloat16 backward pass on CPUs and the same results.
 
-oneDNN's input gradient of stride 2 takes about 50 times the forward pass, its weight gradient
-of a 5x5 kernel 50 to 90 times; the operations here take 2 to 10 times.
+In oneDNN, the input gradient at stride 2 takes about 50 times as long as the forward pass, and the
+weight gradient of a 5x5 kernel 50 to 90 times; the operations here take 2 to 10 times as long.
 """
 
 from typing import Any
@@ -60,8 +60,8 @@ def _input_gradient(
             shape, dtype=gradient.dtype, device=x.device, memory_format=_layout(x)
         ).zero_()
         spread[:, :, ::stride, ::stride] = gradient
-    turned = weight.flip(2, 3).to(gradient.dtype)
-    return F.conv2d(spread, turned, None, 1, reach - padding, 1, x.shape[1])
+    flipped = weight.flip(2, 3).to(gradient.dtype)
+    return F.conv2d(spread, flipped, None, 1, reach - padding, 1, x.shape[1])
 
 
 def _weight_gradient(
@@ -82,10 +82,10 @@ def _weight_gradient(
     starts = range(0, kernel - 2, FAST_KERNEL - 1)
     for top in starts:
         for left in starts:
-            met = padded[:, :, top : top + height, left : left + width].contiguous(
+            region = padded[:, :, top : top + height, left : left + width].contiguous(
                 memory_format=_layout(x)
             )
-            part = _tap_gradient(gradient, met, window, stride, 0)
+            part = _tap_gradient(gradient, region, window, stride, 0)
             full[:, :, top : top + FAST_KERNEL, left : left + FAST_KERNEL] = part
     return full
 

@@ -53,8 +53,8 @@ class LocallySharedConv2d(nn.Module):
 class AbsTanh(nn.Module):
     """The absolute value of tanh, max-pooled, and scaled by a gain per channel.
 
-    Source: Sun, Wang, Tang 2013 (absolute value rectification). Chosen here: there is one gain
-    per channel for the entire map, and no further bias. The paper may have one gain per region.
+    Source: Sun, Wang, Tang 2013 (absolute value rectification). Chosen here: one gain per channel
+    for the entire map, without a further bias; the paper may use one gain per region.
 
     Args:
         channels: Number of channels.
@@ -70,6 +70,6 @@ class AbsTanh(nn.Module):
         """Rectify and pool (B, C, H, W)."""
         rectified = x.abs()
         if self.pool > 1:
-            # pooled before tanh, which keeps the order of values, because that is less work
+            # pooled before tanh: tanh preserves the order of values, and this is less work
             rectified = F.max_pool2d(rectified, self.pool)
         return self.gain * torch.tanh(rectified)

@@ -1,7 +1,7 @@
 """Row forms of layers: equivalent layers over rows of pixels, for which int8 kernels are fast.
 
-The kernels keep channels last, so neighboring pixels of a row can be read as one pixel
-with more channels without moving memory.
+The kernels use channels-last memory, so neighboring pixels of a row can be read as one pixel with
+more channels, without a copy.
 """
 
 import torch
@@ -60,7 +60,7 @@ class RowStem(nn.Module):
     def forward(self, cells: Tensor) -> Tensor:
         y: Tensor = self.activation(self.wide(F.pad(cells, (1, 0, 1, 0))))
         height, width = y.shape[2:]
-        # two neighboring outputs share a pixel; in channels-last memory this moves nothing
+        # a cell contains two neighboring outputs; in channels-last memory, a view splits them
         y = y.permute(0, 2, 3, 1).reshape(-1, height, 2 * width, self.channels)
         return y.permute(0, 3, 1, 2)
 
@@ -71,7 +71,7 @@ class Double(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.by_rows = False
-        """True: copy complete rows."""
+        """True: use the row form, which copies complete rows."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.by_rows:
