@@ -1,4 +1,4 @@
-"""Run a bulk job on Ray: `python -m bulk_cluster IN OUT [leave]`; with `leave` a node goes away."""
+"""Run a bulk job on Ray: `python -m bulk_cluster IN OUT [leave]`; `leave` removes a node."""
 
 import sys
 import threading
@@ -30,7 +30,7 @@ def main():
 
 
 def leave_after(cluster, node, parts, count=6):
-    """Remove a node when a number of parts is there."""
+    """Remove a node once `count` parts are written."""
     while len(list(parts.glob("*.parquet"))) < count:
         threading.Event().wait(0.05)
     cluster.remove_node(node, allow_graceful=False)

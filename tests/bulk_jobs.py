@@ -22,10 +22,10 @@ DEADLY = 99
 
 
 class MeanColor:
-    """Predicts as many faces as the mean red states, at the mean green and blue.
+    """A fake predictor: as many faces as the mean red value, at (mean green, mean blue).
 
     Args:
-        delay_s: Time that an image takes.
+        delay_s: Time per image, seconds.
     """
 
     def __init__(self, delay_s=0.0):
@@ -48,13 +48,13 @@ class MeanColor:
 
 
 def image_of(number):
-    """Return a small image with 0 to 2 faces at a place of its own."""
+    """Return a small image that encodes 0 to 2 faces at a unique position."""
     color = (number % 3, number % 200, number // 200)
     return Image.new("RGB", (8, 6), color)
 
 
 def write_images(folder, count, broken_every=0):
-    """Write `count` images, in two folders; one of `broken_every` is text, not an image."""
+    """Write `count` images in two folders; every `broken_every`-th file contains text instead."""
     for number in range(count):
         path = folder / f"{number % 2}" / f"{number:04}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,25 +66,25 @@ def write_images(folder, count, broken_every=0):
 
 
 def start_job(inputs, out, part_images=5, delay_s=0.0, **options):
-    """Return the worker of a job, whose plan is written or read."""
+    """Return the worker of a job after writing or reading its plan."""
     plan = open_plan(OutputFolder(out), list(map(str, inputs)), {}, part_images)
     return PartWorker(str(out), plan, MeanColor(delay_s), ReadOptions(**options))
 
 
 def run_job(inputs, out, workers=1, address=None, **options):
-    """Run a job to its end, and return the counts of its parts by number."""
+    """Run a job to completion and return the counts of its parts by part number."""
     worker = start_job(inputs, out, **options)
     return dict(run_missing(worker, workers, address))
 
 
 def run_here(inputs, out, **options):
-    """Run a job in this process, without an engine."""
+    """Run a job in this process, without worker processes or Ray."""
     worker = start_job(inputs, out, **options)
     return {n: worker(n) for n in worker.plan.missing(OutputFolder(out))}
 
 
 def rows_of(out, folder=""):
-    """Return the rows of a job as sorted tuples, with addresses below `folder`."""
+    """Return the rows of a job as sorted tuples, with image paths relative to `folder`."""
     import pyarrow.parquet as parquet
 
     rows = []
@@ -97,18 +97,18 @@ def rows_of(out, folder=""):
 
 
 def children(pid):
-    """Return the processes that `pid` started and that live."""
+    """Return the running child processes of `pid`."""
     found = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             found += map(int, task.read_text(encoding="ascii").split())
-        except OSError:  # it ended meanwhile
+        except OSError:  # the thread has exited
             continue
     return found
 
 
 def wait_for_parts(out, count, job, timeout_s=60):
-    """Wait until a number of parts is there, or the job has ended."""
+    """Wait until `count` parts are written or the job has ended."""
     end = time.monotonic() + timeout_s
     while len(list(Path(out, PARTS).glob("*.parquet"))) < count and job.poll() is None:
         assert time.monotonic() < end

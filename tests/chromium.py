@@ -15,12 +15,12 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 def find_chromium():
-    """The program, or None."""
+    """Return the path of the Chromium executable, or None."""
     return next((path for path in map(shutil.which, NAMES) if path), None)
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
-    """Serves files; knows the types that modules and WebAssembly need."""
+    """Serve files without logging, with the MIME types for modules and WebAssembly."""
 
     extensions_map = SimpleHTTPRequestHandler.extensions_map | {
         ".mjs": "text/javascript",
@@ -33,7 +33,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 
 class FolderServer:
-    """Serves a folder on a free port while the block runs; gives its address."""
+    """Context manager that serves a folder on a free port; yields the URL."""
 
     def __init__(self, folder):
         handler = partial(QuietHandler, directory=str(folder))
@@ -51,7 +51,7 @@ class FolderServer:
 class Chromium:
     """One page of a headless Chromium.
 
-    `requests` holds the address of every request of the page and its workers.
+    `requests` lists the URL of every request by the page and its workers.
     """
 
     def __init__(self, profile, *flags):
@@ -62,7 +62,7 @@ class Chromium:
         command += ["--no-first-run", "--disable-background-networking", *flags]
 
         def connect():
-            # the browser reads from 3 and writes to 4
+            # the browser reads from file descriptor 3 and writes to 4
             high = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (theirs, ours)]
             for end, place in zip(high, (3, 4), strict=True):
                 os.dup2(end, place)
@@ -95,7 +95,7 @@ class Chromium:
         os.close(self.output)
 
     def read(self):
-        """The next message."""
+        """Return the next message."""
         while b"\0" not in self.buffer:
             part = os.read(self.input, 1 << 20)
             assert part, "the browser ended"
@@ -106,7 +106,7 @@ class Chromium:
         return message
 
     def note(self, message):
-        """Remember requests and complaints; watch the requests of a new worker."""
+        """Record requests, log entries and exceptions; enable the same for new workers."""
         method, params = message.get("method"), message.get("params", {})
         if method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
@@ -122,7 +122,7 @@ class Chromium:
             self.messages.append(shown)
 
     def send(self, method, session=None, **params):
-        """Send a command; its number."""
+        """Send a command and return its id."""
         self.number += 1
         message = {"id": self.number, "method": method, "params": params}
         if session:
@@ -131,7 +131,7 @@ class Chromium:
         return self.number
 
     def call(self, method, **params):
-        """The answer to a command."""
+        """Send a command and return its result."""
         number = self.send(method, getattr(self, "session", None), **params)
         while True:
             message = self.read()
@@ -140,7 +140,7 @@ class Chromium:
                 return message["result"]
 
     def evaluate(self, expression):
-        """The value of a JavaScript expression, awaited."""
+        """Evaluate a JavaScript expression, await a promise, and return the value."""
         done = self.call(
             "Runtime.evaluate",
             expression=expression,
@@ -157,7 +157,7 @@ class Chromium:
         self.wait_for("document.readyState === 'complete'")
 
     def wait_for(self, expression, seconds=90):
-        """Wait until an expression is true, and return it."""
+        """Wait until an expression is truthy, and return its value."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             value = self.evaluate(expression)
@@ -168,7 +168,7 @@ class Chromium:
         raise AssertionError(f"{expression} is not true; {self.messages}; {shown}")
 
     def choose_files(self, selector, paths):
-        """Give files to an <input type=file>."""
+        """Select files in an <input type=file>."""
         root = self.call("DOM.getDocument")["root"]["nodeId"]
         node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.call("DOM.setFileInputFiles", nodeId=node, files=list(map(str, paths)))
@@ -183,7 +183,7 @@ class Chromium:
         self.call("Input.dispatchKeyEvent", type="keyUp", **values)
 
     def drag(self, start, end):
-        """Drag the pointer from one place of the page to another."""
+        """Drag the pointer from one point of the page to another."""
         for kind, (x, y), pressed in (
             ("mousePressed", start, 1),
             ("mouseMoved", end, 1),
@@ -194,7 +194,7 @@ class Chromium:
             self.call("Input.dispatchMouseEvent", type=kind, button=button, **values)
 
     def screenshot(self, path, width=1200, height=900):
-        """Write what the page shows as a PNG file."""
+        """Save a screenshot of the page as a PNG file."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1}
         self.call("Emulation.setDeviceMetricsOverride", mobile=False, **metrics)
         shot = self.call("Page.captureScreenshot", format="png")["data"]

@@ -15,7 +15,7 @@ cv2.setNumThreads(1)
 
 @pytest.fixture(scope="session")
 def data_root() -> Path:
-    """The folder of the data sets; without it, tests that need it are skipped."""
+    """Return the folder of the data sets; skip the test if there is none."""
     root = Path(
         os.environ.get("LINEAMENT_DATA") or Path(__file__).parents[1] / "../shared/data"
     )
@@ -26,7 +26,7 @@ def data_root() -> Path:
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory) -> Path:
-    """A folder of 30 drawn faces with their landmarks."""
+    """Return a folder of 30 drawn faces with their landmarks."""
     folder: Path = tmp_path_factory.mktemp("data") / "faces"
     write_faces(folder, 30)
     return folder

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-TINY = 1e-12  # of the peak: what a cell counts at least when its logarithm is taken
-STEP = 1.5  # cells within which a Taylor expansion is trusted
+TINY = 1e-12  # lower bound of a cell before the logarithm, relative to the peak
+STEP = 1.5  # largest Newton step, in cells, for which the Taylor expansion is valid
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,13 +20,13 @@ class Decoded:
 
 
 def decode_argmax(logits, stride):
-    """Decode logits (B, N, h, w) at their highest cell, the first of equals."""
+    """Decode logits (B, N, h, w) at the highest cell; ties go to the first."""
     maps = softmax(logits, (2, 3))
     return _decoded(maps, _highest(maps).astype(np.float64), stride)
 
 
 def decode_quarter(logits, stride):
-    """Decode at the highest cell, moved a quarter of a cell towards its higher neighbors.
+    """Decode at the highest cell, moved a quarter cell toward the higher neighbors.
 
     Source: Newell, Yang, Deng 2016, section 3.2.
     """
@@ -41,10 +41,10 @@ def decode_quarter(logits, stride):
 
 
 def decode_dark(logits, stride, sigma):
-    """Decode at the peak of the Gaussian through the log, by one Newton step.
+    """Decode at the peak of a Gaussian fitted to the log heatmap, by one Newton step.
 
-    sigma: width in cells of the Gaussian that smooths first; within 3 sigma of the border nothing
-    is smoothed.
+    sigma: Standard deviation of the initial Gaussian smoothing, cells. Maps whose peak is within
+    3 sigma of the border are not smoothed.
     Source: Zhang et al. 2020 (DARK), eq. 5-10.
     """
     maps = softmax(logits, (2, 3))
@@ -120,13 +120,13 @@ def softmax(logits, axes):
 
 
 def _highest(maps):
-    """x and y (B, N, 2) of the highest cell of maps (B, N, h, w)."""
+    """Return x and y (B, N, 2) of the highest cell of maps (B, N, h, w)."""
     row, column = np.divmod(maps.reshape(*maps.shape[:2], -1).argmax(-1), maps.shape[3])
     return np.stack([column, row], -1)
 
 
 def _at(maps, cells, dx, dy):
-    """The values (B, N) of maps (B, N, h, w) next to `cells` (B, N, 2), repeated at the border."""
+    """Return the values (B, N) of maps (B, N, h, w) at an offset from `cells`, clamped."""
     height, width = maps.shape[2:]
     x, y = (
         np.clip(cells[..., 0] + dx, 0, width - 1),
@@ -137,7 +137,7 @@ def _at(maps, cells, dx, dy):
 
 
 def _kernel(length, sigma):
-    """The symmetric matrix (L, L) that smooths along an axis."""
+    """Return the symmetric matrix (L, L) that smooths along one axis."""
     if sigma == 0:
         return np.eye(length)
     cells = np.arange(length)
@@ -171,7 +171,7 @@ def _mean(axis):
 
 
 def _spread(axis, cells):
-    """Mean square distance (B, N) of distributions (B, N, L) from `cells` (B, N), cells squared."""
+    """Return the mean squared distance (B, N) of distributions (B, N, L) from `cells`, cells^2."""
     return (axis * (np.arange(axis.shape[-1]) - cells[..., None]) ** 2).sum(-1)
 
 

@@ -65,7 +65,7 @@ def five_points(center, side, roll_deg=0.0):
 
 
 def scene_of(boxes, five, image=None):
-    """A scene of 128 pixels whose faces all count."""
+    """Return a scene of 128 pixels whose faces are all recognizable."""
     return Scene(
         image=np.zeros((128, 128, 3), np.uint8) if image is None else image,
         boxes=np.array(boxes, float).reshape(-1, 4),

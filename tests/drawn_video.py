@@ -1,4 +1,4 @@
-"""Drawn videos whose frames tell their numbers."""
+"""Drawn videos whose frames encode their frame number."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from lineament import VideoWriter
 
 
 def picture(k, width=64, height=48):
-    """Return an asymmetric frame: a bright left part, and a bar whose color counts frames."""
+    """Return a frame with a bright left part, and a bar whose color encodes the frame number."""
     image = np.full((height, width, 3), 20, np.uint8)
     image[:, : width // 4] = (200, 60, 60)
     image[: height // 4, width // 2 :] = (30, min(10 * k, 255), 220)

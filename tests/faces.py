@@ -27,7 +27,7 @@ def draw_face(seed, side=120):
 
 
 def write_faces(folder, count, points=None):
-    """Write `count` drawn faces as .png and .pts; `points` maps the 68 to those written."""
+    """Write `count` drawn faces as .png and .pts; `points` converts the 68 points first."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(count):
         image, landmarks = draw_face(seed)

@@ -1,4 +1,4 @@
-"""20 images of faces that may be used freely: the photos of docs/pictures, changed."""
+"""20 test images derived from the freely licensed photos in docs/pictures."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
 
 
 def free_images():
-    """RGB images: as they are, turned, resized, mirrored, dark, cropped and two in one."""
+    """Return RGB images: original, rotated, resized, mirrored, dark, cropped, two side by side."""
     images = []
     for name in ("astronaut", "grace_hopper"):
         image = read_image(FOLDER / f"{name}.jpg")

@@ -1,4 +1,4 @@
-"""A server in a thread of this process, and small clients for its tests."""
+"""Run a server in a thread of this process, with small clients for its tests."""
 
 import http.client
 import json
@@ -19,7 +19,7 @@ ASTRONAUT = PICTURES / "astronaut.jpg"
 
 @dataclass
 class Answer:
-    """The answer to one request."""
+    """The response to one request."""
 
     status: int
     headers: dict
@@ -31,7 +31,7 @@ class Answer:
 
     @property
     def code(self):
-        """The code of an error."""
+        """The error code in the body."""
         return self.json["error"]["code"]
 
 
@@ -47,7 +47,7 @@ class Live:
         return self.server.service
 
     def send(self, method, path, body=None, headers=None, timeout=60):
-        """Send one request over a connection of its own."""
+        """Send one request over a new connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout)
         try:
             connection.request(method, path, body, headers or {})
@@ -64,7 +64,7 @@ class Live:
         return self.send("POST", path, body, {"Content-Type": kind, **headers})
 
     def send_raw(self, data, timeout=30):
-        """Send bytes as they are; return all that comes until the connection ends."""
+        """Send raw bytes; return everything received until the connection closes."""
         with self.connect(timeout) as client:
             client.sendall(data)
             return read_all(client)
@@ -74,7 +74,7 @@ class Live:
 
 
 def read_all(client):
-    """Return the bytes that come until the connection ends."""
+    """Return everything received until the connection closes."""
     parts = []
     while part := client.recv(65536):
         parts.append(part)
@@ -82,7 +82,7 @@ def read_all(client):
 
 
 def form(*parts, boundary="lineament"):
-    """Return the body and the type of a form of (name, file name or None, bytes)."""
+    """Return the body and content type of a form with parts (name, file name or None, bytes)."""
     lines = b""
     for name, file_name, data in parts:
         place = f'form-data; name="{name}"'

@@ -1,4 +1,4 @@
-"""Drawn photos without a face, and with boxed ones, in the layout of detection/."""
+"""Drawn photos without a face or with a boxed face, in the layout of detection/."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Image files, odd but sound or broken, made in memory, and the expected result of reading each."""
+"""Unusual and broken image files, made in memory, with the expected result of reading each."""
 
 import io
 import struct
@@ -30,7 +30,7 @@ def encoded(picture: np.ndarray | Image.Image, form: str, **options: object) -> 
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
-    """A PNG chunk."""
+    """Return a PNG chunk."""
     return (
         struct.pack(">I", len(data))
         + kind
@@ -42,7 +42,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 def png(
     width: int, height: int, depth: int, color: int, rows: bytes, extra: bytes = b""
 ) -> bytes:
-    """A PNG made by hand, so that its header may claim anything."""
+    """Return a PNG built by hand, so that its header can have any values."""
     head = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     body = (
         chunk(b"IHDR", head)
@@ -59,7 +59,7 @@ def write(folder: Path, name: str, data: bytes) -> Path:
     return path
 
 
-# -- odd files that are sound: name, bytes, expected pixels, tolerance in grey levels
+# -- unusual but valid files: name, bytes, expected pixels, tolerance in gray levels
 
 
 def cmyk_jpeg() -> bytes:
@@ -69,7 +69,7 @@ def cmyk_jpeg() -> bytes:
 
 
 def ycck_jpeg() -> bytes:
-    # The Adobe segment's last byte is the transform: 2 says YCCK. Inks are stored as 255 - ink, and
+    # The Adobe segment's last byte is the transform: 2 is YCCK. Inks are stored as 255 - ink, and
     # Y'CbCr = 0, 128, 128 decodes to R'G'B' = 0, that is to stored C'M'Y' = 255: no ink, white.
     data = bytearray(
         encoded(Image.new("CMYK", (16, 16), (255, 127, 127, 0)), "JPEG", quality=100)
@@ -107,7 +107,7 @@ def lab_rgb() -> np.ndarray:
     return solid((7, 8, 9), 3, 5)
 
 
-# 16-bit grey: 0 -> 0, 257 -> 1, 32768 -> 127.5 -> 128 (32768 / 257 = 127.502), 65535 -> 255
+# 16-bit gray: 0 -> 0, 257 -> 1, 32768 -> 127.5 -> 128 (32768 / 257 = 127.502), 65535 -> 255
 DEEP = np.array([[0, 257, 32768, 65535]], dtype=np.uint16)
 DEEP_RGB = np.repeat(
     np.array([[0, 1, 128, 255]], dtype=np.uint8)[:, :, None], 3, axis=2
@@ -243,7 +243,7 @@ SOUND = {
         lambda: encoded(
             Image.fromarray(np.array([[-5, 257, 32768, 99999]], np.int32)), "TIFF"
         ),
-        DEEP_RGB,  # what is under 0 or over 65535 is clipped
+        DEEP_RGB,  # values below 0 or above 65535 are clipped
         0,
     ),
     "float tiff": (

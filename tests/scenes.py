@@ -9,14 +9,14 @@ import numpy as np
 from lineament import read_image
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
-# boxes around the heads, found by eye: x0, y0, x1, y1
+# hand-drawn boxes around the heads: x0, y0, x1, y1
 HEADS = {"astronaut": (150, 20, 300, 210), "grace_hopper": (135, 60, 375, 390)}
 WIDTH, HEIGHT = 320, 240
 
 
 @cache
 def head(name, height):
-    """The head of a photograph, `height` pixels high, and its soft mask (h, w, 1)."""
+    """Return the head of a photo, `height` pixels high, and its soft mask (h, w, 1)."""
     x0, y0, x1, y1 = HEADS[name]
     picture = read_image(PICTURES / f"{name}.jpg")[y0:y1, x0:x1]
     width = round(height * (x1 - x0) / (y1 - y0))
@@ -29,7 +29,7 @@ def head(name, height):
 
 
 def background(seed=0):
-    """A smooth image without a face."""
+    """Return a smooth image without a face."""
     noise = np.random.default_rng(seed).uniform(60, 180, (7, 9, 3)).astype(np.float32)
     return cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).clip(
         0, 255
@@ -37,11 +37,11 @@ def background(seed=0):
 
 
 def scene(*faces, seed=0):
-    """A frame (240, 320, 3) with heads (name, height, center x, center y), the last in front."""
+    """Return a frame (240, 320, 3) with heads (name, height, center x, center y), last in front."""
     canvas = background(seed)
     for name, height, x, y in faces:
         small, mask = head(name, height)
-        # sub-pixel: warped to its place, not pasted
+        # warped rather than pasted, for sub-pixel positions
         shift = np.array(
             [
                 [1, 0, x - (small.shape[1] - 1) / 2],

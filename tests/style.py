@@ -1,6 +1,6 @@
 """Measure how the source is written: line widths, comprehensions, docstring openings, banned words.
 
-`python tests/style.py [PART OF A PATH]` prints the figures and every place that breaks a rule.
+`python tests/style.py [PART OF A PATH]` prints the figures and every violation.
 """
 
 import ast
@@ -37,12 +37,12 @@ BANNED = {
 
 
 def python_files() -> list[Path]:
-    """Return every Python file of the package."""
+    """Return all Python files of the package."""
     return sorted(SOURCE.rglob("*.py"))
 
 
 def text_files() -> list[Path]:
-    """Return the files whose words users read: the package, the pages, the recipes."""
+    """Return the files whose text users read: the package, docs and recipes."""
     pages = [
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
@@ -66,7 +66,7 @@ def source_lines() -> list[tuple[Path, int, str]]:
 
 
 def docstring_lines() -> int:
-    """Count the lines of docstrings, those below fields included."""
+    """Count the lines of docstrings, including docstrings below fields."""
     total = 0
     for path in python_files():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -80,7 +80,7 @@ def docstring_lines() -> int:
 
 
 def wide_lines(width: int) -> list[str]:
-    """Return the places of source lines longer than `width` columns."""
+    """Return the locations of source lines longer than `width` columns."""
     return [
         f"{at(path)}:{number}"
         for path, number, line in source_lines()
@@ -99,7 +99,7 @@ def comprehensions() -> int:
 
 
 def bad_openings() -> list[str]:
-    """Return the places of docstrings that open with one of OPENINGS."""
+    """Return the locations of docstrings that start with one of OPENINGS."""
     found = []
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     for path in python_files():
@@ -114,7 +114,7 @@ def bad_openings() -> list[str]:
 
 
 def banned_words() -> list[str]:
-    """Return the places of banned words, each with what to write instead."""
+    """Return the locations of banned words, each with its replacement."""
     found = []
     for path in text_files():
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -126,7 +126,7 @@ def banned_words() -> list[str]:
 
 
 def root_modules() -> list[str]:
-    """Return the modules at the root of the package, `__init__` and `__main__` aside."""
+    """Return the modules at the root of the package, except `__init__` and `__main__`."""
     return [
         path.stem
         for path in sorted(SOURCE.glob("*.py"))
@@ -152,12 +152,12 @@ def script_lines() -> int:
 
 
 def at(path: Path) -> str:
-    """Return `path` below the repository."""
+    """Return `path` relative to the repository."""
     return path.relative_to(ROOT).as_posix()
 
 
 def main() -> None:
-    """Print the figures, then the places that break a rule, those whose path holds the argument."""
+    """Print the figures and all violations in paths that contain the argument."""
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     lines = len(source_lines())
     every = sum(

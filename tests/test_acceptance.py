@@ -31,7 +31,7 @@ def found(landmarks, scores, presence=np.nan):
 
 
 def keep(landmarks, scores, min_landmark_score):
-    """The rows kept of a model without presence, whatever presence is required."""
+    """Return the rows kept for a model without presence; the required presence has no effect."""
     return keep_faces(found(landmarks, scores), 0.9, min_landmark_score)
 
 
@@ -43,7 +43,7 @@ def test_faces_below_the_score_threshold_are_dropped_and_the_order_is_kept():
     assert keep(faces, scored(0.75, 0.5, 0.25), 0.5) == [0, 1]
 
 
-def test_of_two_boxes_of_one_face_the_better_one_is_kept():
+def test_the_better_of_two_boxes_of_one_face_is_kept():
     # 5 px apart on a face with a box side of 100 px, where the limit is 10
     faces = np.stack([FACE, moved(5), moved(20)])
     assert keep(faces, scored(0.6, 0.8, 0.7), 0.4) == [1, 2]
@@ -55,14 +55,14 @@ def test_no_face_gives_no_rows():
     assert keep(np.zeros((0, 68, 2)), np.zeros((0, 68)), 0.4) == []
 
 
-def test_presence_decides_alone_where_the_model_predicts_it():
+def test_only_presence_decides_if_the_model_predicts_it():
     faces = np.stack([FACE, FACE + 300, FACE + 600])
     scores, presence = scored(0.9, 0.1, 0.9), np.array([0.49, 0.9, 0.5])
     assert keep_faces(found(faces, scores, presence), 0.5, 0.4) == [1, 2]
     assert keep_faces(found(faces, scores, presence), 0.3, 0.99) == [0, 1, 2]
 
 
-def test_of_two_boxes_of_one_face_presence_times_score_decides():
+def test_presence_times_score_ranks_two_boxes_of_one_face():
     faces = np.stack([FACE, moved(5)])
     # 0.9 x 0.6 = 0.54 is below 0.7 x 0.8 = 0.56
     twice = found(faces, scored(0.6, 0.8), np.array([0.9, 0.7]))
@@ -71,7 +71,7 @@ def test_of_two_boxes_of_one_face_presence_times_score_decides():
     assert keep_faces(twice, 0.5, 0.4) == [0]
 
 
-def test_landmarks_within_a_better_face_are_a_part_of_it():
+def test_landmarks_inside_a_better_face_are_dropped():
     eye, other = FACE * 0.2 + 160, FACE + 300
     faces = np.stack([eye, FACE, other])
     assert keep(faces, scored(0.6, 0.9, 0.5), 0.4) == [1, 2]
@@ -80,11 +80,11 @@ def test_landmarks_within_a_better_face_are_a_part_of_it():
 
 
 @pytest.mark.parametrize("name", ["accurate", "fast"])
-def test_a_packaged_model_accepts_a_face_and_rejects_a_thing(name):
+def test_a_packaged_model_accepts_a_face_and_rejects_an_object(name):
     face, helmet = [180.0, 88, 272, 179], [290.0, 350, 490, 510]
     predictor = Predictor(name, detector=lambda image: np.array([face, helmet]))
     (found,) = predictor(read_image(PHOTO))
     assert np.linalg.norm(found.landmarks.mean(0) - (226, 133)) < 30
-    # the helmet's presence is known if its box is given, since given boxes stay
+    # given boxes are never dropped, so the helmet's presence is reported
     presences = [each.presence for each in predictor(read_image(PHOTO), [face, helmet])]
     assert presences[0] > 0.9 > presences[1]

@@ -1,4 +1,4 @@
-"""The accumulator of errors: norms that faces lack, fingerprints, subsets, and no faces at all."""
+"""The accumulator of errors: undefined norms, fingerprints, subsets, and empty sets."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def shape(seed: int) -> np.ndarray:
     return points
 
 
-def test_a_norm_that_a_face_lacks_is_left_out_with_a_note():
+def test_faces_without_a_norm_are_left_out_of_it_with_a_note():
     errors = ErrorAccumulator(protocol("folder"))
     for number in range(2):
         truth = shape(number).copy()
@@ -38,7 +38,7 @@ def test_an_accumulator_without_faces_has_no_report() -> None:
         ErrorAccumulator(protocol("folder")).report(boxes="truth")
 
 
-def test_a_face_returns_its_error_and_a_miss_infinity() -> None:
+def test_add_returns_the_error_of_a_face_and_infinity_for_a_miss() -> None:
     errors = ErrorAccumulator(protocol("folder"))
     # 5 px over 50 px
     assert errors.add("a.jpg", shape(0), shape(0) + np.array([3, 4])) == pytest.approx(
@@ -61,7 +61,7 @@ def test_subsets_score_their_own_faces_and_empty_ones_are_left_out() -> None:
     assert found["pose"].nme is None
 
 
-def test_the_rates_of_missed_faces_have_no_mean() -> None:
+def test_rates_of_missed_faces_have_no_mean_error() -> None:
     rates = error_rates([float("inf")], 0.08)
     assert (rates.nme, rates.failure_rate, rates.auc) == (None, 1, 0)
 
@@ -69,18 +69,18 @@ def test_the_rates_of_missed_faces_have_no_mean() -> None:
 # -- the convention
 
 
-def test_errors_in_convention_are_those_of_moved_predictions() -> None:
+def test_errors_in_convention_equal_errors_of_shifted_predictions() -> None:
     common = protocol("300w-common")
     assert common.convention is not None
     shift = np.array(common.convention.shift)
     errors = ErrorAccumulator(common)
-    # the norm is 50 px: these predictions miss the habit of the annotation alone
+    # the norm is 50 px; the only error is the annotation shift of the convention
     errors.add("a.jpg", shape(0), shape(0) - 50 * shift, subsets=["helen"])
     errors.add("b.jpg", shape(1), shape(1), subsets=["lfpw"])
     errors.add("c.jpg", shape(2), None, subsets=["lfpw"])
     found = errors.report(boxes="truth")
     length = float(np.hypot(*shift))
-    # plain: the shift and 0; in convention the other way round; a miss is in neither
+    # plain errors: shift and 0; in convention: 0 and shift; misses count in neither mean
     assert found.nme == pytest.approx(length / 2)
     assert found.nme_in_convention == pytest.approx(length / 2)
     helen, lfpw = found.per_subset["helen"], found.per_subset["lfpw"]
@@ -91,7 +91,7 @@ def test_errors_in_convention_are_those_of_moved_predictions() -> None:
     assert (lfpw.nme, lfpw.nme_in_convention) == (0, pytest.approx(length))
 
 
-def test_failure_rate_and_auc_are_plain() -> None:
+def test_failure_rate_and_auc_ignore_the_convention() -> None:
     both = []
     common = protocol("300w-common")
     for fixed in (common, common.model_copy(update={"convention": None})):
@@ -103,7 +103,7 @@ def test_failure_rate_and_auc_are_plain() -> None:
     assert both[1].nme_in_convention is None
 
 
-def test_faces_that_were_all_missed_have_no_error_in_convention() -> None:
+def test_if_all_faces_are_missed_there_is_no_error_in_convention() -> None:
     errors = ErrorAccumulator(protocol("300w-common"))
     errors.add("a.jpg", shape(0), None)
     assert errors.report(boxes="truth").nme_in_convention is None
@@ -119,7 +119,7 @@ def test_the_jaw_of_300w_is_split_and_other_parts_are_not() -> None:
     assert list(found.per_contour) == ["jaw"]
     jaw = found.per_contour["jaw"]
     assert jaw == found.contours
-    # an error of 0.1 each: no split of it is longer
+    # each error is 0.1, an upper bound for both components
     assert 0 < jaw.across <= 0.1
     assert 0 <= jaw.along <= 0.1
 
@@ -152,9 +152,7 @@ def test_visibility_is_ranked_over_all_faces() -> None:
     ],
     ids=["not predicted", "nan", "all visible", "not annotated"],
 )
-def test_without_both_kinds_of_points_or_predictions_visibility_has_no_figure(
-    visible, predicted
-) -> None:
+def test_visibility_auc_needs_predictions_and_both_classes(visible, predicted) -> None:
     errors = ErrorAccumulator(protocol("folder"))
     errors.add("a.jpg", shape(0), shape(0), visible=visible, visible_prob=predicted)
     assert errors.report(boxes="truth").visibility_auc is None

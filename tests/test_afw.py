@@ -15,7 +15,7 @@ BOX = np.array([[11.0, 21.0], [41.0, 61.0]])  # x0 y0; x1 y1, counted from 1
 
 
 def rows() -> list[Row]:
-    """Two faces on one photo, a point of the second unknown; one on an absent photo."""
+    """Return two faces of one photo, one with an unknown point, and a face of a missing photo."""
     second = shape(6, 30) + 1
     second[5] = np.nan
     angles = [np.array([[-30.0, 15, 0]]), np.array([[90.0, 0, 0]])]
@@ -42,7 +42,7 @@ def write_hdf5(path: Path, table: list[Row]) -> None:
     with h5py.File(path, "w", userblock_size=512) as file:
 
         def store(value: Any) -> Any:
-            """Store a value as MATLAB does, its axes reversed; return its reference."""
+            """Store a value with reversed axes, as MATLAB does; return its reference."""
             name = f"#refs#/{len(file.get('#refs#', ()))}"
             if isinstance(value, str):
                 codes = np.array([[ord(c) for c in value]], np.uint16)
@@ -88,13 +88,13 @@ def test_afw_reads_faces_boxes_angles_and_unknown_points(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        # a point less in the second face; a face less among the points; no angles
+        # one point too few in the second face; points of one face missing; no angles
         (lambda row: (*row[:3], [row[3][0], row[3][1][:5]]), r".*\(5, 2\); expected"),
         (lambda row: (*row[:3], row[3][:1]), "2 boxes, 2 angles, 1 points; expected"),
         (lambda row: (*row[:2], [], row[3]), "2 boxes, 0 angles, 2 points; expected"),
     ],
 )
-def test_a_broken_row_of_afw_is_named(
+def test_the_error_for_a_broken_row_names_it(
     change: Any, message: str, tmp_path: Path
 ) -> None:
     write_old(tmp_path / "anno.mat", [rows()[0], change(rows()[0])])
@@ -102,7 +102,7 @@ def test_a_broken_row_of_afw_is_named(
         read_data("afw", tmp_path, "all")
 
 
-def test_absent_and_foreign_lists_of_afw_are_one_line(tmp_path: Path) -> None:
+def test_missing_and_foreign_lists_give_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"anno\.mat: not found; expected the official AFW"
     ):

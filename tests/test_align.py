@@ -1,4 +1,4 @@
-"""Alignment: any scheme reaches the template, crops map back, rules equal their formulas."""
+"""Alignment: every scheme maps to the template, crops map back, rules match their formulas."""
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ def _arcface() -> Array:
 
 
 @pytest.mark.parametrize("angle_deg", [0.0, 37.0, -90.0, 180.0])
-def test_a_face_that_is_a_moved_template_lands_on_it_exactly(angle_deg: float) -> None:
+def test_a_transformed_template_is_aligned_exactly(angle_deg: float) -> None:
     moved = similarity(2.3, angle_deg, (50, 60), (140, 90))
     affine = align_affine(_face(apply_affine(moved, _arcface()), "five"))
     assert np.allclose(
@@ -74,7 +74,7 @@ def test_ibug68_is_aligned_by_its_five_points() -> None:
 
 
 @pytest.mark.parametrize("of", ["wflw98", "cofw29", "aflw19", "ibug51"])
-def test_other_schemes_are_aligned_where_they_have_the_points(of: str) -> None:
+def test_other_schemes_are_aligned_if_they_have_the_points(of: str) -> None:
     face = _ibug68()
     points = convert(face.landmarks, "ibug68", of).points
     points = np.where(np.isfinite(points), points, face.landmarks.mean(0))
@@ -100,7 +100,7 @@ def test_the_crop_of_a_rotated_face_is_upright(template: str, size: int | None) 
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_another_size_resizes_the_crop_by_pixel_areas(template: str) -> None:
+def test_another_size_scales_the_crop_by_pixel_areas(template: str) -> None:
     face = _ibug68()
     own = load_template(template).size
     small = apply_affine(align_affine(face, template, own // 4), face.landmarks)
@@ -130,7 +130,7 @@ def test_landmarks_of_the_crop_map_back_to_the_image(
 
 
 def _ffhq_corners(points: Array) -> Array:
-    """FFHQ's recreate_aligned_images quad: left-top, left-bottom, right-bottom, right-top."""
+    """Return the quad of FFHQ's recreate_aligned_images: TL, BL, BR, TR."""
     eye_left, eye_right = points[36:42].mean(0), points[42:48].mean(0)
     eye_avg, eye_to_eye = (eye_left + eye_right) * 0.5, eye_right - eye_left
     mouth_avg = (points[48] + points[54]) * 0.5
@@ -145,7 +145,7 @@ def _ffhq_corners(points: Array) -> Array:
 
 @pytest.mark.parametrize("stretch", [(1.0, 1.0), (0.6, 1.0), (1.0, 0.6)])
 @pytest.mark.parametrize("size", [256, 512, 1024])
-def test_the_ffhq_square_is_the_one_of_its_own_tool(
+def test_the_ffhq_square_matches_the_official_tool(
     stretch: tuple[float, float], size: int
 ) -> None:
     # the narrow face is measured by eyes to mouth, the flat one by eye to eye
@@ -163,7 +163,7 @@ def test_a_custom_template_is_names_and_points() -> None:
     face = _ibug68()
     wanted = {"chin": (50.0, 90.0), "right_eye_outer": (25.0, 30.0)}
     affine = align_affine(face, wanted, 100)
-    # two points fix a similarity: both land where they are wanted
+    # two points determine a similarity: both map exactly to the template
     assert np.allclose(
         apply_affine(affine, face.landmarks[8]), wanted["chin"], atol=1e-9
     )
@@ -182,7 +182,7 @@ def test_a_custom_template_may_mix_schemes() -> None:
     )
 
 
-def test_a_template_object_is_taken_as_it_is() -> None:
+def test_a_template_object_is_used_unchanged() -> None:
     face = _ibug68()
     template = Template(64, square=Square(eyes=1.0, mouth=1.0, drop=0.5))
     assert align(np.zeros((300, 300, 3), np.uint8), face, template)[0].shape == (
@@ -192,7 +192,7 @@ def test_a_template_object_is_taken_as_it_is() -> None:
     )
 
 
-def test_the_crop_shows_no_mirror_image_and_one_scale() -> None:
+def test_the_crop_is_not_mirrored_and_has_one_scale() -> None:
     affine = align_affine(_ibug68(140.0, 30.0))
     assert np.linalg.det(affine[:, :2]) > 0
     assert np.allclose(
@@ -203,7 +203,7 @@ def test_the_crop_shows_no_mirror_image_and_one_scale() -> None:
     assert abs(affine_roll_deg(affine) + 30) < 3
 
 
-def test_beyond_the_image_the_crop_is_black() -> None:
+def test_the_crop_is_black_outside_the_image() -> None:
     crop, affine = align(
         np.full((40, 40, 3), 255, np.uint8), _ibug68(140.0, 0.0, (20.0, 20.0))
     )
@@ -252,7 +252,7 @@ def test_a_template_without_content_is_refused() -> None:
         align_affine(_ibug68(), Template(64))
 
 
-def test_a_point_the_face_does_not_have_is_named() -> None:
+def test_the_error_names_a_point_that_the_face_lacks() -> None:
     with pytest.raises(
         SchemeError, match=r"unknown point 'nose_tipp' in .*; did you mean 'nose_tip'"
     ):

@@ -1,4 +1,4 @@
-"""Covered faces: what is covered, what is left of it, and the command for images and videos."""
+"""Anonymized faces: which pixels are covered, how, and the command for images and videos."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def faces_of(*found, of="ibug68"):
 
 
 @pytest.mark.parametrize("roll_deg", [0.0, 70.0, 180.0, -90.0])
-def test_the_landmarks_and_the_forehead_are_covered_at_any_roll(roll_deg):
+def test_landmarks_and_forehead_are_covered_at_any_roll(roll_deg):
     face = face_at((120, 100), roll_deg=roll_deg)
     covered = covered_pixels(face_regions([face], margin=0.0), NOISE.shape)
     x, y = np.rint(face.landmarks).astype(int).T
@@ -53,7 +53,7 @@ def test_the_landmarks_and_the_forehead_are_covered_at_any_roll(roll_deg):
 
 
 @pytest.mark.parametrize("how", METHODS)
-def test_nothing_outside_the_region_changes_and_the_given_image_stays(how):
+def test_pixels_outside_the_region_and_the_input_are_unchanged(how):
     given = NOISE.copy()
     face = face_at((120, 100))
     covered = anonymize_faces(given, faces_of(face), how)
@@ -63,7 +63,7 @@ def test_nothing_outside_the_region_changes_and_the_given_image_stays(how):
     assert (covered[~outside] != NOISE[~outside]).any(1).mean() > 0.9
 
 
-def test_fill_leaves_one_color_and_pixelate_few():
+def test_fill_leaves_one_color_and_pixelate_a_few():
     face = face_at((120, 100))
     inside = covered_pixels(face_regions([face]), NOISE.shape)
     filled = anonymize_faces(NOISE, faces_of(face), "fill")[inside]
@@ -74,7 +74,7 @@ def test_fill_leaves_one_color_and_pixelate_few():
 
 
 @pytest.mark.parametrize("how", ["blur", "pixelate"])
-def test_only_means_of_large_cells_are_left(how):
+def test_pixelate_keeps_only_means_of_large_cells(how):
     # a pattern with the same mean in every 2 x 2 pixels disappears
     checks = np.indices((200, 240)).sum(0) % 2 * 200
     image = np.repeat(checks[..., None], 3, 2).astype(np.uint8)
@@ -96,7 +96,7 @@ def test_uncertain_landmarks_and_a_margin_cover_more():
     assert face_regions([unknown])[0].margin_px == pytest.approx(0.1 * 80, rel=0.05)
 
 
-def test_faces_of_five_points_and_of_a_scheme_without_eyes_are_covered_to_the_box():
+def test_schemes_of_five_points_or_without_eyes_are_covered_by_the_box():
     five = face_at((120, 100), points=convert(MEAN, "ibug68", "five").points, of="five")
     nose = Face(
         np.full((9, 2), 100.0), np.ones(9), np.ones(9), [60, 60, 140, 140], 1, "x"
@@ -126,7 +126,7 @@ def test_wrong_arguments_are_refused():
 
 @pytest.mark.parametrize("how", ["pixelate", "fill"])
 def test_no_face_is_found_where_one_was_covered(how):
-    # what is blurred may still look like a face, but like no one's
+    # a blurred face may still be detected as a face, so it is not tested
     image = scene(("astronaut", 110, 90, 120), ("grace_hopper", 110, 230, 120))
     predict = Predictor("fast", min_presence=0.5)
     faces = predict(image)
@@ -134,7 +134,7 @@ def test_no_face_is_found_where_one_was_covered(how):
     assert len(predict(anonymize_faces(image, faces, how))) == 0
 
 
-def test_a_face_that_is_missed_in_a_frame_is_covered_by_the_frames_around_it():
+def test_a_face_missed_in_one_frame_is_covered_from_neighboring_frames():
     seen = {3: (60, 100), 7: (180, 100)}
     asked = []
 
@@ -154,7 +154,7 @@ def test_a_face_that_is_missed_in_a_frame_is_covered_by_the_frames_around_it():
         assert gray == list(range(number - 2, number + 3))
 
 
-def test_images_are_decided_by_frames_near_them_and_few_wait():
+def test_only_frames_within_the_hold_time_are_buffered():
     pulled = []
 
     def frames():
@@ -164,7 +164,7 @@ def test_images_are_decided_by_frames_near_them_and_few_wait():
 
     covered = anonymize_frames(frames(), lambda image: faces_of(), hold_s=0.3)
     next(covered)
-    assert len(pulled) == 5  # those within 0.3 s, and the first after it
+    assert len(pulled) == 5  # the frames within 0.3 s, and the first one after
 
 
 def test_the_command_covers_photos_and_lists_those_without_a_face(tmp_path):
@@ -231,7 +231,7 @@ def test_several_inputs_need_a_folder(tmp_path):
     assert "one file for 2 inputs" in " ".join(err.split())
 
 
-def test_the_defaults_of_the_command_are_those_of_the_library():
+def test_the_command_has_the_defaults_of_the_library():
     from lineament.analysis.anonymize import HOLD_S, MARGIN
 
     assert (command.MARGIN, command.HOLD_S) == (MARGIN, HOLD_S)

@@ -76,7 +76,7 @@ def test_a_truncated_file_is_refused(tmp_path):
         cached_rows(path, never)
 
 
-def test_a_digest_depends_on_every_input_and_on_the_state_of_a_file(tmp_path):
+def test_the_digest_depends_on_every_input_and_file_state(tmp_path):
     path = tmp_path / "a"
     path.write_text("1")
     before = digest(1, file_state(path, 3))

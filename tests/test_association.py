@@ -45,7 +45,7 @@ def tracked(name):
         (90, 105, False),
     ],
 )
-def test_a_face_neither_jumps_nor_changes_its_size_suddenly(x, side, plausible):
+def test_a_large_step_or_scale_change_is_another_face(x, side, plausible):
     # limits: 0.6 sides of 70 px are 42 px; 1.4 times 70 px are 98 px
     assert (
         is_plausible(tracked("astronaut"), seen(x, 125, side), SIZE, RULES) == plausible
@@ -68,14 +68,14 @@ def rolled(face, angle_deg):
 @pytest.mark.parametrize(
     ("unseen_s", "limit_deg"), [(0.0, 10), (1 / 100, 10), (1 / 30, 500 / 30), (2.0, 90)]
 )
-def test_a_face_turns_in_the_image_no_faster_than_a_head(unseen_s, limit_deg):
+def test_in_plane_rotation_is_limited_to_the_speed_of_a_head(unseen_s, limit_deg):
     face = tracked("astronaut")
     face.unseen_s = unseen_s
     for angle_deg in (limit_deg - 1, 1 - limit_deg):
         assert is_plausible(face, rolled(face, angle_deg), SIZE, RULES)
     for angle_deg in (limit_deg + 1, -limit_deg - 1, 180):
         assert not is_plausible(face, rolled(face, angle_deg), SIZE, RULES)
-        # nor does it return so, unless the scene was cut
+        # a lost face does not return rotated either, except after a cut
         turned = rolled(face, angle_deg)
         assert match_lost([face], [turned], FRAME, RULES) == {}
 
@@ -102,11 +102,11 @@ def test_a_track_of_a_part_of_a_better_face_is_a_duplicate():
     assert duplicates(25, 0.6) == [2]
     # a better one may be a small face in front
     assert duplicates(25, 0.95) == []
-    # 56 of 70 px are 64 % of the area: two persons of similar size that pass each other
+    # 56 of 70 px are 64 % of the area: two people of similar size passing each other
     assert duplicates(56, 0.6, step=16) == []
 
 
-def test_of_two_tracks_on_one_face_the_one_that_matches_worse_is_the_duplicate():
+def test_the_worse_of_two_tracks_on_one_face_is_the_duplicate():
     here = {name: tracked(name) for name in AT}
     on_one = {here["astronaut"]: seen(90, 125), here["grace_hopper"]: seen(95, 125)}
     assert find_duplicates(on_one, FRAME, RULES) == [here["grace_hopper"]]
@@ -114,17 +114,17 @@ def test_of_two_tracks_on_one_face_the_one_that_matches_worse_is_the_duplicate()
     assert find_duplicates(apart, FRAME, RULES) == []
 
 
-def test_lost_faces_return_as_the_faces_they_look_like_whatever_the_order():
+def test_lost_faces_are_matched_by_appearance_in_any_order():
     lost = [tracked("astronaut"), tracked("grace_hopper")]
     for face in lost:
-        face.lost_at_cut = True  # the last position says nothing
+        face.lost_at_cut = True  # positions are ignored
     new = [seen(*AT["grace_hopper"]), seen(*AT["astronaut"])]
     assert match_lost(lost, new, FRAME, RULES) == {0: lost[1], 1: lost[0]}
     assert match_lost(lost[:1], new, FRAME, RULES) == {1: lost[0]}
     assert match_lost([], new, FRAME, RULES) == {}
 
 
-def test_boxes_of_one_face_overlap_or_hold_its_center():
+def test_boxes_of_one_face_overlap_or_contain_the_center():
     box = np.array([0.0, 0, 10, 10])
     assert is_same_box(box, np.array([4.0, 4, 40, 40]))  # its center is in the other
     assert is_same_box(box, np.array([5.5, 0, 12, 10]))  # an overlap of 45 / 120

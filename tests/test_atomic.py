@@ -1,4 +1,4 @@
-"""Files appear complete or not at all."""
+"""Atomic writes: a file appears complete or not at all."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from lineament import atomic
 from lineament.atomic import atomic_path
 
 
-def test_the_file_takes_its_name_when_all_is_written(tmp_path):
+def test_the_file_appears_once_it_is_complete(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
     with atomic_path(path) as partial:
@@ -19,7 +19,7 @@ def test_the_file_takes_its_name_when_all_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_error_leaves_what_was_there(tmp_path):
+def test_an_error_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
 

@@ -35,7 +35,7 @@ def net(head="attentive1d", size=64, **settings):
     ).eval()
 
 
-def test_co_attention_is_equations_9_and_10_channel_by_channel():
+def test_co_attention_matches_equations_9_and_10_per_channel():
     torch.manual_seed(1)
     attend = CoAttention(6, 0.4)
     x, y = torch.randn(2, 3, 4, 6), torch.randn(2, 3, 6, 4)  # a = 4, b = 6
@@ -49,8 +49,8 @@ def test_co_attention_is_equations_9_and_10_channel_by_channel():
             torch.testing.assert_close(found_y[b, k], dy + 0.4 * (w_xy @ dx).T)
 
 
-def test_a_place_along_x_learns_from_every_place_along_y():
-    """Before any training, a row of the map affects all columns equally, wherever the row is."""
+def test_every_x_position_attends_to_every_y_position():
+    """Before training, any row of the map affects all columns equally."""
     head = Attentive1D(4, 3, 128, HeadSettings(0.25, 0.3))
     with torch.no_grad():
         head.attend.p.zero_(), head.attend.q.zero_()
@@ -61,7 +61,7 @@ def test_a_place_along_x_learns_from_every_place_along_y():
     torch.testing.assert_close(found_y, y)
 
 
-def test_without_weight_there_is_no_attention():
+def test_a_weight_of_zero_disables_attention():
     assert net(attention=0.0).head.attend is None
     attend = CoAttention(6, 0.0)
     x, y = torch.randn(1, 2, 4, 6), torch.randn(1, 2, 6, 4)
@@ -71,7 +71,7 @@ def test_without_weight_there_is_no_attention():
 
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("head", ["attentive1d", "attentive1d-gaussian"])
-def test_the_heatmaps_have_the_wanted_cells_per_pixel(head, length):
+def test_the_heatmaps_have_the_given_cells_per_pixel(head, length):
     raw = net(head, length=length)(torch.zeros(2, 64, 64, 3, dtype=torch.uint8))
     assert (
         raw.heatmap_logits_x.shape
@@ -86,12 +86,12 @@ def test_the_heatmaps_have_the_wanted_cells_per_pixel(head, length):
 
 
 def test_each_branch_compresses_the_other_axis():
-    """A map that varies along x alone varies in the branch of x and is constant in that of y."""
+    """A map that varies only along x gives a constant output in the y branch."""
     head = Attentive1D(4, 3, 128, HeadSettings(0.25, 0.0)).eval()
     features = torch.zeros(1, 4, 32, 32)
     features[..., 20] = 3.0  # a column
     raw = head(features)
-    inside = slice(4, -4)  # the zeros that convolutions pad with count at the ends
+    inside = slice(4, -4)  # exclude the ends, which depend on zero padding
     assert raw.heatmap_logits_y[..., inside].std(-1).max() < 1e-5
     assert raw.heatmap_logits_x[..., inside].std(-1).max() > 1e-3
     turned = head(features.transpose(2, 3))
@@ -100,7 +100,7 @@ def test_each_branch_compresses_the_other_axis():
 
 
 @pytest.mark.parametrize("length", [0.25, 3.0])
-def test_all_but_the_attention_starts_from_the_same_numbers_with_it_and_without(length):
+def test_attention_does_not_change_the_initial_weights_of_other_layers(length):
     with_it, without = (
         net(length=length, attention=weight).head.state_dict() for weight in (0.3, 0.0)
     )
@@ -126,7 +126,7 @@ def logits(length, seed=0):
         ("dark", lambda x, y, cell, sigma: decode_dark_1d(x, y, cell, sigma)),
     ],
 )
-def test_the_decoders_are_those_of_the_oracle(decoder, other, length):
+def test_the_decoders_match_the_oracle(decoder, other, length):
     head = Attentive1D(
         4, 6, 64, HeadSettings(length, 0.3, decoder, sigma_px=3.0)
     ).eval()
@@ -140,16 +140,16 @@ def test_the_decoders_are_those_of_the_oracle(decoder, other, length):
 
 
 @pytest.mark.parametrize("decoder", ["argmax", "dark"])
-def test_an_even_map_is_read_in_its_middle(decoder):
-    """Rounding would choose among equal cells."""
+def test_a_constant_map_decodes_to_its_center(decoder):
+    """An argmax over equal cells would depend on rounding."""
     head = AttentiveGaussian1D(4, 2, 64, HeadSettings(3.0, 0.3, decoder)).eval()
     nothing = torch.full((1, 2, 192), 0.01)
     raw = head.read(nothing, nothing)
     torch.testing.assert_close(raw.landmarks, torch.full((1, 2, 2), 31.5))
 
 
-def test_dark_smooths_near_the_border_too():
-    """A noisy Gaussian of sigma 4.8 px near the border is off by 0.3 px if unsmoothed."""
+def test_dark_also_smooths_near_the_border():
+    """Without smoothing, a noisy Gaussian of sigma 4.8 px near the border is off by 0.3 px."""
     head = AttentiveGaussian1D(4, 1, 128, HeadSettings(3.0, 0.3, "dark", 4.8)).eval()
     generator = torch.Generator().manual_seed(0)
     places = torch.rand(200, 1, generator=generator) * 4 + 10
@@ -164,7 +164,7 @@ def test_dark_smooths_near_the_border_too():
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("decoder", ["expectation", "argmax", "dark"])
-def test_maps_are_read_in_onnx_as_in_torch(decoder, tmp_path):
+def test_decoding_in_onnx_equals_torch(decoder, tmp_path):
     pytest.importorskip("onnxscript")
     head = AttentiveGaussian1D(4, 6, 128, HeadSettings(3.0, 0.3, decoder, 4.8)).eval()
 
@@ -196,14 +196,14 @@ def test_maps_are_read_in_onnx_as_in_torch(decoder, tmp_path):
     np.testing.assert_allclose(found, head.read(*maps).landmarks.numpy(), atol=0.01)
 
 
-def test_training_always_sees_the_expectation_whose_gradient_it_needs():
+def test_training_always_decodes_by_the_differentiable_expectation():
     head = Attentive1D(4, 6, 64, HeadSettings(1.0, 0.3, "argmax"))
     x = logits(64).requires_grad_()
     head.train().read(x, x).landmarks.sum().backward()
     assert x.grad.abs().max() > 0
 
 
-def test_the_same_error_costs_the_same_at_every_length():
+def test_the_loss_of_an_error_is_the_same_at_every_length():
     truth, losses = torch.tensor([[[20.3, 41.7]]]), []
     for length in LENGTHS:
         cell, cells = 1 / length, round(64 * length)
@@ -229,14 +229,14 @@ def test_the_same_error_costs_the_same_at_every_length():
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-def test_the_losses_are_least_at_maps_of_the_truth(length):
+def test_the_losses_are_minimal_at_target_maps(length):
     cells, truth = round(64 * length), torch.tensor([[[20.3, 41.7]]])
     cell = 1 / length
     target = [gaussian_1d(truth[..., k], cells, cell, 1.2 * 4 / cell) for k in range(2)]
     head = AttentiveGaussian1D(4, 1, 64, HeadSettings(length)).eval()
     raw = head.read(*(t / t.amax(-1, keepdim=True) for t in target))
     assert mse_1d(raw, truth, 4.0, 1.2).item() == pytest.approx(0, abs=1e-10)
-    # a peak of height 1 a cell of 4 px away: the places are sharpened, the middle stays
+    # the peak, of height 1 per cell of 4 px, is sharpened without moving its center
     assert torch.linalg.norm(raw.landmarks - truth, dim=-1).max() < 0.3 * max(cell, 1)
     moved = mse_1d(raw, truth + 1.0, 4.0, 1.2).item()
     assert moved > 0.01
@@ -251,7 +251,7 @@ def test_the_losses_are_least_at_maps_of_the_truth(length):
     )
 
 
-def test_the_output_is_2nl_numbers_where_two_dimensions_have_nl_squared():
+def test_the_output_has_2nl_values_instead_of_nl_squared():
     size, points = 64, 5
     for length in (0.25, 1.0):
         raw = net(length=length)(torch.zeros(1, size, size, 3, dtype=torch.uint8))
@@ -292,7 +292,7 @@ def test_settings_out_of_range_are_refused(make, message):
 
 
 @pytest.mark.parametrize("head", ["heatmap2d", "gaussian2d"])
-def test_heads_of_two_dimensions_may_be_finer_too(head):
+def test_two_dimensional_heads_can_have_finer_maps(head):
     plain = net(head)(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
     assert (plain.heatmap_logits.shape[-1], plain.stride) == (16, 4)
     fine = net(head, length=1.0)(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
@@ -306,7 +306,7 @@ def test_heads_of_two_dimensions_may_be_finer_too(head):
 
 
 @pytest.mark.parametrize("length", [0.25, 0.5, 1.0])
-def test_squared_errors_are_least_at_the_truth_at_every_length(length):
+def test_squared_errors_are_minimal_at_the_truth_at_every_length(length):
     cells, truth = round(64 * length), torch.tensor([[[20.3, 41.7]]])
     target = gaussian_2d(truth, cells, cells, 1 / length, 4.8 * length)
     perfect = HeadOutput(

@@ -1,4 +1,4 @@
-"""Attributes as further tasks, their early stopping, and outputs per cluster of features."""
+"""Attributes as auxiliary tasks, their early stopping, and outputs per feature cluster."""
 
 import math
 from pathlib import Path
@@ -58,7 +58,7 @@ def folder(tmp_path_factory):
     return path
 
 
-def test_a_task_of_one_attribute_is_binary_and_one_of_several_picks_one():
+def test_a_task_of_one_attribute_is_binary_and_of_several_is_multiclass():
     logits = torch.tensor([[0.0, 1.0, 0.0], [2.0, 0.0, 0.0]])
     attributes = {
         "smiling": torch.tensor([1.0, float("nan")]),
@@ -69,7 +69,7 @@ def test_a_task_of_one_attribute_is_binary_and_one_of_several_picks_one():
     losses = task_losses(
         HeadOutput(nothing, nothing, class_logits=logits), attributes, TASKS
     )
-    # the second face does not state whether it smiles
+    # the attribute of the second face is unknown
     assert losses["smiling"].item() == pytest.approx(math.log(2))
     # -log of e / (e + 1) and of 1 / 2
     expected = (math.log(1 + math.exp(-1)) + math.log(2)) / 2
@@ -78,7 +78,7 @@ def test_a_task_of_one_attribute_is_binary_and_one_of_several_picks_one():
     assert errors == {"smiling": 1.0, "pose": 0.5}
 
 
-def test_an_attribute_that_nothing_states_is_refused():
+def test_an_attribute_that_no_data_set_has_is_refused():
     nothing = torch.zeros(2, 0)
     raw = HeadOutput(nothing, nothing, class_logits=torch.zeros(2, 3))
     with pytest.raises(
@@ -87,7 +87,7 @@ def test_an_attribute_that_nothing_states_is_refused():
         task_losses(raw, {}, TASKS)
 
 
-def test_tasks_of_a_network_that_learns_none_are_refused(tmp_path):
+def test_tasks_for_a_network_without_them_are_refused(tmp_path):
     recipe = recipe_of(tmp_path)
     values = recipe.model_dump() | {"model": {"kind": "conv-cascade"}}
     with pytest.raises(
@@ -96,7 +96,7 @@ def test_tasks_of_a_network_that_learns_none_are_refused(tmp_path):
         task_for(make_recipe(values))
 
 
-def test_weights_are_of_tasks():
+def test_weights_must_name_tasks():
     assert TASKS.weight("pose") == 1.0
     with pytest.raises(
         ValueError, match="weights names 'smile'; expected one of smiling, pose"
@@ -104,7 +104,7 @@ def test_weights_are_of_tasks():
         TaskSettings(groups=TASKS.groups, weights={"smile": 1.0})
 
 
-def test_the_criterion_of_stopping_is_that_of_the_paper():
+def test_the_stopping_criterion_matches_the_paper():
     # 3 * 3 / (4 + 3 + 3 - 9) * (3.5 - 3) / (0.5 * 3)
     found = stop_criterion([9.0, 4, 3, 3], [9.0, 5, 4, 3.5], 0.5, 3)
     assert found == pytest.approx(9 * 0.5 / 1.5)
@@ -113,7 +113,7 @@ def test_the_criterion_of_stopping_is_that_of_the_paper():
         found / 2
     )
     assert stop_criterion([9.0, 4], [9.0, 5], 0.5, 3) == float("-inf")
-    # an error that no longer falls at all
+    # an error that has stopped falling
     assert stop_criterion([2.0, 2, 2], [3.0, 3, 3], 0.5, 3) == float("inf")
 
 
@@ -123,14 +123,14 @@ def test_the_criterion_of_stopping_is_that_of_the_paper():
     [
         [1.0, 0.99, 0.98, 0.97, 0.5],  # fastest at the end
         [1.0, 0.9, 0.8, 0.7, 0.6],  # evenly
-        [0.9, 0.9, 0.9, 0.9, 0.5],  # at the end alone
+        [0.9, 0.9, 0.9, 0.9, 0.5],  # only at the end
     ],
 )
-def test_an_error_that_falls_as_fast_as_ever_stops_no_task(training, validation):
+def test_a_steadily_falling_error_stops_no_task(training, validation):
     assert stop_criterion(training, [validation] * 5, 0.1, 5) <= 0
 
 
-def test_clusters_are_those_that_the_rows_were_drawn_from():
+def test_clustering_recovers_the_clusters_of_the_samples():
     rng = np.random.default_rng(0)
     centers = np.array([[0.0, 0], [10, 0], [0, 10]])
     truth = rng.integers(0, 3, 300)
@@ -138,14 +138,14 @@ def test_clusters_are_those_that_the_rows_were_drawn_from():
     for found in (k_means(rows, 3, rng), gaussian_mixture(rows, k_means(rows, 3, rng))):
         own = found.assign(rows)
         for cluster in range(3):
-            # each true cluster has one found number
+            # each true cluster maps to one fitted cluster
             assert len(np.unique(own[truth == cluster])) == 1
         assert len(np.unique(own)) == 3
-    # the last one, of the mixture, has found the deviations 0.5 and 1
+    # the mixture, fitted last, recovers the standard deviations 0.5 and 1
     np.testing.assert_allclose(found.precisions, [[4, 1]] * 3, rtol=0.35)
 
 
-def test_the_network_chooses_clusters_as_the_fit_does(folder):
+def test_the_network_assigns_clusters_like_the_fit(folder):
     rng = np.random.default_rng(0)
     recipe = recipe_of(folder, has_tasks=False, model={"clusters": 4})
     net = build_network(recipe).eval()
@@ -175,7 +175,7 @@ def unbroken_and_resumed(recipe, folder, tmp_path):
     return unbroken, resumed
 
 
-def test_a_resumed_training_with_tasks_equals_an_unbroken_one(folder, tmp_path):
+def test_a_resumed_training_with_tasks_equals_an_uninterrupted_one(folder, tmp_path):
     unbroken, resumed = unbroken_and_resumed(recipe_of(folder), folder, tmp_path)
     assert resumed.task.training_errors == unbroken.task.training_errors
     assert len(resumed.task.validation_errors["smiling"]) == 2
@@ -200,7 +200,7 @@ def test_another_scheme_starts_from_the_features_and_its_own_mean_shape(folder, 
 
 
 def clustered(folder, plain, **values):
-    """Return the recipe of a network of three clusters whose features stay."""
+    """Return the recipe of a network of three clusters with frozen features."""
     made = recipe_of(
         folder,
         has_tasks=False,
@@ -212,19 +212,21 @@ def clustered(folder, plain, **values):
     return made.model_copy(update={"train": train})
 
 
-def test_a_resumed_training_of_clusters_equals_an_unbroken_one(folder, plain, tmp_path):
+def test_a_resumed_training_of_clusters_equals_an_uninterrupted_one(
+    folder, plain, tmp_path
+):
     recipe = clustered(folder, plain)
     unbroken, resumed = unbroken_and_resumed(recipe, folder, tmp_path)
     assert unbroken.model.centers.abs().sum() > 0
     np.testing.assert_array_equal(resumed.task.clusters, unbroken.task.clusters)
-    # faces trade places within their clusters alone
+    # faces are only swapped within their cluster
     partners = unbroken.samples.partners
     for number, members in partners.members.items():
         assert (unbroken.task.clusters[members[:, 1]] == number).all()
 
 
 def test_clusters_are_found_before_the_first_step_of_a_study(folder, plain, tmp_path):
-    """A study takes steps of several training runs in turn, and does not call `run`."""
+    """A study interleaves the steps of several runs and does not call `run`."""
     recipe = clustered(folder, plain)
     trainer = make_trainer(recipe, tmp_path / "run", folder, tmp_path / "cache")
     next(trainer.steps())
@@ -233,7 +235,7 @@ def test_clusters_are_found_before_the_first_step_of_a_study(folder, plain, tmp_
 
 
 @pytest.mark.parametrize("kind", ["tasks", "clusters"])
-def test_an_exported_file_predicts_as_torch_and_batches_as_crops_alone(
+def test_an_exported_file_equals_torch_for_batches_and_single_crops(
     kind, folder, plain, tmp_path
 ):
     groups = {"groups": {"smiling": ["smiling"], "pose": ["left", "frontal", "right"]}}
@@ -306,14 +308,14 @@ def test_a_task_above_the_threshold_stops_and_landmarks_are_still_learned(
     assert trainer.task.running == []
 
 
-def test_a_task_without_weight_is_learned_by_nothing_and_never_stops(folder, tmp_path):
+def test_a_task_of_weight_zero_has_no_gradient_and_never_stops(folder, tmp_path):
     tasks = {"stop_threshold": 1e-9, "weights": {"smiling": 0.0}}
     recipe = recipe_of(folder, steps=4, tasks=tasks)
     trainer = make_trainer(recipe, tmp_path / "run", folder, tmp_path / "cache")
     before = trainer.model.attributes.weight.clone()
     trainer.run()
     assert trainer.task.running == ["smiling"]
-    # weight decay alone, 0.01 of a rate of at most 1.5e-3
+    # only weight decay of 0.01 at a rate of at most 1.5e-3
     torch.testing.assert_close(
         trainer.model.attributes.weight, before, rtol=1e-4, atol=0
     )

@@ -1,4 +1,4 @@
-"""The audit finds each planted fault, is silent on a clean set, and reports the worst in HTML."""
+"""The audit finds each planted fault, none in a clean set, and reports the worst in HTML."""
 
 import csv
 import json
@@ -37,7 +37,7 @@ FACE = scheme("ibug68")
 
 
 def face(side: float = 100.0, center: tuple[float, float] = (80.0, 80.0)) -> np.ndarray:
-    """The mean face in pixels."""
+    """Return the mean face in pixels."""
     assert FACE.mean_shape is not None
     return FACE.mean_shape * side + center
 
@@ -70,7 +70,7 @@ def clean(tmp_path: Path) -> Path:
 
 
 def only(root: Path) -> Finding:
-    """The single finding of an audit."""
+    """Return the only finding of an audit."""
     findings = audit(root).findings
     assert len(findings) == 1, [f.message for f in findings]
     return findings[0]
@@ -146,7 +146,7 @@ def test_a_face_wholly_outside_is_an_error(clean: Path) -> None:
     assert only(clean).severity == "error"
 
 
-def test_a_file_that_counts_from_zero_shows_at_the_left_edge(clean: Path) -> None:
+def test_zero_based_coordinates_are_detected_at_the_left_edge(clean: Path) -> None:
     # counted from 0, the leftmost point at 0.3 is read as -0.7: outside by 0.2 px
     landmarks = face(100, (50.3, 80))
     landmarks -= 1
@@ -156,7 +156,7 @@ def test_a_file_that_counts_from_zero_shows_at_the_left_edge(clean: Path) -> Non
     assert "the file seems to count from 0, not from 1" in found.message
 
 
-def test_points_counted_from_one_show_at_the_right_edge(tmp_path: Path) -> None:
+def test_one_based_coordinates_are_detected_at_the_right_edge(tmp_path: Path) -> None:
     image = tmp_path / "a.png"
     Image.fromarray(picture(0)).save(image)
     sample = Sample(
@@ -193,7 +193,7 @@ def test_two_annotations_of_one_image_one_pixel_apart_are_found(
     )
 
 
-def test_a_mirrored_copy_shows_a_wrong_origin(tmp_path: Path) -> None:
+def test_a_wrong_origin_is_detected_by_a_mirrored_copy(tmp_path: Path) -> None:
     flipped = face()[FACE.mirror] * [-1, 1] + [159, 0]
     for shift, kinds in ((0.0, {"duplicate"}), (1.0, {"duplicate", "offset"})):
         root = tmp_path / f"{shift}"
@@ -211,7 +211,7 @@ def test_a_mirrored_copy_shows_a_wrong_origin(tmp_path: Path) -> None:
     )
 
 
-def test_a_split_a_pixel_off_a_model_is_found(clean: Path) -> None:
+def test_a_split_one_pixel_off_the_model_is_found(clean: Path) -> None:
     def predict(_: object, sample: Sample) -> np.ndarray:
         return sample.landmarks - (1.0 if sample.subset == "train" else 0.0)
 
@@ -334,14 +334,16 @@ def test_wrong_numbers_of_points_are_found_in_the_header_and_in_the_set(
     )
 
 
-def test_samples_of_another_count_than_their_scheme_are_an_error() -> None:
+def test_samples_whose_point_count_differs_from_the_scheme_are_an_error() -> None:
     (found,) = check_points(Sample(Path("a"), face()[:60], "ibug68", "a"))
     assert (
         found.message == "60 points; ibug68 has 68: correct the file or name its scheme"
     )
 
 
-def test_broken_and_lonely_files_are_findings_and_the_rest_is_read(clean: Path) -> None:
+def test_broken_and_unpaired_files_are_findings_and_the_rest_is_read(
+    clean: Path,
+) -> None:
     put(clean, "train/7", "version: 1\n1 x\n")
     (clean / "train/8.pts").write_text(format_pts(face()))
     put(clean, "train/9", face()).write_bytes(b"no picture")
@@ -408,7 +410,9 @@ def test_every_known_layout_has_disjoint_parts_of_its_reader() -> None:
         assert set(parts) <= set(READERS[name].parts)
 
 
-def test_a_set_whose_points_are_apart_from_its_images_is_known(tmp_path: Path) -> None:
+def test_a_set_with_points_in_another_folder_than_images_is_recognized(
+    tmp_path: Path,
+) -> None:
     Image.fromarray(picture(0)).save(tmp_path / "BioID_0000.pgm")
     points = convert(face(), "ibug68", "fgnet20").points
     (tmp_path / "points_20").mkdir()
@@ -467,7 +471,7 @@ def test_the_report_has_every_finding_and_images_and_escapes_names(
     assert "Nothing to show." in audit_html(audit([]))
 
 
-def test_the_report_shows_a_few_of_each_kind_and_survives_unreadable_images() -> None:
+def test_the_report_shows_a_few_findings_per_kind_and_skips_unreadable_images() -> None:
     gone = Sample(Path("gone.png"), face(), "ibug68", "gone")
     many = tuple(Finding("error", "swapped", f"{i}", "x", (gone,)) for i in range(40))
     one = (
@@ -481,19 +485,19 @@ def test_the_report_shows_a_few_of_each_kind_and_survives_unreadable_images() ->
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_300w_has_two_photos_in_both_splits_and_no_fault_of_annotation(
+def test_300w_has_two_photos_in_both_splits_and_no_annotation_fault(
     data_root: Path, tmp_path: Path
 ) -> None:
     report = audit(data_root / "300w")
     # the data README: 3,101 training faces and the 554 of 300W common
     assert report.faces == 3101 + 554
     errors = [f for f in report.findings if f.severity == "error"]
-    # both pairs were looked at: they are the same photographs, encoded apart
+    # inspected by hand: both pairs are the same photo, encoded twice
     assert {(f.kind, f.file, f.samples[1].name) for f in errors} == {
         ("duplicate", "lfpw/trainset/image_0828.jpg", "lfpw/testset/image_0096.jpg"),
         ("duplicate", "lfpw/trainset/image_0862.jpg", "lfpw/testset/image_0007.jpg"),
     }
-    # annotations refitted to small photos run past the edge of a few of those, by a pixel or so
+    # refitted annotations of some small photos reach about a pixel beyond the edge
     with (data_root / "300w/helen/refitted.csv").open(
         encoding="utf-8", newline=""
     ) as file:

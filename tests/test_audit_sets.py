@@ -1,4 +1,4 @@
-"""The audit finds faults of users' sets: units, copies of another size, marks, order, persons."""
+"""The audit finds faults in user data: units, resized copies, placeholders, order, identities."""
 
 import json
 from dataclasses import replace
@@ -35,7 +35,7 @@ def scheme_of(tmp_path: Path, name: str, mirror: list[int] | None = None) -> str
 
 
 def moved(seed: int) -> np.ndarray:
-    """Return the face turned, scaled and moved by `seed`, with a pixel of noise."""
+    """Return the face with a random similarity from `seed` and a pixel of noise."""
     rng = np.random.default_rng(seed)
     center = rng.uniform(50, 60, 2)
     turn = similarity(rng.uniform(0.8, 1.2), rng.normal(0, 8), FACE.mean(0), center)
@@ -59,7 +59,7 @@ def test_a_clean_set_of_own_points_has_no_finding(tmp_path):
     assert kinds(check_set(samples(name), grouped=True)) == []
 
 
-def test_a_point_with_one_coordinate_of_a_mark_is_an_error(tmp_path):
+def test_a_point_with_one_placeholder_coordinate_is_an_error(tmp_path):
     faces = samples(scheme_of(tmp_path, "clean7", MIRROR))
     faces[2].landmarks[4, 0] = -1
     (finding,) = check_set(faces, grouped=False)
@@ -89,7 +89,7 @@ def test_persons_in_two_splits_are_an_error_if_groups_are_stated(tmp_path):
     assert "'ann' is in the splits test, train" in finding.message
 
 
-def test_a_mirror_of_names_that_the_places_contradict_is_an_error(tmp_path):
+def test_a_mirror_by_names_that_contradicts_the_positions_is_an_error(tmp_path):
     name = scheme_of(tmp_path, "wrong7")  # by names r_eye_a mirrors l_eye_a
     (finding,) = check_set(samples(name), grouped=False)
     assert finding.severity == "error"
@@ -97,7 +97,7 @@ def test_a_mirror_of_names_that_the_places_contradict_is_an_error(tmp_path):
     assert "set mirror in its file" in finding.message
 
 
-def test_a_mirror_is_inferred_from_faces_alone():
+def test_a_mirror_is_inferred_from_faces_without_names():
     shapes = [moved(seed) for seed in range(8)]
     assert mirror_of_shapes(shapes, "x") == MIRROR
     assert better_mirror(shapes, MIRROR) is None
@@ -136,7 +136,7 @@ def test_points_of_a_larger_copy_are_an_error(tmp_path):
     errors = [f for f in found if f.kind == "resized"]
     assert len(errors) == 1
     assert "3 of 3 faces have points outside their images" in errors[0].message
-    assert list(check_all_outside(errors, 9)) == []  # one of nine is no rule
+    assert list(check_all_outside(errors, 9)) == []  # one of nine is below the limit
 
 
 def test_an_image_of_another_size_than_annotated_is_an_error(tmp_path):
@@ -155,7 +155,7 @@ def test_an_image_of_another_size_than_annotated_is_an_error(tmp_path):
     assert any("5 points without names, read as five" in line for line in lines)
 
 
-def test_marks_in_a_folder_are_noted(tmp_path):
+def test_placeholders_of_missing_points_are_noted(tmp_path):
     name = scheme_of(tmp_path, "clean7", MIRROR)
     faces = samples(name, 2)
     faces[0].landmarks[4] = -2  # -1 in the file, which counts from 1

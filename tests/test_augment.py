@@ -1,4 +1,4 @@
-"""Augmentation: landmarks move with their pixels, a flip swaps sides, seeds decide the crops."""
+"""Augmentation: landmarks follow their pixels, a flip swaps sides, crops depend on the seed."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_landmarks_move_with_their_pixels(seed, flip):
         assert np.abs(centroid(augmented.crop) - place).max() < 0.06
 
 
-def test_a_mirror_swaps_the_sides_and_keeps_subject_left_in_its_row():
+def test_a_flip_permutes_left_and_right_landmarks():
     settings = Augmentation(
         flip=1, rotation_deg=0, wild_rotation=0, scale=0, shift=0, **STILL
     )
@@ -112,7 +112,7 @@ def test_crops_spread_by_the_settings():
     plain = crop_affine(BOX, 128, 1.3)
     logs = np.log([affine_scale(a) / affine_scale(plain) for a, _ in drawn])
     angles = [affine_roll_deg(a) for a, mirrored in drawn if not mirrored]
-    # the crop's centre lies in the image where the box's centre was shifted to
+    # the crop's center maps to the shifted center of the box
     moved = [
         np.linalg.solve(a[:, :2], np.array([63.5, 63.5]) - a[:, 2]) - (110, 102.5)
         for a, _ in drawn

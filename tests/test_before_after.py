@@ -1,4 +1,4 @@
-"""A fine-tuning is judged on each face against itself, and worse is not called better."""
+"""Fine-tuning is judged by paired errors per face, so a worse model is not called better."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def test_a_change_counts_if_it_is_larger_than_two_standard_errors():
         assert change.margin == pytest.approx(0.001, rel=0.1)
 
 
-def test_a_few_faces_decide_nothing():
+def test_too_few_faces_give_no_verdict():
     (change,) = changes({"a": [0.05] * 4}, {"a": [0.01] * 4})
     assert change.verdict == "too few faces to tell"
     (change,) = changes({"a": [0.05]}, {"a": [0.01]})
@@ -59,7 +59,7 @@ def recipe_file(folder, faces, start, steps):
 @pytest.mark.usefixtures("tiny")
 # TensorBoard's own imports
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_fine_tuning_prints_both_errors_and_a_first_training_none(faces, tmp_path):
+def test_fine_tuning_prints_both_errors_and_a_new_training_none(faces, tmp_path):
     places = ("--data", tmp_path, "--cache", tmp_path / "cache")
     first = recipe_file(tmp_path, faces, "", 2)
     code, shown, _ = call("train", first, "--out", tmp_path / "a", *places)

@@ -1,4 +1,4 @@
-"""Parts of bench/ that need no peer: the contract, scores on shared points, the table, verdicts."""
+"""Parts of bench/ that need no peer: the protocol, scores on shared points, the table, verdicts."""
 
 import importlib
 import sys
@@ -26,7 +26,7 @@ from lineament.schemes import scheme
 
 
 class Still:
-    """A peer that always finds the same two points, and none at negative x."""
+    """A peer that returns two fixed points, or a miss if the box starts at negative x."""
 
     scheme, version, batching = "ibug68", "still 1", "none"
 
@@ -50,7 +50,7 @@ def mean_face(shift=(0.0, 0.0), scale=100.0):
     return scheme("ibug68").mean_shape * scale + np.array([200.0, 150.0]) + shift
 
 
-def test_a_prediction_is_answered_with_points_and_a_miss_without(face):
+def test_the_reply_has_points_or_none_for_a_miss(face):
     assert contract.answer(Still(), {"do": "predict", **face})["points"] == [
         [1.0, 2.0],
         [3.0, 4.0],
@@ -90,7 +90,7 @@ def test_an_answer_is_one_json_object_and_an_error_is_raised_with_the_name():
         parse_answer('{"error": "no model"}', "x")
 
 
-def test_a_process_replies_over_pipes_whatever_it_prints(tmp_path, face):
+def test_a_process_replies_over_pipes_despite_other_output(tmp_path, face):
     code = f"""
 import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from bench.peers.contract import serve
@@ -117,7 +117,7 @@ serve(lambda arguments: P())
     assert process.process.returncode == 0
 
 
-def test_a_process_that_does_not_start_gives_its_last_line(tmp_path):
+def test_a_process_that_fails_to_start_reports_its_last_line(tmp_path):
     with pytest.raises(
         PeerError, match=r"p: it ended without an answer \(ModuleNotFoundError.*nosuch"
     ):
@@ -133,7 +133,7 @@ def test_a_process_that_does_not_start_gives_its_last_line(tmp_path):
         )
 
 
-def test_a_peer_that_cannot_be_made_gives_the_reason(tmp_path):
+def test_a_peer_that_cannot_be_created_reports_the_reason(tmp_path):
     code = f"""
 import sys; sys.path.insert(0, {str(ROOT)!r})
 from bench.peers.contract import serve
@@ -145,7 +145,7 @@ serve(make)
         PeerProcess("p", [sys.executable, "-c", code], tmp_path / "log", timeout_s=60)
 
 
-def test_shared_points_are_those_that_no_peer_lacks():
+def test_shared_points_are_those_of_all_peers():
     a = np.array(["exact", "exact", "interpolated", "missing"])
     b = np.array(["exact", "interpolated", "interpolated", "exact"])
     shared = shared_points([a, b])
@@ -192,8 +192,8 @@ def test_a_constant_offset_is_removed_at_any_angle_and_size():
 
 
 def test_an_error_that_is_not_an_offset_is_not_removed():
-    # Even faces are off to one side, odd ones to the other: an offset from one half doubles the
-    # error on the other.
+    # even faces are off to one side, odd ones to the other, so an offset fitted on one half
+    # doubles the error on the other
     truths = [mean_face()] * 4
     found = [mean_face((5.0 * (-1) ** k, 0.0)) for k in range(4)]
     before = face_errors(found, truths, np.arange(68))
@@ -209,8 +209,8 @@ def test_a_miss_is_a_failure_and_is_left_out_of_the_mean():
     assert len(shared.exact) == 68
     assert rows["a"]["misses"] == 1
     assert rows["a"]["nme_exact"] == pytest.approx(0.09)
-    assert rows["a"]["failure_rate_exact_8"] == 1.0  # 0.09 > 0.08, and the miss
-    assert rows["a"]["failure_rate_exact_10"] == 0.5  # the miss alone
+    assert rows["a"]["failure_rate_exact_8"] == 1.0  # 0.09 > 0.08, plus the miss
+    assert rows["a"]["failure_rate_exact_10"] == 0.5  # only the miss
     assert rows["b"]["nme_exact"] == 0
 
 
@@ -227,7 +227,7 @@ def test_percentages_appear_only_in_the_table_and_missing_figures_are_dashes():
     assert all(line.count("|") == len(COLUMNS) + 2 for line in lines)
 
 
-def test_spans_are_short_and_an_empty_list_gives_none():
+def test_spans_are_compact_and_an_empty_list_is_called_none():
     assert spans([0, 1, 2, 5, 7, 8]) == "0-2, 5, 7-8"
     assert spans([]) == "none"
 
@@ -296,7 +296,7 @@ def test_squares_grow_and_move_with_the_box():
     assert roi.square((10, 10, 50, 30), 1.5, -0.1) == (30.0, 16.0, 60.0)
 
 
-def test_the_warp_of_a_square_takes_corners_for_centers_like_the_graph():
+def test_the_warp_of_a_square_treats_corners_as_centers_like_the_graph():
     image = np.zeros((40, 40, 3), np.uint8)
     image[10:30, 12:32] = 200
     # Pixels 12..31 and 10..29: the square of 20 pixels around (21.5, 19.5); scale 1 shifts nothing.
@@ -314,7 +314,7 @@ def test_the_warp_of_a_square_takes_corners_for_centers_like_the_graph():
     ]  # 5 * (12 + 4 j)
 
 
-def test_speed_bars_are_judged_by_the_stage_and_name_the_wanted_value():
+def test_speed_requirements_are_judged_per_stage_and_state_the_limit():
     times = {
         "lineament fast": {
             "ms_per_face": 1.2,
@@ -341,7 +341,7 @@ def test_speed_bars_are_judged_by_the_stage_and_name_the_wanted_value():
     assert speed.judge({}, None) == []
 
 
-def test_a_rising_memory_curve_is_not_flat_and_a_level_one_is():
+def test_a_rising_memory_curve_is_not_flat_and_a_constant_one_is():
     level = [(k, 300.0 + (k % 2)) for k in range(40)]
     rising = [(k, 300.0 + k) for k in range(40)]
     assert memory.judge(level, 320.0)[0]
@@ -376,10 +376,12 @@ def test_install_size_counts_separate_model_files_once(tmp_path):
     )
     assert install.install_mb(plan, tmp_path) == pytest.approx(
         0.15
-    )  # 110 - 10 + 50 kB; what lies inside counts once
+    )  # 110 - 10 + 50 kB; files inside the environment count once
 
 
-def test_an_environment_that_cannot_be_made_gives_the_reason(tmp_path, monkeypatch):
+def test_an_environment_that_cannot_be_created_reports_the_reason(
+    tmp_path, monkeypatch
+):
     done = install.subprocess.CompletedProcess(
         [], 1, "", "one\nno matching distribution"
     )
@@ -391,7 +393,7 @@ def test_an_environment_that_cannot_be_made_gives_the_reason(tmp_path, monkeypat
     )
 
 
-def test_changed_dependencies_make_an_environment_anew_changed_sources_do_not(
+def test_changed_dependencies_recreate_an_environment_but_changed_sources_do_not(
     tmp_path, monkeypatch
 ):
     def run(step, **_):

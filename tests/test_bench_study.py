@@ -18,7 +18,7 @@ from bench import cluster_faces, error_time
 pytestmark = pytest.mark.torch
 
 
-def test_points_of_a_study_are_its_errors_and_times_by_machine(tmp_path, monkeypatch):
+def test_study_points_are_errors_and_times_by_machine(tmp_path, monkeypatch):
     monkeypatch.setattr(error_time, "RESULTS", tmp_path)
     assert error_time.study_points("small") == ({}, ["small: no small.json"])
     rows = {
@@ -44,7 +44,7 @@ def test_points_of_a_study_are_its_errors_and_times_by_machine(tmp_path, monkeyp
     ]
 
 
-def test_points_of_peers_name_their_machine(tmp_path):
+def test_peer_points_name_their_machine(tmp_path):
     path = tmp_path / "peers.json"
     peer = {"name": "dlib", "ms_model": 2.0, "nme_shared": 0.04, "other": 1}
     path.write_text(json.dumps({"machine": {"cpu": "here"}, "peers": [peer]}))
@@ -60,7 +60,7 @@ def test_error_and_time_are_drawn(tmp_path):
 
 
 class TwoClusters:
-    """Chooses the cluster of a face by the sign of its first feature."""
+    """A model that assigns clusters by the sign of the first feature."""
 
     clusters = 2
 
@@ -68,7 +68,7 @@ class TwoClusters:
         return (features[:, 0] > 0).long()
 
 
-def test_the_mean_face_of_a_cluster_is_that_of_its_faces(monkeypatch):
+def test_the_mean_face_of_a_cluster_averages_its_faces(monkeypatch):
     dark, light = (
         np.full((2, 8, 8, 3), 40, np.uint8),
         np.full((1, 8, 8, 3), 200, np.uint8),
@@ -96,7 +96,7 @@ def test_the_largest_cluster_comes_first_in_a_square_of_faces():
     image = cluster_faces.grid(faces, np.array([1, 9, 3, 2, 4]))
     # five faces need three columns and two rows
     assert image.shape == (2 * 120, 3 * 120, 3)
-    # the middle of each place, clear of the number
+    # the center of each tile, away from its label
     middles = image[60::120, 60::120, 0]
     assert middles.tolist() == [[20, 50, 30], [40, 10, 255]]
     many = cluster_faces.grid(np.zeros((64, 120, 120, 3)), np.arange(64))

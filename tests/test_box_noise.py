@@ -1,4 +1,4 @@
-"""Box noise: the augmentation's settings are recovered from boxes that it moved."""
+"""Box noise: the fit recovers the augmentation's settings from perturbed boxes."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from lineament.errors import InputError
 
 
 def noisy_boxes(truth, shift, scale, rng):
-    """Boxes moved by the rule of augment.draw_affine."""
+    """Return boxes perturbed like those in augment.draw_affine."""
     sides = (truth[:, 2:] - truth[:, :2]).max(1)
     factors = np.exp(np.clip(rng.normal(size=len(truth)), -2.5, 2.5) * scale)
     moved = (
@@ -26,7 +26,7 @@ def truth():
     return np.concatenate([corners, corners + rng.uniform(20, 90, (20_000, 2))], axis=1)
 
 
-def test_boxes_moved_by_the_augmentation_give_its_settings(truth):
+def test_the_fit_recovers_the_settings_of_the_augmentation(truth):
     shift, scale = fit_box_noise(
         noisy_boxes(truth, 0.05, 0.09, np.random.default_rng(6)), truth
     )
@@ -35,7 +35,7 @@ def test_boxes_moved_by_the_augmentation_give_its_settings(truth):
     assert scale == pytest.approx(0.09, rel=0.025)
 
 
-def test_a_few_boxes_of_other_faces_hardly_change_the_fit(truth):
+def test_a_few_outliers_hardly_change_the_fit(truth):
     detected = noisy_boxes(truth, 0.05, 0.09, np.random.default_rng(6))
     detected[:100] += (
         5000  # 0.5 % of them: unclipped they would give a shift of some 10 sides
@@ -57,7 +57,7 @@ def test_exact_boxes_give_no_noise():
     assert fit_box_noise(truth, truth) == (0.0, 0.0)
 
 
-def test_boxes_that_are_not_pairs_are_refused():
+def test_unpaired_boxes_are_refused():
     with pytest.raises(
         InputError, match="1 detected and 2 true boxes; expected pairs, at least 2"
     ):

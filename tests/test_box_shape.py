@@ -1,4 +1,4 @@
-"""Boxes of users' points are those of 68 points; points without examples decide nothing."""
+"""Boxes of user-defined points match those of 68 points; untrained points are ignored."""
 
 import json
 
@@ -29,14 +29,14 @@ POINTS = ["right_eye", "left_eye", "nose", "right_mouth", "left_mouth"]
 
 @pytest.fixture
 def placed(tmp_path):
-    """Return the name of a scheme of five points with their places in the mean face."""
+    """Return the name of a scheme of five points with positions in the mean face."""
     mean = json.dumps(MEAN[CHOSEN].tolist())
     lines = f'points = {json.dumps(POINTS)}\nname = "placed5"\nmean_shape = {mean}'
     return check_scheme(str(text(tmp_path / "placed5.toml", lines)))
 
 
 class FivePoints:
-    """Puts the mean places of five points into the middle of every crop; the last is nowhere."""
+    """A model that centers the mean positions of five points in every crop; the last is unknown."""
 
     name, size, padding, points = "five points", 96, 1.25, 5
     never_learned = (4,)
@@ -70,7 +70,7 @@ def test_the_box_of_own_points_is_that_of_the_68_of_a_mean_face(placed):
     assert np.allclose(without.points(face[CHOSEN]), face, atol=1e-6)
 
 
-def test_own_points_without_a_place_have_their_own_box(tmp_path):
+def test_own_points_without_a_mean_position_keep_their_own_box(tmp_path):
     lines = f'points = {json.dumps(POINTS)}\nname = "unplaced5"'
     name = check_scheme(str(text(tmp_path / "unplaced5.toml", lines)))
     points = MEAN[CHOSEN] * 50
@@ -79,7 +79,7 @@ def test_own_points_without_a_place_have_their_own_box(tmp_path):
     assert BoxShape(name, ()).points(points) is points
 
 
-def test_the_box_of_schemes_that_span_the_face_stays_their_own():
+def test_schemes_that_span_the_face_keep_their_own_box():
     assert BoxShape("ibug68", ()).points(MEAN) is MEAN
     assert BoxShape("ibug68", ()).mean is MEAN
     landmarks = np.random.default_rng(0).uniform(0, 99, (98, 2))
@@ -109,7 +109,7 @@ def test_points_that_lack_the_jaw_are_inner_points():
 
 
 @pytest.mark.parametrize("name", ["wflw98", "lapa106", "cofw29", "aflw19", "helen194"])
-def test_the_roll_of_other_schemes_comes_from_the_points_shared_with_the_68(name):
+def test_the_roll_of_other_schemes_uses_the_points_shared_with_the_68(name):
     turned = apply_affine(similarity(80, 70, (0, 0), (100, 120)), MEAN)
     landmarks = convert(turned, "ibug68", name).points.copy()
     unknown = np.isnan(landmarks).any(1)
@@ -120,7 +120,7 @@ def test_the_roll_of_other_schemes_comes_from_the_points_shared_with_the_68(name
 
 
 class FaceFivePoints(FivePoints):
-    """Puts the five points of the mean face into the middle of every crop."""
+    """A model that centers the five points of the mean face in every crop."""
 
     never_learned = ()
     scheme = "five"
@@ -142,21 +142,21 @@ class FaceFivePoints(FivePoints):
         )
 
 
-def test_five_points_in_the_box_of_a_face_make_no_other_crop():
+def test_five_points_that_fit_the_box_are_not_recropped():
     model = FaceFivePoints()
     image = np.full((200, 240, 3), 90, np.uint8)
     Predictor(model, lambda image: np.zeros((0, 4)))(image, [[60, 50, 140, 130]])
     assert model.crops == 1
 
 
-def test_a_point_without_examples_is_stated_as_such_and_decides_nothing(placed):
+def test_a_point_without_examples_is_marked_and_ignored(placed):
     model = FivePoints(placed)
     image = np.full((200, 240, 3), 90, np.uint8)
     faces = Predictor(model, lambda image: np.zeros((0, 4)))(
         image, [[60, 50, 140, 130]]
     )
     (face,) = faces
-    assert model.crops == 1  # neither its place nor its score made another crop
+    assert model.crops == 1  # neither its position nor its score caused a re-crop
     assert face.scores.tolist() == pytest.approx([0.9, 0.9, 0.9, 0.9, 0])
     assert face.visible[4] == 0
     assert np.isnan(face.visible[:4]).all()

@@ -53,7 +53,7 @@ def test_a_head_of_another_kind_or_scheme_keeps_its_random_weights(
 @pytest.mark.parametrize(
     ("name", "points"), [("ibug68", slice(0, 68)), ("helen194", slice(68, 262))]
 )
-def test_a_head_of_two_joined_schemes_gives_the_points_of_either(
+def test_a_head_of_two_joined_schemes_initializes_either_scheme(
     name, points, faces, tmp_path
 ):
     joined = small(faces, scheme="ibug68_helen194", **{"train.steps": 1})
@@ -66,7 +66,7 @@ def test_a_head_of_two_joined_schemes_gives_the_points_of_either(
     assert torch.equal(model.top[0].weight, before["top.0.weight"])
 
 
-def test_a_head_of_two_joined_schemes_takes_the_points_of_one(faces, tmp_path):
+def test_a_head_of_two_joined_schemes_is_initialized_from_one(faces, tmp_path):
     before = trained(small(faces, **{"train.steps": 1}), tmp_path / "first")["average"]
     start = str(tmp_path / "first/checkpoint.pt")
     recipe = small(faces, init_from=start, scheme="ibug68_helen194")
@@ -116,7 +116,7 @@ def test_weights_of_another_network_are_refused(faces, tmp_path):
         load_initial_weights(build_model(wider), wider)
 
 
-def test_parts_start_from_checkpoints_of_their_own(faces, tmp_path):
+def test_parts_are_initialized_from_separate_checkpoints(faces, tmp_path):
     states = {}
     for seed in (1, 2):
         run = small(faces, **{"train.steps": 1, "train.seed": seed})
@@ -149,7 +149,7 @@ def test_parts_start_from_checkpoints_of_their_own(faces, tmp_path):
         ),
     ],
 )
-def test_a_part_that_does_not_fit_is_refused_by_name(part, message, faces, tmp_path):
+def test_the_error_names_a_part_that_does_not_fit(part, message, faces, tmp_path):
     trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
     parts = {part: str(tmp_path / "first/checkpoint.pt")}
     recipe = small(faces, init_parts=parts, **{"model.channels": 24})
@@ -157,7 +157,7 @@ def test_a_part_that_does_not_fit_is_refused_by_name(part, message, faces, tmp_p
         trainer(recipe, tmp_path / "run")
 
 
-def test_kept_weights_start_and_teach_as_their_checkpoint_does(faces, tmp_path):
+def test_kept_weights_work_as_init_and_teacher_like_their_checkpoint(faces, tmp_path):
     joined = small(faces, scheme="ibug68_helen194", **{"train.steps": 1})
     trained(joined, tmp_path / "first")
     checkpoint = tmp_path / "first/checkpoint.pt"
@@ -169,7 +169,7 @@ def test_kept_weights_start_and_teach_as_their_checkpoint_does(faces, tmp_path):
     assert recipe == whole_recipe
     for key, value in whole.state_dict().items():
         assert torch.allclose(net.state_dict()[key], value, rtol=2**-11, atol=1e-7), key
-    # of two joined schemes, the head gives the points of either, as from a checkpoint
+    # with two joined schemes, the head provides either one, as from a checkpoint
     models = {}
     for path in (kept, checkpoint):
         start = small(faces, init_from=str(path), scheme="ibug68")
@@ -180,7 +180,7 @@ def test_kept_weights_start_and_teach_as_their_checkpoint_does(faces, tmp_path):
     assert torch.allclose(*heads, rtol=2**-11, atol=1e-7)
 
 
-def test_a_file_of_weights_is_read_once_to_start_from(faces, tmp_path, monkeypatch):
+def test_a_weights_file_is_read_once_for_initialization(faces, tmp_path, monkeypatch):
     trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
     kept = tmp_path / "kept.safetensors"
     save_weights(kept, load_checkpoint(tmp_path / "first/checkpoint.pt"))
@@ -197,7 +197,7 @@ def test_a_file_of_weights_is_read_once_to_start_from(faces, tmp_path, monkeypat
     assert reads == [kept]
 
 
-def test_weights_without_a_recipe_are_no_checkpoint(tmp_path):
+def test_weights_without_a_recipe_are_refused_as_checkpoint(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(2)}, tmp_path / "bare.safetensors")

@@ -1,4 +1,4 @@
-"""Bulk jobs: one plan, each row once, after kills and reruns, local and on S3."""
+"""Bulk jobs: one plan and each row once, even after kills and reruns, locally and on S3."""
 
 import json
 import os
@@ -73,7 +73,7 @@ def test_landmarks_are_those_that_the_predictor_found(images, tmp_path):
     assert (found["face"], found["score"], found["box"][:2]) == (0, 0.5, [13, 0])
 
 
-def test_a_broken_image_is_a_row_with_an_error_and_changes_no_other(tmp_path):
+def test_a_broken_image_gives_an_error_row_and_changes_no_other(tmp_path):
     whole = write_images(tmp_path / "whole", 100)
     broken = write_images(tmp_path / "broken", 100, broken_every=100)
     run_here([whole], tmp_path / "a")
@@ -87,7 +87,7 @@ def test_a_broken_image_is_a_row_with_an_error_and_changes_no_other(tmp_path):
     assert sum(part.errors for part in counts.values()) == 1
 
 
-def test_a_file_name_that_is_not_text_is_read_and_named(tmp_path):
+def test_a_file_name_that_is_not_valid_unicode_is_read_and_escaped(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     odd = folder / os.fsdecode(b"\xff.png")
@@ -104,7 +104,7 @@ def test_a_file_name_that_is_not_text_is_read_and_named(tmp_path):
 # --- plan
 
 
-def test_a_plan_is_written_once_and_read_after(images, tmp_path):
+def test_a_plan_is_written_once_and_then_reused(images, tmp_path):
     folder = OutputFolder(tmp_path / "out")
     plan = open_plan(folder, [str(images)], {"model": "a"}, 6)
     text = (tmp_path / "out" / PLAN).read_bytes()
@@ -154,7 +154,7 @@ def test_a_broken_plan_is_an_error(images, tmp_path):
 # --- reruns
 
 
-def test_a_part_that_is_there_is_done(images, tmp_path):
+def test_an_existing_part_is_not_recomputed(images, tmp_path):
     out = tmp_path / "out"
     assert set(run_here([images], out)) == {0, 1, 2, 3}
     rows, times = rows_of(out), [path.stat().st_mtime_ns for path in parts_of(out)]
@@ -166,7 +166,7 @@ def test_a_part_that_is_there_is_done(images, tmp_path):
     assert [kept[k] == times[k] for k in range(4)] == [True, True, False, True]
 
 
-def test_processes_give_the_rows_of_one_and_leave_nothing_else(images, tmp_path):
+def test_several_processes_write_the_same_rows_and_no_other_files(images, tmp_path):
     run_here([images], tmp_path / "a")
     (tmp_path / "b" / PARTS).mkdir(parents=True)
     (tmp_path / "b" / PARTS / ".abc.17.part").write_text("half")
@@ -177,7 +177,7 @@ def test_processes_give_the_rows_of_one_and_leave_nothing_else(images, tmp_path)
     assert names == {path.name for path in parts_of(tmp_path / "b")}
 
 
-def test_a_part_that_kills_its_processes_fails_and_the_others_are_done(tmp_path):
+def test_a_part_that_crashes_its_processes_fails_and_the_others_complete(tmp_path):
     folder = write_images(tmp_path / "in", 6)
     deadly = Image.new("RGB", (8, 6), (DEADLY, 0, 0))
     deadly.save(folder / "0" / "0000.png")
@@ -187,7 +187,7 @@ def test_a_part_that_kills_its_processes_fails_and_the_others_are_done(tmp_path)
     assert len(parts_of(tmp_path / "out")) == 2
 
 
-def test_processes_that_die_one_after_the_other_end_the_job(monkeypatch):
+def test_repeatedly_crashing_processes_end_the_job(monkeypatch):
     monkeypatch.setattr(processes, "MAX_DEATHS", 3)
     tasks = process_tasks(_die, range(10), 2)
     with pytest.raises(WorkError, match="3 processes in a row ended"):
@@ -199,7 +199,7 @@ def _die(task):
 
 
 def start(images, out):
-    """Start a job of two processes as a program of its own."""
+    """Start a job with two workers in a separate process."""
     return subprocess.Popen(
         [sys.executable, "-m", "bulk_jobs", images, out],
         cwd=Path(__file__).parent,
@@ -214,7 +214,7 @@ needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 @needs_proc
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["worker", "driver"])
-def test_killed_five_times_a_job_has_the_rows_of_an_unbroken_one(tmp_path, victim):
+def test_a_job_killed_five_times_has_the_rows_of_an_uninterrupted_one(tmp_path, victim):
     folder = write_images(tmp_path / "in", 300, broken_every=100)
     run_here([folder], tmp_path / "whole")
     expected, out = rows_of(tmp_path / "whole", folder), tmp_path / "out"
@@ -222,7 +222,7 @@ def test_killed_five_times_a_job_has_the_rows_of_an_unbroken_one(tmp_path, victi
     generator = random.Random(4)
     driver = start(folder, out)
     for kill in range(5):
-        # of 60 parts, at a random one of each tenth
+        # there are 60 parts; kill at a random one in each tenth
         wait_for_parts(out, kill * 8 + generator.randint(1, 8), driver)
         assert driver.poll() is None
         workers = children(driver.pid)
@@ -239,7 +239,7 @@ def test_killed_five_times_a_job_has_the_rows_of_an_unbroken_one(tmp_path, victi
 
 
 @needs_proc
-def test_no_process_outlives_a_killed_driver(tmp_path):
+def test_workers_exit_if_the_driver_is_killed(tmp_path):
     folder = write_images(tmp_path / "in", 400)
     driver = start(folder, tmp_path / "out")
     wait_for_parts(tmp_path / "out", 1, driver)
@@ -290,7 +290,7 @@ def _same_as_detect(out, tmp_path):
         assert [x, y] == pytest.approx(found, abs=0.01)
 
 
-def test_an_input_without_images_is_one_line(tmp_path):
+def test_an_input_without_images_gives_a_one_line_error(tmp_path):
     (tmp_path / "in").mkdir()
     code, _, errors = call("bulk", tmp_path / "in", "--out", tmp_path / "out")
     assert code == 1
@@ -304,7 +304,7 @@ def test_an_input_without_images_is_one_line(tmp_path):
 
 @pytest.fixture
 def bucket(monkeypatch):
-    """The address of an empty bucket of a server on this machine."""
+    """Yield the URL of an empty bucket on a local server."""
     server = pytest.importorskip("moto.server")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
@@ -359,7 +359,7 @@ def test_images_and_parts_may_be_on_s3(bucket, tmp_path):
     ]
 
 
-def test_a_bucket_that_is_absent_is_one_error(bucket, tmp_path):
+def test_a_missing_bucket_is_a_single_error(bucket, tmp_path):
     _, address = bucket
     absent = address.format("x").replace("bucket", "absent")
     with pytest.raises(DataError, match=r"s3://absent/x: "):

@@ -1,4 +1,4 @@
-"""Bulk jobs on Ray: the rows of a local job, also when a machine leaves."""
+"""Bulk jobs on Ray: the rows of a local job, even if a machine leaves the cluster."""
 
 import os
 import re
@@ -19,7 +19,7 @@ TIMEOUT_S = 400
 
 
 def start(*words):
-    """Start a job on Ray in a process of its own, which Ray may leave as it likes."""
+    """Start a job on Ray in a separate process, so that Ray's leftovers do not affect the tests."""
     folder = str(Path(__file__).parent)
     paths = [folder, os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
@@ -34,7 +34,7 @@ def start(*words):
 
 
 def finish(job):
-    """Return the number of parts that the job did; if it hangs, it is killed."""
+    """Return the number of parts that the job completed; kill it if it hangs."""
     try:
         printed, errors = job.communicate(timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
@@ -44,7 +44,7 @@ def finish(job):
     return int(re.search(r"parts (\d+)", printed)[1])
 
 
-def test_actors_leave_a_part_of_each_cpu():
+def test_actors_reserve_less_than_one_cpu():
     assert CPUS_PER_ACTOR < 1
 
 
@@ -58,7 +58,7 @@ def test_ray_on_this_machine_gives_the_rows_of_one_process(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_a_killed_actor_and_a_killed_driver_lose_and_double_nothing(tmp_path):
+def test_killed_actors_and_drivers_lose_and_duplicate_no_rows(tmp_path):
     folder, out = write_images(tmp_path / "in", 400), tmp_path / "out"
     run_here([folder], tmp_path / "whole")
     job = start(folder, out)
@@ -85,14 +85,14 @@ def actors_of(pid):
 
 
 @pytest.mark.slow
-def test_a_machine_that_leaves_loses_and_doubles_nothing(tmp_path):
+def test_a_removed_machine_loses_and_duplicates_no_rows(tmp_path):
     folder, out = write_images(tmp_path / "in", 200, broken_every=100), tmp_path / "out"
     run_here([folder], tmp_path / "whole")
     assert finish(start(folder, out, "leave")) == 40
     assert rows_of(out) == rows_of(tmp_path / "whole")
 
 
-def test_a_cluster_that_refuses_is_one_error(monkeypatch):
+def test_a_cluster_that_cannot_be_reached_is_a_single_error(monkeypatch):
     def refuse(address, **options):
         raise ConnectionError(f"no GCS at {address}")
 

@@ -12,7 +12,7 @@ from lineament.io.input_images import find_inputs, predict_images
 from lineament.serving.bulk.ordered import predict_in_processes
 
 
-def test_detect_in_processes_gives_every_image_in_order(tmp_path):
+def test_detect_with_several_processes_returns_images_in_order(tmp_path):
     folder = write_images(tmp_path / "in", 20, broken_every=20)
     images, _ = find_inputs([folder])
     here = list(predict_images(MeanColor(), images))
@@ -27,7 +27,7 @@ def test_detect_in_processes_gives_every_image_in_order(tmp_path):
             np.testing.assert_array_equal(found.landmarks, faces.landmarks)
 
 
-def test_detect_prints_the_same_by_several_processes():
+def test_detect_prints_the_same_with_several_processes():
     pictures = Path(__file__).parents[1] / "docs" / "pictures"
     words = ("detect", pictures, "--model", "fast")
     code, text, _ = call(*words)

@@ -32,7 +32,7 @@ def png(number):
 
 
 def reds(source, **options):
-    """Return the name of each image of a source, with its red value or its error."""
+    """Return the name of each image in a source, with its red value or error."""
     found = []
     for name, image in read_source(source, ReadOptions(**options)):
         shown = image[0, 0, 0] if isinstance(image, np.ndarray) else str(image)
@@ -46,7 +46,7 @@ def names(inputs):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with three images, a tar, a table, a list, a note and a dotted image."""
+    """Return a folder with three images, a tar, a table, a list, a text file and a hidden image."""
     made = write_images(tmp_path / "in", 3)
     with tarfile.open(made / "b.tar", "w") as tar:
         for number in range(2):
@@ -92,7 +92,7 @@ def test_a_table_is_a_source_per_row_group(folder):
     assert found == [(f"{folder}/d.parquet#{n}", n % 3) for n in range(5)]
 
 
-def test_a_table_may_hold_addresses_or_what_hugging_face_writes(folder):
+def test_a_table_may_contain_urls_or_hugging_face_images(folder):
     columns = {
         "path": ["0/0000.png", str(folder / "1/0001.png"), "absent.png", None],
         "photo": [
@@ -122,7 +122,7 @@ def test_a_table_may_hold_addresses_or_what_hugging_face_writes(folder):
     assert "has no column 'image'; choose one of path, photo by --column" in error
 
 
-def test_a_tar_gives_its_images_in_order_and_its_break_as_an_error(folder):
+def test_a_truncated_tar_gives_its_images_in_order_and_then_an_error(folder):
     (source,) = find_sources([str(folder / "b.tar")])
     found = reds(source)
     name = str(folder / "b.tar")
@@ -143,7 +143,7 @@ def test_a_tar_gives_its_images_in_order_and_its_break_as_an_error(folder):
         assert "broken or truncated tar" in end[2]
 
 
-def test_a_packed_tar_is_read_too(folder):
+def test_a_compressed_tar_is_read(folder):
     with tarfile.open(folder / "z.tar.gz", "w:gz") as tar:
         add(tar, "a/1.png", png(1))
     (source,) = find_sources([str(folder / "z.tar.gz")])
@@ -163,7 +163,7 @@ def test_a_video_gives_every_nth_frame(tmp_path):
     assert "v.mp4" in error
 
 
-def test_sources_of_many_images_have_parts_of_their_own(folder, tmp_path):
+def test_large_sources_get_separate_parts(folder, tmp_path):
     inputs = [folder, folder / "c.parquet"]
     counts = run_here(inputs, tmp_path / "out", part_images=2)
     # three images in two parts, the tar, the table
@@ -172,7 +172,7 @@ def test_sources_of_many_images_have_parts_of_their_own(folder, tmp_path):
     assert {"/b.tar#0.png", "/c.parquet#1", "/0/0000.png"} < named
 
 
-def test_an_absent_input_is_one_error(tmp_path):
+def test_a_missing_input_is_a_single_error(tmp_path):
     with pytest.raises(InputError, match="no such file or folder"):
         find_sources([str(tmp_path / "absent")])
     with pytest.raises(InputError, match="no file matches this pattern"):
@@ -182,7 +182,7 @@ def test_an_absent_input_is_one_error(tmp_path):
         find_sources([str(tmp_path / "broken.parquet")])
 
 
-def test_an_unknown_kind_of_address_is_one_error():
+def test_an_unknown_url_scheme_is_a_single_error():
     with pytest.raises(DataError, match="expected a path, s3://BUCKET/KEY"):
         file_system("ftp://host/a")
 
@@ -196,12 +196,12 @@ def test_an_unknown_kind_of_address_is_one_error():
         ("/a?b/c.jpg", "/a?b/c.jpg"),
     ],
 )
-def test_rows_show_addresses_without_user_and_options(address, shown):
+def test_rows_have_urls_without_credentials_and_options(address, shown):
     assert shown_address(address) == shown
     assert is_remote(address) == ("://" in address)
 
 
-def test_files_of_a_remote_folder_keep_its_user_and_options():
+def test_files_in_a_remote_folder_inherit_credentials_and_options():
     folder = "gs://anonymous@bucket/in?x=1"
     assert child_address(folder, "bucket/in/a.jpg") == (
         "gs://anonymous@bucket/in/a.jpg?x=1"
@@ -225,24 +225,24 @@ def test_google_cloud_has_a_file_system():
         ("b/[!a]?.png", ["b/b1.png"], ["b/a1.png", "b/b.png"]),
     ],
 )
-def test_patterns_of_remote_paths_match_as_local_ones(pattern, matched, others):
+def test_remote_patterns_match_like_local_ones(pattern, matched, others):
     compiled = glob_pattern(pattern)
     assert all(compiled.fullmatch(path) for path in matched)
     assert not any(compiled.fullmatch(path) for path in others)
 
 
-def test_an_absent_file_is_an_input_error(tmp_path):
+def test_a_missing_file_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match=r"a\.bin: no such file"):
         read_bytes(str(tmp_path / "a.bin"))
 
 
-def test_a_list_does_not_list_lists(folder):
+def test_lists_cannot_be_nested(folder):
     (folder / "lists.txt").write_text("list.txt\n")
     with pytest.raises(DataError, match=r"lists list\.txt, another list"):
         find_sources([str(folder / "lists.txt")])
 
 
-def test_an_unnamed_image_has_the_name_of_its_row_in_errors(folder):
+def test_errors_of_an_unnamed_image_name_its_row(folder):
     table = pyarrow.table({"image": [b"nothing"]})
     parquet.write_table(table, folder / "d.parquet")
     ((name, _, error),) = reds(Source("rows", str(folder / "d.parquet")))

@@ -49,7 +49,7 @@ def test_parts_of_an_array_are_pickled_by_their_values(tmp_path):
 
 def test_a_large_array_reaches_a_process_that_is_spawned(tmp_path):
     path = tmp_path / "crops-0123456789abcdef.npy"
-    # 31 GB of a sparse file, as 100,000 faces take
+    # a sparse file of 31 GB, the size of 100,000 faces
     shape = (100_000, 320, 320, 3)
     try:
         np.lib.format.open_memmap(path, "w+", np.uint8, shape)
@@ -80,7 +80,7 @@ def test_crops_are_the_same_in_a_spawned_loader(tmp_path):
     sources, _ = read_mixture([part], "ibug68", tmp_path, tmp_path / "cache")
     settings = Augmentation.model_validate({})
     crops = TrainingCrops(sources, "ibug68", 64, 1.3, settings, 1)
-    # 308 kB per face before: the crops are 320 x 320 x 3
+    # a pickled crop would be 308 kB per face: 320 x 320 x 3
     assert len(pickle.dumps(crops)) < 8 * 4000
     found = []
     for workers in (0, 1):
@@ -112,7 +112,7 @@ def test_the_cache_is_listed_and_removed(tmp_path):
     assert [file.path for file in remove_cache(tmp_path, 3)] == [old]
     code, shown, _ = call("cache", "--cache", tmp_path, "--remove")
     assert shown.splitlines()[-1] == f"2 files, 0.0 MB, removed from {tmp_path}"
-    # what nobody else may be writing, and what a training does not make
+    # only files that no process is writing and that a training does not produce
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"candidates.json", "notes.npy", ".0123456789abcdef.77.part"}
     with pytest.raises(InputError, match="expected 0 for all files"):

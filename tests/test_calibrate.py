@@ -1,4 +1,4 @@
-"""calibrate.py: sigma_px fitted to errors covers them as promised."""
+"""calibrate.py: the fitted sigma_px covers the stated fraction of errors."""
 
 import math
 from types import SimpleNamespace
@@ -33,14 +33,14 @@ def rayleigh_errors(per_axis: np.ndarray, seed: int = 0) -> np.ndarray:
     return np.hypot(*steps)
 
 
-def test_the_promised_share_of_errors_is_under_two_sigma():
+def test_two_sigma_covers_the_stated_fraction_of_errors():
     variance = np.random.default_rng(1).uniform(0.5, 30, 20_000)
     errors = rayleigh_errors(0.3 * variance + 0.8)
     sigma = fit_sigma(errors, variance).sigma_px(variance)
     assert np.mean(errors < 2 * sigma) == pytest.approx(COVERED, abs=1e-3)
 
 
-def test_every_level_of_variance_is_covered_and_not_only_their_mixture():
+def test_errors_are_covered_at_every_level_of_variance():
     variance = np.repeat([1.0, 4.0, 16.0, 64.0], 8000)
     errors = rayleigh_errors(0.5 * variance + 0.5)
     sigma = fit_sigma(errors, variance).sigma_px(variance)
@@ -48,7 +48,7 @@ def test_every_level_of_variance_is_covered_and_not_only_their_mixture():
         assert 0.92 < np.mean((errors < 2 * sigma)[variance == level]) < 0.98
 
 
-def test_the_fit_finds_the_slope_and_floor_that_made_the_errors():
+def test_the_fit_recovers_slope_and_floor():
     variance = np.random.default_rng(2).uniform(0.2, 40, 50_000)
     scale = fit_sigma(rayleigh_errors(0.25 * variance + 1.0, seed=3), variance)
     # 95 % of a Rayleigh lies under s * sqrt(-2 ln 0.05) = 2.448 s, which is 2 sigma_px:
@@ -91,7 +91,7 @@ def test_one_validation_face_in_twenty_scores_below_the_low_score():
     landmarks[:, 1] = 1
     low = validation_limits(MODEL, landmarks, means[:, None] + [[-0.1, 0.1]]).low_score
     assert np.mean(means < low) == pytest.approx(0.05, abs=0.003)
-    # where all faces have one score, none lies below it
+    # if all faces have the same score, none is below it
     same = np.full((9, 2), 0.52349)
     assert 0.5233 < validation_limits(MODEL, landmarks[:9], same).low_score < 0.52349
 
@@ -107,13 +107,13 @@ def test_one_validation_face_in_twenty_has_a_larger_box_error():
     assert np.mean(np.log(factors) > limit) == pytest.approx(0.05, abs=0.003)
 
 
-def test_sigma_keeps_the_shape_and_never_falls_under_the_floor():
+def test_sigma_keeps_the_shape_and_is_at_least_the_floor():
     sigma = SigmaScale(0.5, 0.04).sigma_px(np.zeros((3, 68)))
     assert sigma.shape == (3, 68)
     assert sigma == pytest.approx(0.2)
 
 
-def test_the_fit_finds_the_scale_that_made_the_classes():
+def test_the_fit_recovers_the_scale_of_the_logits():
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 4, 100_000)
     made = LogitScale(0.6, -1.2)
@@ -123,12 +123,12 @@ def test_the_fit_finds_the_scale_that_made_the_classes():
     assert fitted.offset == pytest.approx(-1.2, rel=0.03)
 
 
-def test_balanced_classes_do_not_depend_on_their_numbers():
+def test_balancing_removes_the_effect_of_class_sizes():
     rng = np.random.default_rng(0)
     positive, negative = rng.normal(1, 1, 20_000), rng.normal(-1, 1, 20_000)
     truth = np.arange(22_000) < 20_000
     logits = np.concatenate([positive, negative[:2000]])
-    # of two unit normals at 1 and -1, the log odds are 2 x
+    # for two unit normals at 1 and -1, the log odds are 2 x
     fitted = fit_logits(logits, truth, balanced=True)
     assert fitted.slope == pytest.approx(2, rel=0.1)
     assert fitted.offset == pytest.approx(0, abs=0.1)
@@ -136,7 +136,7 @@ def test_balanced_classes_do_not_depend_on_their_numbers():
     assert fit_logits(logits, truth).offset == pytest.approx(np.log(10), abs=0.15)
 
 
-def test_separable_classes_keep_a_finite_scale_and_one_class_none():
+def test_separable_classes_have_a_finite_scale_and_a_single_class_has_none():
     logits = np.concatenate([np.linspace(5, 9, 500), np.linspace(-9, -5, 500)])
     truth = logits > 0
     fitted = fit_logits(logits, truth)
@@ -145,13 +145,13 @@ def test_separable_classes_keep_a_finite_scale_and_one_class_none():
     assert fit_logits(logits[truth], truth[truth]) == LogitScale()
 
 
-def test_probabilities_lead_back_to_their_logits():
+def test_probabilities_are_converted_back_to_logits():
     scale = LogitScale(1.7, -0.4)
     logits = np.linspace(-8, 8, 33)
     np.testing.assert_allclose(
         scale.logits(scale.probability(logits)), logits, atol=1e-9
     )
-    # float32 keeps no more of a certain face
+    # the precision of float32 near probability 1
     assert np.isfinite(scale.logits(np.array([0.0, 1.0]))).all()
     constants = StateScales(scale, LogitScale()).constants()
     assert constants["presence_slope"] == 1.7

@@ -9,7 +9,7 @@ from lineament.inference.callable_detector import as_detections, as_detector
 from lineament.inference.detections import Detections, empty_detections
 
 
-def test_a_detector_keeps_to_the_scheme_it_states():
+def test_landmarks_must_match_the_scheme_of_the_detector():
     assert as_detector(lambda image: found(), "five")(IMAGE).scheme == "five"
     with pytest.raises(
         SchemeError, match="found landmarks of None; expected five, as stated"
@@ -17,7 +17,7 @@ def test_a_detector_keeps_to_the_scheme_it_states():
         as_detector(lambda image: BOXES, "five")(IMAGE)
 
 
-def test_a_detector_object_states_its_scheme_by_an_attribute():
+def test_a_detector_object_has_its_scheme_as_attribute():
     class OfFive:
         scheme = "five"
 

@@ -1,4 +1,4 @@
-"""Boxes in photos without a face that a detector, or a model, takes for faces."""
+"""False positives of a detector or a model in photos without a face."""
 
 import json
 
@@ -37,7 +37,7 @@ def test_the_best_boxes_of_each_photo_are_written_and_small_ones_left_out(tmp_pa
     np.testing.assert_allclose(np.array(rows)[:, :4], boxes[1 : MAX_BOXES + 1])
 
 
-def test_a_model_with_presence_orders_the_boxes_that_it_takes_for_faces():
+def test_a_model_with_presence_ranks_false_positives():
     model = Present()
     model.predicts_presence = True
     predictor = Predictor(model, lambda image: LEFT_AND_RIGHT, min_presence=0.1)

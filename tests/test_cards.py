@@ -1,4 +1,4 @@
-"""Cards of shipped models and of kept weights: strict JSON in the words of cards.toml."""
+"""Cards of shipped models and kept weights: strict JSON with the texts of cards.toml."""
 
 import hashlib
 import json
@@ -34,14 +34,14 @@ def test_a_card_is_json_without_nan(path):
 
 
 @pytest.mark.parametrize("path", CARDS, ids=named)
-def test_a_card_states_license_data_and_limits_in_the_words_of_the_recipes(path):
+def test_a_card_has_license_data_and_limits_from_cards_toml(path):
     words, card = WORDS["common"] | WORDS[path.stem], read(path)
     for key in ("license", "data", "limits"):
         assert card[key] == words[key], key
 
 
 @pytest.mark.parametrize("path", KEPT, ids=named)
-def test_a_card_of_kept_weights_is_that_of_the_file_next_to_it(path):
+def test_a_card_of_kept_weights_matches_the_weights_file(path):
     card, content = read(path), path.with_suffix(".safetensors").read_bytes()
     assert card["bytes"] == len(content) < 12_000_000
     assert card["sha256"] == hashlib.sha256(content).hexdigest()

@@ -60,7 +60,7 @@ def recipe_of(folder, regressor="trees", steps=2, **model):
     return make_recipe(
         {
             "name": "drawn",
-            # of 68 points, the regression would have 4,897 features
+            # with 68 points, the regression would have 4,897 features
             "scheme": "five" if regressor == "ridge" else "ibug68",
             "model": values,
             "data": [{"reader": "folder", "folder": str(folder)}],
@@ -73,7 +73,7 @@ def recipe_of(folder, regressor="trees", steps=2, **model):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder of drawn faces."""
+    """Return a folder of drawn faces."""
     path = tmp_path_factory.mktemp("faces")
     write_faces(path, 40)
     return path
@@ -88,14 +88,14 @@ def train(folder, out, cache, resume=False, **model):
 
 @pytest.fixture(scope="module")
 def trained(folder, tmp_path_factory):
-    """The checkpoint of each regressor's cascade after two stages."""
+    """Return the checkpoint of a two-stage cascade per regressor."""
     out, cache = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("cache")
     for regressor in REGRESSORS:
         train(folder, out / regressor, cache, regressor=regressor)
     return {name: out / name / "checkpoint.safetensors" for name in REGRESSORS}
 
 
-def test_the_factor_of_a_turned_and_scaled_shape_undoes_both():
+def test_turn_and_scale_undoes_a_similarity():
     affine = similarity(1.7, 25.0, np.zeros(2), np.array([3.0, -8.0]))
     moved = to_complex(apply_affine(affine, from_complex(MEAN)))
     factor = turn_and_scale(moved, MEAN)
@@ -104,7 +104,7 @@ def test_the_factor_of_a_turned_and_scaled_shape_undoes_both():
     np.testing.assert_allclose(back, MEAN, atol=1e-9)
 
 
-def test_rows_of_updates_are_read_back():
+def test_updates_survive_conversion_to_rows():
     updates = np.array([[1 + 2j, 3 - 4j]])
     np.testing.assert_array_equal(as_rows(updates), [[1, 3, 2, -4]])
     np.testing.assert_array_equal(from_rows(as_rows(updates)), updates)
@@ -139,7 +139,7 @@ def test_a_fern_shares_one_split_per_level_and_a_tree_has_one_per_node():
     np.testing.assert_array_equal(tree(values)[:, 0], [2, 1, 2, 0])
 
 
-def test_the_best_split_of_a_node_separates_what_differs():
+def test_the_best_split_of_a_node_maximizes_the_explained_variance():
     residuals = np.array([[1.0], [1], [-1], [-1], [5], [7]], np.float32)
     node = np.array([0, 0, 0, 0, 1, 1])
     is_second = np.array(
@@ -152,7 +152,7 @@ def test_the_best_split_of_a_node_separates_what_differs():
     np.testing.assert_array_equal(best_splits(is_second, residuals, node, 2), [1, 1])
 
 
-def test_a_leaf_gives_its_mean_residual_less_with_a_prior():
+def test_a_leaf_is_its_mean_residual_shrunk_by_the_prior():
     residuals = np.array([[2.0], [4], [9]], np.float32)
     leaf = np.array([1, 1, 3])
     np.testing.assert_allclose(leaf_outputs(leaf, residuals, 4, 0)[:, 0], [0, 3, 0, 9])
@@ -183,7 +183,7 @@ def test_boosting_explains_residuals_that_depend_on_a_difference_of_pixels(learn
     assert (residuals**2).sum() < 0.3 * before
 
 
-def test_a_basis_holds_the_stated_share_of_the_updates():
+def test_a_basis_explains_the_given_share_of_the_updates():
     rng = np.random.default_rng(0)
     updates = rng.normal(size=(500, 1)) * (1 + 1j) * np.ones(4) + 0.01 * rng.normal(
         size=(500, 4)
@@ -193,7 +193,7 @@ def test_a_basis_holds_the_stated_share_of_the_updates():
     np.testing.assert_allclose(basis @ basis.T, [[1]], atol=1e-5)
 
 
-def test_an_edge_falls_into_the_bin_of_its_direction():
+def test_an_edge_contributes_to_the_bin_of_its_direction():
     image = np.zeros((32, 32), np.uint8)
     image[:, 16:] = 200  # brightness grows to the right: direction 0
     maps = orientation_maps(image, 4.0)
@@ -204,11 +204,11 @@ def test_an_edge_falls_into_the_bin_of_its_direction():
     found = read_histograms(maps, np.array([[16 + 16j, 0 + 0j]]), factors, 4.0)
     assert found.shape == (1, 2 * 9 * BINS)
     assert 0.7 < np.linalg.norm(found[0, : 9 * BINS]) < 1
-    # its cells are at x = 4 at most, five deviations from the edge
+    # its cells reach x = 4, five standard deviations from the edge
     assert found[0, 9 * BINS :].max() < 0.01
 
 
-def test_first_shapes_spread_by_the_noise_of_the_recipe(folder):
+def test_initial_shapes_have_the_noise_of_the_recipe(folder):
     recipe = recipe_of(folder, size=100, padding=1.25)
     still = recipe.model_copy(
         update={
@@ -225,17 +225,17 @@ def test_first_shapes_spread_by_the_noise_of_the_recipe(folder):
     )
     rows, starts = draw_starts(np.random.default_rng(0), faces, still, 3)
     np.testing.assert_array_equal(rows, [0, 0, 0, 1, 1, 1])
-    # both faces lie alike in their boxes, so each start is the face itself
+    # both faces have the same position in their box, so each initial shape is the face itself
     np.testing.assert_allclose(starts, faces.shapes[rows], atol=1e-9)
     _, moved = draw_starts(np.random.default_rng(0), faces, recipe, 3)
-    # the first of each face is the mean shape
+    # the first initial shape of each face is the mean shape
     np.testing.assert_allclose(moved[::3], faces.shapes, atol=1e-9)
     assert 0.5 < np.abs(moved - faces.shapes[rows]).mean() < 20
 
 
-def test_representative_shapes_begin_with_the_mean_and_lie_on_both_sides():
+def test_representative_shapes_are_the_mean_and_shapes_on_both_sides():
     rng = np.random.default_rng(0)
-    shapes = MEAN + rng.normal(0, 2, (300, 1))  # they differ in x alone
+    shapes = MEAN + rng.normal(0, 2, (300, 1))  # they differ only in x
     found = representative_shapes(shapes, 3)
     np.testing.assert_allclose(found[0], shapes.mean(0))
     np.testing.assert_allclose((found[1] + found[2]) / 2, found[0], atol=1e-9)
@@ -262,7 +262,7 @@ def test_each_stage_lowers_the_error_of_drawn_faces(regressor, trained):
 
 
 @pytest.mark.parametrize("regressor", REGRESSORS)
-def test_a_batch_is_predicted_as_its_faces_alone(regressor, trained):
+def test_batched_prediction_equals_single_prediction(regressor, trained):
     model = load_numpy_model(trained[regressor])
     crops = np.stack([draw_face(seed, 64)[0] for seed in range(3)])
     together = model.predict(crops)
@@ -276,7 +276,9 @@ def test_a_batch_is_predicted_as_its_faces_alone(regressor, trained):
 
 
 @pytest.mark.parametrize("regressor", REGRESSORS)
-def test_a_resumed_cascade_equals_an_unbroken_one(regressor, folder, trained, tmp_path):
+def test_a_resumed_cascade_equals_an_uninterrupted_one(
+    regressor, folder, trained, tmp_path
+):
     short = ClassicTrainer(
         CascadeFit,
         recipe_of(folder, regressor),
@@ -294,7 +296,7 @@ def test_a_resumed_cascade_equals_an_unbroken_one(regressor, folder, trained, tm
         np.testing.assert_array_equal(resumed.arrays[name], array, err_msg=name)
 
 
-def test_another_recipe_does_not_resume_a_cascade(folder, trained):
+def test_a_cascade_is_not_resumed_with_another_recipe(folder, trained):
     other = recipe_of(folder, trees=21)
     run = trained["trees"].parent
     with pytest.raises(TrainError, match=r"another recipe \(model.trees differ\)"):
@@ -355,7 +357,7 @@ starts_per_face = 2
     assert "a cascade model, which has no network to distill" in err
 
 
-def test_an_exported_file_predicts_as_its_checkpoint(trained, folder, tmp_path):
+def test_an_exported_file_predicts_like_its_checkpoint(trained, folder, tmp_path):
     from lineament.export.registry import export_trained
 
     checkpoint = trained["trees"]

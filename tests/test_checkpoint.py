@@ -30,7 +30,7 @@ def test_a_checkpoint_is_written_atomically(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_files_that_are_no_checkpoint_are_refused(tmp_path):
+def test_files_that_are_not_checkpoints_are_refused(tmp_path):
     with pytest.raises(
         ModelError, match=r"no checkpoint at .*absent.pt; expected a file written by"
     ):
@@ -66,7 +66,7 @@ class Code:
         return (print, ("code from a checkpoint",))
 
 
-def test_a_checkpoint_with_code_in_it_is_refused_and_the_code_not_run(tmp_path, capsys):
+def test_a_checkpoint_with_code_is_refused_without_running_it(tmp_path, capsys):
     torch.save({"recipe": Code()}, tmp_path / "evil.pt")
     with pytest.raises(ModelError, match=r"evil.pt: not a checkpoint, or a broken one"):
         load_checkpoint(tmp_path / "evil.pt")

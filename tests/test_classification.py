@@ -1,4 +1,4 @@
-"""AUC and calibration of probabilities, held to references that share no code with them."""
+"""AUC and calibration of probabilities, compared with independent reference implementations."""
 
 import math
 
@@ -12,7 +12,7 @@ from lineament.evaluation.classification import auc, calibration_error, reliabil
 
 
 def auc_by_pairs(labels, scores):
-    """The share of pairs that are in order, ties one half, counted one by one."""
+    """Return the share of pairs in order, by brute force; ties count one half."""
     wins, pairs = 0.0, 0
     for positive, high in zip(labels, scores, strict=True):
         for negative, low in zip(labels, scores, strict=True):
@@ -23,7 +23,7 @@ def auc_by_pairs(labels, scores):
 
 
 def error_by_bins(labels, probabilities, bins):
-    """The expected calibration error by its definition, one bin after another."""
+    """Return the expected calibration error by its definition, bin by bin."""
     total = 0.0
     for number in range(bins):
         low, high = number / bins, (number + 1) / bins
@@ -74,7 +74,7 @@ def test_labels_drawn_with_their_probabilities_are_calibrated():
     assert calibration_error(labels, probabilities**3) == pytest.approx(0.25, abs=0.02)
 
 
-def test_reliability_counts_every_item_once_and_one_in_the_last_bin():
+def test_reliability_counts_every_item_once_with_1_in_the_last_bin():
     found = reliability([0, 1, 1, 1], [0.0, 0.05, 0.95, 1.0])
     assert [b.items for b in found] == [2, 2]
     assert [b.frequency for b in found] == [0.5, 1.0]

@@ -1,4 +1,4 @@
-"""VGG16 and Light-VGGNet: sizes, learning by heart, resuming, the curves of a study."""
+"""VGG16 and Light-VGGNet: sizes, overfitting, resuming, and the curves of a study."""
 
 import io
 import itertools
@@ -28,8 +28,8 @@ from lineament.training.registry import make_trainer
 pytestmark = pytest.mark.torch
 
 
-def block(places, *channels):
-    """Return weights and products of 3 x 3 convolutions, the first number being channels in."""
+def conv_block(places, *channels):
+    """Return parameters and multiply-adds of 3 x 3 convolutions, from input channels onwards."""
     pairs = list(itertools.pairwise(channels))
     weights = sum(9 * a * b + b for a, b in pairs)
     return weights, places * sum(9 * a * b for a, b in pairs)
@@ -39,11 +39,11 @@ def test_vgg16_has_its_published_layers():
     net = Classifier("vgg16", 32, 10)
     # the sides are 32, 16, 8, 4, 2
     blocks = [
-        block(1024, 3, 64, 64),
-        block(256, 64, 128, 128),
-        block(64, 128, 256, 256, 256),
-        block(16, 256, 512, 512, 512),
-        block(4, 512, 512, 512, 512),
+        conv_block(1024, 3, 64, 64),
+        conv_block(256, 64, 128, 128),
+        conv_block(64, 128, 256, 256, 256),
+        conv_block(16, 256, 512, 512, 512),
+        conv_block(4, 512, 512, 512, 512),
     ]
     dense = 512 * 4096 + 4096 * 4096 + 4096 * 10
     weights = sum(each[0] for each in blocks) + dense + 4096 + 4096 + 10
@@ -56,11 +56,11 @@ def test_vgg16_has_its_published_layers():
 def test_light_vggnet_has_600_channels_prelu_and_one_dense_layer():
     net = Classifier("light-vggnet", 32, 10)
     blocks = [
-        block(1024, 3, 64, 64),
-        block(256, 64, 128, 128),
-        block(64, 128, 256, 256, 256),
-        block(16, 256, 600, 600, 600),
-        block(4, 600, 600, 600, 600),
+        conv_block(1024, 3, 64, 64),
+        conv_block(256, 64, 128, 128),
+        conv_block(64, 128, 256, 256, 256),
+        conv_block(16, 256, 600, 600, 600),
+        conv_block(4, 600, 600, 600, 600),
     ]
     # one slope per channel
     slopes = 2 * 64 + 2 * 128 + 3 * 256 + 6 * 600
@@ -121,7 +121,7 @@ def root(tmp_path_factory):
     return folder
 
 
-def test_images_are_read_and_a_tenth_is_for_validation(root):
+def test_images_are_read_and_a_tenth_is_used_for_validation(root):
     training, validation = read_cifar10(root, "train"), read_cifar10(root, "validation")
     assert len(training) + len(validation) == 100
     assert 3 <= len(validation) <= 20
@@ -132,7 +132,7 @@ def test_images_are_read_and_a_tenth_is_for_validation(root):
     assert first_of_each_class(training, 0) is training
 
 
-def test_a_file_that_is_absent_or_holds_no_images_is_refused(tmp_path):
+def test_a_missing_file_or_one_without_images_is_refused(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
         read_cifar10(tmp_path, "test")
     (tmp_path / "cifar10").mkdir()
@@ -162,7 +162,7 @@ def test_a_classifier_learns_the_classes_and_logs_them(root, tmp_path):
         export_trained(run, tmp_path, "c", False, root, tmp_path)
 
 
-def test_a_resumed_classifier_equals_an_unbroken_one(root, tmp_path):
+def test_a_resumed_classifier_equals_an_uninterrupted_one(root, tmp_path):
     recipe, places = recipe_of(6, network="vgg16"), (root, tmp_path / "cache")
     whole = make_trainer(recipe, tmp_path / "whole", *places).run()
     broken = make_trainer(recipe, tmp_path / "broken", *places)
@@ -176,11 +176,11 @@ def test_a_resumed_classifier_equals_an_unbroken_one(root, tmp_path):
             load_checkpoint(resumed)["average"][key], value, rtol=0, atol=0
         )
     rows = [run.with_name("log.csv").read_text() for run in (whole, resumed)]
-    # the accuracy in training, too: the last column
+    # the last column is the training accuracy
     assert rows[0].split(",")[-1] == rows[1].split(",")[-1]
 
 
-def test_curves_of_a_study_have_a_line_per_row(root, tmp_path):
+def test_the_curves_of_a_study_have_one_line_per_row(root, tmp_path):
     pytest.importorskip("matplotlib")
     mean = mean_curve(
         [np.array([[1.0, 2], [3, 5]]), np.array([[1.0, 2, 3], [5, 5, 9]])]

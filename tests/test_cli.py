@@ -48,9 +48,7 @@ def test_detect_prints_one_json_document_per_image(pictures):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
-def test_printed_json_has_the_same_bytes_in_every_encoding(
-    pictures, monkeypatch, encoding
-):
+def test_printed_json_does_not_depend_on_the_encoding(pictures, monkeypatch, encoding):
     path = pictures / "é 猫 \N{GRINNING FACE}.png"
     path.write_bytes((pictures / "a.png").read_bytes())
     stdout = TextIOWrapper(BytesIO(), encoding=encoding, newline="\r\n")
@@ -67,7 +65,7 @@ def test_printed_json_has_the_same_bytes_in_every_encoding(
     assert json.loads(printed)["image"] == str(path)
 
 
-def test_detect_continues_after_a_broken_image_lists_it_at_the_end_and_fails(pictures):
+def test_detect_skips_a_broken_image_lists_it_at_the_end_and_fails(pictures):
     code, out, err = call("detect", pictures, pictures / "absent.png")
     assert code == 1
     assert [Path(json.loads(line)["image"]).name for line in out.splitlines()] == [
@@ -82,7 +80,7 @@ def test_detect_continues_after_a_broken_image_lists_it_at_the_end_and_fails(pic
     assert lines[2] == "lineament: 2 of 5 failed, as listed above"
 
 
-def test_a_single_bad_input_is_one_line(tmp_path):
+def test_a_single_bad_input_gives_a_one_line_error(tmp_path):
     code, out, err = call("detect", tmp_path / "absent.jpg")
     assert (code, out) == (1, "")
     assert (
@@ -104,7 +102,7 @@ def test_detect_prints_csv_and_a_table(pictures):
     assert none.endswith("no face")
 
 
-def test_detect_writes_a_folder_that_a_second_run_keeps(
+def test_detect_writes_results_that_a_second_run_reuses(
     pictures, tmp_path, monkeypatch
 ):
     words = (
@@ -126,7 +124,9 @@ def test_detect_writes_a_folder_that_a_second_run_keeps(
     assert "(2 kept from an earlier run)" in call(*words)[2]
 
 
-def test_detect_with_overwrite_or_other_settings_keeps_nothing(pictures, tmp_path):
+def test_detect_with_overwrite_or_other_settings_recomputes_all_results(
+    pictures, tmp_path
+):
     words = ("detect", pictures / "a.png", "--out", tmp_path / "out")
     call(*words)
     assert "(0 kept" in call(*words, "--overwrite")[2]
@@ -135,7 +135,9 @@ def test_detect_with_overwrite_or_other_settings_keeps_nothing(pictures, tmp_pat
     assert "contains results of model accurate" in err
 
 
-def test_detect_keeps_results_whose_folder_was_touched(pictures, tmp_path, monkeypatch):
+def test_detect_reuses_results_if_only_timestamps_changed(
+    pictures, tmp_path, monkeypatch
+):
     words = ("detect", pictures / "a.png", pictures / "more", "--out", tmp_path / "out")
     call(*words)
     with monkeypatch.context() as patch:
@@ -172,24 +174,24 @@ def test_detect_passes_the_detector_and_flip_to_the_predictor(pictures, monkeypa
     assert "expected default, mediapipe" in err
 
 
-def test_detect_passes_the_least_presence_on_only_if_it_is_given(pictures, tmp_path):
+def test_detect_passes_min_presence_only_if_it_is_given(pictures, tmp_path):
     words = ("detect", pictures / "a.png", "--out", tmp_path / "out")
     assert call(*words)[0] == 0
     assert "min_presence" not in chosen
     code, _, err = call(*words, "--min-presence", "0.8")
     assert chosen["min_presence"] == 0.8
-    assert (code, "min_presence 0.8" in err) == (1, True)  # other results
+    assert (code, "min_presence 0.8" in err) == (1, True)  # different results
     code, _, err = call("detect", pictures / "a.png", "--min-presence", "1.5")
     assert (code, "--min-presence" in err) == (2, True)
 
 
-def test_label_passes_the_least_presence_to_the_predictor(pictures, tmp_path):
+def test_label_passes_min_presence_to_the_predictor(pictures, tmp_path):
     words = ("label", pictures / "black.png", "--out", tmp_path / "out")
     assert call(*words, "--min-presence", "0.9")[0] == 0
     assert chosen["min_presence"] == 0.9
 
 
-def test_detect_draws_without_occluded_landmarks_if_asked(
+def test_detect_can_omit_occluded_landmarks_from_the_drawing(
     pictures, tmp_path, monkeypatch
 ):
     drawn = []
@@ -221,7 +223,7 @@ def test_detect_passes_the_smallest_face_to_the_predictor(
     own = ("--detector", "own.onnx", "--min-face", "0.1")
     assert call("detect", pictures / "a.png", *own)[0] == 0
     assert chosen["detector"] == ("own.onnx", "0.1")
-    # it has no scale of its own to set
+    # this detector has no scale to set
     other = ("--detector", "mediapipe", "--min-face", "0.1")
     code, _, err = call("detect", pictures / "a.png", *other)
     assert code == 2
@@ -233,7 +235,7 @@ def test_detect_passes_the_smallest_face_to_the_predictor(
 
 
 @pytest.mark.parametrize("command", ["draw", "align"])
-def test_draw_and_align_find_the_faces_that_detect_finds(
+def test_draw_and_align_use_the_same_options_as_detect(
     command, pictures, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(
@@ -252,7 +254,7 @@ def test_draw_and_align_find_the_faces_that_detect_finds(
     assert chosen == {"detector": ("own.onnx", None), "flip": False}
 
 
-def test_detect_converts_to_the_scheme_asked_for(pictures):
+def test_detect_converts_to_the_requested_scheme(pictures):
     _, out, _ = call("detect", pictures / "a.png", "--scheme", "five")
     assert len(json.loads(out)["faces"][0]["landmarks"]) == 5
 
@@ -299,20 +301,20 @@ def test_boxes_are_numbers_for_one_image_or_a_file_for_many(pictures, tmp_path):
         (["detect", "a.jpg", "--nonsense"], "No such option"),
     ],
 )
-def test_wrong_usage_is_explained_and_ends_with_two(pictures, words, message):
+def test_wrong_usage_is_explained_and_exits_with_2(pictures, words, message):
     code, out, err = call(*(word.replace("{p}", str(pictures)) for word in words))
     assert code == 2
     assert out == ""
     assert message in " ".join(err.split())
 
 
-def test_an_error_of_the_package_is_one_line_without_a_traceback(pictures):
+def test_a_package_error_is_printed_in_one_line_without_traceback(pictures):
     code, out, err = call("detect", pictures / "a.png", "--model", "broken")
     assert (code, out) == (1, "")
     assert err == "lineament: unknown model 'broken'; choose one of accurate, fast\n"
 
 
-def test_an_error_within_a_batch_is_one_line(pictures, monkeypatch):
+def test_an_error_within_a_batch_is_printed_in_one_line(pictures, monkeypatch):
     def fail(self, image, boxes):
         if image[0, 0, 0] == 200:
             raise ShapeError("crops are odd")
@@ -338,7 +340,7 @@ def test_input_images_are_never_overwritten(pictures, tmp_path):
     assert (pictures / "more" / "b.jpg").read_bytes() == wanted
 
 
-def test_an_image_that_cannot_be_written_is_one_failure(pictures, tmp_path):
+def test_an_image_that_cannot_be_written_is_listed_as_a_failure(pictures, tmp_path):
     Image.fromarray(np.full((9, 66_000, 3), 200, np.uint8)).save(pictures / "wide.png")
     code, _, err = call(
         "detect",
@@ -360,7 +362,9 @@ def test_an_image_that_cannot_be_written_is_one_failure(pictures, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are text there")
-def test_names_that_are_not_text_are_written_everywhere(pictures, tmp_path):
+def test_file_names_that_are_not_valid_unicode_are_written_in_every_format(
+    pictures, tmp_path
+):
     odd = pictures / os.fsdecode(b"caf\xe9.png")
     odd.write_bytes((pictures / "a.png").read_bytes())
     for kind in ("json", "csv", "parquet", "coco"):
@@ -369,7 +373,7 @@ def test_names_that_are_not_text_are_written_everywhere(pictures, tmp_path):
     assert "caf\\udce9.png" in (tmp_path / "out" / "faces.csv").read_text()
 
 
-def test_an_unwritable_path_is_one_line(pictures, tmp_path):
+def test_an_unwritable_path_gives_a_one_line_error(pictures, tmp_path):
     (tmp_path / "file").write_text("")
     for words in (
         ("draw", pictures / "a.png", "--out"),
@@ -381,7 +385,7 @@ def test_an_unwritable_path_is_one_line(pictures, tmp_path):
         assert err.startswith("lineament: ")
 
 
-def test_ctrl_c_ends_with_130(pictures, monkeypatch):
+def test_ctrl_c_exits_with_130(pictures, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
@@ -460,7 +464,7 @@ def test_align_refuses_an_unknown_template(pictures, tmp_path):
     ],
     ids=["parquet", "evaluate", "score", "compare"],
 )
-def test_a_missing_extra_is_an_error_before_the_work(
+def test_a_missing_extra_is_reported_before_any_work(
     words, package, pictures, tmp_path, monkeypatch
 ):
     # `lineament.cli.app` is the application; its module is found in sys.modules
@@ -477,7 +481,7 @@ def test_a_missing_extra_is_an_error_before_the_work(
     assert not (tmp_path / "out").exists()
 
 
-def test_printed_csv_has_as_many_digits_as_written(pictures):
+def test_printed_and_written_csv_have_the_same_precision(pictures):
     _, out, _ = call("detect", pictures / "a.png", "--format", "csv")
     numbers = [
         cell
@@ -507,7 +511,7 @@ def test_empty_rows_list_images_without_a_face_in_csv(pictures, tmp_path, to_fol
         "scheme": "ibug68",
     }
     assert face.keys() == empty.keys()
-    assert None not in empty  # no more cells than columns
+    assert None not in empty  # as many cells as columns
 
 
 def test_empty_rows_of_parquet_are_null(pictures, tmp_path):
@@ -524,7 +528,7 @@ def test_empty_rows_of_parquet_are_null(pictures, tmp_path):
     assert set(empty.values()) == {None}
 
 
-def test_empty_rows_are_for_tables(pictures, tmp_path):
+def test_empty_rows_apply_only_to_tables(pictures, tmp_path):
     code, _, err = call("detect", pictures / "a.png", "--empty-rows")
     assert code == 2
     assert "--empty-rows needs --format csv or parquet" in err

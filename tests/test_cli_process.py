@@ -14,12 +14,12 @@ from lineament import __version__
 from lineament.cli import app
 
 
-def test_version_is_the_packages():
+def test_version_prints_the_package_version():
     assert call("version")[1] == f"lineament {__version__}\n"
 
 
-def test_help_comes_in_half_a_second():
-    # of the processor's time: another program may be using the machine
+def test_help_takes_less_than_half_a_second():
+    # CPU time, since other programs may be using the machine
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = run("--help")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -28,7 +28,7 @@ def test_help_comes_in_half_a_second():
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
 
-def test_help_of_every_command_needs_no_heavy_library():
+def test_help_of_every_command_imports_no_heavy_library():
     script = (
         "import sys; from typer.testing import CliRunner; from lineament.cli import app\n"
         "names = [c.name or c.callback.__name__ for c in app.registered_commands]\n"
@@ -56,7 +56,7 @@ def test_a_closed_pipe_is_quiet():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals differ")
-def test_an_interrupted_process_ends_with_130_and_no_traceback():
+def test_an_interrupted_process_exits_with_130_without_traceback():
     script = (
         "import time\n"
         "from lineament.cli import main\n"
@@ -78,7 +78,7 @@ def test_an_interrupted_process_ends_with_130_and_no_traceback():
         assert process.stderr.read() == ""
 
 
-def test_the_version_is_an_option_too():
+def test_version_is_also_an_option():
     assert (
         CliRunner().invoke(app, ["--version"]).stdout
         == CliRunner().invoke(app, ["version"]).stdout

@@ -53,7 +53,7 @@ def test_models_lists_the_cards(monkeypatch):
     assert json.loads(call("models", "--json")[1]) == listed
 
 
-def test_models_notes_if_none_is_installed(monkeypatch):
+def test_models_prints_a_note_if_no_model_is_installed(monkeypatch):
     monkeypatch.setattr(lineament.inference.model_files, "list_models", list)
     assert "contains no model" in call("models")[2]
 
@@ -78,7 +78,7 @@ def test_models_are_timed_alone_and_in_batches(monkeypatch):
     )
     monkeypatch.setitem(
         sys.modules, "torch", None
-    )  # what comes with the package is measured without it
+    )  # packaged models are measured without it
     monkeypatch.delitem(sys.modules, "lineament.models.profile", raising=False)
     code, out, err = call("models", "--profile")
     assert code == 0
@@ -95,7 +95,7 @@ def test_models_are_timed_alone_and_in_batches(monkeypatch):
     assert all(float(row.split()[-3]) >= 2 for row in rows)
 
 
-def test_the_networks_to_train_are_counted(monkeypatch):
+def test_the_parameters_of_trainable_networks_are_listed(monkeypatch):
     pytest.importorskip("torch")
     monkeypatch.setattr(lineament.inference.model_files, "list_models", lambda: [])
     from lineament.models.backbones.registry import BACKBONES
@@ -131,7 +131,7 @@ def test_doctor_prints_every_check_and_fails_if_one_does(monkeypatch, status, co
 
 
 def write_points(folder):
-    """Write an image with landmarks on the diagonal of (10, 10, 40, 40), as the fake finds."""
+    """Write an image with landmarks on the diagonal of (10, 10, 40, 40), like FakePredictor's."""
     folder.mkdir(exist_ok=True)
     Image.fromarray(np.full((60, 80, 3), 200, np.uint8)).save(folder / "face.png")
     points = "\n".join(f"{v + 1:.6f} {v + 1:.6f}" for v in np.linspace(10, 40, 68))
@@ -175,7 +175,7 @@ def test_evaluate_prints_a_table_or_json_and_compare_shows_reports_side_by_side(
     assert out.count("detected") == 2
 
 
-def test_evaluate_takes_the_limits_of_faces_and_the_report_states_them(tmp_path):
+def test_evaluate_applies_face_limits_and_the_report_states_them(tmp_path):
     data = write_points(tmp_path / "data")
     words = ("evaluate", "--protocol", "folder", "--data", data, "--format", "json")
     limits = ("--min-face", "40px", "--min-presence", "0.47")
@@ -189,7 +189,7 @@ def test_evaluate_takes_the_limits_of_faces_and_the_report_states_them(tmp_path)
         assert report["model"] == name
 
 
-def test_detection_is_evaluated_with_the_limits_of_faces(tmp_path, monkeypatch):
+def test_detection_is_evaluated_with_face_limits(tmp_path, monkeypatch):
     photos = [Photo(tmp_path / "a.png", "wider", np.array([[10.0, 10, 40, 40]]), "a")]
     Image.fromarray(np.full((60, 80, 3), 90, np.uint8)).save(tmp_path / "a.png")
     monkeypatch.setitem(DETECTION_PROTOCOLS, "detection-val", lambda root: photos)
@@ -231,7 +231,7 @@ def test_a_protocol_with_missing_images_is_scored_only_if_partial(tmp_path):
     assert "read as ibug68 because of their number" in scheme
 
 
-def test_the_report_folder_of_a_refused_protocol_lists_all_that_is_missing(tmp_path):
+def test_the_report_folder_of_a_refused_protocol_lists_all_missing_images(tmp_path):
     pytest.importorskip("matplotlib")
     data = write_points(tmp_path / "data")
     (data / "other.pts").write_text((data / "face.pts").read_text())
@@ -278,7 +278,7 @@ def test_score_takes_points_of_any_scheme_without_data(tmp_path):
     assert json.loads(out)["nme"] == 0
 
 
-def test_the_protocol_folder_has_to_be_given_one():
+def test_the_folder_protocol_requires_a_folder():
     code, _, err = call("evaluate", "--protocol", "folder")
     assert code == 1
     assert "give a folder of images with --data" in err
@@ -304,7 +304,7 @@ def test_audit_prints_its_findings_and_writes_a_report(tmp_path):
     assert "no such folder" in err
 
 
-def test_a_name_that_is_not_text_is_printed_as_json_escape(tmp_path):
+def test_a_file_name_that_is_not_valid_unicode_is_printed_as_json_escape(tmp_path):
     path = os.fsencode(tmp_path) + b"/\xff.jpg"
     Path(os.fsdecode(path)).write_bytes(b"no picture")
     done = run("detect", os.fsdecode(path), "--model", "absent.onnx")
@@ -312,7 +312,7 @@ def test_a_name_that_is_not_text_is_printed_as_json_escape(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_an_unknown_protocol_is_refused_with_the_nearest():
+def test_an_unknown_protocol_is_refused_with_the_nearest_name():
     code, _, err = call("evaluate", "--protocol", "300w-comon")
     assert code == 1
     assert "did you mean '300w-common'" in err
@@ -336,7 +336,7 @@ def test_train_without_torch_names_the_command_to_install_it(tmp_path, monkeypat
 
 
 @pytest.mark.torch
-def test_train_refuses_an_unknown_key_with_the_nearest(tmp_path):
+def test_train_refuses_an_unknown_key_with_the_nearest_name(tmp_path):
     pytest.importorskip("torch")
     recipe = tmp_path / "recipe.toml"
     recipe.write_text('name = "x"\ndata = [{reader = "300w"}]\n[train]\nsteps = 2\n')

@@ -24,7 +24,7 @@ from tiny_onnx import VISIBLE, write_model
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
-    """A face that moves through the image, 40 frames long."""
+    """Return a video of 40 frames with a face that moves through the image."""
     path = tmp_path_factory.mktemp("video") / "walk.mp4"
     with VideoWriter(path) as writer:
         for k, x in enumerate(np.linspace(90, 230, 40)):
@@ -32,7 +32,7 @@ def video(tmp_path_factory):
     return path
 
 
-def test_without_out_every_frame_is_a_line(video):
+def test_without_out_every_frame_is_printed_as_a_line(video):
     code, out, _ = call("track", video, "--frames", "3")
     assert code == 0
     rows = [json.loads(line) for line in out.splitlines()]
@@ -42,7 +42,7 @@ def test_without_out_every_frame_is_a_line(video):
     assert len(rows[2]["faces"][0]["landmarks"]) == 68
 
 
-def test_a_drawn_video_comes_with_its_tracks(video, tmp_path):
+def test_a_drawn_video_is_written_with_its_tracks(video, tmp_path):
     code, _, err = call(
         "track",
         video,
@@ -84,7 +84,7 @@ def test_a_format_that_agrees_with_out_is_accepted(video, tmp_path):
         assert (tmp_path / f"a.{kind}").exists()
 
 
-def test_a_drawn_video_keeps_the_shape_of_pixels(tmp_path):
+def test_a_drawn_video_keeps_the_pixel_aspect_ratio(tmp_path):
     with VideoWriter(tmp_path / "wide.mp4") as writer:
         writer.pixel_aspect = Fraction(16, 11)
         writer.write(scene(("astronaut", 110, 150, 120)), 0)
@@ -107,7 +107,7 @@ def test_a_folder_of_frames_is_a_video(tmp_path):
     assert read_tracks(tmp_path / "a.jsonl").times == pytest.approx([0, 0.1, 0.2])
 
 
-def test_presence_is_written_and_decides_what_is_tracked(tmp_path):
+def test_presence_is_written_and_decides_which_faces_are_tracked(tmp_path):
     pytest.importorskip("onnx")
     (tmp_path / "in").mkdir()
     for k in range(3):
@@ -149,8 +149,8 @@ def test_existing_files_are_kept_without_overwrite(video, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_run_resumes_and_ends_as_if_uninterrupted(video, tmp_path):
-    """The process is killed twice, as by a power failure; the drawn video is complete, too."""
+def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(video, tmp_path):
+    """The process is killed twice, as in a power failure; the drawn video is complete as well."""
     words = [sys.executable, "-c", SLOWLY, "track", str(video), "--workers", "1"]
     for number in range(2):
         run = subprocess.Popen(
@@ -218,13 +218,11 @@ def test_an_interrupted_run_resumes(video, tmp_path):
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
 
 
-def test_complete_tracks_that_were_not_converted_are_converted_by_a_resume(
-    video, tmp_path
-):
+def test_resume_converts_complete_tracks_that_were_not_converted(video, tmp_path):
     words = ("track", video, "--frames", "3", "--out", tmp_path / "a.csv")
     assert call(*words)[0] == 0
     wanted = (tmp_path / "a.csv").read_bytes()
-    (tmp_path / "a.csv").unlink()  # as if killed between the two
+    (tmp_path / "a.csv").unlink()  # as if killed between writing and converting
     assert call(*words, "--resume")[0] == 0
     assert (tmp_path / "a.csv").read_bytes() == wanted
     code, _, err = call(*words, "--resume")
@@ -236,10 +234,10 @@ def test_complete_tracks_that_were_not_converted_are_converted_by_a_resume(
     assert not (tmp_path / "a.csv").exists()
 
 
-def test_a_table_of_replaced_tracks_is_deleted_before_them(
+def test_an_outdated_table_is_deleted_before_its_tracks_are_replaced(
     video, tmp_path, monkeypatch
 ):
-    """No table of the old tracks is left next to the new after a kill before the new table."""
+    """If the run is killed before the new table, no outdated table is left next to new tracks."""
     words = (
         "track",
         video,
@@ -264,14 +262,14 @@ def test_a_table_of_replaced_tracks_is_deleted_before_them(
 
 def test_a_video_without_a_frame_leaves_no_files(video, tmp_path):
     (tmp_path / "v.mp4").write_bytes(video.read_bytes()[:1500])
-    for _ in range(2):  # the second time as the first
+    for _ in range(2):  # the second run must behave like the first
         code, _, err = call("track", tmp_path / "v.mp4", "--out", tmp_path / "a.mp4")
         assert (code, "no frames can be decoded" in err) == (1, True)
     assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_survives_wrong_options(video, tmp_path):
+def test_wrong_options_do_not_destroy_an_interrupted_run(video, tmp_path):
     source = tmp_path / "in.mp4"
     source.write_bytes(video.read_bytes())
     words = ["track", str(source), "--workers", "1", "--out", str(tmp_path / "a.jsonl")]
@@ -337,11 +335,11 @@ def test_a_video_with_fewer_frames_than_it_states_is_noted(video, tmp_path):
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_camera_is_tracked_until_a_signal_ends_it(video, tmp_path, monkeypatch, sent):
+def test_a_camera_is_tracked_until_a_signal_arrives(video, tmp_path, monkeypatch, sent):
     from lineament.io.video_reader import VideoReader as Reader
 
     class Endless(Reader):
-        """A camera: it states no length, and a signal comes at the sixth frame."""
+        """A fake camera without a length that raises a signal at the sixth frame."""
 
         def __init__(self, source, rate):
             super().__init__(video)
@@ -362,9 +360,7 @@ def test_a_camera_is_tracked_until_a_signal_ends_it(video, tmp_path, monkeypatch
     assert signal.getsignal(sent) is before
 
 
-def test_a_live_address_that_falls_silent_completes_its_files(
-    video, tmp_path, monkeypatch
-):
+def test_files_are_completed_if_a_live_stream_stalls(video, tmp_path, monkeypatch):
     from lineament.io.video_reader import VideoReader as Reader
 
     sent = 8
@@ -404,7 +400,7 @@ def test_a_live_address_that_falls_silent_completes_its_files(
     assert not list(tmp_path.glob("b.*"))
 
 
-# the command, with every frame slowed down and saved at once
+# the command with slow frames, and state saved after every frame
 SLOWLY = """
 import time
 from lineament.cli import main, track_output
@@ -449,7 +445,7 @@ def test_options_that_do_not_fit_are_usage_errors(words, message, video):
     assert message in " ".join(err.split())
 
 
-def test_a_file_that_is_no_video_is_one_line(tmp_path):
+def test_a_file_that_is_not_a_video_gives_a_one_line_error(tmp_path):
     (tmp_path / "a.mp4").write_text("no")
     for path in (tmp_path / "a.mp4", tmp_path / "none.mp4"):
         code, _, err = call("track", path)
@@ -458,7 +454,7 @@ def test_a_file_that_is_no_video_is_one_line(tmp_path):
         assert len(err.splitlines()) == 1
 
 
-def test_stability_passes_the_limits_of_faces_to_the_tracker(tmp_path, monkeypatch):
+def test_stability_passes_face_limits_to_the_tracker(tmp_path, monkeypatch):
     given = {}
 
     def make_tracker(model, **options):
@@ -473,7 +469,7 @@ def test_stability_passes_the_limits_of_faces_to_the_tracker(tmp_path, monkeypat
     assert given == found | {"smooth": None, "flip": True}
 
 
-def test_stability_is_measured_of_videos_and_tracks(video, tmp_path):
+def test_stability_is_measured_for_videos_and_tracks(video, tmp_path):
     pytest.importorskip("matplotlib")
     code, out, _ = call("stability", video, "--plot", tmp_path / "s.png")
     assert code == 0

@@ -14,12 +14,12 @@ from tiny_sets import shape
 
 
 def cofw_rows() -> tuple[np.ndarray, np.ndarray]:
-    """phis (2, 87) and boxes (2, 4) as MATLAB holds them, counted from 1."""
+    """Return phis (2, 87) and boxes (2, 4) in MATLAB's layout, counted from 1."""
     phis = np.zeros((2, 87))
     for i in range(2):
         points = shape(29, i) + 1
         phis[i, :29], phis[i, 29:58] = points.T
-        phis[i, 58 + i] = 1  # point i is hidden
+        phis[i, 58 + i] = 1  # point i is occluded
     return phis, np.array([[11.0, 21.0, 30.0, 40.0], [1.0, 1.0, 5.0, 5.0]])
 
 
@@ -78,7 +78,7 @@ def write_hdf5(path: Path) -> None:
     h5py = pytest.importorskip("h5py")
     phis, boxes = cofw_rows()
     with h5py.File(path, "w", userblock_size=512) as file:
-        # HDF5 holds MATLAB's arrays with their axes reversed: (3, W, H)
+        # HDF5 stores MATLAB's arrays with reversed axes: (3, W, H)
         refs = [
             file.create_dataset(f"#refs#/{i}", data=a.T).ref
             for i, a in enumerate((lopsided(), np.full((4, 5), 77, np.uint8)))
@@ -109,7 +109,7 @@ def test_mat_7_3_without_h5py_names_the_command_to_install_it(
         read_data("cofw", tmp_path, "train")
 
 
-def test_cofw_names_absent_and_broken_files(tmp_path: Path) -> None:
+def test_errors_name_missing_and_broken_files(tmp_path: Path) -> None:
     with pytest.raises(
         DataError,
         match=r"no COFW_test_color\.mat; expected the official COFW_color download",

@@ -1,4 +1,4 @@
-"""Arrays of OpenCV given as RGB: blue faces are warned of, and nothing else."""
+"""BGR arrays given as RGB: only images with bluish faces trigger a warning."""
 
 import warnings
 
@@ -20,27 +20,27 @@ def faces_at(*boxes):
     return Faces(tuple(made), "five", 5)
 
 
-def test_a_predictor_warns_of_the_channels_of_opencv():
+def test_a_predictor_warns_of_bgr_input():
     predictor = Predictor("fast", threads=1)
-    assert len(predictor(IMAGE)) == 2  # a warning were an error
+    assert len(predictor(IMAGE)) == 2  # a warning would be an error
     with pytest.warns(UserWarning, match=r"seem to be BGR.*order='bgr'"):
         predictor([IMAGE[..., ::-1]])
     right = predictor(read_image(IMAGE[..., ::-1], order="bgr"))
     np.testing.assert_array_equal(right.landmarks, predictor(IMAGE).landmarks)
 
 
-def test_a_tracker_warns_of_them_too():
+def test_a_tracker_warns_of_bgr_input():
     with pytest.warns(UserWarning, match="seem to be BGR"):
         Tracker("fast")(np.ascontiguousarray(IMAGE[..., ::-1]))
 
 
 @pytest.mark.parametrize("box", [[5, 5, 35, 35], [-20, -9, 40, 90], [58, 0, 70, 12]])
-def test_skin_is_redder_than_blue_wherever_the_box_is(box):
+def test_skin_has_more_red_than_blue_at_any_box_position(box):
     faces = faces_at(box)
     assert warn_of_bgr(SKIN, faces) is faces
 
 
-def test_files_gray_arrays_and_images_without_a_face_are_not_doubted():
+def test_files_gray_arrays_and_images_without_a_face_cause_no_warning():
     blue = np.ascontiguousarray(SKIN[..., ::-1])
     faces = faces_at([5, 5, 35, 35])
     with warnings.catch_warnings(record=True) as seen:

@@ -16,7 +16,7 @@ from lineament.schemes import scheme
 JAW = range(17)
 
 
-def test_the_distance_to_a_polyline_is_that_to_its_nearest_sampled_point() -> None:
+def test_the_distance_to_a_polyline_matches_the_nearest_sampled_point() -> None:
     rng = np.random.default_rng(0)
     line, points = rng.uniform(0, 100, (6, 2)), rng.uniform(-20, 120, (50, 2))
     shares = np.linspace(0, 1, 2001)[:, None]
@@ -36,7 +36,7 @@ def test_segments_without_an_annotated_end_are_left_out() -> None:
     assert distance_to_polyline(np.array([[4.0, 5.0]]), twice) == pytest.approx([5])
 
 
-def test_a_slide_along_a_contour_and_a_move_across_it_are_told_apart() -> None:
+def test_errors_along_and_across_a_contour_are_separated() -> None:
     truth = np.full((68, 2), np.nan)
     truth[:17] = [(10.0 * i, 7.0) for i in JAW]  # a straight jaw
     pred = np.nan_to_num(truth)
@@ -53,7 +53,7 @@ def test_a_slide_along_a_contour_and_a_move_across_it_are_told_apart() -> None:
     assert np.isnan(along[17:]).all()
 
 
-def test_a_point_is_measured_by_its_own_contour_and_closed_ones_are_closed() -> None:
+def test_points_are_measured_by_their_own_contour_including_closed_ones() -> None:
     of = scheme("helen194")
     chains = contour_chains(of, ["mouth"])
     assert [chain[0] for chain in chains] == [58, 86]  # outer and inner lips
@@ -62,14 +62,14 @@ def test_a_point_is_measured_by_its_own_contour_and_closed_ones_are_closed() -> 
     truth = rng.uniform(0, 100, (194, 2))
     pred = truth.copy()
     pred[58] = (truth[58] + truth[85]) / 2  # on the segment that closes the outer lips
-    pred[90] = truth[60]  # on the outer lips, a point of the inner ones
+    pred[90] = truth[60]  # a point of the inner lips, on the outer ones
     across = contour_errors(pred, truth, chains)[1]
     assert across[58] == pytest.approx(0)
     inner = truth[list(chains[1])]
     assert across[90] == pytest.approx(distance_to_polyline(truth[60:61], inner)[0])
 
 
-def test_the_squares_of_both_parts_add_up_to_that_of_the_error() -> None:
+def test_squared_components_add_up_to_the_squared_error() -> None:
     rng = np.random.default_rng(2)
     truth = rng.uniform(0, 100, (68, 2))
     pred = truth + rng.normal(size=(68, 2))
@@ -80,7 +80,7 @@ def test_the_squares_of_both_parts_add_up_to_that_of_the_error() -> None:
     assert np.hypot(along, across)[:17] == pytest.approx(error[:17])
 
 
-def test_means_are_over_faces_first_and_only_where_points_are_annotated() -> None:
+def test_means_are_per_face_first_and_over_annotated_points_only() -> None:
     gathered = ContourAccumulator("ibug68", ["jaw"])
     truth = np.full((68, 2), 5.0)
     truth[:17] = [(10.0 * i, 7.0) for i in JAW]
@@ -98,7 +98,7 @@ def test_means_are_over_faces_first_and_only_where_points_are_annotated() -> Non
     assert gathered.total() == found["jaw"]
 
 
-def test_without_contours_or_faces_there_is_no_figure() -> None:
+def test_without_contours_or_faces_there_is_no_result() -> None:
     assert ContourAccumulator("ibug68", []).total() is None
     empty = ContourAccumulator("ibug68", ["jaw"])
     assert (empty.per_part(), empty.total()) == ({}, None)

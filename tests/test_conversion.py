@@ -54,12 +54,12 @@ def test_a_scheme_that_lacks_points_of_the_protocol_is_refused() -> None:
         FaceConverter(protocol("300w-common"))(face(5, "five"))
 
 
-def test_a_model_is_scored_only_if_it_gives_all_points_that_count() -> None:
+def test_a_model_is_scored_only_if_it_predicts_all_required_points() -> None:
     assert can_score("ibug68", protocol("300w-common"))
     assert can_score("ibug68", protocol("300w-common-five"))
     assert can_score("ibug68", protocol("mtfl-aflw"))
-    # five points make five of the 68
+    # five points convert to five of the 68
     assert not can_score("five", protocol("300w-common"))
     assert not can_score("five", protocol("cfp30-val"))
-    # no rule at all makes 194 points of five
+    # no rule converts five points to 194
     assert not can_score("five", protocol("helen194-val"))

@@ -1,4 +1,4 @@
-"""Crops: a point of the image is moved by the affine, at any rotation and shrink."""
+"""Crops: image points move by the affine, at any rotation and downscaling."""
 
 import cv2
 import numpy as np
@@ -25,15 +25,15 @@ def centroid(crop):
 
 @pytest.mark.parametrize("roll", [0.0, 30.0, -75.0, 180.0, 133.0])
 def test_a_blob_is_moved_by_the_affine_at_any_rotation(roll):
-    center = np.array([131.3, 88.6])  # lopsided and off the pixel grid
+    center = np.array([131.3, 88.6])  # asymmetric and off the pixel grid
     affine = crop_affine((90, 60, 170, 120), 128, 1.3, roll)
     found = centroid(warp(picture_of_blob(center, 4.0), affine, 128))
-    # warpAffine rounds positions to 1/32 px; 8-bit grey levels of a blob of some 5 px add less
+    # warpAffine rounds positions to 1/32 px; 8-bit rounding of a 5 px blob adds less
     assert np.abs(found - apply_affine(affine, center)).max() < 0.05
 
 
 @pytest.mark.parametrize("shrink", [0.45, 0.2, 0.07])
-def test_a_blob_is_moved_by_the_affine_under_strong_shrink(shrink):
+def test_a_blob_is_moved_by_the_affine_at_strong_downscaling(shrink):
     center, size = np.array([1203.7, 841.2]), 64
     side = size / (1.3 * shrink)  # so that the crop's scale is `shrink`
     image = picture_of_blob(center, 3 / shrink, 2000, 1500)
@@ -50,11 +50,11 @@ def test_a_blob_is_moved_by_the_affine_under_strong_shrink(shrink):
     )
 
 
-def test_strong_shrink_averages_instead_of_aliasing():
+def test_strong_downscaling_averages_without_aliasing():
     stripes = np.zeros((800, 800, 3), np.uint8)
-    stripes[:, ::2] = 200  # one pixel on, one off: the mean is 100 at any phase
+    stripes[:, ::2] = 200  # alternating pixels: the mean is 100 at any phase
     crop = warp(stripes, crop_affine((100, 100, 700, 700), 60, 1.0), 60)
-    # a cell of 5 source pixels has 2 or 3 light ones: 80 to 120
+    # 2 or 3 of 5 source pixels per cell are bright: 80 to 120
     assert crop.min() >= 80
     assert crop.max() <= 120
 
@@ -97,7 +97,7 @@ def test_a_mirrored_affine_gives_the_mirrored_crop():
     assert np.array_equal(warp(image, flip_affine(40), 40), image[:, ::-1])
 
 
-def test_many_boxes_give_what_each_gives_alone():
+def test_crops_of_many_boxes_equal_single_crops():
     image = np.random.default_rng(4).integers(0, 256, (100, 120, 3), dtype=np.uint8)
     boxes = [[10, 10, 50, 60], [60, 20, 110, 90]]
     together, _ = crop_boxes(image, boxes, 32, 1.3, [5, 50])
@@ -107,7 +107,7 @@ def test_many_boxes_give_what_each_gives_alone():
         )
 
 
-def test_no_box_gives_no_crop():
+def test_no_boxes_give_no_crops():
     crops, affines = crop_boxes(np.zeros((10, 10, 3), np.uint8), [], 32, 1.3)
     assert crops.shape == (0, 32, 32, 3)
     assert affines.shape == (0, 2, 3)
@@ -120,7 +120,7 @@ def test_a_box_far_beyond_the_image_gives_a_black_crop(side):
     assert crops.max() == 0
 
 
-def test_an_image_longer_than_opencv_warps_is_cropped_all_the_same():
+def test_an_image_larger_than_opencvs_warp_limit_is_cropped():
     image = np.zeros((20, 40_000, 3), np.uint8)
     image[8:12, 35_000:35_004] = 255
     crops, affines = crop_boxes(image, [34_990, 0, 35_010, 19], 40, 1.0)
@@ -135,7 +135,7 @@ def test_a_box_without_area_is_refused():
         crop_boxes(np.zeros((10, 10, 3), np.uint8), [[5, 5, 5, 9]], 32, 1.3)
 
 
-def test_many_crops_are_those_of_one_at_a_time_whatever_the_threads():
+def test_crops_do_not_depend_on_the_number_of_threads():
     rng = np.random.default_rng(0)
     images = [
         rng.integers(0, 255, (40 + 3 * i, 60, 3)).astype(np.uint8) for i in range(11)

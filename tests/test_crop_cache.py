@@ -23,14 +23,14 @@ def test_cached_landmarks_match_the_pixels_of_the_cached_crop(samples, tmp_path)
         assert np.abs(centroid(crop) - points[2]).max() < 0.05
 
 
-def test_plain_crops_show_the_landmarks_where_they_are(samples, tmp_path):
+def test_landmarks_of_plain_crops_match_their_pixels(samples, tmp_path):
     cache = cache_crops(samples, tmp_path / "cache", size=160)
     crops = np.concatenate([c for c, _ in plain_crops(cache, 96, 1.6, 2)])
     for crop, points in zip(crops, plain_landmarks(cache, 96, 1.6), strict=True):
         assert np.abs(centroid(crop) - points[2]).max() < 0.06
 
 
-def test_boxes_given_place_the_crops(samples, tmp_path):
+def test_crops_are_placed_by_the_given_boxes(samples, tmp_path):
     boxes = [np.array([50.0, 40, 110, 100])] * 3
     cache = cache_crops(samples, tmp_path / "cache", size=132, boxes=boxes)
     # 132 px show 2.2 sides of 60: 1 px of the crop is 1 px of the image;

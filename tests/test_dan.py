@@ -60,13 +60,13 @@ def test_an_untrained_network_predicts_the_mean_shape(tmp_path):
     assert (output.variance > 0).all()
 
 
-def test_a_crop_that_is_no_multiple_of_16_is_refused(tmp_path):
+def test_a_crop_size_that_is_not_a_multiple_of_16_is_refused(tmp_path):
     recipe = recipe_of(tmp_path).with_model(size=40)
     with pytest.raises(RecipeError, match="size is 40; expected a multiple of 16"):
         build_network(recipe)
 
 
-def test_a_second_stage_starts_from_the_first_and_leaves_it_as_it_is(tmp_path):
+def test_a_second_stage_starts_from_the_frozen_first_stage(tmp_path):
     folder, cache = tmp_path / "faces", tmp_path / "cache"
     write_faces(folder, 24)
     first = make_trainer(recipe_of(folder), tmp_path / "one", folder, cache)
@@ -77,10 +77,10 @@ def test_a_second_stage_starts_from_the_first_and_leaves_it_as_it_is(tmp_path):
     recipe = recipe.model_copy(update={"train": frozen})
     trainer = make_trainer(recipe, tmp_path / "two", folder, cache)
     second = trainer.run()
-    # a frozen stage drops nothing, or the next one would learn from noise
+    # a frozen stage must not use dropout, or the next one would train on noise
     assert not trainer.model.stages[0].drop.training
     assert trainer.model.stages[1].drop.training
-    # nor does it record anything for gradients
+    # a frozen stage records no gradients
     assert not trainer.model.stages[0](torch.zeros(2, 1, 32, 32))[0].requires_grad
     one, two = load_any(checkpoint)[0], load_any(second)[0]
     for name, value in one.stages[0].state_dict().items():
@@ -147,11 +147,11 @@ def test_the_joint_loss_adds_the_weighted_emotion(places, tmp_path):
     torch.testing.assert_close(found["total"], torch.stack(parts).sum())
     found["smiling"].backward()
     assert trainer.model.emotion.weight.grad.abs().sum() > 0
-    # the features that landmarks are read from learn it, too
+    # the shared features are also trained by it
     assert trainer.model.stages[0].fc1.weight.grad.abs().sum() > 0
 
 
-def test_a_resumed_training_with_a_head_equals_an_unbroken_one(places, tmp_path):
+def test_resumed_training_with_a_head_equals_an_uninterrupted_one(places, tmp_path):
     recipe = emotional(*places, steps=4)
     folders = places[0], tmp_path / "cache"
     unbroken = make_trainer(recipe, tmp_path / "unbroken", *folders)
@@ -192,14 +192,14 @@ def test_an_exported_head_equals_torch(places, tmp_path):
 
 
 class Cheerful(torch.nn.Module):
-    """A network to which every face smiles."""
+    """A network that predicts a smile for every face."""
 
     def forward(self, crops):
         nothing = torch.zeros(len(crops), 0)
         return HeadOutput(nothing, nothing, class_logits=torch.ones(len(crops), 1))
 
 
-def test_the_accuracy_is_the_share_of_right_classes(places):
+def test_the_accuracy_is_the_share_of_correct_classes(places):
     from lineament.study.task_accuracy import task_accuracy
 
     smiling = np.array([1, 0, 1, 1], np.float32)

@@ -1,4 +1,4 @@
-"""decoders.py: decoders give back what targets were made of, within their bounds, in ONNX too."""
+"""decoders.py: decoding a target returns its landmarks within a bound, in ONNX as well."""
 
 import numpy as np
 import pytest
@@ -25,13 +25,13 @@ from lineament.training.targets import gaussian_1d, gaussian_2d
 pytestmark = pytest.mark.torch
 
 STRIDE, CELLS, SIGMA = 4.0, 32, 1.2
-SIZE = STRIDE * CELLS  # 128 crop pixels: cell centres at 1.5, 5.5, ..., 125.5
+SIZE = STRIDE * CELLS  # 128 crop pixels: cell centers at 1.5, 5.5, ..., 125.5
 DARK = Smoothing(SIGMA, 3 * SIGMA)
 CASES = [(name, dimensions) for dimensions in (1, 2) for name in DECODERS]
 
 
 def target(landmarks, height=CELLS, width=CELLS):
-    """Maps (B, N, h, w) of landmarks (B, N, 2), in double precision."""
+    """Return maps (B, N, h, w) of landmarks (B, N, 2), in double precision."""
     return gaussian_2d(torch.from_numpy(landmarks), height, width, STRIDE, SIGMA)
 
 
@@ -40,13 +40,13 @@ def axis_target(positions):
 
 
 def decode_maps(name, maps, smoothing=DARK):
-    """Landmarks and sigma, in pixels of the crop, of distributions (B, N, h, w)."""
+    """Decode distributions (B, N, h, w) to landmarks and sigma, in pixels of the crop."""
     landmarks, variance = decode_2d(maps.log(), STRIDE, name, smoothing)
     return landmarks.numpy(), variance.sqrt().numpy()
 
 
 def decode(name, landmarks, dimensions, smoothing=DARK):
-    """Landmarks and sigma decoded from targets around `landmarks`."""
+    """Decode targets made from `landmarks`; return landmarks and sigma."""
     if dimensions == 2:
         return decode_maps(name, target(landmarks), smoothing)
     along = [axis_target(landmarks[..., axis]).log() for axis in (0, 1)]
@@ -85,12 +85,12 @@ def test_any_landmark_away_from_the_border_survives_the_round_trip(landmarks, ca
 
 
 @pytest.mark.parametrize("dimensions", [1, 2])
-def test_a_finer_decoder_errs_less(dimensions):
+def test_finer_decoders_have_smaller_errors(dimensions):
     landmarks = spread_landmarks(24, SIZE - 25)
     mean = {}
     for name in DECODERS:
         mean[name] = np.abs(decode(name, landmarks, dimensions)[0] - landmarks).mean()
-    # an even offset in a cell of 4 px: |e| averages 1 px along an axis by argmax, 0.5 by quarter
+    # offsets are uniform in a cell of 4 px: mean |e| per axis is 1 px for argmax, 0.5 for quarter
     assert mean["argmax"] > 1.7 * mean["quarter"] > 100 * mean["dark"]
     assert mean["argmax"] == pytest.approx(1.0, abs=0.1)
 
@@ -147,14 +147,14 @@ def test_dark_follows_a_tilted_gaussian_better_than_the_axes_alone():
 
 
 @pytest.mark.parametrize(("name", "dimensions"), CASES)
-def test_a_flat_map_is_decoded_in_its_middle_with_a_wide_sigma(name, dimensions):
+def test_a_flat_map_decodes_to_its_center_with_a_large_sigma(name, dimensions):
     flat = torch.full((2, 3, CELLS, CELLS), -3.0)
     if dimensions == 1:
         found, variance = decode_1d(flat[..., 0], flat[..., 0], STRIDE, name, DARK)
     else:
         found, variance = decode_2d(flat, STRIDE, name, DARK)
     torch.testing.assert_close(found, torch.full((2, 3, 2), SIZE / 2 - 0.5))
-    assert variance.sqrt().min() > SIZE / np.sqrt(12) - 0.1  # an even distribution's
+    assert variance.sqrt().min() > SIZE / np.sqrt(12) - 0.1  # of a uniform distribution
 
 
 @pytest.mark.parametrize(("name", "dimensions"), CASES)
@@ -169,7 +169,7 @@ def test_a_constant_added_to_the_logits_changes_nothing(name, dimensions):
 
 
 @pytest.mark.parametrize(("name", "dimensions"), CASES)
-def test_a_batch_gives_what_its_maps_give_alone(name, dimensions):
+def test_batched_decoding_equals_single_decoding(name, dimensions):
     landmarks = spread_landmarks(-0.5, SIZE - 0.5)
     together = decode(name, landmarks, dimensions)
     for k in (0, 7, 39):
@@ -179,21 +179,21 @@ def test_a_batch_gives_what_its_maps_give_alone(name, dimensions):
 
 
 @pytest.mark.parametrize(("name", "dimensions"), CASES)
-def test_no_map_gives_no_landmark(name, dimensions):
+def test_an_empty_batch_gives_no_landmarks(name, dimensions):
     landmarks, sigma = decode(name, np.zeros((0, 5, 2)), dimensions)
     assert landmarks.shape == (0, 5, 2)
     assert sigma.shape == (0, 5)
 
 
 @pytest.mark.parametrize(("name", "dimensions"), CASES)
-def test_sigma_is_the_targets_in_pixels(name, dimensions):
-    landmarks = np.full((1, 1, 2), 65.5)  # the middle of cell 16: nothing is rounded
+def test_sigma_is_that_of_the_target_in_pixels(name, dimensions):
+    landmarks = np.full((1, 1, 2), 65.5)  # the center of cell 16, so nothing is rounded
     _, sigma = decode(name, landmarks, dimensions)
     assert sigma[0, 0] == pytest.approx(SIGMA * STRIDE, rel=1e-6)
 
 
 def noisy(shape, seed):
-    """Logits of Gaussians with a little noise, as a network gives them."""
+    """Return logits of slightly noisy Gaussians, like a network's output."""
     generator = torch.Generator().manual_seed(seed)
     landmarks = torch.rand(4, 6, 2, generator=generator) * 56 + 4
     maps = gaussian_2d(landmarks, 16, 16, STRIDE, SIGMA) if len(shape) == 2 else None
@@ -207,7 +207,7 @@ def noisy(shape, seed):
 
 @pytest.mark.parametrize("length", [16, 64])
 @pytest.mark.parametrize("name", DECODERS)
-def test_decoders_along_axes_are_those_of_the_oracle(name, length):
+def test_decoders_along_axes_match_the_oracle(name, length):
     stride = 64 / length
     x, y = noisy((length,), 1), noisy((length,), 2)
     sigma = SIGMA * length / 16
@@ -219,7 +219,7 @@ def test_decoders_along_axes_are_those_of_the_oracle(name, length):
 
 
 @pytest.mark.parametrize("name", DECODERS)
-def test_decoders_in_two_dimensions_are_those_of_the_oracle(name):
+def test_decoders_in_two_dimensions_match_the_oracle(name):
     logits = noisy((16, 16), 3)
     found, variance = decode_2d(logits, STRIDE, name, DARK)
     more = (SIGMA,) if name == "dark" else ()
@@ -229,7 +229,7 @@ def test_decoders_in_two_dimensions_are_those_of_the_oracle(name):
 
 
 def head_maps(kind, head, seed):
-    """Maps (8, 6, h, w) as a trained head of this kind gives them, and their landmarks."""
+    """Return maps (8, 6, h, w) like those of a trained head, and their landmarks."""
     generator = torch.Generator().manual_seed(seed)
     landmarks = torch.rand(8, 6, 2, generator=generator) * 120 + 4
     cells = round(128 / head.stride)

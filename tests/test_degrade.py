@@ -1,4 +1,4 @@
-"""Degradations move no point, keep shapes, leave their input alone and follow the settings."""
+"""Degradations keep positions, shapes and their input unchanged, and follow the settings."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ from test_augment import STILL, centroid, picture_of_blob
 @pytest.mark.parametrize(
     "change", [blur, lower_resolution, compress, change_color, make_gray]
 )
-def test_changes_of_the_image_move_no_point(change):
+def test_degradations_move_no_point(change):
     center = np.array([60.2, 67.4])
     image = picture_of_blob(center, sigma=7.0, side=128)
     gaps = []
@@ -38,7 +38,7 @@ def test_changes_of_the_image_move_no_point(change):
             centroid(np.abs(crop.astype(float) - ground) * (np.abs(crop - ground) > 25))
             - center
         )
-    # a systematic shift of half a pixel, of an even kernel or a nearest neighbour, would show
+    # detects a systematic shift of half a pixel, from an even kernel or nearest-neighbor resizing
     assert np.abs(np.mean(gaps, axis=0)).max() < 0.12
 
 
@@ -56,7 +56,7 @@ def test_changes_of_the_image_move_no_point(change):
         photometric,
     ],
 )
-def test_changes_keep_shape_and_type_and_leave_the_image_given_alone(change):
+def test_degradations_keep_shape_and_type_and_do_not_modify_the_input(change):
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     kept = image.copy()
     for seed in range(30):
@@ -84,7 +84,7 @@ def test_a_change_of_probability_one_always_happens_and_of_zero_never():
     assert np.array_equal(grey[..., 0], grey[..., 1])
 
 
-def test_a_scene_keeps_its_shape_and_its_array_and_names_the_least_face_that_shows():
+def test_a_degraded_scene_keeps_its_shape_and_has_a_minimum_face_size():
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     kept = image.copy()
     min_sides = []
@@ -100,7 +100,7 @@ def test_a_scene_keeps_its_shape_and_its_array_and_names_the_least_face_that_sho
     assert max(min_sides) <= 50
 
 
-def test_only_faces_are_occluded_and_only_some():
+def test_only_some_faces_are_occluded():
     image = np.full((100, 100, 3), 90, np.uint8)
     assert (
         occlude_faces(np.random.default_rng(0), image.copy(), np.zeros((0, 4)), [])
@@ -114,13 +114,13 @@ def test_only_faces_are_occluded_and_only_some():
         ).any()
         for seed in range(400)
     ]
-    # 28 % of faces, less those whose cover has by chance the color that was there (0.4); 400 draws
+    # 28 % of faces, minus up to 0.4 of them whose occluder matches the background; 400 draws
     assert 0.12 < np.mean(changed) < 0.34
 
 
 @pytest.mark.parametrize(
     ("kernel", "shift"),
-    # a line drawn in whole pixels lies up to half a pixel off between its ends
+    # a line drawn in whole pixels deviates up to half a pixel between its ends
     [
         (smooth_line(9, 30.0), 0.01),
         (drawn_line(9, 0.5), 0.5),

@@ -35,7 +35,7 @@ def photo_with_landmarks(roll_deg):
     )
 
 
-def test_recall_gives_each_face_one_box_and_counts_the_rest_as_false_positives():
+def test_recall_matches_one_box_per_face_and_counts_others_as_false_positives():
     boxes = np.array([[0.0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60]])
     found = Detections(boxes, np.array([0.5, 0.9, 0.8]), np.full(3, np.nan))
     result = score_detections([TWO_FACES], [found])
@@ -75,7 +75,7 @@ def test_the_lowest_threshold_allows_just_as_many_false_positives():
     assert lowest_threshold([empty, one], 5) == 0.0
 
 
-def test_roll_errors_take_the_short_way_round():
+def test_roll_errors_wrap_around():
     photo = photo_with_landmarks(175.0)
     found = Detections(photo.boxes, np.ones(1), np.array([-175.0]))
     assert roll_errors_deg([photo], [found]) == pytest.approx([10.0])

@@ -10,7 +10,7 @@ from lineament.inference.detections import Detections, concatenate, empty_detect
 from lineament.inference.nms import nms
 
 
-def test_landmarks_stay_with_their_boxes_through_sorting_suppression_and_joining():
+def test_landmarks_follow_their_boxes_through_sorting_nms_and_joining():
     # the second box overlaps the first and is better
     kept = nms(as_detections(found()), 0.4)
     assert kept.boxes[:, 0].tolist() == [1, 50]

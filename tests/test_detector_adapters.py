@@ -31,7 +31,7 @@ NAMES = {"right eye": "right_eye_center", "left eye": "left_eye_center"}
 
 
 class DrawnNet:
-    """Finds points by the gray level that each was drawn with, as a perfect YuNet would."""
+    """A fake of a perfect YuNet that finds each point by its gray level."""
 
     def setInputSize(self, size):
         self.size = size
@@ -74,7 +74,7 @@ def test_each_point_of_yunet_has_the_index_of_its_name(detector):
     assert mirrored[0].tolist() == list(DRAWN["left eye"])
 
 
-def test_an_image_without_a_face_has_the_scheme_too(detector):
+def test_an_empty_result_also_has_the_scheme(detector):
     found = detector(np.zeros((100, 100, 3), np.uint8))
     assert (found.scheme, found.landmarks.shape) == ("five", (0, 5, 2))
 
@@ -87,7 +87,7 @@ def test_without_a_model_the_points_of_yunet_are_the_landmarks(detector):
     assert np.isnan(faces.sigma_px).all()
 
 
-def test_insets_move_each_end_by_its_share():
+def test_insets_move_each_side_by_its_fraction():
     # a box 100 wide and 50 high: left +10, top +10, right -20, bottom +5
     assert inset_boxes(
         np.array([[0.0, 0, 100, 50]]), (0.1, 0.2, 0.2, -0.1)
@@ -121,7 +121,7 @@ def test_yunet_boxes_and_eyes_become_tight_boxes_and_rolls(tmp_path, monkeypatch
     assert found.scores == pytest.approx([0.9])
 
 
-def test_a_missing_or_foreign_yunet_file_is_an_error_that_names_it(tmp_path):
+def test_the_error_names_a_missing_or_foreign_yunet_file(tmp_path):
     with pytest.raises(ModelError, match="no YuNet at"):
         yunet(tmp_path / "none.onnx")
     (tmp_path / "bad.onnx").write_bytes(b"nothing")

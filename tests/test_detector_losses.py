@@ -1,4 +1,4 @@
-"""Losses of the face detector: least at the truth, and additive over parts of a batch."""
+"""Losses of the face detector: minimal at the truth, and additive over parts of a batch."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ TINY = {"widths": (8, 8, 16, 16, 16), "depths": (0, 1, 1, 0), "pyramid": 16}
 
 
 def batched(*scenes):
-    """The targets of a batch of scenes, and the count that its losses are divided by."""
+    """Return the targets of a batch of scenes, and the count that normalizes its losses."""
     each = [scene_targets(scene, *all_centers(128, 128)) for scene in scenes]
     targets = type(each[0])(
         *(torch.stack(values) for values in zip(*each, strict=True))
@@ -24,7 +24,7 @@ def batched(*scenes):
     return targets, torch.stack([positive, known])
 
 
-def test_boxes_and_points_that_are_right_cost_nothing_and_wrong_ones_something():
+def test_the_loss_is_zero_for_correct_boxes_and_points_only():
     five = five_points((60, 60), 60)
     targets, count = batched(scene_of([[30, 30, 90, 90]], [five]), scene_of([], []))
     shape = targets.face.shape
@@ -35,7 +35,7 @@ def test_boxes_and_points_that_are_right_cost_nothing_and_wrong_ones_something()
     assert [float(value) for value in losses.values()] == pytest.approx(
         [0, 0, 0, 0], abs=1e-6
     )
-    # moved by its half: IoU 1/3; the outer box of 90 x 60 is covered, so GIoU is 1/3, too
+    # moved by half its width: IoU 1/3; the union fills the outer box of 90 x 60, so GIoU is 1/3
     moved = right + torch.tensor([30.0, 0, 30, 0])
     losses = detector_loss(Cells(logits, moved, points + 6.0), targets, count)
     assert float(losses["box"]) == pytest.approx(2.0 * 2 / 3, abs=1e-5)
@@ -47,7 +47,7 @@ def test_boxes_and_points_that_are_right_cost_nothing_and_wrong_ones_something()
     )
 
 
-def test_unknown_points_cost_nothing_and_known_ones_count_alone():
+def test_only_known_points_contribute_to_the_loss():
     five = five_points((60, 60), 60)
     five[[0, 3]] = np.nan
     targets, count = batched(scene_of([[30, 30, 90, 90]], [five]))

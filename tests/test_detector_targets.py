@@ -31,7 +31,7 @@ def test_every_face_in_the_image_has_cells_of_a_stride_that_suits_its_size(side)
         ).all()
 
 
-def test_unrecognizable_tiny_and_unknown_places_are_neither_face_nor_background():
+def test_unrecognizable_tiny_and_unlabeled_areas_are_ignored():
     centers, strides = all_centers(128, 128)
     boxes = torch.tensor(
         [[20.0, 20, 60, 60], [90, 90, 90 + MIN_SIDE - 1, 90 + MIN_SIDE - 1]]
@@ -47,7 +47,7 @@ def test_unrecognizable_tiny_and_unknown_places_are_neither_face_nor_background(
     assert scored[(centers < 20).all(1)].all()
 
 
-def test_two_faces_share_no_cell_and_each_keeps_its_nearest():
+def test_faces_share_no_cell_and_each_keeps_its_nearest():
     centers, strides = all_centers(128, 128)
     boxes = torch.tensor([[20.0, 20, 44, 44], [40.0, 20, 64, 44]])
     face, _ = assign(

@@ -69,7 +69,7 @@ def trainer(recipe, root, name="run", resume=False):
     return Trainer(task_for(recipe, "train"), root / name, root, root / "cache", resume)
 
 
-def test_a_scene_of_the_training_is_the_same_whenever_it_is_made(photos, tmp_path):
+def test_training_scenes_are_reproducible(photos, tmp_path):
     images = ImageCache(tmp_path, photos)
     scenes = TrainingScenes(SceneMaker(photos, images, SHARES, size=128))
     batch = collate([scenes.make(0, position, 0, 0) for position in (3, 4)])
@@ -87,7 +87,7 @@ def test_a_scene_of_the_training_is_the_same_whenever_it_is_made(photos, tmp_pat
     assert scenes.key() != other.key()
 
 
-def test_a_killed_run_resumed_equals_the_unbroken_one(root):
+def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(root):
     unbroken = load_checkpoint(
         trainer(recipe(**{"train.num_workers": 1}), root, "a").run()
     )
@@ -149,7 +149,7 @@ def test_a_recipe_with_a_wrong_key_or_without_a_detector_is_refused():
 
 
 def test_a_tiny_network_learns_one_image_and_onnx_finds_the_same_faces(tmp_path):
-    """Two drawn faces, one upright and one turned by 90 degrees, with their boxes and points."""
+    """The image has two drawn faces, one upright and one rotated by 90 degrees."""
     image = np.full((128, 128, 3), 80, np.uint8)
     draw_face(image, (36, 36), 40, 0.0)
     draw_face(image, (90, 84), 40, 90.0)
@@ -168,7 +168,7 @@ def test_a_tiny_network_learns_one_image_and_onnx_finds_the_same_faces(tmp_path)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    # statistics of one image are those it was trained with
+    # batch statistics of one image equal those in training
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.reset_running_stats()
@@ -189,9 +189,7 @@ def test_a_tiny_network_learns_one_image_and_onnx_finds_the_same_faces(tmp_path)
         assert found.roll_deg[order] == pytest.approx([0, 90], abs=15)
 
 
-def test_a_short_training_becomes_a_file_and_a_card_that_load(
-    root, photos, monkeypatch
-):
+def test_a_short_training_exports_a_file_and_card_that_load(root, photos, monkeypatch):
     checkpoint = trainer(recipe(**{"train.steps": 4}), root).run()
     net, trained = load_detector(checkpoint)
     assert not net.training

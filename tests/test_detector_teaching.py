@@ -28,7 +28,7 @@ TINY = {"widths": (8, 8, 16, 16, 16), "depths": (0, 1, 1, 0), "pyramid": 16}
 
 
 class Trunk(torch.nn.Module):
-    """Maps of fixed channels at strides 4 to 32, like a backbone's."""
+    """A fake backbone with fixed channels at strides 4 to 32."""
 
     strides, channels = (4, 8, 16, 32), (3, 3, 3, 3)
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
@@ -42,9 +42,7 @@ def photos(tmp_path):
     return write_photos(tmp_path, count=4)
 
 
-def test_the_teacher_is_asked_once_about_each_photo_with_people(
-    photos, tmp_path, monkeypatch
-):
+def test_the_teacher_runs_once_per_photo_with_people(photos, tmp_path, monkeypatch):
     asked = []
 
     def open_teacher(path, threshold):
@@ -88,7 +86,7 @@ def _without_labels(photo):
     )
 
 
-def test_an_imitating_detector_is_the_detector_and_learns_the_features(monkeypatch):
+def test_feature_imitation_keeps_the_detector_and_trains_its_features(monkeypatch):
     monkeypatch.setattr(mimicry_module, "make_backbone", lambda name, imagenet: Trunk())
     torch.manual_seed(0)
     net = FaceDetectorNet(**TINY)
@@ -109,9 +107,7 @@ def test_an_imitating_detector_is_the_detector_and_learns_the_features(monkeypat
     assert kept.keys() == net.state_dict().keys()
 
 
-def test_false_positives_are_mined_where_the_detector_fires(
-    photos, tmp_path, monkeypatch
-):
+def test_false_positives_of_the_detector_are_mined(photos, tmp_path, monkeypatch):
     images = ImageCache(tmp_path / "cache", photos)
     net = FaceDetectorNet(**TINY).eval()
     with torch.no_grad():
@@ -130,7 +126,7 @@ def test_false_positives_are_mined_where_the_detector_fires(
     expected = [64 * 140 / side for side in (280, 280, 160)]
     for side in expected:
         assert np.isclose(places[:, 2], side, rtol=0.02).any()
-    # kept on disk: a resumed training does not search again
+    # cached on disk, so that a resumed run does not search again
     asked = []
 
     def load(path):

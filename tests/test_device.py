@@ -1,4 +1,4 @@
-"""Steps can become CUDA graphs: they neither wait for the device nor copy numbers to it."""
+"""Steps can be captured as CUDA graphs: no synchronization and no copies to the device."""
 
 import pytest
 
@@ -28,7 +28,7 @@ BRINGS = ("lift_fresh", "lift_fresh_copy")
 
 
 class Watch(TorchDispatchMode):
-    """Record the operations that a graph cannot hold."""
+    """Record the operations that a CUDA graph cannot capture."""
 
     def __init__(self):
         super().__init__()
@@ -42,7 +42,7 @@ class Watch(TorchDispatchMode):
 
 
 def watched(run):
-    """Return the operations of the losses, forward and backward, that a graph cannot hold."""
+    """Return the operations of forward and backward pass that a CUDA graph cannot capture."""
     batch = run.task.prepare(next(iter(run.batches())))
     batch.landmarks[0, ..., 3, :] = torch.nan
     count = run.task.count(batch)
@@ -54,7 +54,7 @@ def watched(run):
 
 @pytest.fixture
 def instructions(monkeypatch):
-    """Set the instructions that torch reports for the processor."""
+    """Set the CPU instructions that torch reports."""
     has_bfloat16.cache_clear()
 
     def report(**found):
@@ -66,9 +66,7 @@ def instructions(monkeypatch):
 
 
 @pytest.mark.parametrize("name", device.BFLOAT16_INSTRUCTIONS)
-def test_networks_run_in_bfloat16_on_a_processor_with_instructions_for_it(
-    instructions, name
-):
+def test_networks_run_in_bfloat16_on_a_cpu_that_supports_it(instructions, name):
     instructions(avx2=True, **{name: True})
     with autocast("cpu", True):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
@@ -76,7 +74,7 @@ def test_networks_run_in_bfloat16_on_a_processor_with_instructions_for_it(
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
 
 
-def test_networks_run_in_float32_on_a_processor_that_would_emulate_bfloat16(
+def test_networks_run_in_float32_on_a_cpu_that_would_emulate_bfloat16(
     instructions,
 ):
     instructions(avx2=True, avx512_f=True, avx512_bf16=False)
@@ -84,7 +82,7 @@ def test_networks_run_in_float32_on_a_processor_that_would_emulate_bfloat16(
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
 
 
-def test_a_run_says_that_it_trains_in_float32_instead_of_bfloat16(
+def test_a_run_notes_that_it_trains_in_float32_instead_of_bfloat16(
     instructions, faces, tmp_path
 ):
     lines = []
@@ -107,7 +105,7 @@ def test_processes_of_one_machine_use_a_gpu_each(monkeypatch):
     assert find_device("cpu") == torch.device("cpu")
 
 
-def test_the_watch_detects_waits_and_copies():
+def test_the_recorder_detects_synchronization_and_copies():
     with Watch() as watch:
         torch.tensor([1.0, 2.0])[torch.tensor([True, False])]
         torch.ones(1).item()
@@ -124,7 +122,7 @@ def test_the_watch_detects_waits_and_copies():
         ("attentive1d-gaussian", {"mse_1d": 1.0}),
     ],
 )
-def test_a_step_neither_waits_for_the_device_nor_copies_numbers_to_it(
+def test_a_training_step_has_no_synchronization_or_copies(
     head, losses, faces, tmp_path
 ):
     recipe = small(faces, losses=losses, **{"model.head": head})
@@ -132,7 +130,7 @@ def test_a_step_neither_waits_for_the_device_nor_copies_numbers_to_it(
 
 
 @pytest.mark.parametrize("head", ["heatmap2d", "gaussian2d"])
-def test_a_step_of_distillation_neither_waits_nor_copies(head, faces, tmp_path):
+def test_a_distillation_step_has_no_synchronization_or_copies(head, faces, tmp_path):
     losses = {"mse": 1.0} if head == "gaussian2d" else {"cross_entropy": 1.0}
     trained(small(faces, **{"train.steps": 1}), tmp_path / "teacher")
     distill = dict.fromkeys(
@@ -148,7 +146,7 @@ def test_a_step_of_distillation_neither_waits_nor_copies(head, faces, tmp_path):
     assert watched(trainer(recipe, tmp_path / "run", kind="distill")) == set()
 
 
-def test_a_step_of_temporal_refinement_neither_waits_nor_copies(
+def test_a_temporal_refinement_step_has_no_synchronization_or_copies(
     faces, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(temporal, "CLIP", ClipSettings(frames=6, size=96, expression=0))
@@ -180,18 +178,18 @@ def test_a_batch_keeps_its_names_when_its_tensors_change():
     "backbone",
     ["hr-supernet", "light-resnet50", "mobilenetv2", "efficientnet-lite0", "hrnet-w18"],
 )
-def test_no_backbone_waits_or_copies(backbone, faces, tmp_path):
+def test_no_backbone_has_synchronization_or_copies(backbone, faces, tmp_path):
     kind = "slim" if backbone == "hr-supernet" else "train"
     more = {"slim": {}} if backbone == "hr-supernet" else {}
     recipe = small(faces, **more, **{"model.backbone": backbone})
     assert watched(trainer(recipe, tmp_path / "run", kind=kind)) == set()
 
 
-def test_rates_are_plain_numbers_on_a_cpu(faces):
+def test_learning_rates_are_plain_numbers_on_a_cpu(faces):
     model, recipe = Tiny(), small(faces)
     optimizer = make_optimizer(model, recipe.train)
     for group in optimizer.param_groups:
-        group["lr"] = torch.tensor(3.0)  # as a checkpoint made on a GPU holds it
+        group["lr"] = torch.tensor(3.0)  # as stored in a checkpoint from a GPU
     keep_rates_on(torch.device("cpu"), optimizer)
     set_rates(optimizer, 0.25)
     assert [group["lr"] for group in optimizer.param_groups] == [0.25] * len(
@@ -199,7 +197,7 @@ def test_rates_are_plain_numbers_on_a_cpu(faces):
     )
 
 
-def test_a_place_without_a_gpu_is_the_processor():
+def test_a_place_without_a_gpu_uses_the_cpu():
     place = Place("cpu")
     with place.here():
         assert not place.on_gpu

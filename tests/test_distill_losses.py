@@ -1,4 +1,4 @@
-"""Each distillation loss is its equation, and has no gradient towards the teacher."""
+"""Distillation losses match their equations and have no gradient with respect to the teacher."""
 
 import numpy as np
 import pytest
@@ -22,8 +22,8 @@ def maps(*shape, seed=0, gradient=False):
     return made.requires_grad_() if gradient else made
 
 
-def pair_wise_as_written(student, teacher):
-    """Return eq. 4 and 5 for one crop, by a double loop over the positions."""
+def pair_wise_reference(student, teacher):
+    """Return eq. 4 and 5 for one crop, by a double loop over positions."""
     a, b = (f.reshape(f.shape[0], -1).T.double().numpy() for f in (student, teacher))
     total = 0.0
     for i in range(len(a)):
@@ -36,7 +36,7 @@ def pair_wise_as_written(student, teacher):
 
 def test_the_pair_wise_loss_is_equation_5():
     student, teacher = maps(2, 6, 3, 4), maps(2, 9, 3, 4, seed=1)
-    wanted = [pair_wise_as_written(s, t) for s, t in zip(student, teacher, strict=True)]
+    wanted = [pair_wise_reference(s, t) for s, t in zip(student, teacher, strict=True)]
     np.testing.assert_allclose(pair_wise(student, teacher).numpy(), wanted, rtol=1e-5)
 
 
@@ -64,7 +64,7 @@ def test_the_pixel_wise_loss_adds_squares_over_each_map():
     assert pixel_wise(student, teacher).tolist() == [[0.0, 10.0]]
 
 
-def test_the_divergence_is_that_of_two_known_distributions():
+def test_the_divergence_of_two_known_distributions():
     # softmax of log p is p: 0.5 log(0.5 / 0.25) + 0.5 log(0.5 / 0.75)
     teacher, student = torch.tensor([0.5, 0.5]).log(), torch.tensor([0.25, 0.75]).log()
     given = heatmap_kl(student.view(1, 1, 1, 2), teacher.view(1, 1, 1, 2))
@@ -94,7 +94,7 @@ def test_peers_agree_on_the_mean_of_their_distributions():
 
 
 @pytest.mark.parametrize("loss", [pixel_wise, pair_wise, heatmap_kl, feature_mimicry])
-def test_no_loss_has_a_gradient_towards_the_teacher(loss):
+def test_no_loss_has_a_gradient_for_the_teacher(loss):
     student, teacher = (
         maps(1, 3, 4, 4, gradient=True),
         maps(1, 3, 4, 4, seed=1, gradient=True),

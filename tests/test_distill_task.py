@@ -1,4 +1,4 @@
-"""Distillation: resumed equals unbroken, and what cannot be compared is refused first."""
+"""Distillation: resumed equals uninterrupted, and incompatible models are refused early."""
 
 import re
 from dataclasses import replace
@@ -73,11 +73,11 @@ def run(kind, recipe, folder, resume=False):
 
 @pytest.fixture
 def teacher(faces, tmp_path):
-    """A checkpoint of the same network, trained from another seed."""
+    """Return a checkpoint of the same network, trained with another seed."""
     return run("train", small(faces, seed=5), tmp_path / "teacher")
 
 
-def test_without_a_teacher_it_is_training(faces, tmp_path):
+def test_without_a_teacher_distillation_equals_training(faces, tmp_path):
     plain = load_weights(run("train", small(faces), tmp_path / "plain"))
     alone = load_weights(run("distill", small(faces, {}), tmp_path / "alone"))
     assert plain.keys() == alone.keys()
@@ -100,7 +100,7 @@ def test_maps_of_height_1_cannot_teach_distributions(faces, tmp_path):
 
 @pytest.mark.parametrize("size", [64, 96])
 def test_distributions_teach_maps_of_height_1(faces, tmp_path, size):
-    """A teacher whose outputs are its targets has the students' targets as outputs, at any size."""
+    """Maps of a perfect teacher convert to the student's targets, at any size."""
     path = run(
         "train", small(faces, steps=1, model={"size": size}), tmp_path / "teacher"
     )
@@ -120,8 +120,8 @@ def test_distributions_teach_maps_of_height_1(faces, tmp_path, size):
     found = resize_peaks(taught.raw.heatmaps, own)
     assert found.shape == own.shape
     assert (
-        found - own
-    ).abs().max() < 0.03  # what cells of another size cost, and pixels of the peak
+        (found - own).abs().max() < 0.03
+    )  # error due to the different cell size and the peak's discretization
     assert (
         pixel_loss(
             TeacherOutput(HeadOutput(landmarks, torch.ones(1, 68), own, own), {}),
@@ -154,7 +154,7 @@ def test_a_student_equal_to_its_teacher_has_no_loss_towards_it(
     assert away > 1e-6
 
 
-def test_a_resumed_distillation_is_the_unbroken_one(faces, teacher, tmp_path):
+def test_a_resumed_distillation_equals_an_uninterrupted_one(faces, teacher, tmp_path):
     distill = {
         "teacher": str(teacher),
         "heatmap_kl": 1.0,
@@ -178,16 +178,16 @@ def test_a_resumed_distillation_is_the_unbroken_one(faces, teacher, tmp_path):
         )
 
 
-def test_faces_without_annotations_are_learned_from_the_teacher(
-    faces, teacher, tmp_path
-):
+def test_unannotated_faces_are_trained_by_the_teacher_only(faces, teacher, tmp_path):
     data = [{"reader": "folder", "folder": str(faces), "annotated": False}]
     recipe = make_recipe(
         small(faces, {"teacher": str(teacher), "heatmap_kl": 1.0}).model_dump()
         | {"data": data}
     )
     distiller = trainer(recipe, tmp_path / "run")
-    assert distiller.task.validation_faces == {}  # nothing is known to validate by
+    assert (
+        distiller.task.validation_faces == {}
+    )  # no annotations, so no validation faces
     batch = next(iter(distiller.batches()))
     count = distiller.task.count(batch)
     assert count.tolist() == [0, 0, 0, len(batch)]
@@ -238,7 +238,7 @@ def test_settings_without_effect_do_not_prevent_resuming(faces):
     )
 
 
-def test_peers_differ_and_the_first_is_what_is_exported(faces, tmp_path):
+def test_peers_differ_and_the_first_one_is_exported(faces, tmp_path):
     recipe = small(faces, {"peer_kl": 1.0, "students": 2, "mask_prob": 0.5})
     checkpoint = run("distill", recipe, tmp_path / "run")
     state = load_checkpoint(checkpoint)["average"]
@@ -284,7 +284,7 @@ def test_an_onnx_teacher_gives_the_landmarks_of_its_checkpoint(
 @pytest.mark.parametrize(
     ("name", "points"), [("ibug68", slice(0, 68)), ("helen194", slice(68, 262))]
 )
-def test_a_teacher_of_joined_schemes_teaches_the_points_of_either(
+def test_a_teacher_of_joined_schemes_can_teach_either_scheme(
     name, points, faces, tmp_path
 ):
     joined = small(faces, steps=1).model_copy(update={"scheme": "ibug68_helen194"})
@@ -313,7 +313,7 @@ def test_a_student_learns_from_a_teacher_of_joined_schemes(faces, tmp_path):
         recipe = small(faces, distill, steps=2)
         checkpoint = run("distill", recipe, tmp_path / "-".join(more))
         assert load_trained(checkpoint)[0].head.out.weight.shape[0] == 68
-    # the reverse cannot be made up
+    # the reverse is impossible
     few = run("train", small(faces, steps=1), tmp_path / "few")
     more = small(faces, {"teacher": str(few), "landmarks": 1.0}).model_copy(
         update={"scheme": "ibug68_helen194"}
@@ -338,7 +338,7 @@ def test_an_onnx_teacher_of_joined_schemes_gives_the_points_of_the_student(
     assert torch.allclose(comparison.teacher(crops).raw.landmarks, wanted, atol=0.01)
 
 
-# every chance and every width at 0
+# every probability and every width is 0
 STILL = dict.fromkeys(Augmentation.model_fields, 0.0)
 
 
@@ -374,9 +374,9 @@ def test_a_cached_teacher_gives_landmarks_only(faces, teacher, tmp_path):
         task_for(recipe)
 
 
-def test_a_landmark_stays_on_its_face_when_the_crop_is_resized():
+def test_landmarks_follow_their_pixels_when_the_crop_is_resized():
     crops = torch.zeros(1, 96, 96, 3, dtype=torch.uint8)
-    crops[0, 30:33, 60:63] = 255  # its centre is (61, 31)
+    crops[0, 30:33, 60:63] = 255  # its center is (61, 31)
     small_crop = resize_crops(crops, 32)[0, :, :, 0].float()
     rows, columns = torch.meshgrid(
         torch.arange(32.0), torch.arange(32.0), indexing="ij"
@@ -425,7 +425,7 @@ def test_losses_of_parts_add_up_to_those_of_the_batch(head, faces, tmp_path):
         ), name
 
 
-def test_pixels_of_distributions_can_agree_across_sizes(faces, tmp_path):
+def test_the_pixel_loss_works_across_map_sizes(faces, tmp_path):
     teacher = run(
         "train", small(faces, model={"size": 96}, steps=1), tmp_path / "teacher"
     )
@@ -443,7 +443,7 @@ def test_pixels_of_distributions_can_agree_across_sizes(faces, tmp_path):
     )
 
 
-def test_the_error_of_the_teachers_maps_is_noted_before_training(faces, tmp_path):
+def test_the_error_of_the_teachers_heatmaps_is_printed_before_training(faces, tmp_path):
     lines = []
     spotted = {"model": {"head": "gaussian2d"}, "steps": 1}
     path = run(
@@ -456,18 +456,14 @@ def test_the_error_of_the_teachers_maps_is_noted_before_training(faces, tmp_path
     trainer(recipe, tmp_path / "run", note=lines.append).run()
     (noted,) = [line for line in lines if "squared error of a map" in line]
     theirs, own = (float(word) for word in re.findall(r"\d+\.\d+", noted))
-    assert (
-        theirs == own > 1
-    )  # one network, untrained: the peaks of the truth themselves have 4.5
+    assert theirs == own > 1  # for reference, maps of the truth have an error of 4.5
     trainer(recipe, tmp_path / "run", resume=True, note=lines.append).run()
     assert (
         sum("squared error of a map" in line for line in lines) == 1
-    )  # not by a resumed run
+    )  # a resumed run does not print it
 
 
-def test_peers_that_start_from_one_checkpoint_have_heads_of_their_own(
-    faces, teacher, tmp_path
-):
+def test_peers_from_one_checkpoint_have_different_heads(faces, teacher, tmp_path):
     recipe = small(faces, {"peer_kl": 1.0, "students": 2}).model_copy(
         update={"init_from": str(teacher)}
     )
@@ -484,7 +480,7 @@ def test_peers_that_start_from_one_checkpoint_have_heads_of_their_own(
     assert not torch.equal(fresh.top[0].weight, first.top[0].weight)
 
 
-def test_each_peer_has_masks_of_its_own(faces, tmp_path):
+def test_each_peer_has_different_masks(faces, tmp_path):
     recipe = small(faces, {"students": 2, "peer_kl": 1.0, "mask_prob": 1.0})
     distiller = trainer(recipe, tmp_path / "run")
     first, second = distiller.task.prepare(
@@ -494,7 +490,7 @@ def test_each_peer_has_masks_of_its_own(faces, tmp_path):
     assert (first != second).any(1).all()
 
 
-def test_a_finer_map_has_the_same_pixel_loss_for_the_same_error():
+def test_the_pixel_loss_of_an_error_does_not_depend_on_map_size():
     landmarks = torch.tensor([[[30.0, 34.0]]])
 
     def loss(stride):
@@ -515,21 +511,21 @@ def test_a_finer_map_has_the_same_pixel_loss_for_the_same_error():
     )  # finer cells hold the peak better; cells alone would give 4
 
 
-def test_a_mask_is_one_rectangle_in_the_given_share_of_crops():
+def test_the_given_share_of_crops_has_one_rectangular_mask():
     crops = (
         torch.arange(64, dtype=torch.uint8)
         .view(1, 64, 1, 1)
         .expand(200, 64, 64, 3)
         .contiguous()
     )
-    crops[:, 0, 0, 0] = torch.arange(200)  # no two alike
+    crops[:, 0, 0, 0] = torch.arange(200)  # all masks differ
     masked = apply_masks(crops, draw_masks(crops, 0.5, (0.15, 0.6), 64, (1, 0)))
     changed = (masked != crops).any(-1)
     # 200 draws of one half: four deviations are 28
     assert 72 <= changed.flatten(1).any(1).sum() <= 128
     for mask in changed[changed.flatten(1).any(1)]:
         rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
-        # a rectangle, except for rows of the crop that happen to have the color of the mask
+        # a rectangle, apart from crop pixels that happen to have the mask's color
         assert all(
             0.15 * 64 - 2 <= k[-1] - k[0] + 1 <= 0.6 * 64 for k in (rows, columns)
         )
@@ -560,7 +556,7 @@ def test_a_mask_is_one_rectangle_in_the_given_share_of_crops():
     ],
     ids=["no teacher", "no loss", "one peer", "no heatmaps", "padding"],
 )
-def test_what_cannot_be_compared_is_refused_before_training(
+def test_incompatible_models_are_refused_before_training(
     distill, model, message, faces, teacher, tmp_path
 ):
     given = {

@@ -1,4 +1,4 @@
-"""The doctor: it tells what is here, what is wrong and what to type, and never fails by itself."""
+"""The doctor: it lists packages, problems and the commands that fix them, and never crashes."""
 
 import hashlib
 import json
@@ -23,14 +23,14 @@ from lineament.inference import registry
 
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder in the place of the package's weights."""
+    """Replace the package's weights with an empty folder."""
     monkeypatch.setattr(doctor, "weights_folder", lambda: tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def versions(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Fake the installed packages; required are numpy<3,>=1.26, OpenCV and two extras."""
+    """Fake the installed packages; the requirements are numpy<3,>=1.26, OpenCV and two extras."""
     installed = {
         "lineament": "0.1.0",
         "numpy": "2.4.0",
@@ -63,7 +63,7 @@ def _put(folder: Path, name: str, content: bytes, **card: object) -> None:
     (folder / f"{name}.json").write_text(json.dumps(full), encoding="utf-8")
 
 
-def test_a_runtime_for_gpus_takes_the_place_of_the_usual_one(
+def test_onnxruntime_gpu_satisfies_the_requirement_of_onnxruntime(
     versions: dict[str, str],
 ) -> None:
     required = metadata.requires("lineament")
@@ -126,7 +126,7 @@ def test_a_version_in_range_is_ok(
     assert _named(diagnose(), "numpy").status == "ok"
 
 
-def test_an_absent_extra_is_no_failure_and_names_the_command(
+def test_a_missing_extra_is_not_a_failure_and_names_the_command(
     versions: dict[str, str], weights: Path
 ) -> None:
     check = _named(diagnose(), "backbones: no-such-package")
@@ -135,7 +135,7 @@ def test_an_absent_extra_is_no_failure_and_names_the_command(
     assert healthy([check])
 
 
-def test_another_package_of_opencv_will_do_but_two_are_a_conflict(
+def test_another_opencv_package_is_accepted_but_two_are_a_conflict(
     versions: dict[str, str], weights: Path
 ) -> None:
     del versions["opencv-python-headless"]
@@ -154,10 +154,10 @@ def test_another_package_of_opencv_will_do_but_two_are_a_conflict(
 
 
 @pytest.mark.parametrize("other", [[], ["opencv-python"]])
-def test_following_the_advice_about_opencv_ends_it(
+def test_following_the_advice_about_opencv_fixes_it(
     other: list[str], versions: dict[str, str], weights: Path
 ) -> None:
-    """A version that is too new, alone or next to another package: one advice is enough."""
+    """One advice is enough for a version that is too new, alone or with a second package."""
     versions |= dict.fromkeys(["opencv-python-headless", *other], "7.0.0")
     failed = [c for c in diagnose() if "opencv" in c.name]
     assert [check.status for check in failed] == ["failed"]
@@ -166,7 +166,7 @@ def test_following_the_advice_about_opencv_ends_it(
     assert [(check.status, check.advice) for check in after] == [("ok", "")]
 
 
-def test_opencv_without_a_package_will_do(
+def test_opencv_without_package_metadata_is_accepted(
     versions: dict[str, str], weights: Path
 ) -> None:
     del versions["opencv-python-headless"]
@@ -175,7 +175,7 @@ def test_opencv_without_a_package_will_do(
 
 
 def _follow(advice: str, versions: dict[str, str]) -> None:
-    """Do what pip would do."""
+    """Apply pip's changes to `versions`."""
     for command in advice.removeprefix("type: ").split(" && "):
         words = shlex.split(command)
         if words[1] == "uninstall":
@@ -197,10 +197,10 @@ def test_opencv_that_cannot_be_used_is_the_only_failed_check(
     assert check.advice.startswith("type: pip uninstall -y opencv-python-headless && ")
 
 
-def test_a_package_whose_files_are_gone_is_installed_by_force(
+def test_a_package_with_missing_files_is_force_reinstalled(
     versions: dict[str, str], weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = ModuleSpec("numpy", None)  # as of an empty folder
+    spec = ModuleSpec("numpy", None)  # as for an empty folder
     monkeypatch.setattr(doctor, "find_spec", lambda name: spec)
     check = _named(diagnose(speed=False), "numpy")
     assert (check.status, check.found) == ("failed", "2.4.0, but its files are missing")
@@ -234,7 +234,7 @@ def test_a_runtime_that_cannot_be_imported_is_a_failed_check(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     checks = diagnose(True)
     assert _named(checks, "providers").status == "failed"
-    # a model that an earlier call loaded needs no import any more
+    # models loaded by earlier calls do not need the import
     assert [check.name for check in checks if check.group == "speed"] == [
         "accurate",
         "best",
@@ -257,7 +257,9 @@ def test_a_broken_runtime_is_a_failed_check(
     assert (check.status, check.found) == ("failed", "libonnxruntime.so: cannot open")
 
 
-def test_no_weights_at_all_fail(versions: dict[str, str], weights: Path) -> None:
+def test_missing_weights_are_a_failed_check(
+    versions: dict[str, str], weights: Path
+) -> None:
     check = _named(diagnose(), "models")
     assert (check.group, check.status) == ("weights", "failed")
     assert check.found == f"none in {weights}"
@@ -265,7 +267,7 @@ def test_no_weights_at_all_fail(versions: dict[str, str], weights: Path) -> None
     assert not healthy([check])
 
 
-def test_weights_with_the_digest_of_their_card_are_ok(
+def test_weights_that_match_the_digest_in_their_card_are_ok(
     versions: dict[str, str], weights: Path
 ) -> None:
     _put(weights, "fast", b"a" * 1_500_000)
@@ -273,7 +275,7 @@ def test_weights_with_the_digest_of_their_card_are_ok(
     assert _named(diagnose(speed=False), "fast").found.startswith("1.50 MB, sha256 ")
 
 
-def test_changed_missing_and_uncarded_weights_fail(
+def test_changed_or_missing_weights_and_missing_cards_fail(
     versions: dict[str, str], weights: Path
 ) -> None:
     _put(weights, "changed", b"abc", sha256="0" * 64)

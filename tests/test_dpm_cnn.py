@@ -1,4 +1,4 @@
-"""DPM-CNN as a face detector: star, training with windows without a face, file, search."""
+"""DPM-CNN as a face detector: star model, training with negative windows, file, search."""
 
 import numpy as np
 import pytest
@@ -68,10 +68,10 @@ def run(root):
     return make_trainer(recipe, root / "run", root, root / "cache").run()
 
 
-def test_the_star_is_that_of_the_training_faces(run):
+def test_the_star_model_is_fitted_to_the_training_faces(run):
     net, _ = load_any(run)
     star = net.star
-    # the left ends of mirrored points lie opposite to the right ones
+    # mirrored parts have opposite offsets
     right, left = star.mean[0], star.mean[3]
     assert float(right[0]) < 0 < float(left[0])
     assert float((right[1] - left[1]).abs()) < 0.15
@@ -81,7 +81,7 @@ def test_the_star_is_that_of_the_training_faces(run):
     assert float(star(points, box)) < 3
 
 
-def test_windows_are_scored_by_look_and_shape(run):
+def test_windows_are_scored_by_appearance_and_shape(run):
     net, _ = load_any(run)
     log = run.with_name("log.csv").read_text()
     assert "presence_auc=" in log
@@ -95,7 +95,7 @@ def test_windows_are_scored_by_look_and_shape(run):
     assert after < before - 1
 
 
-def test_a_resumed_detector_equals_an_unbroken_one(root, tmp_path):
+def test_a_resumed_detector_equals_an_uninterrupted_one(root, tmp_path):
     recipe, places = recipe_of(root / "faces", 4), (root, root / "cache")
     whole = make_trainer(recipe, tmp_path / "whole", *places).run()
     broken = make_trainer(recipe, tmp_path / "broken", *places)
@@ -110,7 +110,7 @@ def test_a_resumed_detector_equals_an_unbroken_one(root, tmp_path):
         torch.testing.assert_close(own[key], value, rtol=0, atol=0)
 
 
-def test_a_recipe_without_windows_without_a_face_is_refused(root, tmp_path):
+def test_a_recipe_without_negative_windows_is_refused(root, tmp_path):
     recipe = recipe_of(root / "faces", 1).model_copy(update={"presence": None})
     with pytest.raises(RecipeError, match="a dpm-cnn needs"):
         make_trainer(recipe, tmp_path / "run", root, root / "cache")
@@ -123,7 +123,7 @@ def exported(run, root):
     return card, root / "out" / "dpm.onnx", load_any(run)[0]
 
 
-def test_the_file_predicts_as_torch_does(exported, root):
+def test_the_file_predicts_like_torch(exported, root):
     card, path, net = exported
     assert card["gate"]["max_difference"] <= 0.05
     assert card["padding"] == 1.6
@@ -143,7 +143,7 @@ def test_windows_cover_an_image_at_every_size():
     assert boxes.min() == -0.5
     assert boxes[:, 2].max() == pytest.approx(119.5)
     assert boxes[:, 3].max() == pytest.approx(89.5)
-    # no face of a window's size is far from the next window
+    # every face of a window's size is close to some window
     rng = np.random.default_rng(0)
     corners = rng.uniform((0, 0), (89, 59), (50, 2))
     faces = np.concatenate([corners, corners + 30], 1)

@@ -51,7 +51,7 @@ FIVE = np.array(
 
 @pytest.mark.parametrize(("side", "bound_px"), [(100.0, 0.1), (400.0, 0.02)])
 def test_the_middle_of_a_dot_is_the_landmark(side: float, bound_px: float) -> None:
-    # a dot of radius 0.8 px covers too few pixels to be placed better than a tenth of one
+    # a dot of radius 0.8 px has too few pixels for more than a tenth of a pixel
     away_from_others = np.full((5, 2), 1e9)
     for point in FIVE:
         points = away_from_others.copy()
@@ -111,7 +111,7 @@ def test_the_sigma_circle_has_a_radius_of_two_sigma() -> None:
 
 
 @pytest.mark.parametrize("sigma", [0.0, 1e6, float("nan")])
-def test_a_sigma_without_a_sensible_circle_draws_none(sigma: float) -> None:
+def test_invalid_sigmas_draw_no_circle(sigma: float) -> None:
     assert not draw_faces(
         _black(), _faces(FIVE, sigma=sigma), **{**ONLY, "sigmas": True}
     ).any()
@@ -137,7 +137,7 @@ def test_size_scales_what_is_drawn() -> None:
 
 
 @pytest.mark.parametrize("far", [1e5, -1e7, 1e12])
-def test_points_far_outside_the_image_draw_nothing_and_break_nothing(
+def test_points_far_outside_the_image_are_skipped(
     far: float,
 ) -> None:
     points = np.full((5, 2), far)
@@ -176,7 +176,7 @@ def test_the_label_is_within_the_image() -> None:
     assert rows.min() > 0
 
 
-def test_faces_too_small_for_a_label_get_none() -> None:
+def test_faces_too_small_for_a_label_have_no_label() -> None:
     assert draw_faces(
         _black(), _faces(FIVE, side=41.0), **{**ONLY, "labels": True}
     ).any()
@@ -247,7 +247,7 @@ def test_an_unknown_suffix_is_refused(name: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_absent_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_missing_folder_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(
         ImageError,
         match=r"a\.png: cannot be written \(No such file or directory\); choose another",
@@ -275,7 +275,7 @@ def test_a_write_that_fails_leaves_only_the_old_file(
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_a_trail_leads_from_place_to_place_and_is_thickest_at_its_end() -> None:
+def test_a_trail_joins_positions_and_is_thickest_at_its_end() -> None:
     canvas = _black()
     draw_trails(
         canvas,
@@ -291,7 +291,7 @@ def test_a_trail_leads_from_place_to_place_and_is_thickest_at_its_end() -> None:
 
 
 def _profile() -> Faces:
-    """Five points whose left eye and left mouth corner cannot be seen."""
+    """Return five points whose left eye and left mouth corner are not visible."""
     (face,) = _faces(FIVE, side=400.0)
     return Faces((replace(face, visible=[0.9, 0.2, 0.5, 0.6, 0.49]),), "five", 5)
 
@@ -349,7 +349,7 @@ def test_a_closed_contour_of_a_circle_is_nearly_round_everywhere() -> None:
 
 
 def nearest_to_center(of: str, chain: list[int], absent: int = -1) -> float:
-    """Return the least radius drawn for a chain that lies on a circle of 500 px."""
+    """Return the smallest drawn radius for a chain on a circle of 500 px."""
     landmarks = np.full((len(scheme(of)), 2), 1e9)  # too far out to be drawn
     angles = np.linspace(0, 2 * np.pi, len(chain), endpoint=False)
     landmarks[chain] = 550 + 500 * np.stack([np.cos(angles), np.sin(angles)], axis=1)

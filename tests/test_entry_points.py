@@ -89,11 +89,11 @@ def package(tmp_path, monkeypatch):
     sys.modules.pop("fake_faces", None)
 
 
-def test_without_other_packages_there_are_no_other_names():
+def test_without_plugins_there_are_no_additional_names():
     assert plugin_names(MODELS) == []
 
 
-def test_a_model_of_another_package_has_its_name_everywhere(package):
+def test_a_model_of_another_package_is_accepted_by_name_everywhere(package):
     pytest.importorskip("onnx")
     from tiny_onnx import write_model
 
@@ -156,8 +156,6 @@ def test_a_reader_of_another_package_is_chosen_by_name(package):
         (lambda: scheme("fake-tow"), SchemeError, "did you mean 'fake-two'"),
     ],
 )
-def test_a_name_or_an_entry_point_that_is_wrong_is_one_clear_error(
-    package, use, error, message
-):
+def test_a_wrong_name_or_entry_point_is_a_clear_error(package, use, error, message):
     with pytest.raises(error, match=message):
         use()

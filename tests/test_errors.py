@@ -22,20 +22,20 @@ ALL = [
 
 
 @pytest.mark.parametrize("error", ALL)
-def test_every_error_has_the_one_base(error):
+def test_every_error_derives_from_the_base(error):
     assert issubclass(error, LineamentError)
     with pytest.raises(LineamentError, match=r"^why$"):
         raise error("why")
 
 
 @pytest.mark.parametrize("error", [e for e in ALL if e is not LineamentError])
-def test_every_error_is_either_of_input_or_of_work_and_of_a_built_in(error):
+def test_every_error_is_a_value_or_a_runtime_error(error):
     assert issubclass(error, InputError) != issubclass(error, WorkError)
     assert issubclass(error, ValueError) == issubclass(error, InputError)
     assert issubclass(error, RuntimeError) == issubclass(error, WorkError)
 
 
-def test_the_drawn_tree_is_the_tree():
+def test_the_tree_in_the_docstring_matches_the_classes():
     drawn = [
         line.split("──")[1].split()[0]
         for line in errors.__doc__.splitlines()

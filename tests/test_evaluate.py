@@ -1,4 +1,4 @@
-"""Evaluation of predictors made from the truth: every figure can be derived by hand."""
+"""Evaluation of predictors derived from the truth, whose results can be computed by hand."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -44,7 +44,7 @@ def sample(seed: int, name: str = "", **changes: object) -> Sample:
     return Sample(**(settings | changes))  # type: ignore[arg-type]
 
 
-def grey_image(_: Sample) -> np.ndarray:
+def gray_image(_: Sample) -> np.ndarray:
     return np.full((220, 220, 3), 90, np.uint8)
 
 
@@ -67,7 +67,7 @@ def faces(*found: Face) -> Faces:
 
 
 class Oracle:
-    """Predicts the true points of the samples in turn, moved by `shift`, and keeps its calls."""
+    """A predictor that returns the shifted true points of each sample in turn and records calls."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ def score(
     name: str | Protocol = COMMON,
     **options: object,
 ) -> Report:
-    return evaluate(predict, name, samples, read=grey_image, **options)  # type: ignore[arg-type]
+    return evaluate(predict, name, samples, read=gray_image, **options)  # type: ignore[arg-type]
 
 
 # -- the figures
@@ -115,7 +115,7 @@ def test_a_perfect_predictor_has_no_error() -> None:
     assert set(report.per_part.values()) == {0}
 
 
-def test_every_figure_follows_from_the_shifts() -> None:
+def test_all_results_follow_from_the_shifts() -> None:
     # Interocular 50 px: shifts of 1, 2, 3 and 6 px are errors of 0.02, 0.04, 0.06 and 0.12
     samples = [
         sample(i, subset=("helen" if i < 2 else "lfpw") + "/testset") for i in range(4)
@@ -171,7 +171,7 @@ def test_the_time_per_face_and_the_progress_are_reported() -> None:
     assert report.ms_per_face >= 0
 
 
-def test_a_short_set_and_its_model_are_named_in_the_report() -> None:
+def test_a_partial_set_and_the_model_are_stated_in_the_report() -> None:
     samples = [sample(i) for i in range(3)]
     report = score(Oracle(samples), samples, model="accurate")
     assert report.model == "accurate"
@@ -200,7 +200,7 @@ def test_a_protocol_may_take_the_boxes_of_the_data_set() -> None:
     score(oracle, samples[:1], fixed)
     assert oracle.calls[0] is not None
     assert oracle.calls[0].tolist() == [own.tolist()]
-    # a detection in the data set's own box is the face, wherever its other points are
+    # a detection matches if it is in the data set's box, regardless of its other points
     apart = Face(shape(0), np.ones(N), np.ones(N), own, 0.9, "ibug68")
 
     def detect(image: np.ndarray, boxes: np.ndarray | None) -> Faces:
@@ -224,7 +224,7 @@ def test_predicted_visibility_is_compared_with_that_of_the_data_set() -> None:
     assert score(Oracle(samples), samples).visibility_auc is None
 
 
-def test_for_detected_boxes_the_predictor_gets_none() -> None:
+def test_with_detected_boxes_the_predictor_gets_no_boxes() -> None:
     samples = [sample(0)]
     oracle = Oracle(samples)
     assert score(oracle, samples, boxes="detected").boxes == "detected"
@@ -243,7 +243,7 @@ def test_faces_of_one_image_are_predicted_together_and_read_once() -> None:
         return faces(*(face(s.landmarks) for s in samples))
 
     report = evaluate(
-        predict, COMMON, samples, read=lambda s: reads.append(s) or grey_image(s)
+        predict, COMMON, samples, read=lambda s: reads.append(s) or gray_image(s)
     )
     assert (calls, len(reads), report.nme) == ([2], 1, 0)
 
@@ -287,7 +287,7 @@ def test_a_match_needs_an_iou_of_three_tenths() -> None:
         )
 
 
-def test_no_face_found_at_all_is_a_report_not_an_error() -> None:
+def test_a_report_without_any_detection_is_not_an_error() -> None:
     samples = [sample(i) for i in range(2)]
     report = score(lambda image, boxes: faces(), samples, boxes="detected")
     assert (report.misses, report.nme, report.failure_rate, report.auc) == (
@@ -300,7 +300,7 @@ def test_no_face_found_at_all_is_a_report_not_an_error() -> None:
     assert report.per_landmark == (None,) * N
 
 
-def test_given_boxes_answered_by_fewer_faces_are_matched_by_overlap() -> None:
+def test_if_fewer_faces_than_boxes_are_returned_they_are_matched_by_overlap() -> None:
     samples = [
         sample(i, f"x#{i}", image=Path("x"), landmarks=shape(i, at))
         for i, at in enumerate([(0, 0), (110, 110)])
@@ -430,7 +430,7 @@ def test_the_fingerprint_depends_on_the_annotations_not_their_order() -> None:
 
 
 class Following:
-    """A tracker that keeps its calls."""
+    """A fake tracker that records its calls."""
 
     def __init__(self) -> None:
         self.asked: list[float | str] = []
@@ -476,7 +476,7 @@ def test_tracked_boxes_need_a_tracker_and_frames_in_order(tmp_path: Path) -> Non
         score(Following(), [sample(1)], boxes="tracked")
 
 
-def test_five_points_are_matched_by_the_box_of_all_68():
+def test_five_points_are_matched_by_the_box_of_68_points():
     mean = scheme("ibug68").mean_shape * 100 + 60
     five = convert(mean, "ibug68", "five").points
     one = sample(0, landmarks=five, scheme="five")

@@ -87,7 +87,7 @@ def test_the_command_takes_a_file_of_annotations(tmp_path):
     assert any("because of their number" in note for note in report["notes"])
 
 
-def test_the_file_of_a_test_set_is_taken_and_others_are_listed(tmp_path):
+def test_the_file_of_the_test_split_is_used_and_others_are_listed(tmp_path):
     for name in ("train", "test"):
         write_coco(tmp_path / name)
     assert len(read_protocol("folder", tmp_path).samples) == 3
@@ -99,14 +99,14 @@ def test_the_file_of_a_test_set_is_taken_and_others_are_listed(tmp_path):
         read_protocol("folder", tmp_path / "empty")
 
 
-def test_every_key_of_a_protocol_is_on_its_page():
+def test_every_key_of_a_protocol_is_documented():
     page = PAGE.read_text(encoding="utf-8")
     for of in (Protocol, Subset, OtherNorm, Convention):
         absent = [key for key in of.model_fields if f"`{key}`" not in page]
         assert absent == []
 
 
-def test_the_protocol_of_the_page_is_one():
+def test_the_documented_protocol_is_valid():
     page = PAGE.read_text(encoding="utf-8")
     block = page.split("```toml\n")[1].split("```")[0]
     made = make_protocol({"id": "own", **tomllib.loads(block)}, "own.toml")

@@ -40,7 +40,7 @@ pytestmark = [
 
 
 class TinyWithChannelStatistics(Tiny):
-    """Its channels are normalized each in its own way, as ImageNet's are."""
+    """A tiny backbone with a different normalization per channel, like ImageNet's."""
 
     mean = (0.45, 0.5, 0.4)
     std = (0.25, 0.2, 0.3)
@@ -55,7 +55,7 @@ def _known_backbone():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run of a tiny network on drawn faces: its checkpoint, recipe and the folders it used."""
+    """Return checkpoint, recipe and data root of a tiny network trained on drawn faces."""
     root = tmp_path_factory.mktemp("export")
     write_faces(root / "faces", 60)
     recipe = make_recipe(
@@ -89,7 +89,7 @@ def run(tmp_path_factory):
 def exported(request, run):
     checkpoint, _, root = run
     out = root / ("int8" if request.param else "fp32")
-    # a barely trained network has nothing to lose by quantization; the bounds are tested below
+    # limits do not matter for a barely trained network; they are tested below
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gate, "NME_CHANGE", 0.2)
         patch.setattr(gate, "MOVE_INT8", 3.0)
@@ -149,12 +149,12 @@ def test_the_networks_of_the_papers_pass_the_gate(backbone, run, tmp_path):
         assert 10.2 < card["bytes"] / 2**20 < 10.8  # MB in the paper
 
 
-def test_the_file_names_no_source_file_of_the_machine_that_made_it(exported):
+def test_the_file_contains_no_source_paths_of_the_exporting_machine(exported):
     model, _, _ = exported
     assert b'.py", line' not in model.path.read_bytes()
 
 
-def test_the_batch_is_free(exported):
+def test_the_batch_size_is_dynamic(exported):
     model, _, _ = exported
     for count in (1, 3, 17):
         assert model.predict(
@@ -175,7 +175,7 @@ def test_the_card_describes_the_exported_files(run, exported):
     assert sorted(p.name for p in out.iterdir()) == ["small.json", "small.onnx"]
 
 
-def test_scores_and_sigma_follow_each_other(exported):
+def test_scores_fall_as_sigma_rises(exported):
     model, _, _ = exported
     rng = np.random.default_rng(0)
     heads = model.predict(rng.integers(0, 255, (4, 64, 64, 3), dtype=np.uint8))
@@ -184,7 +184,7 @@ def test_scores_and_sigma_follow_each_other(exported):
     assert (heads.sigma_px > 0).all()
 
 
-def test_one_normalization_for_all_channels_changes_the_border_alone(run):
+def test_a_common_normalization_changes_only_the_border(run):
     checkpoint, _, _ = run
     crops = torch.randint(
         0,
@@ -224,7 +224,7 @@ def test_one_scheme_of_a_joined_model_is_exported_alone(run, tmp_path):
         export_trained(*given, scheme_name="wflw98")
 
 
-def test_nan_passes_no_gate():
+def test_nan_fails_the_gate():
     for measured in (Gate(np.nan, np.nan, 0.04, 0.04), Gate(0.0, 0.0, 0.04, np.nan)):
         for int8 in (False, True):
             with pytest.raises(ExportError, match="nan"):
@@ -232,7 +232,7 @@ def test_nan_passes_no_gate():
 
 
 @pytest.mark.parametrize("name", ["../up", "/abs", "a/b", "", ".hidden"])
-def test_a_name_that_leads_elsewhere_is_refused(run, name, tmp_path):
+def test_a_name_with_a_path_is_refused(run, name, tmp_path):
     checkpoint, _, root = run
     with pytest.raises(InputError, match="expected letters, digits, dots"):
         export_trained(checkpoint, tmp_path / "out", name, False, root, root / "cache")
@@ -252,7 +252,7 @@ def test_nothing_is_written_if_points_move(run, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_gate_refuses_a_worse_error_and_lets_a_better_one_pass():
+def test_the_gate_refuses_a_larger_error_and_accepts_a_smaller_one():
     Gate(0.01, 0.001, 0.04, 0.0403).check(int8=False)
     Gate(2.0, 0.1, 0.04, 0.0390).check(int8=True)
     with pytest.raises(
@@ -267,7 +267,7 @@ def test_the_gate_refuses_a_worse_error_and_lets_a_better_one_pass():
         Gate(2.0, 0.7, 0.04, 0.04).check(int8=True)
 
 
-def test_maps_below_the_floor_stay_finite_in_the_file(tmp_path):
+def test_constant_maps_give_finite_outputs_in_the_file(tmp_path):
     net = LandmarkNet("tiny", 5, "gaussian2d", 32, 8, imagenet=False).eval()
     with torch.no_grad():
         net.head.out.weight.zero_()
@@ -280,7 +280,7 @@ def test_maps_below_the_floor_stay_finite_in_the_file(tmp_path):
     landmarks, scores, sigma_px = session.run(
         None, {"crops": np.zeros((1, 32, 32, 3), np.uint8)}
     )
-    # nothing is said of any place, so the mean of all: the middle of the crop
+    # no position has evidence, so the result is the mean of all: the center of the crop
     assert np.allclose(landmarks, 15.5, atol=1e-3)
     assert np.isfinite(scores).all()
     assert np.isfinite(sigma_px).all()

@@ -79,7 +79,7 @@ def state_gate(run):
 def exported(request, run):
     path, _, root = run
     out = root / ("int8" if request.param else "fp32")
-    # a barely trained network has nothing to lose by quantization
+    # limits do not matter for a barely trained network
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gate, "NME_CHANGE", 0.2)
         patch.setattr(gate, "MOVE_INT8", 3.0)
@@ -101,7 +101,7 @@ def test_the_file_gives_the_calibrated_probabilities_of_torch(run, exported):
     assert ((faces >= 0) & (faces <= 1)).all()
 
 
-def test_outputs_come_after_sigma_by_name_and_for_no_crop_too(exported):
+def test_outputs_follow_sigma_by_name_even_for_an_empty_batch(exported):
     model, _ = exported
     names = [output.name for output in model.session.get_outputs()]
     assert names == ["landmarks_crop", "scores", "sigma_px", "presence", "visible"]
@@ -158,7 +158,7 @@ def test_a_file_without_presence_has_none(run, tmp_path):
     assert "presence" not in card
 
 
-def test_a_tracker_gives_the_presence_of_its_detector_before_its_memory(tmp_path):
+def test_outputs_of_a_recurrent_model_have_presence_before_the_state(tmp_path):
     torch.manual_seed(0)
     net = LandmarkNet("tiny", 5, "attentive1d", 64, 16, False, presence=True)
     tracker = RefinedNet(net, 5, 0.3).eval()

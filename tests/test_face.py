@@ -21,7 +21,7 @@ def a_face(points=5, shift=0.0, **changes):
     return Face(**given | changes)
 
 
-def test_a_face_keeps_what_it_was_given_as_float64():
+def test_a_face_stores_its_values_as_float64():
     face = a_face(
         landmarks=np.ones((5, 2), np.float32), scores=[0, 1, 0, 1, 1], box=(0, 0, 3, 4)
     )
@@ -75,12 +75,12 @@ def test_a_face_does_not_change_with_the_array_it_was_made_from():
         ({"box": [5, 0, 5, 9]}, "box 0 is .*; expected finite x0 < x1 and y0 < y1"),
     ],
 )
-def test_a_face_that_does_not_fit_together_is_an_error(changes, message):
+def test_inconsistent_values_of_a_face_are_an_error(changes, message):
     with pytest.raises(ShapeError, match=message):
         a_face(**changes)
 
 
-def test_faces_stack_their_faces():
+def test_faces_stack_the_arrays_of_their_faces():
     faces = Faces((a_face(), a_face(shift=3, score=0.5)), "five", 5, (640, 480))
     assert faces.landmarks.shape == (2, 5, 2)
     assert faces.scores.shape == faces.sigma_px.shape == (2, 5)
@@ -112,7 +112,7 @@ def test_no_face_is_an_empty_result_of_the_same_shape():
     } == {np.dtype(np.float64)}
 
 
-def test_faces_of_two_schemes_do_not_go_together():
+def test_faces_of_different_schemes_are_refused():
     with pytest.raises(
         SchemeError, match="face 1 is five, not ibug68; expected faces of one scheme"
     ):

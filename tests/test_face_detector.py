@@ -31,7 +31,7 @@ def bright_detector(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def five_detector(tmp_path_factory):
-    """Write the same with five points per face, turned by 30 degrees; faces from 8 px."""
+    """Write the same with five points per face, rotated by 30 degrees; faces from 8 px."""
     pytest.importorskip("onnx")
     path = tmp_path_factory.mktemp("five") / "five.onnx"
     return write_bright_detector(path, turn_deg=30.0, threshold=0.9, min_face_px=8)
@@ -78,10 +78,10 @@ def test_an_image_without_a_face_gives_empty_arrays_of_the_right_shapes(
         assert shapes == [(0, 4), (0,), (0,)]
 
 
-def test_a_small_face_in_a_huge_image_is_found_once_by_tiles_and_missed_without(
+def test_small_faces_in_a_large_image_need_tiles_and_are_found_once(
     bright_detector,
 ):
-    # at 160 of 320 pixels a lone white cell is a quarter of a cell: too dark; a tile has all of it
+    # at half size a white cell fills a quarter of a cell, too dark to detect; tiles have full size
     corners = [(8, 8), (152, 152), (160, 160), (312, 8), (200, 304)]
     image = white_at(320, 320, *corners)
     options = {"side": 160, "enlarge": 1.0, "coarse_sides": ()}
@@ -90,7 +90,7 @@ def test_a_small_face_in_a_huge_image_is_found_once_by_tiles_and_missed_without(
     # multiples of 8, so cells are aligned alike in every tile
     assert {start for start, _, _ in tile_spans(320, 160, 80)} == {0, 80, 160}
     assert sorted(tiled.boxes.tolist()) == wanted
-    # faces from 64 px are asked for, 32 px of the input: at half the size, in one pass
+    # faces from 64 px are 32 px of the input at half size, so a single pass is enough
     large = FaceDetector(bright_detector, min_face="64px", **options)
     assert len(large(image)) == 0
 
@@ -115,7 +115,7 @@ def test_padding_adds_black_at_the_right_and_the_bottom_only():
     assert (padded[33:] == 0).all()
 
 
-def test_threads_share_a_detector_and_get_the_same_faces(bright_detector):
+def test_threads_that_share_a_detector_find_the_same_faces(bright_detector):
     detector = FaceDetector(bright_detector, enlarge=1.0, coarse_sides=())
     images = [white_at(96, 96, (8 * k, 16)) for k in range(8)]
     alone = [detector(image).boxes.tolist() for image in images]
@@ -169,7 +169,7 @@ def test_a_network_of_another_kind_is_refused(tmp_path):
         FaceDetector(tmp_path / "o.onnx")
 
 
-def test_the_detector_of_the_package_finds_nothing_on_grey():
+def test_the_packaged_detector_finds_nothing_in_a_gray_image():
     if not (
         Path(__file__).parents[1] / "src/lineament/weights/detector.onnx"
     ).is_file():
@@ -178,7 +178,7 @@ def test_the_detector_of_the_package_finds_nothing_on_grey():
     assert len(found.boxes) == 0
 
 
-def test_the_detector_of_the_package_finds_small_faces_in_a_large_image():
+def test_the_packaged_detector_finds_small_faces_in_a_large_image():
     name = "five faces of 50 px, 4000 x 3000"
     image, centers = min_face.make_scene(name)
     boxes = FaceDetector(min_face="40px")(image).boxes
@@ -209,23 +209,23 @@ def test_landmarks_of_a_detector_are_mapped_back_with_their_boxes(five_detector)
 
 
 @pytest.mark.parametrize("turn_deg", [0.0, 30.0, -100.0, 179.0])
-def test_the_roll_comes_from_all_five_points_also_of_a_profile(turn_deg):
-    # symmetric points, so that the fit adds no turn of its own
+def test_the_roll_uses_all_five_points_even_for_a_profile(turn_deg):
+    # symmetric points, so that the fit itself adds no rotation
     assert five_roll_deg(turned_five(turn_deg)[None]) == pytest.approx([turn_deg])
-    # seen from the side both eyes are one point, which has no direction
+    # in profile both eyes coincide, so they define no direction
     profile = turned_five(turn_deg) - turned_five(turn_deg)[:1]
     profile[1] = profile[0]
     off = (five_roll_deg(profile[None])[0] - turn_deg + 180) % 360 - 180
     assert abs(off) < 25
 
 
-def test_no_face_has_the_scheme_of_the_detector_too(five_detector):
+def test_an_empty_result_also_has_the_scheme_of_the_detector(five_detector):
     for shape in ((64, 64, 3), (0, 5, 3)):
         found = FaceDetector(five_detector)(np.zeros(shape, np.uint8))
         assert (found.scheme, found.landmarks.shape) == ("five", (0, 5, 2))
 
 
-def test_faces_of_tiles_carry_their_landmarks_and_none_is_lost(five_detector):
+def test_every_face_in_tiles_is_found_with_its_landmarks(five_detector):
     # faces of 8 px in 2400 x 1600 px: more than one pass takes, so they are tiled
     corners = [(0, 0), (1200, 800), (2392, 1592), (632, 312), (400, 1200)]
     image = white_at(1600, 2400, *corners)
@@ -257,7 +257,7 @@ def test_the_card_states_the_search_that_suits_the_network(five_detector, tmp_pa
     assert FaceDetector(path, coarse_sides=(), support=1).coarse_sides == ()
 
 
-def test_proposals_have_a_threshold_of_their_own(five_detector, tmp_path):
+def test_proposals_have_a_separate_threshold(five_detector, tmp_path):
     assert FaceDetector(five_detector, proposals=True).threshold == 0.9
     card = {"threshold": 0.6, "proposal_threshold": 0.3}
     path = write_bright_detector(tmp_path / "own.onnx", turn_deg=0.0, **card)
@@ -266,13 +266,13 @@ def test_proposals_have_a_threshold_of_their_own(five_detector, tmp_path):
     assert FaceDetector(path, proposals=True, threshold=0.4).threshold == 0.4
 
 
-def test_a_size_that_is_none_is_refused(five_detector):
+def test_an_invalid_face_size_is_refused(five_detector):
     with pytest.raises(InputError, match="min_face is '5%'; expected the side of"):
         FaceDetector(five_detector, min_face="5%")
 
 
 @pytest.mark.parametrize("longest", [160, 300, 640, 1024, 1280])
-def test_no_size_of_face_is_between_two_scales(five_detector, longest):
+def test_scales_cover_every_face_size(five_detector, longest):
     detector = FaceDetector(five_detector)
     scales = [1.0, *detector.steps_to(96 / longest, 1.0)]
     assert scales[-1] == pytest.approx(96 / longest)

@@ -29,7 +29,7 @@ def test_the_network_has_one_output_per_cell_in_the_order_of_all_centers():
         )
 
 
-def test_an_image_in_a_batch_gets_what_it_gets_alone():
+def test_batched_outputs_equal_single_outputs():
     net = FaceDetectorNet(**TINY).eval()
     images = torch.randint(0, 256, (3, 64, 96, 3), dtype=torch.uint8)
     with torch.no_grad():
@@ -39,7 +39,7 @@ def test_an_image_in_a_batch_gets_what_it_gets_alone():
         assert torch.allclose(a[1:2], b, atol=1e-4)
 
 
-def test_the_folded_network_is_the_same_function():
+def test_the_folded_network_computes_the_same_outputs():
     net = FaceDetectorNet(**TINY).eval()
     image = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
     with torch.no_grad():

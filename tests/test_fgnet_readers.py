@@ -13,7 +13,7 @@ from tiny_sets import picture, shape, text
 
 
 def fgnet(count: int, shift: float = 0.0) -> str:
-    """The text of a .pts file that counts pixels from 0."""
+    """Return the text of a .pts file that counts pixels from 0."""
     return format_pts(shape(count, shift) - 1)
 
 
@@ -32,7 +32,9 @@ def test_bioid_finds_images_whatever_the_case_and_does_not_shift_points(
     assert missing == "BioID all: 1 of the official 1521 faces are here"
 
 
-def test_a_wrong_number_of_points_or_no_file_is_one_line(tmp_path: Path) -> None:
+def test_a_wrong_number_of_points_or_a_missing_file_gives_a_one_line_error(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(
         DataError, match=r"no \.pts file below it; expected one for each"
     ):
@@ -94,7 +96,7 @@ def test_a_raw_image_of_ar_is_three_planes(tmp_path: Path) -> None:
         sample.read()
 
 
-def test_another_name_than_those_of_ar_is_an_error(tmp_path: Path) -> None:
+def test_a_file_name_that_does_not_follow_ar_is_an_error(tmp_path: Path) -> None:
     make_ar(tmp_path, "photo-1", ".png")
     with pytest.raises(
         DataError, match=r"photo-1\.png: not named like m-001-01, by sex"
@@ -102,7 +104,7 @@ def test_another_name_than_those_of_ar_is_an_error(tmp_path: Path) -> None:
         read_data("ar", tmp_path, "all")
 
 
-def test_xm2vts_keeps_the_points_of_ibug_and_fgnet_apart(tmp_path: Path) -> None:
+def test_xm2vts_reads_ibug_and_fgnet_points_separately(tmp_path: Path) -> None:
     for name in ("000_1_1", "000_4_2", "371_1_1"):
         picture(tmp_path / f"imgs/{name[:3]}/{name}.ppm")
         text(tmp_path / f"landmarks/{name}.pts", format_pts(shape(68)))

@@ -1,4 +1,4 @@
-"""Filters over time keep motion and remove jitter, whatever the place, size, roll or unit."""
+"""Temporal filters keep motion and remove jitter at any position, size, roll or unit."""
 
 import json
 
@@ -20,13 +20,13 @@ def run(kind, path, sigma=SIGMA, dt=1 / 30, name="ibug68"):
     return np.stack([smoother(points, sigma, dt) for points in path])
 
 
-def trembling(frames=90, size=0.6, seed=0):
+def jittering(frames=90, size=0.6, seed=0):
     return FACE + np.random.default_rng(seed).normal(0, size, (frames, 68, 2))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_first_landmarks_and_those_after_a_gap_come_out_as_they_went_in(kind):
-    path = trembling(3)
+def test_the_first_landmarks_and_those_after_a_gap_are_unchanged(kind):
+    path = jittering(3)
     smoother = Smoother(kind, "ibug68")
     np.testing.assert_array_equal(smoother(path[0], SIGMA, 1 / 30), path[0])
     assert np.abs(smoother(path[1], SIGMA, 1 / 30) - path[1]).max() > 0.01
@@ -35,7 +35,7 @@ def test_the_first_landmarks_and_those_after_a_gap_come_out_as_they_went_in(kind
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_jitter_of_a_still_face_falls_to_a_third(kind):
-    path = trembling()
+    path = jittering()
     found = run(kind, path)
     before, after = (
         np.sqrt((np.diff(p[20:], 2, axis=0) ** 2).mean()) for p in (path, found)
@@ -51,7 +51,7 @@ def test_jitter_of_a_still_face_falls_to_a_third(kind):
 def test_a_steady_motion_is_followed_within_a_frame(kind):
     steps = np.arange(60)[:, None, None] * np.array(
         [3.0, 1.0]
-    )  # 3 px a frame on a face of 100 px
+    )  # 3 px per frame on a face of 100 px
     found = run(kind, FACE + steps)
     behind = (
         (FACE + steps - found)[30:] @ np.array([3.0, 1.0])
@@ -64,7 +64,7 @@ def test_a_steady_motion_is_followed_within_a_frame(kind):
 def test_a_slow_drift_trails_by_a_fifth_of_a_pixel_at_most(kind, speed):
     path = FACE + speed * np.arange(300)[:, None, None] * np.array(
         [1.0, 0.0]
-    )  # px a frame on a face of 100 px
+    )  # px per frame on a face of 100 px
     behind = (path - run(kind, path))[150:, :, 0].mean()
     assert 0 <= behind < min(0.2, 2.5 * speed)
 
@@ -86,15 +86,15 @@ def test_talking_lips_are_followed_at_their_full_width(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_filter_runs_away_from_wild_landmarks(kind):
-    path = trembling(900, 25.0)  # a quarter of the face, in every point and frame
+def test_filters_stay_bounded_for_very_noisy_landmarks(kind):
+    path = jittering(900, 25.0)  # a quarter of the face, in every point and frame
     found = run(kind, path)
     assert np.abs(found - FACE).max() < 1.5 * np.abs(path - FACE).max()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_rotated_scaled_and_moved_landmarks_are_filtered_alike(kind):
-    path = trembling(30)
+def test_filters_commute_with_similarities(kind):
+    path = jittering(30)
     affine = similarity(3.0, 40.0, (0, 0), (-50, 700))
     plain, moved = run(kind, path), run(kind, apply_affine(affine, path), 3 * SIGMA)
     np.testing.assert_allclose(moved, apply_affine(affine, plain), atol=1e-6)
@@ -104,13 +104,13 @@ def test_rotated_scaled_and_moved_landmarks_are_filtered_alike(kind):
 def test_an_uncertain_landmark_is_smoothed_more(kind):
     sigma = SIGMA.copy()
     sigma[8] = 40.0
-    found = run(kind, trembling(), sigma)
+    found = run(kind, jittering(), sigma)
     moves = np.sqrt((np.diff(found[20:], axis=0) ** 2).sum(-1).mean(0))
     assert moves[8] < 0.8 * moves[7]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_full_turn_of_the_head_is_no_jump(kind):
+def test_a_full_in_plane_rotation_causes_no_jump(kind):
     path = np.stack(
         [
             apply_affine(similarity(1, angle, (200, 200), (200, 200)), FACE)
@@ -124,8 +124,8 @@ def test_a_full_turn_of_the_head_is_no_jump(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_filter_restored_from_its_state_continues_as_if_unbroken(kind):
-    path = trembling(20)
+def test_a_filter_restored_from_its_state_continues_identically(kind):
+    path = jittering(20)
     whole, first, second = (Smoother(kind, "ibug68") for _ in range(3))
     wanted = [whole(points, SIGMA, 1 / 30) for points in path]
     for points in path[:10]:
@@ -136,7 +136,7 @@ def test_a_filter_restored_from_its_state_continues_as_if_unbroken(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_filter_in_other_units_gives_the_same_in_those(kind):
+def test_rescaling_a_filter_and_back_changes_nothing(kind):
     values = np.random.default_rng(1).normal(0, 1, (12, 4, 2))
     factors = np.array([1.0, 2.0, 0.1, 30.0])
     plain, other = make_filter(FILTERS[kind][0]), make_filter(FILTERS[kind][0])
@@ -160,7 +160,7 @@ def test_a_scheme_without_a_mean_face_is_filtered_by_its_own_first_shape(
     monkeypatch.setattr(
         smooth, "scheme", lambda name: replace(scheme(name), mean_shape=None)
     )
-    path = trembling()
+    path = jittering()
     after = np.sqrt((np.diff(run(kind, path)[20:], 2, axis=0) ** 2).mean())
     assert after < np.sqrt((np.diff(path[20:], 2, axis=0) ** 2).mean()) / 3
 

@@ -23,7 +23,7 @@ def answers(landmarks, scores=0.5, sigma=1.0):
 
 
 def painted(landmarks, side=64):
-    """A crop with point i as a pixel of value 100 + i."""
+    """Return a crop with point i as a pixel of value 100 + i."""
     crop = np.zeros((side, side, 3), np.uint8)
     for i, (x, y) in enumerate(landmarks.astype(int)):
         crop[y, x] = 100 + i
@@ -31,7 +31,7 @@ def painted(landmarks, side=64):
 
 
 def find_painted(crops):
-    """The points of a perfect model: in a mirrored crop left and right change places."""
+    """Return the points of a perfect model, which swaps left and right in a mirrored crop."""
     found = []
     for crop in crops:
         places = [np.argwhere(crop[..., 0] == 100 + i)[0][::-1] for i in range(5)]
@@ -48,7 +48,7 @@ def test_a_perfect_model_stays_perfect():
     )
 
 
-def test_an_error_to_one_side_cancels_and_one_downwards_stays():
+def test_horizontal_errors_cancel_and_vertical_errors_remain():
     def biased(crops):
         plain = find_painted(crops)
         return answers(plain.landmarks_crop + np.float32([2, 3]))
@@ -104,13 +104,13 @@ def test_visibility_is_that_of_the_same_point_averaged_and_presence_is_averaged(
     assert np.allclose(found.presence, 0.4)
 
 
-def test_presence_that_is_not_predicted_stays_so():
+def test_presence_remains_unknown_if_it_is_not_predicted():
     found = predict_with_flip(find_painted, MIRROR)(painted(FIVE)[None])
     assert found.presence is None
     assert found.visible is None
 
 
-def test_attributes_of_a_side_change_places():
+def test_attributes_of_the_sides_are_swapped():
     def looks(crops):
         # the first crop looks left, its mirror image right
         left = np.array([0.75, 0.25], np.float32)

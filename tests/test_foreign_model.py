@@ -1,4 +1,4 @@
-"""ONNX files of others, described by a TOML file: crops in, landmarks out, in any convention."""
+"""Third-party ONNX files described by TOML: crops in, landmarks out, in any convention."""
 
 import json
 import pickle
@@ -26,7 +26,7 @@ DESCRIBED = {"scheme": "five", "size": SIZE, "padding": 1.2}
 def write_foreign(path, shape=("F", 3, SIZE, SIZE), outputs=PLACES, kind=None):
     """Write a model whose outputs are constants plus the value of a crop's first pixel.
 
-    Thus it tells how crops were prepared: `outputs` hold for a first value of 0.
+    This reveals how crops were prepared: `outputs` are those for a first value of 0.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -90,7 +90,7 @@ def test_fractions_become_pixels_of_the_crop(tmp_path):
     np.testing.assert_allclose(found.scores, 0.8871, atol=1e-4)
 
 
-def test_a_large_error_drops_no_face_and_tries_no_other_angle(tmp_path):
+def test_a_model_with_a_large_error_lowers_the_score_limits(tmp_path):
     write_foreign(tmp_path / "mine.onnx")
     model = ForeignModel(describe(tmp_path / "mine.toml", error=0.2))
     found = model.predict(crops_of((0, 0, 0)))
@@ -127,7 +127,7 @@ def test_units_of_outputs_agree(unit, outputs, tmp_path):
     np.testing.assert_allclose(found, PLACES * SIZE - 0.5, atol=1e-5)
 
 
-def test_all_x_may_come_before_all_y(tmp_path):
+def test_outputs_may_have_all_x_before_all_y(tmp_path):
     write_foreign(tmp_path / "a.onnx", outputs=PLACES.T)
     model = ForeignModel(describe(tmp_path / "a.toml", order="xxyy"))
     found = model.predict(crops_of((0, 0, 0))).landmarks_crop[0]
@@ -144,7 +144,7 @@ def test_channels_may_be_last_and_uint8(tmp_path):
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-def test_a_file_for_a_fixed_number_of_crops_takes_any(batch, tmp_path):
+def test_a_file_with_a_fixed_batch_size_accepts_any_number_of_crops(batch, tmp_path):
     write_foreign(tmp_path / "a.onnx", (batch, 3, SIZE, SIZE))
     model = ForeignModel(describe(tmp_path / "a.toml", unit="pixels"))
     found = model.predict(crops_of((0, 0, 0), (255, 0, 0), (0, 0, 0)))
@@ -169,7 +169,7 @@ def test_a_file_for_a_fixed_number_of_crops_takes_any(batch, tmp_path):
         ({"scheme": "nonsense"}, "unknown scheme 'nonsense'"),
     ],
 )
-def test_a_wrong_description_is_one_clear_error(changes, message, tmp_path):
+def test_a_wrong_description_is_a_clear_error(changes, message, tmp_path):
     write_foreign(tmp_path / "a.onnx")
     with pytest.raises(ModelError, match=message):
         ForeignModel(describe(tmp_path / "a.toml", **changes))
@@ -222,7 +222,7 @@ def test_commands_take_a_foreign_model(tmp_path):
     assert code == 0, noted
 
 
-def test_a_foreign_model_teaches(tmp_path, tiny):
+def test_a_foreign_model_can_be_a_teacher(tmp_path, tiny):
     pytest.importorskip("torch")
     import torch
 

@@ -49,7 +49,7 @@ def some_faces(count=2, name="five", seed=0):
 
 
 def seen_faces():
-    """Two faces: one with presence and visibility of all points but one, one without."""
+    """Return two faces: one with presence and visibility of all points but one, one without."""
     first, second = some_faces()
     visible = [0.0, 0.49, np.nan, 0.5, 1.0]
     known = replace(first, presence=0.875, visible=visible)
@@ -114,7 +114,7 @@ def test_presence_and_visibility_are_in_json_only_if_they_are_known():
     assert_same(again, seen_faces())
 
 
-def test_json_rounds_when_asked_and_stays_within_half_a_unit():
+def test_json_is_rounded_on_request_within_half_a_unit():
     faces = some_faces()
     again = faces_from_dict(faces_to_dict(faces, decimals=2))
     np.testing.assert_allclose(again.landmarks, faces.landmarks, atol=0.005 + 1e-9)
@@ -184,12 +184,12 @@ def broken(**changes):
         ),
     ],
 )
-def test_faces_that_are_not_are_one_clear_error(given, message):
+def test_invalid_faces_are_a_clear_error(given, message):
     with pytest.raises(DataError, match=message):
         faces_from_dict(given)
 
 
-def test_text_that_is_not_json_is_one_clear_error():
+def test_text_that_is_not_json_is_a_clear_error():
     with pytest.raises(
         DataError, match=r"not JSON \(.*\); expected the text that faces_to_json writes"
     ):
@@ -245,7 +245,7 @@ def test_tables_have_presence_and_visibility_nan_if_unknown(tmp_path):
     assert np.isnan([second["presence"], *second["visible"]]).all()
 
 
-def test_csv_of_no_face_is_the_header_alone(tmp_path):
+def test_csv_without_faces_has_only_the_header(tmp_path):
     write_csv(tmp_path / "f.csv", [("x", NONE)], "five")
     assert (tmp_path / "f.csv").read_text() == ",".join(csv_columns("five")) + "\n"
     assert (
@@ -256,7 +256,7 @@ def test_csv_of_no_face_is_the_header_alone(tmp_path):
 
 
 @pytest.mark.parametrize("write", [write_csv, write_parquet])
-def test_a_failed_table_leaves_the_old_file_alone(tmp_path, write):
+def test_a_failed_table_does_not_change_the_old_file(tmp_path, write):
     if write is write_parquet:
         pytest.importorskip("pyarrow")
     (tmp_path / "f").write_text("old")
@@ -322,8 +322,8 @@ def test_a_missing_extra_names_the_command_to_type(
         call(tmp_path)
 
 
-def test_pts_counts_from_one_and_comes_back():
-    # the centre of the first pixel is (0, 0) here and (1, 1) in a .pts file
+def test_pts_counts_from_one_and_reads_back():
+    # the center of the first pixel is (0, 0) here and (1, 1) in a .pts file
     text = format_pts([[0.0, 10.25], [3.5, -2.0]])
     assert text == "version: 1\nn_points: 2\n{\n1.000 11.250\n4.500 -1.000\n}\n"
     np.testing.assert_array_equal(parse_pts(text), [[0.0, 10.25], [3.5, -2.0]])
@@ -350,7 +350,7 @@ def test_a_broken_pts_names_the_line(text, message):
         parse_pts(text, "f.pts")
 
 
-def test_format_pts_wants_points():
+def test_format_pts_requires_points():
     with pytest.raises(ShapeError, match=r"expected \(N, 2\)"):
         format_pts(np.zeros((5, 3)))
 
@@ -399,7 +399,7 @@ def test_coco_has_flat_keypoints_counted_ids_and_a_skeleton_from_one():
     assert category["skeleton"] == [[a + 1, b + 1] for a, b in scheme("five").edges]
 
 
-def test_coco_flags_keypoints_that_are_likelier_not_visible():
+def test_coco_flags_keypoints_that_are_probably_not_visible():
     given = json.loads(json.dumps(faces_to_coco([("a.jpg", seen_faces())], "five")))
     first, second = given["annotations"]
     # visible 0, 0.49, unknown, 0.5 and 1
@@ -410,7 +410,7 @@ def test_coco_flags_keypoints_that_are_likelier_not_visible():
     assert "presence" not in second
 
 
-def test_coco_of_nothing_is_a_data_set_without_images():
+def test_coco_without_faces_is_a_data_set_without_images():
     given = faces_to_coco([], "five")
     assert (given["images"], given["annotations"], len(given["categories"])) == (
         [],

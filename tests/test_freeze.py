@@ -1,4 +1,4 @@
-"""Frozen parts stay bit-equal, norms included; the rest moves, and runs resume exactly."""
+"""Frozen parts, norms included, are bit-equal after training; runs resume exactly."""
 
 import pytest
 
@@ -31,24 +31,24 @@ PARTS = ["backbone", "head.out"]
         ),
     ],
 )
-def test_frozen_parts_stay_and_the_rest_moves(kind, prefix, more, faces, tmp_path):
+def test_frozen_parts_do_not_change_and_others_do(kind, prefix, more, faces, tmp_path):
     parts = [prefix + part for part in PARTS]
     recipe = small(faces, **more, **{"train.freeze": parts, "train.steps": 4})
     run = trainer(recipe, tmp_path / "run", kind=kind)
     before = {key: value.clone() for key, value in run.model.state_dict().items()}
-    run.run()  # with validations in between, after which norms must not be set to train again
+    run.run()  # includes validations, after which frozen norms must remain in evaluation mode
     for state in (run.model.state_dict(), run.average.state):
         for key, value in state.items():
             frozen = any(in_part(key, part) for part in parts)
             constant = key.endswith((".mean", ".std")) or key in ("mean", "std")
-            # a softmax does not see the bias of a heatmap, whose gradient is rounding alone
+            # softmax is invariant to the bias of a heatmap, so its gradient is only rounding
             if frozen or constant:
                 assert torch.equal(value, before[key]), key
             elif not key.endswith("head.out.bias"):
                 assert not torch.equal(value, before[key]), key
 
 
-def test_a_frozen_training_resumes_exactly(faces, tmp_path):
+def test_training_with_frozen_parts_resumes_exactly(faces, tmp_path):
     recipe = small(faces, **{"train.freeze": PARTS, "train.steps": 6})
     whole = trained(recipe, tmp_path / "whole")
     killed(trainer(recipe, tmp_path / "killed"), saved=3, dies=4)
@@ -68,7 +68,7 @@ def test_a_part_is_a_complete_dotted_name():
     assert norms == [model.levels[1][1]]
 
 
-def test_a_frozen_part_predicts_the_same_twice_in_training():
+def test_a_frozen_part_is_deterministic_in_training():
     model = torch.nn.ModuleDict(
         {
             name: torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout(0.5))
@@ -88,7 +88,9 @@ def test_a_frozen_part_predicts_the_same_twice_in_training():
     ("part", "nearest"),
     [("head.uot", "head.out"), ("backbon", "backbone"), ("head.ou", "head.out")],
 )
-def test_a_part_that_is_not_there_is_refused_by_name(part, nearest, faces, tmp_path):
+def test_an_unknown_part_is_refused_with_the_nearest_name(
+    part, nearest, faces, tmp_path
+):
     message = (
         rf"train\.freeze names '{part}', which the network does not have; "
         f"did you mean '{nearest}'"

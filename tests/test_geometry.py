@@ -1,4 +1,4 @@
-"""Pixel conventions, by lopsided inputs that tell them apart, and round trips."""
+"""Pixel conventions, tested by asymmetric inputs that distinguish them, and round trips."""
 
 import cv2
 import numpy as np
@@ -95,7 +95,7 @@ def test_a_wrong_box_is_an_error_that_shows_it(given_boxes, message):
         as_boxes(given_boxes)
 
 
-def test_points_of_another_shape_are_an_error_that_names_them():
+def test_the_error_for_points_of_another_shape_states_the_shape():
     assert as_points([[1, 2]]).dtype == np.float64
     with pytest.raises(
         ShapeError,
@@ -138,7 +138,7 @@ def test_a_heatmap_of_stride_4_has_its_first_pixel_over_the_first_four_of_the_cr
     )
 
 
-def test_resizing_is_what_opencv_does_to_pixels():
+def test_resizing_matches_opencv():
     # one bright pixel at x = 3, y = 1, three times as large: its center is the middle of pixels 9
     # 10 11 and 3 4 5
     image = np.zeros((4, 6), np.uint8)
@@ -149,7 +149,7 @@ def test_resizing_is_what_opencv_does_to_pixels():
     assert (xs.mean(), ys.mean()) == (10, 4)
 
 
-def test_warping_by_an_affine_moves_pixels_where_it_moves_points():
+def test_warping_moves_pixels_like_points():
     image = np.zeros((40, 30), np.float32)
     image[12, 7] = 1.0
     affine = np.array([[2.0, 0.0, 3.0], [0.0, 2.0, -5.0]])
@@ -201,14 +201,14 @@ def test_a_face_of_positive_roll_has_its_chin_to_the_left_and_its_crop_is_uprigh
     assert upright[0, 1] < upright[1, 1]
 
 
-def test_a_similarity_turns_clockwise_as_one_sees_it():
+def test_a_similarity_rotates_clockwise_in_the_image():
     # y runs down, so x (right) turns to y (down) by +90
     close(apply_affine(similarity(2, 90, [5, 5], [1, 1]), [[6, 5]]), [[1, 3]])
     assert affine_roll_deg(similarity(3, 30, [1, 2], [3, 4])) == pytest.approx(30)
 
 
 @given(crops, points_2d)
-def test_a_crop_there_and_back_is_where_it_was(image_to_crop, point):
+def test_mapping_to_the_crop_and_back_is_the_identity(image_to_crop, point):
     close(
         apply_affine(invert_affine(image_to_crop), apply_affine(image_to_crop, point)),
         point,
@@ -216,9 +216,7 @@ def test_a_crop_there_and_back_is_where_it_was(image_to_crop, point):
 
 
 @given(boxes, sizes, paddings, rolls)
-def test_a_crop_centers_the_box_at_its_scale_and_turns_it_back(
-    box, size, padding, roll_deg
-):
+def test_a_crop_centers_scales_and_derotates_the_box(box, size, padding, roll_deg):
     affine = crop_affine(box, size, padding, roll_deg)
     close(apply_affine(affine, box_center(box)), [(size - 1) / 2] * 2)
     assert affine_scale(affine) == pytest.approx(size / (padding * box_side(box)))
@@ -226,7 +224,7 @@ def test_a_crop_centers_the_box_at_its_scale_and_turns_it_back(
 
 
 @given(crops, crops, points_2d)
-def test_composing_is_doing_the_first_then_the_second(second, first, point):
+def test_compose_applies_the_second_argument_first(second, first, point):
     close(
         apply_affine(compose(second, first), point),
         apply_affine(second, apply_affine(first, point)),
@@ -235,12 +233,12 @@ def test_composing_is_doing_the_first_then_the_second(second, first, point):
 
 
 @given(crops)
-def test_an_affine_and_its_inverse_compose_to_nothing(affine):
+def test_an_affine_and_its_inverse_compose_to_the_identity(affine):
     close(compose(invert_affine(affine), affine), [[1, 0, 0], [0, 1, 0]])
 
 
 @given(st.floats(0.1, 10), st.floats(0.1, 10), points_2d)
-def test_resizing_there_and_back_is_where_it_was(scale_x, scale_y, point):
+def test_resizing_and_back_is_the_identity(scale_x, scale_y, point):
     back = compose(
         resize_affine(1 / scale_x, 1 / scale_y), resize_affine(scale_x, scale_y)
     )
@@ -307,7 +305,7 @@ def test_a_fit_without_enough_points_is_an_error(source, target, message):
 
 
 @pytest.mark.parametrize("roll_deg", [-170.0, -40.0, 0.0, 10.0, 100.0, 179.0])
-def test_the_roll_alone_is_that_of_the_full_similarity(roll_deg):
+def test_the_roll_fit_equals_that_of_the_full_similarity(roll_deg):
     rng = np.random.default_rng(0)
     source = rng.uniform(-1, 1, (68, 2))
     target = apply_affine(
@@ -327,7 +325,7 @@ def test_landmarks_relative_to_a_box_are_from_0_to_1_inside_it():
     np.testing.assert_allclose(relative, wanted)
 
 
-def test_absolute_landmarks_come_back_from_those_relative_to_a_box():
+def test_box_relative_landmarks_convert_back_to_absolute():
     rng = np.random.default_rng(0)
     landmarks = rng.uniform(-50, 300, (68, 2))
     box = [13.5, -20.25, 130.0, 61.5]

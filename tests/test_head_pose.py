@@ -29,7 +29,7 @@ CAMERA_CENTER = np.array([319.5, 239.5])  # (640 - 1) / 2, (480 - 1) / 2
 
 
 def rotation_of(yaw_deg, pitch_deg, roll_deg):
-    """The rotation (3, 3) by pitch, then yaw, then roll, with the signs of HeadPose."""
+    """Return the rotation (3, 3) by pitch, then yaw, then roll, with the signs of HeadPose."""
     angles = np.deg2rad([yaw_deg, pitch_deg, roll_deg])
     (cy, cp, cr), (sy, sp, sr) = np.cos(angles), np.sin(angles)
     by_pitch = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
@@ -51,7 +51,7 @@ def _mean() -> Array:
 
 
 def _lopsided() -> Array:
-    """The mean shape, its points displaced and its nose to one side, tilted by 12 degrees."""
+    """Return the mean shape with displaced points and nose, rotated by 12 degrees."""
     shape = _mean() + 0.02 * np.sin(np.arange(136)).reshape(68, 2)
     shape[27:36, 0] += 0.03
     return apply_affine(similarity(170.0, 12.0, (0, 0), (300.0, 260.0)), shape)
@@ -64,7 +64,7 @@ def _posed(
     focal: float = 640.0,
     shift: Array | None = None,
 ) -> Face:
-    """The mean face before the camera; other landmarks are on its nose."""
+    """Return the mean face in front of the camera; other landmarks are on its nose."""
     names, places = mean_face_3d()
     seen = places @ rotation_of(yaw, pitch, roll).T + (
         np.array([40.0, -30.0, 600.0]) if shift is None else shift
@@ -94,7 +94,7 @@ def test_a_known_pose_is_recovered(yaw: float, pitch: float, roll: float) -> Non
 
 @settings(max_examples=40, deadline=None)
 @given(st.floats(-89, 89), st.floats(-179, 179), st.floats(-179, 179))
-def test_angles_and_rotation_are_inverses(
+def test_angles_and_rotation_convert_back_and_forth(
     yaw: float, pitch: float, roll: float
 ) -> None:
     assert np.allclose(
@@ -134,15 +134,15 @@ def test_roll_is_positive_if_the_chin_points_to_the_left_edge() -> None:
     )
 
 
-def test_the_three_angles_turn_in_the_order_pitch_yaw_roll() -> None:
-    # a quarter of yaw after a quarter of pitch: the chin (down, y) is brought before the face
-    # (-z) by looking up, then to the right edge (+x) by looking there
+def test_the_rotation_applies_pitch_then_yaw_then_roll() -> None:
+    # 90 degrees of pitch (up) move the chin (+y) toward the camera (-z);
+    # 90 degrees of yaw then move it to the right edge (+x)
     assert np.allclose(rotation_of(90, 90, 0) @ [0, 1, 0], [1, 0, 0], atol=1e-12)
     assert np.allclose(rotation_of(90, 90, 90) @ [0, 1, 0], [0, 1, 0], atol=1e-12)
 
 
 @pytest.mark.parametrize("angle", [-120.0, 15.0, 90.0])
-def test_turning_the_image_about_its_middle_changes_roll_alone(angle: float) -> None:
+def test_rotating_the_image_about_its_center_changes_only_roll(angle: float) -> None:
     shape = _lopsided()
     before = head_pose(_face(shape), SIZE, 700.0)
     turn = similarity(1.0, angle, CAMERA_CENTER, CAMERA_CENTER)
@@ -169,18 +169,20 @@ def test_a_mirrored_face_has_mirrored_yaw_and_roll_and_swapped_eyes() -> None:
     assert eye_roll_deg(mirrored) == pytest.approx(-eye_roll_deg(face))
 
 
-def test_the_default_focal_length_is_the_width_and_the_axis_meets_the_middle() -> None:
+def test_the_default_camera_has_the_image_width_as_focal_length_and_a_central_axis() -> (
+    None
+):
     face = _posed(25, 10, 5)
     said = head_pose(face, SIZE, focal_px=640.0, center_px=CAMERA_CENTER)
     assert head_pose(face, SIZE).yaw_deg == said.yaw_deg
     assert head_pose(face, SIZE).translation_mm.tolist() == said.translation_mm.tolist()
-    # twice the focal length: the same image is taken for a head about twice as far
+    # with twice the focal length the head is estimated about twice as far away
     assert head_pose(face, SIZE, focal_px=1280.0).translation_mm[2] == pytest.approx(
         1200, rel=0.1
     )
 
 
-def test_the_error_grows_as_landmarks_leave_the_mean_face() -> None:
+def test_the_error_grows_with_the_deviation_from_the_mean_face() -> None:
     face = _posed(10, 0, 0)
     bent = face.landmarks.copy()
     bent[8, 1] += 0.2 * interocular_px(face)
@@ -200,7 +202,7 @@ def test_the_mean_face_is_symmetric_and_as_wide_as_its_table() -> None:
     def apart(a: str, b: str) -> float:
         return float(np.linalg.norm(at[a] - at[b]))
 
-    # the lengths of Farkas that the table states, to the millimetre
+    # Farkas's lengths in the table, to the millimeter
     assert apart("right_eye_outer", "left_eye_outer") == pytest.approx(89, abs=0.5)
     assert apart("nose_bridge_1", "nose_base") == pytest.approx(53, abs=0.5)
     assert apart("nose_base", "nose_tip") == pytest.approx(20, abs=0.5)
@@ -265,7 +267,7 @@ def test_openness_and_distance_do_not_depend_on_roll_and_eye_roll_is_the_roll(
     assert eye_roll_deg(turned) == pytest.approx(angle)
 
 
-def test_schemes_that_convert_are_measured_too() -> None:
+def test_schemes_that_convert_are_also_measured() -> None:
     shape = apply_affine(similarity(170.0, 0.0, (0, 0), (300.0, 260.0)), _mean())
     face, other = (
         _face(shape),
@@ -278,7 +280,7 @@ def test_schemes_that_convert_are_measured_too() -> None:
 @pytest.mark.parametrize(
     "measure", [eye_openness, mouth_openness, lambda face: head_pose(face, SIZE)]
 )
-def test_a_scheme_without_the_points_is_refused_by_name(
+def test_a_scheme_without_the_points_is_refused_with_its_name(
     measure: Callable[[Face], object],
 ) -> None:
     with pytest.raises(
@@ -317,7 +319,7 @@ def test_points_without_extent_are_refused() -> None:
         mouth_openness(_face(np.zeros((68, 2))))
 
 
-def test_a_camera_that_cannot_be_is_refused() -> None:
+def test_an_impossible_camera_is_refused() -> None:
     face = _posed(0, 0, 0)
     with pytest.raises(
         InputError,
@@ -350,7 +352,7 @@ def test_landmarks_that_no_pose_fits_are_refused(
         head_pose(_posed(0, 0, 0), SIZE)
 
 
-def test_any_scattered_landmarks_give_finite_angles_or_one_clear_error() -> None:
+def test_random_landmarks_give_finite_angles_or_a_clear_error() -> None:
     rng = np.random.default_rng(0)
     for scale in (1e-3, 1.0, 300.0, 1e6, 1e12):
         for _ in range(10):

@@ -17,7 +17,7 @@ from lineament.models.profile import multiply_adds, parameters
 pytestmark = pytest.mark.torch
 
 
-def test_parameters_and_multiply_adds_are_the_papers_within_three_hundredths():
+def test_parameters_and_multiply_adds_are_within_3_percent_of_the_paper():
     net = LandmarkNet("hr-supernet", 68, "heatmap2d", 256, 96, imagenet=False).eval()
     assert parameters(net) == pytest.approx(3.27e6, rel=0.03)
     assert multiply_adds(
@@ -40,7 +40,7 @@ def test_the_full_supernet_has_nine_stages_of_four_blocks_after_the_first():
 
 @pytest.mark.parametrize("source", range(4))
 @pytest.mark.parametrize("target", range(4))
-def test_a_transform_leads_to_the_width_and_resolution_of_its_target(source, target):
+def test_a_transform_has_the_width_and_resolution_of_its_target(source, target):
     side = 32
     x = torch.randn(1, WIDTHS[source], side >> source, side >> source)
     y = transform(source, target).eval()(x)
@@ -49,16 +49,16 @@ def test_a_transform_leads_to_the_width_and_resolution_of_its_target(source, tar
         assert y is x
 
 
-def test_growing_maps_after_their_mixing_is_the_same_as_before_it():
+def test_upsampling_after_the_1x1_convolution_equals_upsampling_before():
     torch.manual_seed(0)
     grow, x = transform(2, 0), torch.randn(2, WIDTHS[2], 6, 6)
-    grow[2].eval()  # the norm with its own statistics, whatever the order
+    grow[2].eval()  # evaluation statistics, so that the order does not affect the norm
     quick = grow(x)
     assert grow.training
     torch.testing.assert_close(quick, grow.eval()(x))
 
 
-def test_a_factor_of_zero_is_a_transform_that_is_not_there():
+def test_a_factor_of_zero_is_equivalent_to_removing_the_transform():
     torch.manual_seed(0)
     block = FusionBlock([0, 1, 2], 1).eval()
     slim = FusionBlock([0, 2], 1).eval()

@@ -1,4 +1,4 @@
-"""hrnet.py: the size of the published network, and resolutions that all hear of one another."""
+"""hrnet.py: the size of the published network, and exchange between all resolutions."""
 
 import pytest
 
@@ -12,9 +12,9 @@ from lineament.models.profile import multiply_adds, parameters
 pytestmark = pytest.mark.torch
 
 
-def test_its_size_is_near_what_the_literature_prints():
+def test_its_size_is_close_to_the_published_one():
     net = LandmarkNet("hrnet-w18", 68, "heatmap2d", 256, 96, imagenet=False).eval()
-    # 9.3 M and 4.3 G in Table 1 of SD-HRNet, which does not say what was counted
+    # 9.3 M and 4.3 G in Table 1 of SD-HRNet, which does not define what was counted
     assert parameters(net) == pytest.approx(9.3e6, rel=0.04)
     assert multiply_adds(
         net, torch.zeros(1, 256, 256, 3, dtype=torch.uint8)
@@ -28,7 +28,7 @@ def test_it_has_eight_exchange_modules():
 
 @pytest.mark.parametrize("source", range(4))
 @pytest.mark.parametrize("target", range(4))
-def test_an_exchange_leads_to_the_width_and_resolution_of_its_target(source, target):
+def test_an_exchange_has_the_width_and_resolution_of_its_target(source, target):
     x = torch.randn(1, WIDTHS[source], 32 >> source, 32 >> source)
     y = exchange(source, target).eval()(x)
     assert tuple(y.shape) == (1, WIDTHS[target], 32 >> target, 32 >> target)

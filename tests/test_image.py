@@ -1,4 +1,4 @@
-"""read_image: every kind of source gives its pixels; broken and hostile ones one clear line."""
+"""read_image: every kind of source is read; broken and hostile ones give a clear error."""
 
 import io
 import os
@@ -25,7 +25,9 @@ from odd_images import (
 )
 
 
-def test_missing_folder_pipe_device_and_odd_paths_are_one_line(tmp_path: Path) -> None:
+def test_missing_folder_pipe_device_and_odd_paths_give_a_one_line_error(
+    tmp_path: Path,
+) -> None:
     loop = tmp_path / "loop.jpg"
     loop.symlink_to(loop)
     dangling = tmp_path / "dangling.jpg"
@@ -51,12 +53,12 @@ def test_missing_folder_pipe_device_and_odd_paths_are_one_line(tmp_path: Path) -
         assert len(str(caught.value)) < 400
 
 
-def test_a_file_without_permission_is_one_clear_line(
+def test_a_file_without_permission_is_a_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, "secret.jpg", encoded(PICTURE, "JPEG"))
     path.chmod(0)
-    if os.geteuid() == 0:  # permissions do not bind the superuser: deny by hand
+    if os.geteuid() == 0:  # root ignores permissions, so deny access explicitly
 
         def deny(*_: object, **__: object) -> None:
             raise PermissionError(13, "Permission denied")
@@ -102,10 +104,10 @@ def test_a_file_without_permission_is_one_clear_line(
         (np.full((4, 4, 3), -0.5), r"floats from -0\.5"),
         (Image.new("RGB", (0, 3)), "0 x 3 pixels; expected at least 1 x 1"),
     ],
-    # by type: an object's text has its address, which differs between the processes of a test run
+    # id by type, since reprs contain addresses that differ between test processes
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_a_source_of_the_wrong_kind_is_one_clear_line(
+def test_a_source_of_the_wrong_kind_is_a_clear_error(
     source: object, message: str
 ) -> None:
     with pytest.raises(ImageError, match=message) as caught:
@@ -113,7 +115,7 @@ def test_a_source_of_the_wrong_kind_is_one_clear_line(
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_closed_file_object_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_closed_file_object_is_a_clear_error(tmp_path: Path) -> None:
     path = write(tmp_path, "a.png", encoded(PICTURE, "PNG"))
     with path.open("rb") as file:
         pass
@@ -129,7 +131,7 @@ def test_an_unknown_order_is_named() -> None:
         read_image(PICTURE, order="gbr")
 
 
-def test_path_text_bytes_file_and_pil_image_give_the_same(tmp_path: Path) -> None:
+def test_path_string_bytes_file_and_pil_image_give_equal_pixels(tmp_path: Path) -> None:
     data = encoded(PICTURE, "PNG")
     path = write(tmp_path, "a.png", data)
     with path.open("rb") as file:
@@ -150,7 +152,7 @@ def test_path_text_bytes_file_and_pil_image_give_the_same(tmp_path: Path) -> Non
         assert np.array_equal(pixels, PICTURE)
 
 
-def test_a_pil_image_is_rotated_by_its_exif_too() -> None:
+def test_exif_rotation_also_applies_to_pil_images() -> None:
     with Image.open(
         io.BytesIO(
             encoded(np.ascontiguousarray(np.rot90(PICTURE)), "PNG", exif=oriented(6))
@@ -159,7 +161,7 @@ def test_a_pil_image_is_rotated_by_its_exif_too() -> None:
         assert np.array_equal(read_image(opened), PICTURE)
 
 
-def test_the_order_of_an_array_is_given_not_guessed() -> None:
+def test_the_channel_order_of_an_array_is_not_guessed() -> None:
     assert np.array_equal(read_image(PICTURE[:, :, ::-1], order="bgr"), PICTURE)
     assert np.array_equal(read_image(PICTURE), PICTURE)
     blue = np.zeros((1, 1, 4), np.uint8)
@@ -216,19 +218,19 @@ def test_a_file_object_at_its_end_is_named_with_the_remedy() -> None:
 
 
 def deep(bits: int) -> np.ndarray:
-    """Return PICTURE with values of so few bits in uint16: v / largest is the same."""
+    """Return PICTURE as uint16 with `largest` as maximum; value / maximum is unchanged."""
     return np.round(PICTURE.astype(float) * (2**bits - 1) / 255).astype(np.uint16)
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])
-def test_values_of_fewer_bits_are_read_if_that_is_stated(bits: int) -> None:
+def test_values_of_lower_bit_depth_are_read_if_it_is_stated(bits: int) -> None:
     # rounded to a grid at least four times as fine, a value comes back
     assert np.array_equal(read_image(deep(bits), bits=bits), PICTURE)
     png_file = encoded(Image.fromarray(deep(bits)[..., 0]), "PNG")
     assert np.array_equal(read_image(png_file, bits=bits)[..., 0], PICTURE[..., 0])
 
 
-def test_values_of_fewer_bits_are_warned_of_otherwise() -> None:
+def test_values_of_lower_bit_depth_cause_a_warning_otherwise() -> None:
     highest = deep(10).max()
     message = (
         rf"array is uint16 with values up to {highest}, .* read_image\(image, bits=12\)"
@@ -236,7 +238,7 @@ def test_values_of_fewer_bits_are_warned_of_otherwise() -> None:
     with pytest.warns(UserWarning, match=message):
         read_image(deep(10))
     for array in (np.zeros((2, 3), np.uint16), np.full((2, 3), 4096, np.uint16)):
-        read_image(array)  # black, or of more bits: no warning, which were an error
+        read_image(array)  # black or full depth: a warning would be an error
 
 
 def test_bits_that_do_not_fit_are_an_error() -> None:
@@ -267,7 +269,7 @@ def test_a_frame_of_pyav_is_read_upright() -> None:
     assert np.array_equal(read_image(frame), PICTURE)
 
 
-def test_the_limit_is_checked_before_decoding_and_admits_the_largest_phone() -> None:
+def test_the_size_limit_is_checked_before_decoding_and_allows_phone_photos() -> None:
     assert MAX_PIXELS >= 12000 * 9000
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -277,7 +279,7 @@ def test_the_limit_is_checked_before_decoding_and_admits_the_largest_phone() -> 
 
 
 def test_pillow_warnings_do_not_leak_and_filters_are_as_before() -> None:
-    # 100 million pixels: Pillow warns from 89 million on; the decoding then fails for lack of rows
+    # 100 million pixels: Pillow warns from 89 million on; decoding fails since rows are missing
     data = png(10000, 10000, 1, 0, b"\0")
     before = list(warnings.filters)
     with warnings.catch_warnings(record=True) as seen:
@@ -308,14 +310,16 @@ def test_many_threads_read_at_once_and_leave_the_filters_as_before() -> None:
     assert list(warnings.filters) == before
 
 
-def test_a_text_chunk_of_ordinary_size_is_no_bomb() -> None:
+def test_a_text_chunk_of_ordinary_size_is_accepted() -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text("note", "x" * 10000, zip=True)
     assert np.array_equal(read_image(encoded(PICTURE, "PNG", pnginfo=info)), PICTURE)
 
 
 @pytest.mark.parametrize("kind", SOUND)
-def test_a_sound_file_gives_its_pixels(kind: str, tmp_path: Path) -> None:
+def test_an_unusual_valid_file_gives_the_expected_pixels(
+    kind: str, tmp_path: Path
+) -> None:
     name, make, expected, tolerance = SOUND[kind]
     pixels = read_image(write(tmp_path, name, make()))
     assert pixels.dtype == np.uint8
@@ -353,7 +357,7 @@ def test_every_exif_orientation_comes_out_upright(value: int, form: str) -> None
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_broken_file_is_one_clear_line(
+def test_a_broken_file_is_a_clear_error(
     kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     name, make, message = BROKEN[kind]

@@ -56,7 +56,7 @@ def test_imm_points_are_fractions_of_width_and_height(tmp_path: Path) -> None:
         ("anna", asf("anna.jpg", fractions()), "anna.asf: not named like 01-1m.asf"),
     ],
 )
-def test_a_broken_asf_file_is_one_line(
+def test_a_broken_asf_file_gives_a_one_line_error(
     name: str, content: str, message: str, tmp_path: Path
 ) -> None:
     picture(tmp_path / f"{name}.jpg")

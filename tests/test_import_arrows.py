@@ -48,7 +48,7 @@ FILE_LINES, FUNCTION_LINES = 400, 60
 
 
 def name_of(path: Path) -> str:
-    """The dotted name below the package; of a folder's __init__, the folder's."""
+    """Return the dotted name below the package; a folder's __init__ has the folder's name."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -61,7 +61,7 @@ def line_of(name: str) -> int:
 
 
 def targets(node: ast.ImportFrom, path: Path) -> set[str]:
-    """The modules of this package that a relative import reaches."""
+    """Return the modules of this package that a relative import refers to."""
     folder = path.relative_to(ROOT).parent.parts
     start = [*folder[: len(folder) - node.level + 1], *(node.module or "").split(".")]
     base = ".".join(part for part in start if part)
@@ -73,7 +73,7 @@ def targets(node: ast.ImportFrom, path: Path) -> set[str]:
 
 @cache
 def imports(name: str) -> frozenset[str]:
-    """The modules that `name` imports, anywhere in its file: a late import is an arrow too."""
+    """Return the modules that `name` imports anywhere in its file, including local imports."""
     tree = ast.parse(FILES[name].read_text(encoding="utf-8"))
     found: set[str] = set()
     for node in ast.walk(tree):
@@ -83,7 +83,7 @@ def imports(name: str) -> frozenset[str]:
 
 
 def foreign_at_top(name: str) -> set[str]:
-    """The libraries that importing `name` loads by itself."""
+    """Return the libraries that `name` imports at module level."""
     found: set[str] = set()
     for node in ast.parse(FILES[name].read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Import):
@@ -117,7 +117,7 @@ def test_files_of_the_top_folder_import_in_order_strictly(name):
     assert [other for other in level if not other.startswith(f"{name}.")] == []
 
 
-def test_there_is_no_circle_and_no_chain_is_too_long():
+def test_there_is_no_import_cycle_and_no_chain_is_too_long():
     finished: dict[str, int] = {}
 
     def depth(name: str, above: tuple[str, ...]) -> int:
@@ -143,7 +143,7 @@ def test_there_is_no_circle_and_no_chain_is_too_long():
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_heavy_libraries_are_loaded_only_where_they_are_the_point(name):
+def test_heavy_libraries_are_imported_only_in_their_folders(name):
     forbidden = {
         "torch",
         "matplotlib",

@@ -22,7 +22,7 @@ pytest.importorskip("onnx")
 
 
 class FakeSession:
-    """A session that states the providers it was asked for, and counts calls at once."""
+    """A fake session that reports the requested providers and counts concurrent calls."""
 
     opened: ClassVar[list] = []
     at_once = most = 0
@@ -80,7 +80,7 @@ def test_the_smallest_model_runs():
     assert session.run(None, {"x": np.float32([3])})[0].tolist() == [3]
 
 
-def test_a_device_that_is_not_offered_is_one_clear_error(monkeypatch):
+def test_a_device_that_is_not_offered_is_a_clear_error(monkeypatch):
     offer(monkeypatch)
     with pytest.raises(
         ModelError, match=r"which has cpu; .* pip install onnxruntime-gpu"
@@ -105,7 +105,9 @@ def test_commands_check_the_device_before_they_start(command, monkeypatch, tmp_p
     assert not out.exists()
 
 
-def test_a_session_is_opened_on_the_device_and_the_cpu(tmp_path, monkeypatch, fake):
+def test_a_session_uses_the_device_with_the_cpu_as_fallback(
+    tmp_path, monkeypatch, fake
+):
     offer(monkeypatch, "CUDAExecutionProvider")
     path = write_model(tmp_path / "a.onnx")
     session = OnnxSession(path, 1, "auto")

@@ -20,7 +20,7 @@ from small_faces import face, faces_of, write_pictures
 
 
 class Counting:
-    """A predictor that finds one face per image, at its first red value; records batch sizes."""
+    """A fake predictor: one face per image, at its first red value; records batch sizes."""
 
     def __init__(self):
         self.batches = []
@@ -36,7 +36,7 @@ def pictures(tmp_path):
     return write_pictures(tmp_path / "a")
 
 
-def test_images_keep_their_place_below_a_folder_and_no_two_share_a_name(pictures):
+def test_images_keep_their_relative_path_and_have_unique_names(pictures):
     images, failures = find_inputs([pictures])
     assert [image.name for image in images] == ["0", "b/1", "b/1.png", "broken"]
     assert failures == []
@@ -52,7 +52,7 @@ def test_files_of_one_name_from_two_folders_get_different_names(pictures):
 
 
 @pytest.mark.parametrize("order", [("IMG", "IMG_1"), ("IMG_1", "IMG")])
-def test_no_image_has_the_name_of_a_face_of_another(order, tmp_path):
+def test_names_of_images_do_not_collide_with_names_of_faces(order, tmp_path):
     paths = [tmp_path / f"{name}.png" for name in order]
     for path in paths:
         Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(path)
@@ -71,7 +71,9 @@ def test_results_below_a_folder_are_no_inputs(pictures):
         image.name for image in find_inputs([pictures], pictures)[0]
     ]
     assert "b/1" in [image.name for image in find_inputs([pictures], pictures)[0]]
-    assert len(find_inputs([drawn], pictures / "b")[0]) == 1  # it was named
+    assert (
+        len(find_inputs([drawn], pictures / "b")[0]) == 1
+    )  # unless it is named explicitly
 
 
 def test_one_bad_box_of_a_batch_fails_its_image_only(pictures):
@@ -99,19 +101,19 @@ def test_a_pattern_keeps_places_below_its_fixed_part(pictures):
     assert [image.name for image in images] == ["b/1", "b/1.png"]
 
 
-def test_a_path_without_images_is_a_failure_among_the_results(pictures):
+def test_a_path_without_images_is_listed_as_a_failure(pictures):
     images, failures = find_inputs([pictures / "absent.jpg", pictures / "0.png"])
     assert len(images) == 1
     assert "absent.jpg: no such file or folder" in failures[0].reason
 
 
-def test_no_image_has_the_name_of_the_settings(pictures):
+def test_names_of_images_do_not_collide_with_the_settings_file(pictures):
     (pictures / "lineament.png").write_bytes((pictures / "0.png").read_bytes())
     names = [image.name for image in find_inputs([pictures / "lineament.png"])[0]]
     assert names == ["lineament.png"]
 
 
-def test_every_image_comes_back_in_order_with_its_faces_or_its_error(pictures):
+def test_images_are_returned_in_order_with_faces_or_an_error(pictures):
     images, _ = find_inputs([pictures])
     results = list(predict_images(Counting(), images))
     assert [image.name for image, _, _ in results] == ["0", "b/1", "b/1.png", "broken"]
@@ -177,7 +179,7 @@ def test_a_batch_lists_what_failed_and_continues(tmp_path: Path) -> None:
     assert np.array_equal(results[4][1], PICTURE)
 
 
-def test_no_sources_is_an_empty_batch() -> None:
+def test_without_sources_the_batch_is_empty() -> None:
     assert list(read_images([])) == []
     assert find_images([]) == []
 

@@ -25,7 +25,7 @@ def test_a_constant_velocity_is_followed_without_lag():
     assert np.abs(found - line)[-50:].max() < 1e-3
 
 
-def test_without_process_noise_it_is_the_fit_of_a_line():
+def test_without_process_noise_it_equals_a_line_fit():
     # the least-squares line through all samples, with the prior of the speed: variance 1, mean 0
     values = np.random.default_rng(0).normal(0, 0.1, 30)
     times = DT * np.arange(30)
@@ -35,7 +35,7 @@ def test_without_process_noise_it_is_the_fit_of_a_line():
     assert run(kalman(), values)[-1] == pytest.approx(fitted @ [1, times[-1]], abs=1e-9)
 
 
-def test_a_measurement_of_no_certainty_moves_nothing():
+def test_a_measurement_of_huge_variance_has_no_effect():
     still = kalman()
     run(still, np.zeros(20))
     assert abs(run(still, [5.0], noise=1e6)[0]) < 1e-6
@@ -46,5 +46,5 @@ def test_speeds_decay():
     moving = kalman(process_noise=1.0, velocity_decay=0.01)
     run(moving, 3.0 * DT * np.arange(30))
     lost = [moving(np.zeros((1, 2)), np.full(1, 1e9), DT)[0, 0] for _ in range(60)]
-    # unmeasured, the rest of the way is what the decay leaves: its last second is hardly any
+    # without measurements the velocity decays, so there is hardly any motion in the last second
     assert lost[-1] - lost[-11] < 0.01 * (lost[-1] - 3.0 * DT * 29)

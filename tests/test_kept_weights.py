@@ -38,15 +38,13 @@ def test_names_become_the_paths_of_weights_above_the_recipe(home):
     assert Path(recipe.init_parts["head"]) == Path(recipe.distill.teacher) == second
 
 
-def test_a_detector_may_name_the_one_whose_false_positives_it_is_shown(home):
+def test_a_detector_recipe_may_name_the_detector_for_mining_false_positives(home):
     path = written(home, "")
     recipe = read_recipe(path, ["detector.mine_from=first"])
     assert Path(recipe.detector.mine_from) == home / "teachers/first.safetensors"
 
 
-def test_a_path_below_the_current_directory_does_not_name_what_is_above(
-    home, monkeypatch
-):
+def test_a_path_below_the_current_directory_is_relative(home, monkeypatch):
     monkeypatch.chdir(home)
     path = written(home, 'init_from = "first"\n')
     assert read_recipe(path).init_from == str(Path("teachers/first.safetensors"))
@@ -69,12 +67,12 @@ def test_the_nearest_folder_wins_and_the_current_directory_comes_last(
 
 
 @pytest.mark.parametrize("given", ["first.safetensors", "runs/first", "./first", ""])
-def test_paths_stay_as_they_are(given, home):
+def test_paths_are_not_changed(given, home):
     path = written(home, f'init_from = "{given}"\n')
     assert read_recipe(path).init_from == given
 
 
-def test_an_unknown_name_lists_where_it_was_looked_for_and_what_there_is(
+def test_an_unknown_name_lists_the_searched_folders_and_available_names(
     home, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -93,7 +91,7 @@ def test_an_unknown_name_lists_where_it_was_looked_for_and_what_there_is(
     assert "no teachers/frist.safetensors in" in str(raised.value)
 
 
-def test_a_name_that_is_no_text_is_left_to_the_check_of_the_recipe(home):
+def test_a_name_that_is_not_a_string_is_left_to_the_recipe_check(home):
     with pytest.raises(RecipeError, match=r"init_from \(given 3\)"):
         read_recipe(written(home, "init_from = 3\n"))
 

@@ -1,4 +1,4 @@
-"""Labels go from every format to every other and come back, to a hundredth of a pixel."""
+"""Labels survive the round trip between all formats, to a hundredth of a pixel."""
 
 import json
 import re
@@ -55,7 +55,7 @@ def samples(folder: Path, name: str, missing: bool = True) -> list[Sample]:
 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("name", ["ibug68", "files3"])
-def test_labels_come_back(kind, name, tmp_path, own):
+def test_labels_survive_the_round_trip(kind, name, tmp_path, own):
     given = samples(tmp_path / "photos", name)
     out = tmp_path / "labels"
     write_label_files(given, kind, out)
@@ -78,8 +78,8 @@ def test_labels_come_back(kind, name, tmp_path, own):
 
 
 @pytest.mark.parametrize("source", FIRST_PIXEL)
-def test_the_first_pixel_of_a_file_is_where_the_table_says(source, tmp_path):
-    """The center of the first pixel, 0, 0 here, has the stated coordinate in a file."""
+def test_the_first_pixel_has_the_documented_coordinate(source, tmp_path):
+    """The center of the first pixel, (0, 0) in memory, has the stated coordinate in a file."""
     five = samples(tmp_path / "photos", "five", missing=False)[:1]
     landmarks = five[0].landmarks.copy()
     landmarks[0] = 0.0, 0.0
@@ -107,7 +107,7 @@ def test_the_docs_list_the_first_pixel_of_every_format():
     assert {name: float(value) for name, value in rows} == FIRST_PIXEL
 
 
-def test_a_file_of_another_origin_is_read_by_its_statement(tmp_path):
+def test_a_file_with_another_origin_is_read_with_the_stated_one(tmp_path):
     five = samples(tmp_path / "photos", "five", missing=False)
     write_label_files(five, "coco", tmp_path / "coco")
     stated = OwnData(first_pixel=0.5, pictures=tmp_path / "photos")
@@ -141,7 +141,7 @@ def test_labels_of_label_studio_are_numbered_in_the_order_of_the_scheme():
     assert stated == [(point, str(index)) for index, point in enumerate(names)]
 
 
-def test_what_cannot_be_written_is_one_line(tmp_path):
+def test_what_cannot_be_written_gives_a_one_line_error(tmp_path):
     five = samples(tmp_path, "five", missing=False)
     other = samples(tmp_path, "ibug68", missing=False)
     with pytest.raises(DataError, match="no faces to write"):
@@ -157,8 +157,8 @@ def test_what_cannot_be_written_is_one_line(tmp_path):
     assert not (tmp_path / "o").exists()
 
 
-def test_label_studios_own_sdk_takes_tasks_and_interface(tmp_path):
-    """Run it where the SDK is installed: an environment of its own, as it pins much."""
+def test_label_studios_sdk_accepts_tasks_and_interface(tmp_path):
+    """Needs an environment with the SDK, which pins many packages."""
     interfaces = pytest.importorskip("label_studio_sdk.label_interface")
     five = samples(tmp_path / "photos", "five")
     write_label_files(five, "label-studio", tmp_path)

@@ -1,4 +1,4 @@
-"""Faces go out to COCO, CVAT and Label Studio, and come back to a hundredth of a pixel."""
+"""Faces survive a round trip through COCO, CVAT and Label Studio to 0.01 pixels."""
 
 import json
 from xml.etree import ElementTree
@@ -42,7 +42,7 @@ def faces(name, count, number=2):
 
 @pytest.mark.parametrize("tool", WRITERS)
 @pytest.mark.parametrize("name", ["ibug68", "own"])
-def test_landmarks_come_back(tool, name, tmp_path):
+def test_landmarks_survive_the_round_trip(tool, name, tmp_path):
     count = 68
     if name == "own":
         count = 3

@@ -26,8 +26,8 @@ def parameters(module):
     return sum(p.numel() for p in module.parameters())
 
 
-# Published totals, less what a backbone does not use: the last 1x1 convolution (320+ -> 1280) with
-# its norm (2 x 1280), and the classifier (1280 x 1000 + 1000 = 1,281,000).
+# Published totals, minus the parts that a backbone omits: the last 1x1 convolution (320+ -> 1280)
+# with its norm (2 x 1280), and the classifier (1280 x 1000 + 1000 = 1,281,000).
 # MobileNetV2: 3,504,872 in torchvision; 3,504,872 - 1,281,000 - 320 * 1280 - 2560 = 1,811,712.
 # Lite0 4,652,008, Lite1 5,416,680, Lite2 6,092,072 as published; the last stage of 0 and 1 has 320
 # channels, that of Lite2 round(1.1 * 320) = 352.
@@ -57,7 +57,7 @@ def test_a_backbone_gives_one_map_per_stride_finest_first(name):
         for channels, stride in zip(body.channels, body.strides, strict=True)
     ]
     assert body.strides[0] == 4
-    if not getattr(body, "decoded", False):  # else the pyramid needs every stride
+    if not getattr(body, "decoded", False):  # otherwise the pyramid needs every stride
         assert body.strides == (4, 8, 16, 32)
 
 
@@ -88,7 +88,7 @@ def test_a_missing_weights_package_names_the_command(monkeypatch):
         make_backbone("mobilenetv2", imagenet=True)
 
 
-def test_an_unknown_backbone_offers_the_nearest():
+def test_an_unknown_backbone_suggests_the_nearest_name():
     with pytest.raises(
         RecipeError,
         match=r"unknown backbone 'mobilenet'; "
@@ -110,7 +110,7 @@ def test_channels_round_to_eights_but_never_below_nine_tenths():
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
-def test_same_padding_of_stride_two_takes_more_from_right_and_bottom(kernel):
+def test_same_padding_of_stride_two_pads_more_at_right_and_bottom(kernel):
     layer = SameConv2d(1, 1, kernel)
     torch.nn.init.ones_(layer.weight)
     ones = layer(torch.ones(1, 1, 8, 8))[0, 0].detach()
@@ -136,7 +136,7 @@ def test_same_padding_of_stride_two_takes_more_from_right_and_bottom(kernel):
         *((5, 1, None, 8), (5, 1, 0, 7), (7, 1, None, 9), (7, 2, None, 9)),
     ],
 )
-def test_the_fast_depthwise_gradient_is_that_of_the_plain_convolution(
+def test_the_fast_depthwise_gradient_equals_that_of_the_plain_convolution(
     kernel, stride, padding, side, layout
 ):
     torch.manual_seed(0)
@@ -172,7 +172,7 @@ def test_the_depthwise_convolution_in_fp32_is_the_plain_one():
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_every_head_fills_the_contract(head):
+def test_every_head_returns_all_required_outputs(head):
     torch.manual_seed(0)
     model = LandmarkNet("mobilenetv2", 5, head, 64, 16, imagenet=False).eval()
     crops = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
@@ -198,13 +198,13 @@ def test_every_head_fills_the_contract(head):
     assert torch.allclose(raw.landmarks[1:2], single.landmarks, atol=1e-3)
 
 
-def test_a_heatmap_with_one_peak_is_read_at_its_cell_and_nowhere_else():
+def test_a_heatmap_with_one_peak_decodes_to_its_cell():
     model = LandmarkNet("mobilenetv2", 1, "heatmap2d", 64, 8, imagenet=False)
     model.head.out = torch.nn.Identity()
     heatmap = torch.full((1, 1, 16, 16), -100.0)
     heatmap[0, 0, 3, 9] = 100  # row 3, column 9
     raw = model.head(heatmap)
-    # stride 4: cell 9 covers pixels 36..39, whose centre is 37.5; cell 3 covers 12..15: 13.5
+    # stride 4: cell 9 covers pixels 36..39, whose center is 37.5; cell 3 covers 12..15: 13.5
     assert torch.allclose(raw.landmarks[0, 0], torch.tensor([37.5, 13.5]))
     assert raw.variance.item() == pytest.approx(0, abs=1e-3)
 
@@ -221,7 +221,7 @@ def test_the_variance_of_two_even_peaks_is_half_their_distance_squared():
     assert torch.allclose(raw.landmarks[0, 0], torch.tensor([21.5, 21.5]))
 
 
-def test_bfloat16_autocast_leaves_the_reading_of_a_heatmap_in_fp32():
+def test_heatmaps_are_decoded_in_fp32_under_bfloat16_autocast():
     model = LandmarkNet("mobilenetv2", 4, "heatmap2d", 128, 8, imagenet=False)
     model.head.out = torch.nn.Identity()
     heatmaps = torch.randn(2, 4, 32, 32)
@@ -245,7 +245,7 @@ def test_crops_are_normalized_as_the_backbone_was_trained():
     )
 
 
-def test_an_unknown_head_or_a_size_off_the_grid_is_refused():
+def test_an_unknown_head_or_an_indivisible_size_is_refused():
     with pytest.raises(
         RecipeError, match=r"unknown head 'heatmap'; did you mean 'heatmap2d'\?"
     ):
@@ -256,7 +256,7 @@ def test_an_unknown_head_or_a_size_off_the_grid_is_refused():
         LandmarkNet("mobilenetv2", 5, "heatmap2d", 100, 8, imagenet=False)
 
 
-def test_a_map_of_height_one_is_read_where_its_peak_is():
+def test_a_map_of_height_one_decodes_to_its_peak():
     truth = torch.tensor([[[20.0, 31.0], [40.5, 12.0]], [[30.0, 30.0], [22.0, 41.0]]])
     target = gaussian_2d(truth, 16, 16, 4, 1.2)
     head = Gaussian2D(2, 2, 64, HeadSettings())
@@ -264,14 +264,14 @@ def test_a_map_of_height_one_is_read_where_its_peak_is():
         head.out.weight.copy_(torch.eye(2)[..., None, None])
         head.out.bias.zero_()
         raw = head(target / target.amax((-2, -1), keepdim=True))
-    # below the floor nothing counts but 256 x 1e-10
+    # cells below the floor contribute only 256 x 1e-10
     assert (raw.landmarks - truth).abs().max() < 0.05
     assert raw.variance.sqrt().mean().item() == pytest.approx(4 * 1.2 / 2, rel=0.1)
 
 
 @pytest.mark.parametrize("height", [0.5, 0.3, 0.2])
-def test_a_weak_and_wide_peak_is_not_drawn_to_the_middle(height):
-    # an unsure network's peak: lower and, with the same mass, wider; at an edge of a 64 x 64 map
+def test_a_weak_and_wide_peak_is_not_biased_toward_the_center(height):
+    # the peak of an uncertain network: lower and, with equal mass, wider; at an edge of a 64x64 map
     truth = torch.tensor([[[30.0, 30.0]]])
     target = gaussian_2d(truth, 64, 64, 4, 1.2 / height**0.5)
     head = Gaussian2D(1, 1, 256, HeadSettings())

@@ -54,7 +54,7 @@ def test_each_region_has_its_own_weights():
         torch.testing.assert_close(found[:, :, rows, columns], expected)
 
 
-def test_the_rectification_is_the_size_of_tanh_with_a_gain():
+def test_the_rectification_is_the_absolute_value_of_tanh_with_a_gain():
     layer = AbsTanh(2)
     layer.gain.data[1] = 3.0
     found = layer(torch.tensor([[[[-1.0]], [[0.5]]]]))
@@ -88,7 +88,7 @@ def test_the_parts_are_all_inner_points_in_order():
 @pytest.mark.parametrize(
     ("kind", "deepest"), [("conv-cascade", 3), ("coarse-to-fine", 4)]
 )
-def test_a_level_that_is_not_trained_moves_nothing(kind, deepest, tmp_path):
+def test_an_untrained_level_moves_no_point(kind, deepest, tmp_path):
     torch.manual_seed(0)
     crops = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
     deep = build_network(recipe_of(tmp_path, kind, deepest)).eval()
@@ -149,7 +149,7 @@ def test_levels_are_trained_one_after_the_other(chain):
         assert moved
 
 
-def test_the_deepest_level_resumes_as_unbroken(chain, folder, tmp_path):
+def test_the_deepest_level_resumes_exactly(chain, folder, tmp_path):
     _, recipes, checkpoints = chain
     places = folder, tmp_path / "cache"
     part = make_trainer(recipes[-1], tmp_path / "part", *places)

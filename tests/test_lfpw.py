@@ -40,7 +40,7 @@ def test_lfpw_reads_the_average_of_the_workers_with_35_or_29_points(
     assert all_35.name == "train/anna.jpg"
     assert all_35.visible is not None
     assert np.flatnonzero(~all_35.visible).tolist() == [3, 29, 30]
-    # only the point that the crop cuts off has no place
+    # only the point outside the crop is unknown
     assert np.flatnonzero(np.isnan(all_35.landmarks[:, 0])).tolist() == [30]
     assert np.array_equal(all_35.landmarks[:30], shape(35)[:30])
     (published,) = read_data("lfpw", tmp_path, "train")
@@ -53,7 +53,7 @@ def test_lfpw_reads_the_average_of_the_workers_with_35_or_29_points(
     assert missing == "LFPW train: 1 of the official 1132 faces are here"
 
 
-def test_an_address_is_found_by_its_end_and_shared_names_are_left_out(
+def test_urls_match_by_their_end_and_ambiguous_names_are_left_out(
     tmp_path: Path,
 ) -> None:
     for name in ("b.png", "c.jpg", "d.jpg"):
@@ -85,7 +85,7 @@ def test_negative_coordinates_are_no_points(tmp_path: Path) -> None:
     assert np.flatnonzero(np.isnan(sample.landmarks).all(1)).tolist() == [4]
 
 
-def test_absent_and_broken_lists_of_lfpw_are_one_line(tmp_path: Path) -> None:
+def test_missing_and_broken_lists_of_lfpw_give_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"train\.csv: not found; expected the official list"
     ):

@@ -1,4 +1,4 @@
-"""Losses: least at the truth, as published, and without unannotated points."""
+"""Losses: minimal at the truth, as published, and without unannotated points."""
 
 import math
 
@@ -27,7 +27,7 @@ OF_MAPS = ("mse", "mse_1d")
 
 
 def raw_at(landmarks, variance=4.0):
-    """Return every kind of output of a network that is certain of `landmarks`."""
+    """Return all outputs of a network with `landmarks` as sharp prediction."""
     batch, points, _ = landmarks.shape
     heatmaps = gaussian_2d(landmarks, 16, 16, STRIDE, SIGMA).clamp(min=1e-12).log()
     along = [
@@ -43,7 +43,7 @@ TRUTH = torch.tensor([[[20.0, 31.0], [40.5, 12.0]], [[30.0, 30.0], [22.0, 41.0]]
 
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in OF_MAPS])
-def test_a_loss_is_least_at_the_truth(name):
+def test_a_loss_is_minimal_at_the_truth(name):
     at_truth = LOSSES[name](raw_at(TRUTH), TRUTH, STRIDE, SIGMA)
     away = LOSSES[name](raw_at(TRUTH + 3), TRUTH, STRIDE, SIGMA)
     assert at_truth.shape == (2, 2)
@@ -63,7 +63,7 @@ def test_a_loss_of_heatmaps_is_zero_for_a_gaussian_of_height_one(name):
     assert (LOSSES[name](perfect, TRUTH + 3, STRIDE, SIGMA) > 1e-3).all()
 
 
-def test_cross_entropy_is_least_at_the_entropy_of_the_target():
+def test_the_minimum_of_cross_entropy_is_the_entropy_of_the_target():
     target = gaussian_2d(TRUTH, 16, 16, STRIDE, SIGMA)
     entropy = -(target * target.clamp(min=1e-30).log()).sum((-2, -1))
     assert torch.allclose(
@@ -87,7 +87,7 @@ def test_the_squared_loss_is_half_the_square_of_the_distance():
         (25.0, 25 - (10 - 10 * math.log(6))),
     ],
 )
-def test_wing_is_that_of_its_paper(gap, wanted):
+def test_wing_matches_the_paper(gap, wanted):
     raw = HeadOutput(TRUTH + torch.tensor([gap, 0.0]), torch.ones(2, 2))
     assert torch.allclose(
         wing(raw, TRUTH, STRIDE, SIGMA), torch.full((2, 2), wanted), rtol=1e-5
@@ -126,7 +126,7 @@ def test_the_likelihood_is_best_if_the_variance_is_the_mean_squared_error_per_ax
     assert losses[1] == min(losses)
 
 
-def test_the_likelihood_trains_the_variance_alone():
+def test_the_likelihood_trains_only_the_variance():
     landmarks = (TRUTH + 1).requires_grad_()
     variance = torch.full((2, 2), 4.0, requires_grad=True)
     gaussian_nll(HeadOutput(landmarks, variance), TRUTH, STRIDE, SIGMA).sum().backward()
@@ -134,7 +134,7 @@ def test_the_likelihood_trains_the_variance_alone():
     assert (variance.grad != 0).all()
 
 
-def test_points_that_are_not_annotated_do_not_count_and_send_no_gradient():
+def test_unannotated_points_have_no_loss_and_no_gradient():
     holes = TRUTH.clone()
     holes[0, 1] = math.nan
     landmarks = (TRUTH + 2).requires_grad_()

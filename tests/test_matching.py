@@ -17,7 +17,7 @@ def test_the_pair_of_greatest_overlap_comes_first_and_each_box_is_used_once():
     assert pairs == [(0, 1), (1, 0)]
 
 
-def test_with_scores_the_best_box_chooses_first():
+def test_with_scores_the_best_box_is_matched_first():
     truth = [moved(0), moved(6)]
     found = [moved(0), moved(1), moved(5)]
     # the second overlaps the first face most and takes it from the box that fits it exactly
@@ -39,7 +39,7 @@ def test_ties_keep_the_order_given():
     assert match_boxes([SQUARE], [moved(1), SQUARE], 0.3, scores=[0.5, 0.5]) == [(0, 0)]
 
 
-def test_nothing_matches_nothing_and_distant_boxes():
+def test_empty_sets_and_distant_boxes_have_no_matches():
     assert match_boxes(np.zeros((0, 4)), [SQUARE], 0.3) == []
     assert match_boxes([SQUARE], np.zeros((0, 4)), 0.3) == []
     assert match_boxes([SQUARE], [moved(9)], 0.3) == []

@@ -36,7 +36,7 @@ def test_the_mean_shape_fills_the_box_it_is_placed_in(path):
     assert max(box[2:] - box[:2]) == pytest.approx(100, abs=1e-3)
 
 
-def test_a_fitted_mean_is_the_least_squares_answer_and_covers_its_errors():
+def test_a_fitted_mean_is_the_least_squares_solution_and_covers_its_errors():
     rng = np.random.default_rng(0)
     center = rng.uniform(20, 44, (68, 2))
     faces = center + rng.normal(0, 3.0, (400, 68, 2))

@@ -39,13 +39,13 @@ def write_gif(path, frames):
     return path
 
 
-def test_no_suffix_is_both_an_image_and_a_video():
+def test_no_suffix_is_for_both_images_and_videos():
     assert set(IMAGE_SUFFIXES) & set(VIDEO_SUFFIXES) == set()
     assert len(set(IMAGE_SUFFIXES)) == len(IMAGE_SUFFIXES)
     assert all(suffix == suffix.lower() for suffix in IMAGE_SUFFIXES + VIDEO_SUFFIXES)
 
 
-def test_images_of_a_stem_are_found_by_the_order_of_suffixes_whatever_the_case(
+def test_images_of_a_stem_are_found_in_suffix_order_ignoring_case(
     tmp_path,
 ):
     for name in ("a/One.PGM", "b/one.jpg", "b/one.raw", "two.raw", "three.txt"):

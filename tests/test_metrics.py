@@ -1,4 +1,4 @@
-"""Metrics against laws, hand-derived numbers and an independent numeric integration."""
+"""Metrics, checked by laws, hand-derived numbers and independent numeric integration."""
 
 import json
 import math
@@ -70,7 +70,7 @@ def test_nme_is_the_same_if_the_image_is_scaled_rotated_and_moved(
     assert after == pytest.approx(before, rel=1e-9)
 
 
-def test_unlike_counts_and_predictions_that_are_not_finite_are_refused() -> None:
+def test_different_counts_and_non_finite_predictions_are_refused() -> None:
     with pytest.raises(
         ShapeError,
         match="5 landmarks were predicted, but the truth has 68; expected the same number",
@@ -213,7 +213,7 @@ def test_a_missed_face_fails_adds_no_area_and_does_not_change_the_mean() -> None
     assert metrics.auc(errors, 0.1) == pytest.approx((0.8 + 0.6 + 0) / 3)
 
 
-def test_the_mean_of_missed_faces_alone_is_nan() -> None:
+def test_the_mean_over_only_missed_faces_is_nan() -> None:
     assert math.isnan(metrics.mean_nme([math.inf, math.inf]))
 
 

@@ -43,7 +43,7 @@ def test_a_size_is_given_in_pixels_or_as_a_fraction(given_, wanted):
     "bad",
     [0, 1, "1px", "0.5px", -3, "5%", "", "px", "nan", "inf", True, None, (40, 40)],
 )
-def test_anything_else_is_refused_with_what_was_given_and_what_is_wanted(bad):
+def test_invalid_values_are_refused_with_the_value_and_the_expected_form(bad):
     with pytest.raises(InputError) as error:
         parse_min_face(bad)
     text = str(error.value)
@@ -54,7 +54,7 @@ def test_anything_else_is_refused_with_what_was_given_and_what_is_wanted(bad):
 
 
 def test_the_smallest_face_sets_the_scale_of_one_pass():
-    # 16 px of the input per 0.025 of the longer side: 640 px for it all
+    # 16 px of the input per 0.025 of the longer side: 640 px for the longer side
     assert plan((1200, 1600), 0.025).entire == pytest.approx(640 / 1600)
     assert plan((480, 640), 0.15).entire == pytest.approx(16 / 0.15 / 640)
     assert plan((480, 640), 32.0).entire == 0.5
@@ -64,7 +64,7 @@ def test_the_smallest_face_sets_the_scale_of_one_pass():
     assert all(not plan((480, 640), size).tiled for size in (0.025, 0.15, 4.0, 600.0))
 
 
-def test_what_is_too_large_for_a_pass_is_tiled_and_large_faces_searched_coarsely():
+def test_a_large_image_is_tiled_and_searched_for_large_faces_at_low_resolution():
     # 16 px per 40 px: 1600 x 1200 of the input, more than a pass takes
     made = plan((3000, 4000), 40.0)
     assert made.tiled == (0.4,)

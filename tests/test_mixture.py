@@ -15,7 +15,7 @@ def five_of(landmarks):
     return convert(landmarks, "ibug68", "five").points
 
 
-def test_points_that_a_set_does_not_have_are_nan(tmp_path):
+def test_points_that_a_data_set_lacks_are_nan(tmp_path):
     write_faces(tmp_path / "five", 3, five_of)
     samples = read_part("folder", tmp_path, "", "ibug68", "five")
     assert {s.scheme for s in samples} == {"ibug68"}
@@ -119,7 +119,7 @@ def test_own_data_need_no_data_root(tmp_path):
     )
 
 
-def test_a_reader_without_a_folder_of_its_own_asks_for_one(tmp_path):
+def test_a_reader_without_a_default_folder_requires_one(tmp_path):
     with pytest.raises(
         DataError,
         match="the data set 'folder' has no default folder; set one: folder =",

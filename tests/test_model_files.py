@@ -1,4 +1,4 @@
-"""Files of models: where they are, and what is said if they are not."""
+"""Model files: their location, and the error if they are missing."""
 
 import sys
 
@@ -14,14 +14,14 @@ REINSTALL = "type: pip install --force-reinstall --no-deps lineament"
 
 @pytest.fixture
 def weights(tmp_path, monkeypatch):
-    """A folder without models in the place of the package's weights."""
+    """Replace the package's weights with an empty folder."""
     for module in (model_files, onnx_model):
         monkeypatch.setattr(module, "weights_folder", lambda: tmp_path / "weights")
     return tmp_path / "weights"
 
 
 @pytest.mark.parametrize("exists", [False, True])
-def test_absent_models_are_one_true_message(weights, exists):
+def test_missing_models_are_a_single_correct_message(weights, exists):
     if exists:
         weights.mkdir()
     with pytest.raises(ModelError) as caught:
@@ -37,7 +37,7 @@ def test_a_frozen_application_is_to_be_built_with_them(weights, monkeypatch):
         Predictor("accurate")
 
 
-def test_an_empty_file_is_named_as_that(weights, tmp_path):
+def test_an_empty_file_is_reported_as_empty(weights, tmp_path):
     weights.mkdir()
     for folder, remedy in ((weights, REINSTALL), (tmp_path, "export it again")):
         path = folder / "accurate.onnx"

@@ -1,4 +1,4 @@
-"""models/registry.py: a kind of model that is one entry is trained, exported and loaded."""
+"""models/registry.py: one entry is enough to train, export and load a kind of model."""
 
 from typing import Literal
 
@@ -97,7 +97,9 @@ def values(faces, **model):
     }
 
 
-def test_a_kind_of_one_entry_is_trained_exported_and_loaded(toy, tmp_path, monkeypatch):
+def test_one_registry_entry_is_enough_to_train_export_and_load(
+    toy, tmp_path, monkeypatch
+):
     write_faces(tmp_path / "faces", 30)
     recipe = make_recipe(values(tmp_path / "faces", pool=4))
     assert recipe.kind == "toy"

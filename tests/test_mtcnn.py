@@ -68,7 +68,7 @@ def images(photos, tmp_path_factory):
 # windows
 
 
-def test_windows_show_faces_parts_and_none_as_their_overlaps_say(photos, images):
+def test_windows_are_faces_parts_or_negatives_by_overlap(photos, images):
     make = WindowMaker(photos, images, 24, 1, PLAIN)
     window = np.array([[-0.5, -0.5, 23.5, 23.5]])
     seen = []
@@ -81,7 +81,7 @@ def test_windows_show_faces_parts_and_none_as_their_overlaps_say(photos, images)
             assert made.presence != 1
             continue
         overlap = iou(made.box, window)[0, 0]
-        # boxes of drawn faces are square, so no overlap is out of reach
+        # boxes of drawn faces are square, so every overlap can be reached
         assert overlap >= FACE_IOU if made.presence == 1 else overlap >= 0.4
         assert overlap <= 1 if made.presence == 1 else overlap <= FACE_IOU
     # 3 : 1 : 1 : 2 of no face, parts, faces and points, by the outputs that each trains
@@ -121,7 +121,7 @@ def test_boxes_and_points_are_where_the_window_shows_them(photos, images):
     assert chins > 5
 
 
-def test_a_window_is_the_same_whenever_it_is_made(photos, images):
+def test_windows_are_reproducible(photos, images):
     settings = Augmentation.model_validate({})
     one = WindowMaker(photos, images, 24, 1, settings)
     other = WindowMaker(photos, images, 24, 1, settings)
@@ -133,7 +133,7 @@ def test_a_window_is_the_same_whenever_it_is_made(photos, images):
     assert any((one(n).crop != again(n).crop).any() for n in range(5))
 
 
-def test_half_of_the_windows_without_a_face_are_hard_places(photos, images):
+def test_half_of_the_negative_windows_are_hard_negatives(photos, images):
     empty = [i for i, photo in enumerate(photos) if photo.has_no_face()]
     only = [photos[i] for i in empty]
     cache = ImageCache(images_folder(only), only)
@@ -154,7 +154,7 @@ def images_folder(photos):
     return photos[0].image.parent / "cache"
 
 
-def test_no_window_without_a_face_shows_much_of_one(photos, images):
+def test_negative_windows_overlap_faces_little(photos, images):
     make = WindowMaker(photos, images, 12, 1, PLAIN)
     for number in range(100):
         photo, square = make._without_face(np.random.default_rng(number))
@@ -162,7 +162,7 @@ def test_no_window_without_a_face_shows_much_of_one(photos, images):
         assert iou(square, boxes).max(initial=0) < NEGATIVE_IOU
 
 
-def test_photos_that_show_nothing_surely_make_no_windows(tmp_path):
+def test_photos_without_certain_labels_give_no_windows(tmp_path):
     path = tmp_path / "a.png"
     cv2.imwrite(str(path), np.zeros((40, 40, 3), np.uint8))
     unknown = Photo(path, "people", np.zeros((0, 4)), "a", all_labeled=False)
@@ -182,7 +182,7 @@ def test_a_network_sees_one_window_of_its_size(name):
     assert (found.boxes.shape, found.landmarks.shape) == ((3, 4), (3, 5, 2))
 
 
-def test_the_network_of_proposals_scans_an_image_as_it_sees_its_windows():
+def test_the_proposal_network_scans_an_image_like_separate_windows():
     torch.manual_seed(0)
     net = WindowNet("proposal")
     image = torch.randint(0, 256, (1, 30, 41, 3), dtype=torch.uint8)
@@ -270,7 +270,7 @@ def fit(net, crops, presence, boxes, points, steps, lr=2e-3):
     return net.eval()
 
 
-def test_the_output_network_learns_three_faces_by_heart():
+def test_the_output_network_overfits_three_faces():
     torch.manual_seed(0)
     crops, boxes, points = drawn_windows(48)
     model = Mtcnn(3)
@@ -286,7 +286,7 @@ def test_the_output_network_learns_three_faces_by_heart():
 
 
 def oracle(network, given):
-    """Return what a network that knows FACE would, in images whose colors are their places."""
+    """Return the outputs of a perfect network for FACE, in images whose colors encode positions."""
     side = SIDES[network]
     stride = window_cascade.STRIDE
     rows = (given.shape[1] - side) // stride + 1
@@ -314,7 +314,7 @@ def oracle(network, given):
     return found
 
 
-def places():
+def position_image():
     """Return an image whose red is twice its x and whose green is twice its y."""
     image = np.zeros((100, 120, 3), np.uint8)
     image[..., 0] = 2 * np.arange(120)
@@ -323,10 +323,10 @@ def places():
 
 
 @pytest.mark.parametrize("networks", [1, 2, 3])
-def test_the_cascade_finds_the_face_that_its_networks_know(networks):
+def test_the_cascade_finds_the_face_with_perfect_networks(networks):
     sides = dict(list(SIDES.items())[:networks])
     cascade = WindowCascade(oracle, sides, (0.6, 0.7, 0.7))
-    found = cascade(places(), 25.0)
+    found = cascade(position_image(), 25.0)
     assert len(found) == 1
     # a color is half a pixel, and shrinking an image rounds colors up
     assert found.boxes[0] == pytest.approx(FACE, abs=0.5)
@@ -334,7 +334,7 @@ def test_the_cascade_finds_the_face_that_its_networks_know(networks):
     assert found.scheme == "five"
 
 
-def test_strips_of_an_image_have_its_windows_once(monkeypatch):
+def test_strips_cover_every_window_of_an_image_once(monkeypatch):
     torch.manual_seed(0)
     cascade = cascade_of(Mtcnn(1).eval(), (0.4,))
     image = np.random.default_rng(0).integers(0, 256, (97, 31, 3), dtype=np.uint8)
@@ -353,7 +353,7 @@ def test_strips_of_an_image_have_its_windows_once(monkeypatch):
     )
 
 
-def test_the_pyramid_ends_where_the_image_is_one_window():
+def test_the_pyramid_ends_at_a_single_window():
     scales = list(pyramid_scales((120, 300, 3), 12, 24.0))
     # from 12 / 24 in steps of 0.709 down to 12 / 120
     assert scales[0] == 0.5
@@ -364,7 +364,7 @@ def test_the_pyramid_ends_where_the_image_is_one_window():
     assert next(pyramid_scales((120, 300, 3), 12, 3.0)) == 2.0
 
 
-def test_an_image_without_a_face_or_without_room_is_an_empty_result():
+def test_an_image_without_a_face_or_too_small_gives_an_empty_result():
     cascade = WindowCascade(oracle, SIDES, (0.6, 0.7, 0.7))
     for shape in ((100, 120, 3), (6, 6, 3)):
         found = cascade(np.zeros(shape, np.uint8), 25.0)
@@ -425,7 +425,7 @@ def runs(faces, tmp_path_factory):
     return root, checkpoints
 
 
-def test_each_run_trains_its_last_network_alone(runs):
+def test_each_run_trains_only_its_last_network(runs):
     _, (first, second, third) = runs
     weights = [load_checkpoint(path)["model"] for path in (first, second, third)]
     averages = [load_checkpoint(path)["average"] for path in (first, second, third)]
@@ -441,9 +441,7 @@ def test_each_run_trains_its_last_network_alone(runs):
     assert "nme_" in log
 
 
-def test_windows_without_a_face_are_mined_with_the_networks_before(
-    runs, photos, images
-):
+def test_negative_windows_are_mined_with_the_previous_networks(runs, photos, images):
     root, (first, *_) = runs
     net, _ = load_any(first)
     found = task_module.mined_places(net, (0.2,), photos, images, root / "mined")
@@ -459,7 +457,9 @@ def test_windows_without_a_face_are_mined_with_the_networks_before(
 
 
 @pytest.mark.parametrize("stages", [1, 2])
-def test_a_killed_run_resumed_equals_the_unbroken_one(runs, faces, stages, tmp_path):
+def test_a_killed_run_resumed_equals_an_uninterrupted_one(
+    runs, faces, stages, tmp_path
+):
     root, checkpoints = runs
     start = str(checkpoints[stages - 2]) if stages > 1 else ""
     settings = recipe(stages, faces=faces, init_from=start)
@@ -470,7 +470,7 @@ def test_a_killed_run_resumed_equals_the_unbroken_one(runs, faces, stages, tmp_p
             killed.save()
         if step == 5:
             break
-    # places are mined again, from the networks in the run's own checkpoint
+    # negatives are mined again, with the networks in the run's checkpoint
     resumed = make_trainer(
         settings, tmp_path / "run", root, tmp_path / "cache", resume=True
     )
@@ -493,7 +493,9 @@ def test_losses_of_accumulated_batches_add_up(runs, faces, tmp_path):
         torch.testing.assert_close(weights[1][name], value, msg=name)
 
 
-def test_recipes_that_cannot_be_trained_say_why(runs, faces, tmp_path, monkeypatch):
+def test_invalid_recipes_are_refused_with_the_reason(
+    runs, faces, tmp_path, monkeypatch
+):
     root, (first, *_) = runs
     places = tmp_path, root, root / "cache"
     with pytest.raises(RecipeError, match=r"model\.stages is 2 without init_from"):
@@ -538,7 +540,7 @@ def exported(runs, tmp_path_factory):
     return card, out / "tiny.onnx", load_any(third)[0]
 
 
-def test_the_file_predicts_as_torch_does(exported):
+def test_the_file_predicts_like_torch(exported):
     card, path, net = exported
     assert card["gate"]["max_difference"] < 1e-3
     assert card["gate"]["largest_move_px"] < 0.05
@@ -557,7 +559,7 @@ def test_the_file_predicts_as_torch_does(exported):
         check_networks(Mtcnn(3).eval(), path)
 
 
-def test_crops_of_a_batch_are_predicted_as_alone(exported):
+def test_batched_prediction_equals_single_prediction(exported):
     model = load_model(exported[1])
     crops = np.random.default_rng(1).integers(0, 256, (5, 48, 48, 3), dtype=np.uint8)
     batch = model.predict(crops)
@@ -645,7 +647,7 @@ def test_wrong_files_and_crops_are_refused(exported, runs, tmp_path):
 
 @pytest.fixture(scope="module")
 def upright():
-    """Return an output network that knows upright drawn faces from turned ones and from parts."""
+    """Return an output network trained to tell upright drawn faces from rotated ones and parts."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     crops, boxes, points, presence = [], [], [], []
@@ -680,7 +682,7 @@ def upright():
 
 
 class TorchModel:
-    """A network as a landmark model, with the uncertainty that its file would have."""
+    """A landmark model that runs a network, with the uncertainty of its exported file."""
 
     name, scheme, points, size, padding = "upright", "five", 5, 48, 1.1
 

@@ -58,7 +58,7 @@ def test_mirrored_images_of_muct_are_a_part_of_their_own(tmp_path: Path) -> None
     assert plain.group == mirrored.group
 
 
-def test_broken_tables_of_muct_are_one_line(tmp_path: Path) -> None:
+def test_broken_tables_of_muct_give_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"no muct76-opencv\.csv below it; expected muct-"
     ):

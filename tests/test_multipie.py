@@ -108,7 +108,7 @@ def test_cameras_from_above_are_left_out(tmp_path: Path) -> None:
     assert read_data("multipie", tmp_path, "frontal") == []
 
 
-def test_absent_and_broken_labels_are_one_line(tmp_path: Path) -> None:
+def test_missing_and_broken_labels_give_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"no MPie_Labels/labels/.*; expected the official"
     ):

@@ -69,7 +69,7 @@ def test_presence_follows_the_overlap_with_the_face(shift, wanted, roll_deg):
     assert found == wanted or (np.isnan(found) and np.isnan(wanted))
 
 
-def test_photos_are_split_by_name_and_every_kind_is_as_frequent(root, tmp_path):
+def test_photos_are_split_by_name_and_kinds_are_equally_frequent(root, tmp_path):
     settings = PresenceSettings(photos=("objects", "pets", "background"))
     negatives, validation = read_negatives(settings, 68, root, tmp_path)
     count = len(negatives.photos)
@@ -103,7 +103,7 @@ def test_an_epoch_has_the_share_of_crops_without_a_face(root, tmp_path):
     assert not np.array_equal(mixed, crops[1].order(4, 0.0))
 
 
-def test_faces_of_a_limited_source_are_drawn_anew_in_each_epoch():
+def test_faces_of_a_limited_source_are_resampled_in_each_epoch():
     many = CropCache(
         np.zeros((50, 8, 8, 3), np.uint8),
         np.zeros((50, 5, 2)),
@@ -141,7 +141,7 @@ def test_candidates_are_boxes_in_the_pixels_of_the_photo(tmp_path):
     assert 70 < sum(drawn) < 130
 
 
-def test_a_small_candidate_is_as_sharp_as_its_photo(tmp_path):
+def test_a_small_candidate_has_the_resolution_of_its_photo(tmp_path):
     write_detection(tmp_path)
     edge = np.zeros((600, 900, 3), np.uint8)
     edge[:, 451:] = 255
@@ -169,7 +169,7 @@ def test_broken_candidates_name_the_command_that_writes_them(text, tmp_path):
         read_candidates(path)
 
 
-def test_photos_that_are_not_here_are_refused(root, tmp_path):
+def test_missing_photos_are_refused(root, tmp_path):
     with pytest.raises(
         RecipeError, match=r"no training photos for presence.photos = .*background"
     ):
@@ -222,7 +222,7 @@ def test_a_flip_permutes_the_visibility(root, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["occlusion", "border"])
-def test_points_under_what_covers_them_are_not_visible(kind):
+def test_points_under_an_occluder_are_not_visible(kind):
     settings = STILL.model_copy(update={kind: 1.0})
     image = np.full((160, 160, 3), 77, np.uint8)
     points = np.stack(np.meshgrid(np.arange(40.0, 120, 4), np.arange(40.0, 120, 4)), -1)
@@ -241,7 +241,7 @@ def test_points_under_what_covers_them_are_not_visible(kind):
     assert hit > 100
 
 
-def test_an_unknown_point_is_never_covered(root, tmp_path):
+def test_an_unknown_point_never_counts_as_occluded(root, tmp_path):
     settings = STILL.model_copy(update={"occlusion": 1.0, "border": 1.0})
     crops = crops_of_points(root, tmp_path, settings)
     cache = crops.sources[0].cache
@@ -250,7 +250,7 @@ def test_an_unknown_point_is_never_covered(root, tmp_path):
         assert np.isnan(crops.make(0, position, 0, 0)["visible"][2])
 
 
-def test_regions_of_validation_faces_are_always_the_same():
+def test_regions_of_validation_faces_are_reproducible():
     faces = CropCache(
         np.zeros((3, 8, 8, 3), np.uint8),
         np.zeros((3, 5, 2)),
@@ -275,7 +275,7 @@ def test_a_profile_states_that_the_far_side_is_not_visible(data_root):
     assert frontal.visible.all()
 
 
-def test_the_visibility_of_points_that_nobody_annotated_is_unknown(tmp_path):
+def test_the_visibility_of_unannotated_points_is_unknown(tmp_path):
     from blobs import blob_samples
     from lineament.data.crop_cache import cache_crops
 
@@ -296,7 +296,7 @@ def test_shares_leave_room_for_annotated_faces():
         make_recipe(values | {"presence": {"candidate": "a.json"}})
 
 
-def test_an_epoch_without_photos_has_regions_alone():
+def test_an_epoch_without_photos_has_only_regions():
     empty = CropCache(
         np.zeros((0, 8, 8, 3), np.uint8), np.zeros((0, 5, 2)), np.zeros((0, 4))
     )

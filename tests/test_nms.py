@@ -17,7 +17,7 @@ boxes_strategy = st.lists(
 
 @settings(max_examples=60)
 @given(boxes_strategy)
-def test_suppression_keeps_the_best_parts_no_two_that_overlap_and_repeats_itself(rows):
+def test_nms_keeps_the_best_without_overlaps_and_is_idempotent(rows):
     table = np.array(rows, float).reshape(-1, 5)
     boxes = np.concatenate([table[:, :2], table[:, :2] + table[:, 2:4]], 1)
     given_ = Detections(boxes, table[:, 4] / 20, np.zeros(len(boxes)))
@@ -25,7 +25,7 @@ def test_suppression_keeps_the_best_parts_no_two_that_overlap_and_repeats_itself
     assert (np.diff(kept.scores) <= 0).all()
     overlaps = iou(kept.boxes, kept.boxes) - np.eye(len(kept.boxes))
     assert not (overlaps > 0.4).any()
-    # whatever went overlaps a kept box that is at least as good
+    # every suppressed box overlaps a kept box with at least its score
     for box, score in zip(given_.boxes, given_.scores, strict=True):
         assert ((iou([box], kept.boxes)[0] > 0.4) & (kept.scores >= score)).any()
     again = nms(kept, 0.4)
@@ -83,11 +83,11 @@ FACE = np.array([0.0, 0, 100, 100])
         ([200, 0, 220, 20], False),
     ],
 )
-def test_a_box_is_nested_by_the_part_inside_and_the_areas(box, nested):
+def test_nesting_depends_on_the_overlap_and_the_ratio_of_areas(box, nested):
     assert is_nested(np.array(box, float), FACE) == nested
 
 
-def test_parts_of_a_better_face_are_dropped_and_better_faces_in_front_stay():
+def test_parts_of_a_better_face_are_dropped_but_better_faces_in_front_are_kept():
     eye, child, other = [20.0, 20, 40, 35], [60.0, 60, 100, 100], [120.0, 0, 160, 40]
     boxes = np.array([child, FACE, eye, other])
     landmarks = boxes[:, None, :2] + np.ones((5, 2))

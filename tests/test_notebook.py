@@ -78,7 +78,7 @@ def test_faces_do_not_keep_the_image():
     assert drawing(faces).find(f"{SVG}image") is None
 
 
-def test_an_image_that_is_gone_or_bytes_leave_the_landmarks(tmp_path):
+def test_without_a_readable_image_only_landmarks_are_drawn(tmp_path):
     for source in (tmp_path / "gone.png", b"bytes"):
         faces = one_face().shown_on(reread(source))
         assert drawing(faces).find(f"{SVG}image") is None

@@ -87,7 +87,7 @@ def test_crops_of_another_size_and_a_recurrent_state_are_refused(path):
         ),
     ],
 )
-def test_a_file_that_is_no_such_model_is_one_clear_line(metadata, message, tmp_path):
+def test_a_file_that_is_no_such_model_is_a_clear_error(metadata, message, tmp_path):
     save_file(
         {"landmarks_crop": np.zeros(3)}, str(tmp_path / "a.safetensors"), metadata
     )
@@ -95,7 +95,7 @@ def test_a_file_that_is_no_such_model_is_one_clear_line(metadata, message, tmp_p
         load_model(tmp_path / "a.safetensors")
 
 
-def test_a_missing_or_broken_file_is_one_clear_line(tmp_path):
+def test_a_missing_or_broken_file_is_a_clear_error(tmp_path):
     with pytest.raises(ModelError, match=r"no model file at .*gone.safetensors"):
         load_model(tmp_path / "gone.safetensors")
     (tmp_path / "broken.safetensors").write_bytes(b"nonsense")

@@ -1,4 +1,4 @@
-"""Occluding half of a face: the right half of the area, and the same one for everybody."""
+"""Occluding half of a face: the right half of the area, and the same one in every run."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ def occluded_part(sample, image=NOISE):
 
 
 @pytest.mark.parametrize("name", ["a.png", "b.png", "c.png", "d.png"])
-def test_half_of_the_face_is_occluded_and_nothing_far_from_it(name):
+def test_half_of_the_face_is_occluded_and_its_surroundings_are_not(name):
     part = occluded_part(replace(SAMPLE, name=name))
     x0, y0, x1, y1 = SAMPLE.face_box()
     rows, columns = np.mgrid[0:200, 0:240]
@@ -33,7 +33,7 @@ def test_half_of_the_face_is_occluded_and_nothing_far_from_it(name):
     assert part.sum() == pytest.approx(0.5 * 110**2, rel=0.04)
 
 
-def test_copies_in_another_format_have_the_same_half_occluded():
+def test_the_occluded_half_does_not_depend_on_the_image_format():
     for names in (
         ("lfpw/testset/image_0001.jpg", "lfpw/testset/image_0001.png"),
         ("v.webm#00012", "v.mp4#00012"),

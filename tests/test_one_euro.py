@@ -17,7 +17,7 @@ def step_response(noise=USUAL, size=1.0, **settings):
     return low_pass(np.array([[size, 0.0]]), noise, DT)[0, 0] / size
 
 
-def test_without_beta_it_is_a_low_pass_of_its_cutoff():
+def test_without_beta_it_is_a_low_pass_at_the_minimum_cutoff():
     # weight of a new sample: 1 / (1 + tau / dt) with tau = 1 / (2 pi f)
     tau = 1 / (2 * np.pi * 2.0)
     assert step_response() == pytest.approx(DT / (DT + tau))
@@ -38,7 +38,7 @@ def test_the_cutoff_rises_with_speed_and_falls_with_uncertainty():
     assert step_response(noise=4 * USUAL, trust=0.0) == step_response()
 
 
-def test_an_uncertainty_of_four_times_halves_the_cutoff_at_a_trust_of_one_half():
+def test_four_times_the_uncertainty_halves_the_cutoff_at_a_trust_of_one_half():
     assert step_response(noise=4 * USUAL, trust=0.5) == pytest.approx(
         step_response(min_cutoff_hz=1.0)
     )

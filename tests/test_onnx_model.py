@@ -38,11 +38,11 @@ def test_heads_have_one_row_per_crop_and_sane_values(model):
     assert (heads.sigma_px > 0).all()
 
 
-def test_a_batch_gives_what_single_crops_give(model):
+def test_batched_prediction_equals_single_prediction(model):
     crops = crops_of(model, 5)
     together = model.predict(crops)
     apart = [model.predict(crops[i : i + 1]) for i in range(5)]
-    # sums run in another order in another batch size; a thousandth of a pixel is far below any use
+    # the order of summation depends on the batch size; 0.001 pixels is negligible
     np.testing.assert_allclose(
         together.landmarks_crop,
         np.concatenate([h.landmarks_crop for h in apart]),
@@ -92,7 +92,7 @@ def test_fewer_crops_per_call_give_the_same(model):
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 150])
-def test_workers_give_what_one_gives(model, count):
+def test_several_workers_equal_one(model, count):
     crops = crops_of(model, count)
     one, side_by_side = (
         model.predict(crops),
@@ -104,7 +104,7 @@ def test_workers_give_what_one_gives(model, count):
     np.testing.assert_allclose(side_by_side.scores, one.scores, atol=1e-3)
 
 
-def test_workers_are_shared_by_many_threads_and_stay():
+def test_workers_are_shared_by_threads_and_reused():
     model = load_model("fast", 1, workers=2)
     crops = crops_of(model, 3)
     wanted, before = model.predict(crops).landmarks_crop, threading.active_count()
@@ -116,8 +116,8 @@ def test_workers_are_shared_by_many_threads_and_stay():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings(
     "ignore::DeprecationWarning"
-)  # of forks with threads, which this is about
-def test_a_fork_has_workers_of_its_own():
+)  # about forking with threads, which is tested here
+def test_a_forked_process_starts_its_own_workers():
     model = load_model("fast", 1, workers=2)
     crops = crops_of(model, 2)
     wanted = model.predict(crops).landmarks_crop
@@ -164,14 +164,14 @@ def test_an_unknown_name_gets_the_nearest():
         find_model("fats")
 
 
-def test_a_missing_file_is_one_clear_line(tmp_path):
+def test_a_missing_file_is_a_clear_error(tmp_path):
     with pytest.raises(
         ModelError, match=r"no model file at .*gone\.onnx; expected an ONNX file"
     ):
         Model(tmp_path / "gone.onnx")
 
 
-def test_a_file_that_is_no_onnx_is_one_clear_line(tmp_path):
+def test_a_file_that_is_no_onnx_is_a_clear_error(tmp_path):
     path = tmp_path / "fake.onnx"
     path.write_bytes(b"not a model")
     with pytest.raises(ModelError, match="not an ONNX model that can be run") as caught:

@@ -1,4 +1,4 @@
-"""OpenCV that is absent or broken: one error that says what to type, and doctor says the same."""
+"""Missing or broken OpenCV: one error with the command to type, the same as in doctor."""
 
 import ast
 import subprocess
@@ -34,7 +34,7 @@ def test_a_broken_or_absent_module_is_one_error(monkeypatch, module, reason):
     assert str(caught.value) == f"OpenCV cannot be used: {reason}; {opencv.remedy()}"
 
 
-def test_the_remedy_removes_every_package_and_installs_one(monkeypatch):
+def test_the_advice_removes_all_opencv_packages_and_installs_one(monkeypatch):
     found = {"opencv-python": "4.11.0", "opencv-python-headless": "4.11.0"}
     monkeypatch.setattr(opencv, "installed_versions", lambda: found)
     monkeypatch.setattr(opencv, "required_versions", lambda: "<6,>=4.10")

@@ -32,7 +32,7 @@ def faces():
     return CropCache(np.full((5, 32, 32, 3), 90, np.uint8), landmarks, boxes)
 
 
-def test_moves_are_those_of_the_runtime(model, faces, monkeypatch):
+def test_moves_are_measured_between_runtimes(model, faces, monkeypatch):
     def fake(path):
         def run(crops):
             found = np.tile(PLACES, (len(crops), 1, 1))
@@ -50,7 +50,7 @@ def test_moves_are_those_of_the_runtime(model, faces, monkeypatch):
     assert moves.sentence().startswith("fake 1.0: on 5 validation faces")
 
 
-def test_a_runtime_that_cannot_run_a_file_is_one_clear_error(model, faces, monkeypatch):
+def test_a_runtime_that_cannot_run_a_file_is_a_clear_error(model, faces, monkeypatch):
     def broken(path):
         raise RuntimeError("no such\noperator")
 

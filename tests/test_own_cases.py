@@ -1,6 +1,6 @@
-"""Small inputs of users that failed before: each is read rightly or refused in one line.
+"""Small user inputs that failed before: each is read correctly or refused in one line.
 
-They are made by a script next to the repository, and skipped where it is absent.
+They are made by a script next to the repository; without it these tests are skipped.
 """
 
 import runpy
@@ -39,14 +39,14 @@ def cases(data_root, tmp_path_factory):
 
 
 def read(reader, folder, wanted="ibug68", **stated):
-    """Return the faces of a folder as a training reads them, and the notes."""
+    """Return the faces of a folder, read as for training, and the notes."""
     lines = []
     own = OwnData(wanted=wanted, needs_images=True, note=lines.append, **stated)
     samples = read_part(reader, folder, "", wanted, str(folder), lines.append, own)
     return samples, lines
 
 
-def test_make_01_points_of_ones_own_are_refused_without_a_scheme(cases):
+def test_make_01_user_defined_points_are_refused_without_a_scheme(cases):
     with pytest.raises(DataError, match="names of the 21 points fit no known scheme"):
         read("coco", cases / "make-01/own21.json")
     with pytest.raises(DataError, match="names of the 15 points fit no known scheme"):
@@ -68,7 +68,7 @@ def test_make_01_a_scheme_is_drawn_from_the_file(file, count, cases):
     # the outer corners, then the upper lids: the outer one of each eye
     assert points[own.mirror[0]] == "leye_outer"
     assert points[own.mirror[1]] == "leye_top2"
-    assert "leye_top2" in noted  # which the names alone do not tell
+    assert "leye_top2" in noted  # which cannot be inferred from the names
     assert own.norm_points["interocular"] == ((0,), (9,))
     assert f"scheme case{count} of {count} points" in shown
     samples, lines = read("coco", path, own.name)

@@ -1,4 +1,4 @@
-"""Users' data in the layouts of many tools: images found, points in order, statements obeyed."""
+"""User data in the layouts of many tools: images, order of points, explicit settings."""
 
 import json
 from pathlib import Path
@@ -51,7 +51,7 @@ def write_json(path: Path, table: object) -> Path:
 
 
 def notes_of(read, *given, **stated):
-    """Return what a reader gives, and the lines it notes."""
+    """Return the result of a reader and its notes."""
     lines: list[str] = []
     return read(*given, OwnData(**stated, note=lines.append)), lines
 
@@ -85,7 +85,7 @@ def test_the_image_of_a_table_is_found(table, name, image, tmp_path):
     finder.check()
 
 
-def test_an_absolute_path_is_taken_as_it_is(tmp_path):
+def test_an_absolute_path_is_used_unchanged(tmp_path):
     image = picture(tmp_path / "far/a.jpg")
     finder = ImageFinder(text(tmp_path / "near/a.json", ""))
     assert finder.find(str(image)) == image
@@ -119,7 +119,7 @@ def test_the_size_of_an_image_is_that_of_its_pixels_turned_upright(tmp_path, suf
     assert image_size(path) == (40, 60)
 
 
-def test_of_two_images_of_one_name_the_path_decides(tmp_path):
+def test_images_of_the_same_name_are_distinguished_by_path(tmp_path):
     for folder in ("one/x", "two/y"):
         picture(tmp_path / folder / "a.jpg")
     finder = ImageFinder(text(tmp_path / "a.json", ""))
@@ -128,9 +128,7 @@ def test_of_two_images_of_one_name_the_path_decides(tmp_path):
     assert finder.missing == ["/else/z/a.jpg"]
 
 
-def test_absent_images_are_an_error_that_lists_where_they_were_looked_for(
-    tmp_path, four
-):
+def test_missing_images_are_an_error_that_lists_the_searched_folders(tmp_path, four):
     path = write_json(tmp_path / "set/a.json", coco())
     with pytest.raises(DataError) as error:
         read_part("coco", tmp_path, "", four, str(path), own=needing(four))
@@ -165,7 +163,7 @@ def test_names_of_a_category_are_put_in_the_order_of_the_scheme(tmp_path, four):
     (face,), lines = notes_of(read_data, "coco", path, "all", wanted=four)
     assert face.scheme == four
     assert np.array_equal(face.landmarks, POINTS)
-    assert lines == []  # names are no guess
+    assert lines == []  # names are unambiguous, so there is no note
 
 
 def test_names_of_no_scheme_are_refused(tmp_path):
@@ -180,7 +178,7 @@ def test_names_of_no_scheme_are_refused(tmp_path):
         read_data("coco", path, "all", OwnData(scheme="aflw21"))
 
 
-def test_some_points_of_a_scheme_are_enough_only_if_it_is_stated_or_wanted(tmp_path):
+def test_a_subset_of_points_is_accepted_only_if_the_scheme_is_known(tmp_path):
     path = write_json(tmp_path / "a.json", coco(POINTS[:1], ["nose_tip"]))
     with pytest.raises(DataError, match="names of the 1 points fit no known scheme"):
         read_data("coco", path, "all")
@@ -194,7 +192,7 @@ def test_some_points_of_a_scheme_are_enough_only_if_it_is_stated_or_wanted(tmp_p
     ]
 
 
-def test_a_number_of_points_alone_is_taken_with_a_note(tmp_path):
+def test_a_scheme_inferred_from_the_number_of_points_is_noted(tmp_path):
     names = [str(i) for i in range(21)]
     path = write_json(tmp_path / "a.json", coco(shape(21), names))
     (face,), lines = notes_of(read_data, "coco", path, "all")
@@ -205,7 +203,7 @@ def test_a_number_of_points_alone_is_taken_with_a_note(tmp_path):
     assert lines == []
 
 
-def test_the_scheme_of_the_model_goes_before_others_of_as_many_points(tmp_path):
+def test_the_scheme_of_the_model_is_preferred_to_others_of_equal_size(tmp_path):
     path = tmp_path / "own21.toml"
     names = [f"{s}_p{i}" for s in ("left", "right") for i in range(10)] + ["tip"]
     own = check_scheme(
@@ -242,7 +240,7 @@ def two_categories(other_points=17):
     return table
 
 
-def test_of_several_categories_the_one_that_fits_is_read(tmp_path):
+def test_the_matching_category_of_several_is_read(tmp_path):
     path = write_json(tmp_path / "a.json", two_categories())
     (face,), lines = notes_of(read_data, "coco", path, "all", wanted="five")
     assert face.scheme == "five"
@@ -250,7 +248,7 @@ def test_of_several_categories_the_one_that_fits_is_read(tmp_path):
     assert "; reading 'face'" in lines[0]
 
 
-def test_of_several_that_do_not_fit_one_must_be_named(tmp_path):
+def test_if_no_category_matches_one_must_be_named(tmp_path):
     path = write_json(tmp_path / "a.json", two_categories())
     with pytest.raises(DataError, match=r"categories .*body \(17 points\).*category ="):
         read_data("coco", path, "all", OwnData(wanted="ibug68"))
@@ -283,11 +281,11 @@ def test_dlib_boxes_to_ignore_are_left_out_and_counted(tmp_path):
     assert "1 boxes marked as ignored are skipped" in lines[0]
 
 
-# marks of points that nobody annotated
+# placeholders of unannotated points
 
 
 @pytest.mark.parametrize(("mark", "shown"), [("-1", "(-1, -1)"), ("0", "(0, 0)")])
-def test_marks_of_absent_points_are_recognized_and_noted(mark, shown, tmp_path):
+def test_placeholders_of_missing_points_are_recognized_and_noted(mark, shown, tmp_path):
     cells = ["a.jpg", *(str(v) for v in shape(5).ravel())]
     cells[3:5] = [mark, mark]
     header = ["image", *(f"{a}_{i}" for i in range(5) for a in "xy")]
@@ -297,7 +295,7 @@ def test_marks_of_absent_points_are_recognized_and_noted(mark, shown, tmp_path):
     assert f"1 points of 1 faces are at {shown}, which marks" in lines[0]
 
 
-def test_marks_in_pts_files_are_those_of_the_file(tmp_path):
+def test_placeholders_in_pts_files_are_recognized_before_the_shift(tmp_path):
     picture(tmp_path / "a.png")
     rows = ["5 6", "-1 -1", "0 0", "7 8", "9 9"]
     text(tmp_path / "a.pts", "\n".join(rows))
@@ -355,7 +353,7 @@ def test_a_shape_of_several_points_is_a_face_in_their_order(tmp_path):
     assert "because of their number" in lines[0]
 
 
-def test_single_points_are_a_face_by_their_group(tmp_path, four):
+def test_single_points_are_grouped_to_faces(tmp_path, four):
     inner = cvat_points(more='group_id="1"')
     inner += cvat_points(points=POINTS + 1, more='group_id="2"')
     path = text(tmp_path / "a.xml", cvat(inner))
@@ -375,7 +373,7 @@ def test_single_points_are_a_face_by_their_group(tmp_path, four):
         ("<annotations>", "broken XML"),
     ],
 )
-def test_a_broken_cvat_file_is_one_line(content, message, tmp_path):
+def test_a_broken_cvat_file_gives_a_one_line_error(content, message, tmp_path):
     with pytest.raises(DataError, match=message):
         read_data("cvat", text(tmp_path / "a.xml", content), "all")
 
@@ -437,7 +435,7 @@ def test_the_last_annotation_counts_and_predictions_only_without_one(tmp_path, f
         ([label_studio(np.tile(POINTS, (2, 1)), NAMES * 2)], "task 3: two points"),
     ],
 )
-def test_a_broken_label_studio_file_is_one_line(table, message, tmp_path):
+def test_a_broken_label_studio_file_gives_a_one_line_error(table, message, tmp_path):
     with pytest.raises(DataError, match=message):
         read_data("label-studio", write_json(tmp_path / "a.json", table), "all")
 
@@ -476,7 +474,7 @@ def test_yolo_labels_of_two_numbers_per_point_mark_absent_ones_by_0(tmp_path, fo
     assert "4 points of 2 numbers" in lines[0]
 
 
-def test_broken_yolo_labels_are_one_line(tmp_path, four):
+def test_broken_yolo_labels_give_a_one_line_error(tmp_path, four):
     with pytest.raises(DataError, match="no labels; expected"):
         read_data("yolo", tmp_path, "all")
     picture(tmp_path / "a.jpg")
@@ -489,7 +487,7 @@ def test_broken_yolo_labels_are_one_line(tmp_path, four):
 # CSV
 
 
-def test_kaggles_table_of_pixels_and_names(tmp_path):
+def test_kaggles_table_of_pixels_and_names_is_read(tmp_path):
     points = ["left_eye_center", "right_eye_center", "nose_tip", "mouth_x"]
     names = json.dumps(points[:3])
     own = check_scheme(
@@ -511,7 +509,7 @@ def test_kaggles_table_of_pixels_and_names(tmp_path):
     assert one.split_group() != two.split_group()
 
 
-def test_a_table_of_pandas_with_semicolons_and_decimal_commas(tmp_path):
+def test_a_pandas_table_with_semicolons_and_decimal_commas_is_read(tmp_path):
     header = ["", "File_Name", *(f"{a}{i}" for i in range(5) for a in "XY")]
     cells = ["0", "a.jpg", *(f"{v}".replace(".", ",") for v in shape(5, 0.5).ravel())]
     text(tmp_path / "a.csv", f"{';'.join(header)}\n{';'.join(cells)}\n")
@@ -544,7 +542,7 @@ def test_persons_are_kept_together_by_column_folder_or_pattern(group, wanted, tm
         (r"q(\d+)/", "the group pattern .* does not match"),
     ],
 )
-def test_a_group_that_is_absent_is_one_line(group, message):
+def test_a_group_that_is_absent_gives_a_one_line_error(group, message):
     own = OwnData(group=group)
     with pytest.raises(DataError, match=message):
         own.group_of("p7/day1/a.jpg", {"person": "ann"}, "")

@@ -97,7 +97,7 @@ def test_splits_are_known_by_the_names_of_files_and_folders(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["absent", "empty", "a.tiff"])
-def test_a_place_without_annotations_is_one_clear_error(name, tmp_path):
+def test_a_place_without_annotations_is_a_clear_error(name, tmp_path):
     (tmp_path / "empty").mkdir()
     text(tmp_path / "a.tiff", "")
     with pytest.raises(DataError, match="expected"):
@@ -119,7 +119,7 @@ def test_names_of_cvats_xml_make_a_scheme(tmp_path):
     assert lines == []
 
 
-def test_points_without_names_are_mirrored_by_their_places(tmp_path):
+def test_the_mirror_of_unnamed_points_is_inferred_from_positions(tmp_path):
     write_faces(tmp_path, 12, lambda landmarks: landmarks[EIGHT])
     lines = []
     faces, made = read_own_faces(find_annotations(tmp_path)[0], "unnamed", lines.append)
@@ -129,7 +129,7 @@ def test_points_without_names_are_mirrored_by_their_places(tmp_path):
     assert "inferred from the mean of the annotated faces: check it" in lines[0]
 
 
-def test_21_points_that_are_not_those_of_aflw_are_not_taken_for_them(tmp_path):
+def test_21_other_points_are_not_mistaken_for_aflw21(tmp_path):
     # in AFLW's order the first is the left end of the right brow, here the right eye
     chosen = [*range(36, 48), 30, 31, 35, 48, 51, 54, 57, 8, 27]
     write_faces(tmp_path, 12, lambda landmarks: landmarks[chosen])
@@ -139,7 +139,7 @@ def test_21_points_that_are_not_those_of_aflw_are_not_taken_for_them(tmp_path):
     assert "as many points (21) as aflw21" in lines[0]
 
 
-def test_68_points_are_of_the_known_scheme(tmp_path):
+def test_68_points_are_recognized_as_ibug68(tmp_path):
     write_faces(tmp_path, 6)
     faces, made = read_own_faces(find_annotations(tmp_path)[0], "mine")
     assert made is None
@@ -200,7 +200,7 @@ def test_annotations_of_a_test_set_are_left_out(tmp_path):
     assert any("test.csv: skipped" in line for line in lines)
 
 
-def test_without_weights_the_start_is_stated_or_refused(tmp_path, monkeypatch):
+def test_without_weights_the_initialization_is_noted_or_refused(tmp_path, monkeypatch):
     from lineament.errors import ExtraError
     from lineament.training import own_recipe
 
@@ -288,7 +288,7 @@ def test_fine_tuning_keeps_the_trunk_of_fast_and_draws_the_head(tmp_path):
     assert kept | new == after.keys()
 
 
-def test_splits_of_points_of_ones_own_share_a_scheme(tmp_path):
+def test_splits_of_user_defined_points_share_a_scheme(tmp_path):
     points = np.array([[20.0, 20], [30, 20], [50, 20], [60, 20], [40, 40], [40, 55]])
     names = ["reye_outer", "reye_inner", "leye_inner", "leye_outer", "nose", "chin"]
     coco_file(tmp_path / "train/train.json", points, names, 6)

@@ -1,4 +1,4 @@
-"""Points of one's own, from a recipe to a file that needs nothing else."""
+"""User-defined points, from a recipe to a self-contained model file."""
 
 import json
 import subprocess

@@ -63,7 +63,7 @@ def test_the_html_states_a_policy_that_allows_no_other_host(written):
     assert not re.search(r"<style|<script>|style=|onclick", html)
 
 
-def test_models_json_states_what_the_models_state(written):
+def test_models_json_matches_the_model_cards(written):
     stated = json.loads((written / "models.json").read_text())
     assert list(stated["models"]) == ["accurate", "fast"]
     fast = stated["models"]["fast"]
@@ -125,7 +125,7 @@ def test_without_npm_the_error_names_the_option(tmp_path, monkeypatch):
         runtime.find_runtime()
 
 
-def test_a_failure_of_npm_is_one_line(tmp_path, monkeypatch):
+def test_a_failure_of_npm_gives_a_one_line_error(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     fake = tmp_path / "npm"
     fake.write_text("#!/bin/sh\necho 'no such host' >&2\nexit 1\n")
@@ -174,7 +174,7 @@ def test_points_without_examples_are_stated(tmp_path):
     assert stated["points"] == len(stated["colors"]) == 5
 
 
-def test_the_command_writes_a_page_and_says_how_to_open_it(files, tmp_path):
+def test_the_command_writes_a_page_and_prints_how_to_open_it(files, tmp_path):
     out = tmp_path / "out"
     done = CliRunner().invoke(app, ["page", str(out), "--runtime", str(files)])
     assert done.exit_code == 0, done.output

@@ -1,4 +1,4 @@
-"""Pages of studies are made in parts: rows of earlier calls stay, by the same recipes alone."""
+"""Study pages are built in several calls: rows are kept if command and recipe are unchanged."""
 
 import json
 import math
@@ -47,7 +47,7 @@ def page(tmp_path):
     return tmp_path / "page.md"
 
 
-def test_rows_of_an_earlier_call_stay_on_the_page_in_the_order_of_the_study(page):
+def test_rows_of_an_earlier_call_are_kept_in_the_order_of_the_study(page):
     kept = read_page_rows(page, COMMAND, ORIGINS)
     assert math.isnan(kept.values["a"]["validation"][0])
     assert kept.values["a"]["validation"][1] == 0.5
@@ -70,7 +70,7 @@ def test_a_row_measured_again_replaces_the_earlier_one(page):
     [(f"{COMMAND} --final", "0a"), (COMMAND, "another")],
     ids=["another command", "another recipe"],
 )
-def test_rows_of_another_command_or_recipe_are_measured_anew(page, command, recipe):
+def test_rows_of_another_command_or_recipe_are_measured_again(page, command, recipe):
     origins = ORIGINS | {"a": RowOrigin(recipe, "one")}
     assert read_page_rows(page, command, origins).values == {}
 

@@ -1,4 +1,4 @@
-"""The page and lineament.js run: in node and in Chromium they find what Python finds."""
+"""The page and lineament.js, run in node and Chromium, find the same faces as Python."""
 
 import json
 import shutil
@@ -48,7 +48,7 @@ def images():
 
 
 def in_node(page, folder, images, boxes=None, **job):
-    """The results of lineament.js for RGB images."""
+    """Run lineament.js in node on RGB images and return the results."""
     listed = []
     for k, image in enumerate(images):
         height, width = image.shape[:2]
@@ -71,7 +71,7 @@ def landmarks_of(result):
 
 @pytest.fixture(scope="module")
 def predictor(page):
-    """Python with the files of the page."""
+    """Return a Python predictor that uses the files of the page."""
     detector = page / "detector.onnx"
     shutil.copy(find_model("detector").with_suffix(".json"), page / "detector.json")
     yield Predictor(page / "fast.onnx", FaceDetector(detector, proposals=True))
@@ -85,10 +85,10 @@ def expected(images, predictor):
 
 
 def check_faces(expected, results):
-    """The same faces, with landmarks within a pixel."""
+    """Check that both found the same faces, with landmarks within a pixel."""
     assert len(expected) == len(results) == 20
     for faces, result in zip(expected, results, strict=True):
-        # a face at the very limit of presence may be on its other side
+        # a face close to the presence threshold may be found by only one of them
         sure = [face for face in faces if face.presence > 0.92]
         found = [face for face in result["faces"] if face["presence"] > 0.92]
         assert len(sure) == len(found) > 0
@@ -117,7 +117,9 @@ def test_given_boxes_have_the_landmarks_that_the_shipped_model_finds(
     size, padding = shipped.model.size, shipped.model.padding
     moves = []
     for image, box, result in zip(images, boxes, results, strict=True):
-        pixel = padding * box_side(box[0]) / size  # of the crop, in those of the image
+        pixel = (
+            padding * box_side(box[0]) / size
+        )  # size of a crop pixel in image pixels
         same = web(image, box).landmarks - landmarks_of(result)
         assert np.linalg.norm(same, axis=2).max() <= 0.4
         moved = shipped(image, box).landmarks - landmarks_of(result)
@@ -128,7 +130,7 @@ def test_given_boxes_have_the_landmarks_that_the_shipped_model_finds(
 
 @needs_node
 def test_the_shipped_files_run_unchanged(images, page, tmp_path, monkeypatch):
-    """As a page has them if onnx is not installed."""
+    """If onnx is not installed, the page has the shipped files."""
     monkeypatch.setattr(pages, "has_onnx", lambda: False)
     write_page(tmp_path / "int8", ["fast"], runtime=find_runtime())
     shipped = Predictor("fast")
@@ -138,7 +140,7 @@ def test_the_shipped_files_run_unchanged(images, page, tmp_path, monkeypatch):
     for image, box, result in zip(pair, boxes, results, strict=True):
         moved = shipped(image, box).landmarks - landmarks_of(result)
         pixel = 1.3 * box_side(box[0]) / shipped.model.size
-        # kernels of 8 bits round in other ways there
+        # 8-bit kernels round differently in the browser
         assert np.linalg.norm(moved, axis=2).max() / pixel <= 0.5
 
 
@@ -182,7 +184,7 @@ def test_json_of_the_module_is_read_by_python(page, images, tmp_path):
 
 @pytest.fixture(scope="module")
 def browser(page, tmp_path_factory):
-    """A Chromium that shows the page, with an invented camera."""
+    """Yield a Chromium that shows the page, with a fake camera."""
     flags = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
     profile = tmp_path_factory.mktemp("chromium")
     with FolderServer(page) as address, Chromium(profile, *flags) as opened:
@@ -244,7 +246,7 @@ def test_chosen_images_are_searched_as_in_python(browser, page, predictor):
 
 
 @needs_chromium
-def test_keys_choose_images_and_say_what_is_seen(browser):
+def test_keys_select_images_and_update_the_status(browser):
     label = "document.getElementById('canvas').getAttribute('aria-label')"
     browser.evaluate("dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight'}))")
     browser.wait_for(

@@ -85,7 +85,7 @@ def test_the_mean_shape_lies_in_its_own_box_and_between_its_own_ends():
     torch.testing.assert_close(inner, both[:, 17:], rtol=0, atol=1e-2)
 
 
-def test_boxes_are_around_their_points_whatever_the_order_of_corners():
+def test_boxes_enclose_their_points_in_any_order_of_corners():
     found = corners(MEAN[None], "inner")
     low, high = MEAN[17:].amin(0), MEAN[17:].amax(0)
     torch.testing.assert_close(found[0], torch.stack([low, high]))
@@ -112,7 +112,7 @@ def test_a_step_is_in_tenths_of_the_crop_of_a_box():
     torch.testing.assert_close(moved, expected, rtol=0, atol=1e-3)
 
 
-def test_the_star_costs_one_for_its_faces_and_more_for_others():
+def test_the_star_cost_is_one_for_its_faces_and_larger_for_others():
     rng = np.random.default_rng(0)
     noise = torch.from_numpy(rng.normal(0, 3, (4000, 12, 2)))
     points = ends_of(MEAN[None]).double() + noise
@@ -121,7 +121,7 @@ def test_the_star_costs_one_for_its_faces_and_more_for_others():
     star.fit(points, boxes)
     # the mean over two coordinates of squares of unit variance
     assert float(star(points, boxes).mean()) == pytest.approx(1, abs=0.12)
-    # moving and scaling box and points together costs nothing
+    # the cost is invariant to moving and scaling box and points together
     other = star(3 * points + 5, 3 * boxes + 5)
     torch.testing.assert_close(other, star(points, boxes))
     swapped = points.flip(1)
@@ -230,7 +230,7 @@ def test_boxes_are_measured_in_crops_like_a_detectors(levels):
     assert "nme_folder:face_box=" in log
 
 
-def test_the_cascade_is_one_file_that_predicts_as_torch_does(levels, tmp_path):
+def test_the_cascade_exports_to_one_file_that_predicts_like_torch(levels, tmp_path):
     from lineament.export.registry import export_trained
 
     root, (*_, last) = levels

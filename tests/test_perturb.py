@@ -33,7 +33,7 @@ def sample(seed: int = 0, side: float = 100) -> Sample:
     return Sample(Path("x.jpg"), points, "ibug68", f"{seed}.jpg")
 
 
-def grey_image(_: Sample) -> np.ndarray:
+def gray_image(_: Sample) -> np.ndarray:
     return np.full((220, 220, 3), 90, np.uint8)
 
 
@@ -79,7 +79,7 @@ def test_a_predictor_that_trusts_its_box_has_the_shift_as_error() -> None:
 
     found = {
         (p.kind, p.amount): p
-        for p in perturb(trusting, "folder", [one], read=grey_image)
+        for p in perturb(trusting, "folder", [one], read=gray_image)
     }
     assert len(found) == 1 + 2 * len(SHIFTS) + len(SCALES) + len(ROLLS_DEG)
     assert found["none", 0.0].nme == pytest.approx(0)
@@ -96,7 +96,7 @@ def test_a_predictor_that_trusts_its_box_has_the_shift_as_error() -> None:
 def test_a_predictor_that_returns_the_truth_has_no_error_when_rolled() -> None:
     one = sample(3)
     turned = iter(
-        [roll_image(grey_image(one), one.landmarks, amount)[1] for amount in ROLLS_DEG]
+        [roll_image(gray_image(one), one.landmarks, amount)[1] for amount in ROLLS_DEG]
     )
 
     def knowing(image: np.ndarray, boxes: np.ndarray | None) -> Faces:
@@ -108,7 +108,7 @@ def test_a_predictor_that_returns_the_truth_has_no_error_when_rolled() -> None:
 
     assert {
         round(p.nme or 0, 12)
-        for p in perturb(knowing, "folder", [one], read=grey_image)
+        for p in perturb(knowing, "folder", [one], read=gray_image)
     } == {0.0}
 
 
@@ -123,7 +123,7 @@ def test_a_limit_takes_evenly_spaced_faces_and_reports_progress() -> None:
 
     def note(one: Sample) -> np.ndarray:
         read.append(one.name)
-        return grey_image(one)
+        return gray_image(one)
 
     perturb(trusting, "folder", samples, limit=4, read=note, progress=seen.append)
     assert read == ["0.jpg", "3.jpg", "6.jpg", "9.jpg"]
@@ -148,13 +148,13 @@ def test_a_face_that_is_not_found_when_rolled_fails() -> None:
 
     rolled = [
         p
-        for p in perturb(upright_only, "folder", [one], read=grey_image)
+        for p in perturb(upright_only, "folder", [one], read=gray_image)
         if p.kind == "roll"
     ]
     assert {(p.nme, p.failure_rate) for p in rolled} == {(None, 1)}
 
 
-def test_only_the_changes_asked_for_are_measured() -> None:
+def test_only_the_requested_changes_are_measured() -> None:
     one, calls = sample(), []
 
     def trusting(image: np.ndarray, boxes: np.ndarray | None) -> Faces:
@@ -163,7 +163,7 @@ def test_only_the_changes_asked_for_are_measured() -> None:
         return Faces(tuple(placed(box, one.landmarks) for box in boxes), "ibug68", N)
 
     def measure(*changes: tuple[str, float]) -> list[tuple[str, float]]:
-        found = perturb(trusting, "folder", [one], changes=changes, read=grey_image)
+        found = perturb(trusting, "folder", [one], changes=changes, read=gray_image)
         return [(p.kind, p.amount) for p in found]
 
     four = [("shift_x", -0.1), ("shift_x", 0.1), ("shift_y", -0.1), ("shift_y", 0.1)]
@@ -188,6 +188,6 @@ def test_a_rolled_face_of_converted_points_has_the_box_of_its_68() -> None:
         return Faces((face,), "five", 5)
 
     angle = [("roll", 30.0)]
-    perturb(note, "300w-common-five", [one], changes=angle, read=grey_image)
-    rolled = roll_image(grey_image(one), one.landmarks, 30.0)[1]
+    perturb(note, "300w-common-five", [one], changes=angle, read=gray_image)
+    rolled = roll_image(gray_image(one), one.landmarks, 30.0)[1]
     assert seen[0] == pytest.approx(np.r_[rolled.min(0), rolled.max(0)], abs=1e-6)

@@ -50,7 +50,7 @@ def test_the_roll_of_landmarks_is_that_of_the_line_between_the_eyes():
     ]
 
 
-def test_only_the_kinds_asked_for_are_read(tmp_path):
+def test_only_the_requested_kinds_are_read(tmp_path):
     (tmp_path / "detection").mkdir()
     entries = [
         {"file": "wider/a.jpg", "boxes_xyxy": [[0, 0, 100, 200]]},

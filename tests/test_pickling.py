@@ -83,7 +83,7 @@ def test_a_copied_predictor_finds_the_same_faces(options, copied):
     assert same(copied(predictor)(IMAGE), faces)
 
 
-def test_a_predictor_keeps_what_was_changed_after_it_was_made():
+def test_a_pickled_predictor_keeps_changed_attributes():
     predictor = Predictor("fast", threads=1)
     predictor.recrop = None
     assert by_pickle(predictor).recrop is None
@@ -103,7 +103,7 @@ def test_a_model_of_the_package_is_pickled_by_its_name_and_others_by_their_path(
     assert by_pickle(own).session is copy.deepcopy(own).session  # opened once
 
 
-def test_a_pickle_whose_model_is_gone_is_one_clear_error(tmp_path):
+def test_a_pickle_whose_model_is_gone_is_a_clear_error(tmp_path):
     path = write_model(tmp_path / "gone.onnx")
     data = pickle.dumps(Model(path, 1))
     path.unlink()
@@ -147,7 +147,7 @@ def test_a_spawned_process_finds_the_same_faces():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_process_has_threads_of_its_own():
+def test_a_forked_process_starts_its_own_threads():
     predictor = Predictor("fast", threads=2, workers=2)
     faces = predictor(IMAGE)
     with warnings.catch_warnings():
@@ -160,7 +160,7 @@ def test_a_forked_process_has_threads_of_its_own():
 
 
 def _keep(predictor):
-    """Keep a predictor of the parent process, not a copy."""
+    """Store the predictor inherited from the parent process, not a copy."""
     global kept
     kept = predictor
 

@@ -27,7 +27,7 @@ def test_fractions_are_a_fault_and_small_pixels_are_not():
     assert fraction_fault(faces()) == ""
     fractions = [(pred / 640, truth) for pred, truth in faces()]
     assert "look like fractions" in fraction_fault(fractions)
-    # fractions were asked for: both sides are of one unit
+    # fractions were requested, so both have the same unit
     assert fraction_fault([(p / 640, t / 640) for p, t in faces()]) == ""
     assert fraction_fault([]) == ""
 

@@ -75,7 +75,7 @@ def test_null_is_a_missed_face_and_fails(tmp_path: Path) -> None:
     assert [face.nme for face in report.per_image] == [0, None]
 
 
-def test_truth_that_the_file_lacks_comes_from_the_data(tmp_path: Path) -> None:
+def test_truth_missing_in_the_file_is_read_from_the_data(tmp_path: Path) -> None:
     rows = [{"image": "a.jpg", "pred": (shape() + np.array([0, 5])).tolist()}]
     path = write(tmp_path, rows)
     assert needs_samples("folder", path)
@@ -250,7 +250,7 @@ def test_a_face_whose_eyes_coincide_has_no_norm(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_file_that_is_not_a_list_of_predictions_is_one_clear_error(
+def test_a_file_that_is_not_a_list_of_predictions_is_a_clear_error(
     tmp_path: Path, text: str, message: str
 ) -> None:
     with pytest.raises(ProtocolError, match=message):
@@ -305,14 +305,14 @@ def test_a_file_that_is_not_a_list_of_predictions_is_one_clear_error(
         ({"box": []}, r"row 0 \(a.jpg\): box: "),
     ],
 )
-def test_a_malformed_row_is_named_with_the_wanted_value(
+def test_the_error_for_a_malformed_row_states_the_expected_value(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ProtocolError, match=message):
         score_predictions("folder", write(tmp_path, [row(**changes)]))
 
 
-def test_an_absent_file_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(
         ProtocolError, match=r"absent.json: cannot be read as JSON \(.*No such file"
     ):

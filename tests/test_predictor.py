@@ -1,4 +1,4 @@
-"""Predictor: landmarks are where the image has them, whatever the batch, angle or thread."""
+"""Predictor: landmarks are correct for any batch size, angle and number of threads."""
 
 import threading
 from dataclasses import replace
@@ -23,13 +23,13 @@ MEAN = scheme("ibug68").mean_shape
 
 
 def ramp(width: int = 240, height: int = 200) -> np.ndarray:
-    """Return an image whose red is x and whose green is y, so that a crop shows its place."""
+    """Return an image whose red is x and whose green is y, so that crops encode their position."""
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     return np.stack([x, y, np.zeros_like(x)], -1).astype(np.uint8)
 
 
 class MeanShapeModel:
-    """Puts the mean shape upright into the middle of every crop."""
+    """A model that centers the upright mean shape in every crop."""
 
     name, scheme, size, padding, points = "mean", "ibug68", 96, 1.25, 68
 
@@ -81,7 +81,7 @@ def test_sigma_is_in_pixels_of_the_image():
 
 
 class OneSided(MeanShapeModel):
-    """Errs to the right by 3 pixels of every crop, mirrored or not."""
+    """A model with an error of 3 crop pixels to the right, mirrored or not."""
 
     def predict(self, crops):
         found = super().predict(crops)
@@ -98,7 +98,7 @@ def test_with_flip_an_error_to_one_side_averages_out():
     ).landmarks[0]
     even = (
         MEAN + (MEAN * [-1, 1])[scheme("ibug68").mirror]
-    ) / 2  # the mean shape is not quite even
+    ) / 2  # the mean shape is not exactly symmetric
     np.testing.assert_allclose(plain, MEAN * 80 + [100 + 3 * 100 / 96, 90], atol=1e-4)
     np.testing.assert_allclose(flipped, even * 80 + [100, 90], atol=1e-4)
 
@@ -122,7 +122,7 @@ def test_the_model_sees_all_faces_of_all_images_in_one_batch():
     assert [len(faces) for faces in results] == [2, 0, 1]
 
 
-def test_a_face_is_found_the_same_alone_and_among_others():
+def test_a_face_is_predicted_the_same_alone_and_among_others():
     boxes = [[10, 10, 60, 60], [80, 20, 160, 100], [30, 90, 95, 160]]
     together = Predictor(MeanShapeModel(), nothing)(ramp(), boxes)
     for box, face in zip(boxes, together, strict=True):
@@ -190,7 +190,7 @@ def test_a_detection_whose_landmarks_score_low_is_no_face_but_a_given_box_is():
     )
 
 
-def test_two_boxes_that_end_in_one_face_are_one_face_unless_they_were_given():
+def test_duplicate_detections_are_merged_but_given_boxes_are_not():
     # the model finds the mean shape in the middle of each crop: boxes with one center and side
     # end in one face
     boxes = np.array([[60.0, 50, 140, 130], [61, 50, 141, 130], [20, 20, 60, 60]])
@@ -239,7 +239,7 @@ class TurnedFaceModel(MeanShapeModel):
         heads = super().predict(crops)
         for k, crop in enumerate(crops):
             middle = self.size // 2
-            # the image's x and y at two pixels of a row tell how the crop is turned
+            # x and y of the image at two pixels of a row give the rotation of the crop
             right = (
                 crop[middle, middle + 20, :2].astype(float)
                 - crop[middle, middle - 20, :2]
@@ -316,7 +316,7 @@ def rolled(image):
     [(None, 0), (RecropPolicy(), 0), (RecropPolicy(max_roll_deg=10), 20)],
 )
 def test_the_first_crop_follows_the_rules_of_the_predictor(recrop, roll_deg):
-    model = TurnedFaceModel(roll_deg)  # sure only in a crop of that roll
+    model = TurnedFaceModel(roll_deg)  # confident only in a crop of that roll
     assert len(Predictor(model, rolled, recrop=recrop)(ramp())) == 1
     crop = model.crops[0][0].astype(float)
     right = crop[48, 68, :2] - crop[48, 28, :2]
@@ -406,7 +406,7 @@ def test_without_a_model_a_default_detector_with_landmarks_gives_its_own(
     )
 
 
-def test_the_smallest_face_is_for_the_default_detector_and_checked_at_once():
+def test_min_face_applies_to_the_default_detector_and_is_checked_early():
     with pytest.raises(InputError, match="min_face is 'small'; expected the side of"):
         Predictor(MeanShapeModel(), min_face="small")
     with pytest.raises(ModelError, match="only the default detector takes; omit it"):
@@ -417,7 +417,7 @@ def test_the_smallest_face_is_for_the_default_detector_and_checked_at_once():
     assert tracker.predictor.min_face == 0.15
 
 
-def test_scores_and_sigma_come_in_the_scheme_wanted():
+def test_scores_and_sigma_are_converted_to_the_requested_scheme():
     class Graded(MeanShapeModel):
         def predict(self, crops):
             found = super().predict(crops)
@@ -470,7 +470,7 @@ def test_presence_and_visibility_are_unknown_if_the_model_predicts_neither():
     assert np.isnan(five(ramp(), [60, 50, 140, 130]).visible).all()
 
 
-def test_visibility_comes_in_the_scheme_wanted_and_presence_stays():
+def test_visibility_is_converted_to_the_requested_scheme_and_presence_is_kept():
     box = [60, 50, 140, 130]
     own = Predictor(Present(), nothing)(ramp(), box)[0]
     five = Predictor(Present(), nothing, scheme="five")(ramp(), box)[0]
@@ -480,9 +480,9 @@ def test_visibility_comes_in_the_scheme_wanted_and_presence_stays():
 
 
 @pytest.mark.parametrize(("presence", "is_turned"), [(0.5, False), (0.9, True)])
-def test_of_two_crops_presence_times_mean_score_decides(presence, is_turned):
+def test_presence_times_mean_score_selects_between_two_crops(presence, is_turned):
     class Torn(MeanShapeModel):
-        """Scores 0.6 on upright crops, of presence 0.9, and 0.8 on all others."""
+        """A model with score 0.6 and presence 0.9 on upright crops, and score 0.8 on others."""
 
         def predict(self, crops):
             heads = replace(
@@ -500,7 +500,7 @@ def test_of_two_crops_presence_times_mean_score_decides(presence, is_turned):
     assert face.presence == pytest.approx(0.9)
 
 
-def test_no_other_angle_is_tried_where_there_is_clearly_no_face():
+def test_no_other_angle_is_tried_if_there_is_clearly_no_face():
     model = Present(score=0.1)  # doubtful: other angles are tried
     boxes = np.array([[5.0, 50, 25, 70], [175, 50, 205, 80]])  # mean red 15 and 190
     upright = Detections(boxes, np.ones(2), np.zeros(2))

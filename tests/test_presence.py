@@ -69,7 +69,7 @@ def net(presence=True):
     return LandmarkNet("tiny", 5, "heatmap2d", 64, 16, False, presence=presence).eval()
 
 
-def test_landmarks_are_those_of_the_network_without_it_and_cost_the_same():
+def test_presence_does_not_change_landmarks_and_their_loss():
     plain, extended = net(False), net()
     crops = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
     with torch.no_grad():
@@ -82,7 +82,7 @@ def test_landmarks_are_those_of_the_network_without_it_and_cost_the_same():
 
 
 @pytest.mark.parametrize("backbone", ["mobilenetv2-160", "hrnet-w18", "hourglass"])
-def test_the_branch_costs_below_a_hundredth_of_the_network(backbone):
+def test_the_branch_adds_less_than_one_percent_to_the_network(backbone):
     crop = torch.zeros((1, 128, 128, 3), dtype=torch.uint8)
     costs = []
     for presence in (False, True):
@@ -95,7 +95,7 @@ def test_the_branch_costs_below_a_hundredth_of_the_network(backbone):
 
 def test_crops_without_a_face_change_no_gradient_of_the_landmarks(root, tmp_path):
     trainer = run(recipe_with_presence(root), root, tmp_path / "run")
-    model = trainer.model.eval()  # norms of a batch do depend on its other crops
+    model = trainer.model.eval()  # batch norms do depend on the other crops
     weights = {"cross_entropy": 1.0, "smooth_l1": 1.0}
     gradients = []
     for rows in ([(0, 0), (0, 1)], [(0, 0), (0, 1), (-1, 0), (-2, 3)]):
@@ -149,7 +149,9 @@ def test_losses_of_two_halves_add_up_to_those_of_the_batch():
     torch.testing.assert_close(whole["presence"], 2 * wanted)
 
 
-def test_a_killed_and_resumed_training_equals_the_unbroken_one_exactly(root, tmp_path):
+def test_a_killed_and_resumed_training_equals_an_uninterrupted_one_exactly(
+    root, tmp_path
+):
     recipe = recipe_with_presence(root)
     whole = load_checkpoint(run(recipe, root, tmp_path / "whole").run())
     killed(run(recipe, root, tmp_path / "killed"), saved=5, dies=7)
@@ -177,7 +179,7 @@ def test_validation_logs_the_rates_next_to_the_error(root, tmp_path):
     assert trainer.samples.sources[1].per_epoch == round(0.05 / 0.65 * 27)
 
 
-def test_the_rates_are_what_they_are_called():
+def test_the_rates_match_their_definitions():
     crops = PresenceCrops([_faces(4)], [_faces(5)])
     presence = np.array([0.9, 0.8, 0.4, 0.7, 0.1, 0.6, 0.2, 0.3, 0.5])
     visible = np.array([[0.9, 0.2]] * 4)
@@ -316,7 +318,7 @@ def test_pruned_channels_keep_the_branch():
 def test_points_of_another_scheme_have_no_visibility_to_start_from(root, tmp_path):
     recipe = recipe_with_presence(root, **{"train.steps": 1})
     checkpoint = run(recipe, root, tmp_path / "run").run()
-    # fgnet68 has 68 points too, which mean others
+    # fgnet68 also has 68 points, but with other meanings
     other = replace_scheme(recipe, "fgnet68", str(checkpoint))
     torch.manual_seed(other.train.seed)
     drawn = build_network(other).state_dict()

@@ -1,4 +1,4 @@
-"""Folders of a predictor: what is saved comes back, on this machine and from the Hub."""
+"""Saved predictors are restored from local folders and from the Hub."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ from scenes import scene
 IMAGE = scene(("astronaut", 110, 90, 120), ("grace_hopper", 110, 230, 120))
 
 
-def test_a_saved_predictor_comes_back_with_its_model_settings_and_results(tmp_path):
+def test_a_saved_predictor_is_restored_with_its_model_settings_and_results(tmp_path):
     options = {"min_presence": 0.3, "min_landmark_score": 0.2, "min_face": "30px"}
     made = Predictor("fast", scheme="five", flip=True, recrop=None, **options)
     made.save_pretrained(tmp_path / "own")
@@ -103,7 +103,7 @@ def test_what_cannot_be_saved_is_refused(tmp_path):
         ({"hidden_size": 768}, "cannot be used"),
     ],
 )
-def test_a_foreign_or_hostile_folder_is_one_clear_error(tmp_path, change, message):
+def test_a_foreign_or_hostile_folder_is_a_clear_error(tmp_path, change, message):
     Predictor("fast").save_pretrained(tmp_path)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))

@@ -80,7 +80,7 @@ def test_a_protocol_without_faces_names_the_folders_that_were_searched(
         read_protocol("300vw-1", tmp_path)
 
 
-def test_an_absent_official_folder_is_named_and_needs_partial(tmp_path: Path) -> None:
+def test_a_missing_official_folder_is_named_and_needs_partial(tmp_path: Path) -> None:
     for folder in ("helen/testset", "lfpw/testset"):
         write_face(tmp_path / "300w" / folder, "a_1", shape(68))
     with pytest.raises(
@@ -120,7 +120,7 @@ def test_missing_images_are_listed_all_at_once_and_completely_in_a_file(
     for name in names:
         (tmp_path / name).with_suffix(".pts").unlink()
     read_protocol("folder", tmp_path, missing_file=file)
-    assert not file.exists()  # nothing is missing any more
+    assert not file.exists()  # no image is missing now
 
 
 def test_data_without_a_single_image_are_refused_even_if_partial(
@@ -200,7 +200,7 @@ def test_talking_face_is_complete_here(data_root: Path) -> None:
 
 
 @pytest.mark.data
-def test_profiles_are_validated_on_persons_of_their_own(data_root: Path) -> None:
+def test_profiles_are_validated_on_separate_identities(data_root: Path) -> None:
     profiles = read_protocol("cfp30-val", data_root).samples
     rest = [s for s in read_data("cfp30", data_root, "train") if not s.is_validation()]
     persons = [

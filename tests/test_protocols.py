@@ -345,7 +345,7 @@ def test_a_broken_protocol_names_the_key_and_the_wanted_value(
         make_protocol(table(**changes), "x.toml")
 
 
-def test_a_protocol_file_that_cannot_be_read_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_protocol_file_that_cannot_be_read_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text("title = ")
     for name in ("x.toml", "absent.toml"):
         with pytest.raises(

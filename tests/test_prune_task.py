@@ -1,4 +1,4 @@
-"""Slimming: weights and factors move in turn; slimmed networks are smaller and can be trained."""
+"""Slimming: weights and factors alternate; slimmed networks are smaller and trainable."""
 
 import csv
 from pathlib import Path
@@ -101,7 +101,7 @@ def moved(run, step):
     return {"factors" if name.endswith(".factors") else "weights" for name in changed}
 
 
-def test_weights_and_factors_move_in_turn(faces, tmp_path):
+def test_weights_and_factors_are_updated_alternately(faces, tmp_path):
     run = slimmer(faces, tmp_path / "run")
     assert moved(run, 0) == {"weights"}
     assert moved(run, 1) == {"factors"}
@@ -122,7 +122,7 @@ def test_the_penalty_is_the_sum_of_the_factors_times_its_weight(faces, tmp_path)
     assert half["sparsity"].item() == pytest.approx(0.05)
 
 
-def test_a_resumed_slimming_is_the_unbroken_one(faces, tmp_path):
+def test_a_resumed_slimming_equals_an_uninterrupted_one(faces, tmp_path):
     whole = load_checkpoint(slimmer(faces, tmp_path / "whole").run())
 
     killed(slimmer(faces, tmp_path / "killed"), saved=3, dies=3)
@@ -155,7 +155,7 @@ def test_a_sweep_writes_smaller_networks_that_can_be_trained_on(faces, tmp_path)
         "with a threshold of 5.0 stage 2 has no block left; lower the threshold"
     ]
     assert cuts[0].kept == "6 blocks, 10 transforms"
-    # blocks of resolution 1 take from resolution 0 alone, and nothing takes from them but the head
+    # blocks of resolution 1 have only resolution 0 as input, and only the head as output
     assert cuts[1].kept == "4 blocks, 4 transforms"
     for cut in cuts:  # the gate may refuse the int8 file of an untrained network
         assert Path(cut.checkpoint).with_name(
@@ -391,7 +391,7 @@ def test_an_architecture_is_read_back_as_it_was_written():
         ("0:0 | ", "stage 3 has no block; expected at least one"),
     ],
 )
-def test_a_broken_architecture_is_refused_by_name(text, message):
+def test_a_broken_architecture_is_refused_with_its_name(text, message):
     with pytest.raises(RecipeError, match=message):
         parse_layout(text)
 

@@ -1,4 +1,4 @@
-"""Pseudo-labels: sure faces become crops with .pts files, landmarks that are not sure are nan."""
+"""Pseudo-labels: confident faces become crops with .pts files, uncertain landmarks are nan."""
 
 from dataclasses import replace
 
@@ -45,7 +45,7 @@ class Oracle:
             )  # of the image, at the crop's center
             scale = (middle[:, -1, 0].mean() - middle[:, 0, 0].mean()) / 47
             points = (PLACE - [x, y]) / scale + 47.5
-            points[self.wrong] = [10.0, 10.0]  # moves with the crop, not with the face
+            points[self.wrong] = [10.0, 10.0]  # fixed in the crop, not on the face
             found.append(points)
         count = len(crops)
         sigma = np.full((count, 68), self.sigma_px, np.float32)
@@ -93,7 +93,7 @@ def test_a_landmark_that_moves_with_the_crop_is_nan():
     ],
     ids=["small", "low score", "uncertain"],
 )
-def test_a_face_that_is_not_sure_is_left_out(model, limits):
+def test_an_uncertain_face_is_left_out(model, limits):
     assert label_faces(Predictor(model, at_place, recrop=None), ramp(), limits) == []
 
 
@@ -111,7 +111,7 @@ class Seeing(Oracle):
         return replace(super().predict(crops), presence=presence, visible=visible)
 
 
-def test_presence_takes_the_place_of_the_score_limit():
+def test_presence_replaces_the_score_threshold():
     limits, wanted = LabelThresholds(), {"min_presence": 0.8, "recrop": None}
     for presence, count in ((0.7, 0), (0.9, 1)):
         predictor = Predictor(Seeing(presence, score=0.2), at_place, **wanted)
@@ -141,7 +141,7 @@ def test_clips_leave_out_faces_of_low_presence_and_landmarks_not_visible(
     model = Seeing(0.95, occluded=[3, 4], score=0.2)
 
     def frames(path, every):
-        # at 0.4 it is followed, yet less likely a face than not
+        # at 0.4 it is tracked, but probably not a face
         for presence in (0.95, 0.95, 0.4, 0.4, 0.4):
             model.presence = presence
             yield "", ramp()

@@ -104,5 +104,5 @@ def test_importing_takes_under_three_tenths_of_a_second():
         in_fresh_process("import lineament")
         return time.perf_counter() - start
 
-    # the start of the interpreter counts too; the best of five, as other work may run meanwhile
+    # includes interpreter startup; the best of five, since other processes may be running
     assert min(seconds() for _ in range(5)) < 0.3

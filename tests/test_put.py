@@ -47,7 +47,7 @@ def test_put_reads_points_in_order_and_persons(
     assert np.array_equal(samples[0].face_box(), landmark_box(shape(count)))
 
 
-def test_absent_and_broken_files_of_put_are_one_line(tmp_path: Path) -> None:
+def test_missing_and_broken_files_of_put_give_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"contours: no \.yml file below it; expected a"
     ):

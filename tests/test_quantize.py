@@ -59,7 +59,9 @@ def written(folder):
 
 # the ranges of many inputs are calibrated in parts; of 8 inputs in parts of 3, six count
 @pytest.mark.parametrize("chunk", [quantize.CHUNK, 3])
-def test_the_int8_graph_takes_bytes_and_stays_near_torch(chunk, tmp_path, monkeypatch):
+def test_the_int8_graph_accepts_bytes_and_is_close_to_torch(
+    chunk, tmp_path, monkeypatch
+):
     monkeypatch.setattr(quantize, "CHUNK", chunk)
     model, path = written(tmp_path)
     pictures = list(
@@ -83,11 +85,11 @@ def test_a_graph_that_is_not_int8_is_refused(tmp_path):
         take_bytes(path, MEAN, STD)
 
 
-def test_activations_without_a_range_are_one_clear_line(tmp_path, monkeypatch):
+def test_activations_without_a_range_are_a_clear_error(tmp_path, monkeypatch):
     def without_range(*arguments, **more):
         raise ValueError(
             "Too many bins for data range."
-        )  # as numpy says it to the calibrator
+        )  # the error that numpy raises in the calibrator
 
     monkeypatch.setattr(onnxruntime.quantization, "quantize_static", without_range)
     _, path = written(tmp_path)

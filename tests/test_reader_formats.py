@@ -56,7 +56,9 @@ def test_dlib_xml_sorts_parts_by_number_and_counts_boxes(tmp_path: Path) -> None
         ),
     ],
 )
-def test_broken_dlib_xml_is_one_line(text: str, message: str, tmp_path: Path) -> None:
+def test_broken_dlib_xml_gives_a_one_line_error(
+    text: str, message: str, tmp_path: Path
+) -> None:
     (tmp_path / "a.xml").write_text(text)
     with pytest.raises(DataError, match=message):
         read_dlib_xml(tmp_path / "a.xml")
@@ -123,7 +125,9 @@ def test_coco_keeps_visibility_and_unlabeled_points_are_nan(tmp_path: Path) -> N
         ),
     ],
 )
-def test_broken_coco_is_one_line(table: str, message: str, tmp_path: Path) -> None:
+def test_broken_coco_gives_a_one_line_error(
+    table: str, message: str, tmp_path: Path
+) -> None:
     (tmp_path / "a.json").write_text(table)
     with pytest.raises(DataError, match=message):
         read_coco(tmp_path / "a.json")
@@ -180,7 +184,9 @@ def test_csv_of_predictions_is_read_back(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_broken_csv_is_one_line(text: str, message: str, tmp_path: Path) -> None:
+def test_a_broken_csv_gives_a_one_line_error(
+    text: str, message: str, tmp_path: Path
+) -> None:
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(DataError, match=message):
         read_csv_points(tmp_path / "a.csv")

@@ -24,7 +24,7 @@ NINE = (
 
 
 def video(path: Path, frames: int) -> Path:
-    """A video whose frame k is grey of value 10 + 20 k."""
+    """Return a video whose frame k is gray of value 10 + 20 k."""
     path.parent.mkdir(parents=True, exist_ok=True)
     out = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (32, 24))
     for k in range(frames):
@@ -57,7 +57,7 @@ def test_every_data_set_has_a_sentence_parts_and_a_reader() -> None:
         assert callable(known.read)
 
 
-def test_an_unknown_data_set_or_part_offers_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_data_set_or_part_suggests_the_nearest_name(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="unknown data set 'wflv'; did you mean 'wflw'"):
         data_set("wflv")
     for name in (
@@ -80,7 +80,7 @@ def test_an_unknown_data_set_or_part_offers_the_nearest(tmp_path: Path) -> None:
             read_data(name, tmp_path, "tset")
 
 
-def test_official_counts_are_those_of_the_papers() -> None:
+def test_official_counts_match_the_papers() -> None:
     parts = ("train", "common", "challenging", "full", "test")
     assert {p: READERS["300w"].parts[p] for p in parts} == {
         "train": 3148, "common": 554, "challenging": 135, "full": 689, "test": 600
@@ -215,7 +215,7 @@ def test_wflw_gives_points_box_attributes_and_two_faces_of_one_image(
     ]
     assert np.array_equal(
         samples[1].landmarks, shape(98, 50)
-    )  # WFLW counts from 0: nothing is moved
+    )  # WFLW counts from 0, so points are not shifted
     assert samples[0].box is not None
     assert samples[0].box.tolist() == [1, 2, 30, 40]
     assert [k for k, v in samples[1].attributes.items() if v] == ["makeup", "occlusion"]
@@ -360,7 +360,7 @@ def test_300vw_frames_match_their_annotations_and_categories(tmp_path: Path) -> 
     )
     for sample, frame in iter_images(test):
         assert sample.frame is not None
-        # frame k is grey 10 + 20 k: file 000001.pts is frame 0
+        # frame k is gray 10 + 20 k: file 000001.pts is frame 0
         assert abs(int(frame[12, 16, 0]) - (10 + 20 * sample.frame)) <= 3
         assert np.array_equal(sample.landmarks, shape(68, sample.frame))
 

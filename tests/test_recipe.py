@@ -302,7 +302,7 @@ def test_extends_names_files(tmp_path, named):
         read_recipe(path)
 
 
-def test_an_absent_file_to_extend_is_named(tmp_path):
+def test_a_missing_file_to_extend_is_named(tmp_path):
     path = written(tmp_path, "recipe.toml", 'extends = "none.toml"\n')
     with pytest.raises(RecipeError, match=r"none.toml: cannot be read as a recipe"):
         read_recipe(path)

@@ -101,7 +101,7 @@ def test_a_face_that_the_border_cuts_is_first_cropped_upright():
     assert [request.roll_deg for request in requests] == [170, 0, -60]
 
 
-def test_landmarks_turned_in_the_first_crop_count_less_if_the_border_cuts_even_less():
+def test_rotated_landmarks_are_penalized_more_if_the_border_cuts_the_face():
     inside, cut = (
         CropRequest(0, landmark_box(FACE), 0.0),
         CropRequest(0, np.array([150.0, 200, 250, 299]), 0.0),
@@ -112,7 +112,7 @@ def test_landmarks_turned_in_the_first_crop_count_less_if_the_border_cuts_even_l
         landmarks = turned(roll_deg)
         assert policy.turned_penalty(inside, landmarks, *arguments) == counts
         assert policy.turned_penalty(cut, landmarks, *arguments) == counts_cut
-    # a face that the detector knows to be turned is not turned in its crop
+    # a face of known roll is upright in its crop
     known = CropRequest(0, landmark_box(FACE), 80.0, is_roll_known=True)
     assert policy.turned_penalty(known, turned(85), *arguments) == 0
 
@@ -124,7 +124,7 @@ def with_limits(**limits):
     )
 
 
-def test_a_model_that_is_sure_of_few_faces_searches_angles_below_its_own_low_score():
+def test_a_model_of_low_scores_searches_angles_below_its_own_low_score():
     first = CropRequest(0, landmark_box(FACE), 0.0)
     policy = with_limits(low_score=0.45)
     assert policy.second_crops(first, FACE, UNSURE, MEAN) == []
@@ -145,5 +145,5 @@ def test_a_model_trained_on_larger_boxes_keeps_crops_of_that_size():
     assert len(
         with_limits(box_error=error - 0.01).second_crops(first, FACE, sure, MEAN)
     )
-    # a model without limits, such as one of the user's own
+    # a model without limits, such as a user-defined one
     assert DEFAULT_RECROP.for_model(SimpleNamespace()) == DEFAULT_RECROP

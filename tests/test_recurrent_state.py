@@ -1,4 +1,4 @@
-"""Recurrent state stays where it was in the image while the crop moves."""
+"""Recurrent state keeps its position in the image when the crop moves."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ def state(*boxes):
     )
 
 
-def test_a_state_whose_crop_stays_is_unchanged():
+def test_the_state_is_unchanged_if_the_crop_does_not_move():
     before = state(BOX, BOX + 5)
     np.testing.assert_allclose(
         before.moved_to(before.image_to_crop, SIZE), before.maps, atol=1e-4

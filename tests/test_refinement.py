@@ -30,8 +30,8 @@ def frames(count, seed=0):
     ]
 
 
-def stirred(refine):
-    """`refine` as if it had learnt something."""
+def randomized(refine):
+    """Return `refine` with random decoder weights, as if it were trained."""
     for decoder in (refine.decode_x, refine.decode_y):
         torch.nn.init.normal_(decoder[-1].weight, 0, 0.1)
     return refine.eval()
@@ -39,7 +39,7 @@ def stirred(refine):
 
 def refinement(fade):
     torch.manual_seed(3)
-    return stirred(Refinement(5, fade, 1.0))
+    return randomized(Refinement(5, fade, 1.0))
 
 
 def refined(head="attentive1d-gaussian", fade=0.3):
@@ -115,9 +115,9 @@ def test_without_decay_and_with_a_new_refinement_the_detector_is_unchanged():
 
 @pytest.mark.parametrize("length", LENGTHS)
 def test_the_receptive_field_is_the_same_at_every_length(length):
-    """Some 20 px to each side, whatever a cell is."""
+    """It is about 20 px to each side for any cell size."""
     torch.manual_seed(0)
-    refine, cells = stirred(Refinement(2, 0.3, 1 / length)), round(128 * length)
+    refine, cells = randomized(Refinement(2, 0.3, 1 / length)), round(128 * length)
     maps = torch.randn(1, 2, cells, requires_grad=True)
     refine(maps, maps)[0][0, :, cells // 2].sum().backward()
     reached = torch.nonzero(maps.grad.abs().sum((0, 1)))[:, 0]
@@ -138,7 +138,7 @@ def test_the_state_keeps_its_place_in_the_image():
     moved = RecurrentState(maps, before[None]).moved_to(now[None], size)[0, :, 0]
     peaks = (moved * np.arange(length)).sum(1) / moved.sum(1)
     wanted = (apply_affine(now, place) + 0.5) * length / size - 0.5
-    # about the middle of the crop a turn of 4 degrees, which is left out, moves little
+    # the ignored rotation of 4 degrees has little effect near the center of the crop
     assert np.abs(peaks - wanted).max() < 0.07 * np.abs(wanted - length / 2).max() + 0.2
     corners = np.array([[0.0, 0.0], [90.0, 80.0]])
     motion = between(
@@ -154,7 +154,7 @@ def test_the_state_keeps_its_place_in_the_image():
     np.testing.assert_allclose(by_torch, moved, atol=1e-4)
 
 
-def test_nothing_moves_with_a_crop_that_stays():
+def test_the_state_is_unchanged_if_the_crop_does_not_move():
     memory = torch.randn(3, 2, 4, 16)
     assert torch.allclose(
         moved_memory(memory, torch.ones(3), torch.zeros(3, 2), 64), memory, atol=1e-5
@@ -170,12 +170,12 @@ def test_the_state_is_zero_before_the_first_frame():
 
 
 @pytest.mark.parametrize("head", ["attentive1d", "attentive1d-gaussian"])
-def test_a_network_is_refined_by_the_frames_before_and_each_video_by_its_own(head):
+def test_predictions_are_refined_by_earlier_frames_of_the_same_video(head):
     model = refined(head).eval()
     first = model(pictures(1))
     own = model.net(pictures(1))
-    assert torch.equal(first.landmarks, own.landmarks)  # nothing has been learnt
-    stirred(model.refine)
+    assert torch.equal(first.landmarks, own.landmarks)  # untrained
+    randomized(model.refine)
     _, memory = model.follow(pictures(1), None)
     raw, _ = model.follow(pictures(2), memory)
     assert not torch.allclose(raw.landmarks, model(pictures(2)).landmarks)
@@ -188,7 +188,7 @@ def test_the_network_itself_is_not_trained_and_keeps_its_norms():
     model = refined().train()
     assert [name for name, module in model.net.named_modules() if module.training] == [
         "head"
-    ]  # which only reads
+    ]  # which only decodes
     before = {key: value.clone() for key, value in model.net.state_dict().items()}
     raw, memory = model.follow(pictures(1), None)
     raw, _ = model.follow(pictures(2), memory)

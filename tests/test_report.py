@@ -1,4 +1,4 @@
-"""Reports: JSON and back, tables, comparisons, and the refusal of unlike ones."""
+"""Reports: JSON round trips, tables, comparisons, and refusal of incompatible ones."""
 
 import json
 from pathlib import Path
@@ -120,7 +120,7 @@ def test_a_failed_write_leaves_the_old_report(
         ("[]", r"r.json: not a report \(Input should be an object\)"),
     ],
 )
-def test_a_file_that_is_not_a_report_is_one_clear_error(
+def test_a_file_that_is_not_a_report_is_a_clear_error(
     tmp_path: Path, text: str, message: str
 ) -> None:
     (tmp_path / "r.json").write_text(text)
@@ -128,7 +128,7 @@ def test_a_file_that_is_not_a_report_is_one_clear_error(
         read_report(tmp_path / "r.json")
 
 
-def test_an_absent_report_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_missing_report_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(
         ProtocolError,
         match=r"r.json: cannot be read \(.*\); expected a report written by evaluate",

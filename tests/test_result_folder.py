@@ -50,7 +50,9 @@ def test_other_boxes_make_another_result(pictures, tmp_path):
         folder.write(image, faces_of(face()))
 
 
-def test_foreign_pts_files_stay_and_outdated_own_ones_are_deleted(pictures, tmp_path):
+def test_foreign_pts_files_are_kept_and_outdated_own_ones_are_deleted(
+    pictures, tmp_path
+):
     (image,), _ = find_inputs([pictures / "0.png"])
     out = tmp_path / "out"
     out.mkdir()
@@ -100,7 +102,7 @@ def test_a_record_of_other_bytes_of_its_image_does_not_count(pictures, tmp_path)
     assert not ResultFolder(tmp_path / "out", SETTINGS, overwrite=True).has(image)
 
 
-def test_touching_files_recomputes_nothing_and_changing_a_setting_everything(
+def test_touched_files_are_not_recomputed_but_changed_settings_recompute_all(
     pictures, tmp_path
 ):
     images, _ = find_inputs([pictures / "0.png", pictures / "b" / "1.png"])
@@ -149,7 +151,7 @@ def test_results_of_different_settings_are_not_mixed_in_one_folder(pictures, tmp
         match=r"contains 1\.json, a result of other settings for an image that is not among",
     ):
         ResultFolder(tmp_path / "out", other, overwrite=True, images=images[:1])
-    # the same settings, or every image: nothing is mixed
+    # equal settings or all images, so results are not mixed
     ResultFolder(tmp_path / "out", SETTINGS, overwrite=True, images=images[:1])
     ResultFolder(tmp_path / "out", other, overwrite=True, images=images)
 

@@ -93,7 +93,7 @@ def address(review):
 
 
 def ask(url, body=None, **headers):
-    """Return status, type and body of an answer."""
+    """Return status, content type and body of a response."""
     data = None if body is None else json.dumps(body).encode()
     kind = {"Content-Type": "application/json"} if body is not None else {}
     method = "GET" if body is None else "PUT"
@@ -149,7 +149,7 @@ def test_every_order_puts_a_spoiled_label_first(order, tmp_path):
     assert int(np.argmax(doubts(made, order))) == 4
 
 
-def test_a_wrong_order_is_one_line():
+def test_a_wrong_order_gives_a_one_line_error():
     assert parse_order("disagree:fast") == ("disagree", "fast")
     with pytest.raises(DataError, match="unknown order 'sigme'; did you mean"):
         parse_order("sigme")
@@ -158,7 +158,7 @@ def test_a_wrong_order_is_one_line():
             parse_order(wrong)
 
 
-def test_a_restart_predicts_nothing_twice(review, tmp_path):
+def test_a_restart_repeats_no_prediction(review, tmp_path):
     write_queue(tmp_path / "r", review.faces, {"order": "sigma"})
     assert read_queue(tmp_path / "r", {"order": "audit"}) is None
     again = read_queue(tmp_path / "r", {"order": "sigma"})
@@ -182,7 +182,7 @@ def test_labels_are_compared_with_a_model_and_missing_points_filled(tmp_path, ow
     assert with_prediction.start()[3].tolist() == landmarks[0].tolist()
 
 
-def test_a_folder_without_results_is_one_line(tmp_path):
+def test_a_folder_without_results_gives_a_one_line_error(tmp_path):
     with pytest.raises(DataError, match="no results with a face"):
         candidates_of_results(tmp_path, Comparison())
 
@@ -205,7 +205,7 @@ def test_a_decision_is_a_complete_pts_file_and_its_history(review, tmp_path):
     assert np.abs(record.start - review.faces[0].start).max() < 1e-4
 
 
-def test_a_face_that_is_none_has_no_pts_file_and_is_not_read(review, tmp_path):
+def test_a_rejected_face_has_no_pts_file_and_is_not_read(review, tmp_path):
     for number in range(3):
         review.save(number, review.faces[number].start, [False] * 4)
     review.save(1, review.faces[1].start, [False] * 4, "not a face")
@@ -228,7 +228,7 @@ def test_a_second_person_starts_from_the_same_landmarks(review, tmp_path):
     assert len(read_face(tmp_path / "review", "2").saves) == 2
 
 
-def test_decisions_are_never_those_of_another_face(review, tmp_path):
+def test_decisions_are_never_applied_to_another_face(review, tmp_path):
     review.save(0, review.faces[0].start, [False] * 4)
     moved = replace(review.faces[0], start=review.faces[0].start + 300)
     elsewhere = replace(review.faces[0], image=tmp_path / "other.jpg")
@@ -258,7 +258,7 @@ def test_a_decision_that_does_not_fit_writes_nothing(
     assert not (tmp_path / "review").exists()
 
 
-def test_labels_of_other_tools_are_corrected_and_go_back(review, tmp_path):
+def test_labels_of_other_tools_are_corrected_and_exported(review, tmp_path):
     for number in range(3):
         review.save(number, review.faces[number].start + 0.5, [False] * 4)
     faces = read_data("review", tmp_path / "review", "all")
@@ -357,11 +357,11 @@ def test_a_face_is_served_and_a_decision_on_it_is_taken(address, review, tmp_pat
         ("api/faces/x", None, 422),
         ("api/faces/0", {"landmarks": []}, 422),
         ("api/faces/0", {"landmarks": "no", "who": "eve"}, 422),
-        # more than the buffers of a connection hold
+        # larger than the buffers of a connection
         ("api/faces/0", "x" * 30_000_000, 413),
     ],
 )
-def test_a_wrong_request_is_one_line(path, body, status, address, tmp_path):
+def test_a_wrong_request_gives_a_one_line_error(path, body, status, address, tmp_path):
     answer = ask(address + path, body)
     assert answer[0] == status
     error = json.loads(answer[2])["error"]
@@ -370,7 +370,7 @@ def test_a_wrong_request_is_one_line(path, body, status, address, tmp_path):
     assert not (tmp_path / "review").exists()
 
 
-def test_an_absent_image_is_named(address, tmp_path):
+def test_a_missing_image_is_named(address, tmp_path):
     (tmp_path / "photos/2.jpg").unlink()
     status, _, body = ask(address + "api/faces/0/image")
     assert status == 404

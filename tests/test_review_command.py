@@ -15,7 +15,7 @@ from tiny_sets import picture, shape, text
 
 
 class Reviewer:
-    """Takes the place of the server: accepts every face, a pixel to the right."""
+    """A fake server that accepts every face, shifted by a pixel to the right."""
 
     def __init__(self, session):
         self.session = session
@@ -65,7 +65,7 @@ def test_a_second_start_keeps_the_order_and_the_decisions(tmp_path, sessions):
     picture(tmp_path / "photos/a.jpg", size=(90, 90))
     words = (tmp_path / "photos", "--out", tmp_path / "r")
     assert review(*words)[0] == 0
-    (tmp_path / "photos/a.jpg").unlink()  # nothing is read or predicted again
+    (tmp_path / "photos/a.jpg").unlink()  # images are not read or predicted again
     assert review(*words)[0] == 0
     assert sessions[1].own_save(0).status == "accepted"
 
@@ -82,7 +82,7 @@ def test_results_and_labels_are_reviewed(tmp_path, sessions):
     assert second.second is not None
 
 
-def test_points_of_ones_own_are_reviewed_without_a_model(
+def test_user_defined_points_are_reviewed_without_a_model(
     tmp_path, sessions, monkeypatch
 ):
     monkeypatch.undo()
@@ -128,7 +128,9 @@ def test_figures_are_printed(tmp_path):
         (("--model", "broken"), "unknown model 'broken'"),
     ],
 )
-def test_a_wrong_review_is_one_line_and_writes_nothing(words, message, tmp_path):
+def test_a_wrong_review_gives_a_one_line_error_and_writes_nothing(
+    words, message, tmp_path
+):
     picture(tmp_path / "photos/a.jpg", size=(90, 90))
     code, _, noted = review(tmp_path / "photos", "--out", tmp_path / "r", *words)
     assert code == 1
@@ -137,7 +139,7 @@ def test_a_wrong_review_is_one_line_and_writes_nothing(words, message, tmp_path)
     assert not (tmp_path / "r").exists()
 
 
-def test_no_face_is_one_line(tmp_path):
+def test_no_face_gives_a_one_line_error(tmp_path):
     picture(tmp_path / "photos/a.jpg", 0, size=(90, 90))
     code, _, noted = review(tmp_path / "photos", "--out", tmp_path / "r")
     assert code == 1

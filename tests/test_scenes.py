@@ -51,12 +51,12 @@ def test_rolls_follow_turning_and_mirroring(photos, mirror, angle):
     affine = compose(affine, flip_affine(100)) if mirror else affine
     _, rolls = move_faces(photo, affine)
     moved = move_points(photo, affine)[0]
-    # in both the subject's right eye is first: right of the other in the mirrored image alone
+    # the subject's right eye is first in both, and on the right only in the mirrored image
     eyes = moved[1] - moved[0]
     assert np.rad2deg(np.arctan2(eyes[1], eyes[0])) % 360 == pytest.approx(
         rolls[0] % 360, abs=1e-6
     )
-    # a mirrored face of roll 20 has roll -20 before it is turned
+    # mirroring changes roll 20 to -20 before the rotation
     assert (rolls[0] - (angle + (-20 if mirror else 20))) % 360 == pytest.approx(
         0, abs=1e-6
     ) or (rolls[0] - (angle + (-20 if mirror else 20))) % 360 == pytest.approx(
@@ -64,7 +64,7 @@ def test_rolls_follow_turning_and_mirroring(photos, mirror, angle):
     )
 
 
-def test_a_scene_is_the_same_whenever_it_is_made_and_labels_what_it_shows(maker):
+def test_scenes_are_reproducible_and_labeled_correctly(maker):
     for index in range(12):
         scene, again = maker(index), maker(index)
         assert (scene.image == again.image).all()
@@ -77,7 +77,7 @@ def test_a_scene_is_the_same_whenever_it_is_made_and_labels_what_it_shows(maker)
     assert (maker(0).image != maker(1).image).any()
 
 
-def test_shares_decide_how_often_a_kind_is_shown(photos, tmp_path):
+def test_shares_set_the_frequency_of_each_kind(photos, tmp_path):
     images = ImageCache(tmp_path, photos)
     faces = SceneMaker(photos, images, {"landmarks": 1.0, "background": 0.0}, size=64)
     assert all(len(faces(index).boxes) for index in range(8))

@@ -31,7 +31,7 @@ def plan(recipe, folder, kind="train", **more):
     return Run(folder.name, make, **more)
 
 
-def test_each_run_gives_what_it_gives_alone(faces, tmp_path):
+def test_each_run_gives_the_same_result_as_alone(faces, tmp_path):
     recipes = {
         "plain": small(faces, **{"train.steps": 4}),
         "faster": small(faces, **{"train.steps": 4, "train.lr": 1e-2}),
@@ -53,7 +53,7 @@ def test_each_run_gives_what_it_gives_alone(faces, tmp_path):
         ), name
 
 
-def test_a_student_begins_when_its_teacher_has_ended(faces, tmp_path):
+def test_a_student_starts_when_its_teacher_has_finished(faces, tmp_path):
     teacher = tmp_path / "runs" / "teacher"
     recipe = small(
         faces,
@@ -97,7 +97,7 @@ def test_runs_that_need_a_failed_one_are_left_out_and_the_others_continue(
         train_together([plan(broken, tmp_path / "runs" / "again")])
 
 
-def test_runs_that_see_the_same_crops_make_them_once(faces, tmp_path, monkeypatch):
+def test_runs_with_the_same_crops_share_them(faces, tmp_path, monkeypatch):
     made, read = [], []
     monkeypatch.setattr(
         Trainer, "batches", lambda self: made.append(self.step) or original(self)
@@ -126,6 +126,6 @@ original, mixture = Trainer.batches, together.read_mixture
         ((("a", ("b",)), ("b", ())), "'a' needs 'b', which does not come be"),
     ],
 )
-def test_a_plan_that_cannot_end_is_refused(names, message):
+def test_a_cyclic_plan_is_refused(names, message):
     with pytest.raises(TrainError, match=message):
         train_together([Run(name, lambda read: None, needs) for name, needs in names])

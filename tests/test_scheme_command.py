@@ -1,4 +1,4 @@
-"""`lineament scheme` draws a scheme from a COCO category, states what it inferred, and draws it."""
+"""`lineament scheme` makes a scheme from a COCO category, prints inferences, and draws it."""
 
 import json
 
@@ -33,7 +33,7 @@ def table(names, faces=(), skeleton=()):
     }
 
 
-def test_a_file_of_categories_alone_is_enough(tmp_path):
+def test_a_file_with_only_categories_is_enough(tmp_path):
     path = tmp_path / "a.json"
     text(path, json.dumps(table(NAMES, skeleton=[[1, 3], [2, 3]])))
     code, shown, noted = call("scheme", path, "--out", tmp_path / "mine.toml")
@@ -85,14 +85,16 @@ def test_numbered_points_take_their_mirror_from_the_faces(tmp_path):
         (json.dumps(table(NAMES)), "hand", "no category 'hand'; choose one of face"),
     ],
 )
-def test_a_file_without_the_category_is_one_line(content, category, message, tmp_path):
+def test_a_file_without_the_category_gives_a_one_line_error(
+    content, category, message, tmp_path
+):
     path = text(tmp_path / "a.json", content)
     with pytest.raises(DataError, match=message):
         scheme_of_coco(path, "x", category)
 
 
 def red_pixels(image):
-    """Count pixels of the color of mirrored pairs, blended at the borders of their lines."""
+    """Count pixels in the color of mirrored pairs, including antialiased ones."""
     return int((image[..., 0].astype(int) - image[..., 1] > 100).sum())
 
 

@@ -46,8 +46,8 @@ def face_of(name):
     return Face(points, ones, ones, np.array([0.0, 0, 40, 40]), 1.0, name)
 
 
-def test_names_tell_the_mirror_in_many_spellings():
-    # reye_top1 mirrors leye_top1, though the two lie at opposite ends of the eye
+def test_the_mirror_is_inferred_from_names_in_many_spellings():
+    # reye_top1 mirrors leye_top1, although they are at opposite ends of the eye
     mirror = [9, 7, 8, 6, 10, 11, 3, 1, 2, 0, 4, 5, 12, 14, 13, 17, 16, 15, 18, 19, 20]
     assert mirror_of_names(NAMES21) == mirror
     assert mirror_of_names(["left_eye_center", "right_eye_center"]) == [1, 0]
@@ -57,7 +57,7 @@ def test_names_tell_the_mirror_in_many_spellings():
     assert words_of("Œil gauche_1") == ["œil", "gauche", "1"]
 
 
-def test_numbers_as_names_state_no_meaning():
+def test_numbers_are_not_treated_as_names():
     assert is_numbered(["0", "1", "12"])
     assert is_numbered(["kp_1", "kp_2"])
     assert not is_numbered(["chin", "nose"])
@@ -75,7 +75,7 @@ def test_a_file_with_names_alone_gives_mirror_parts_and_norms(tmp_path):
 
 
 def test_parts_do_not_depend_on_the_mirror(tmp_path):
-    # as lineament scheme writes it, where the places contradict the names
+    # as written by lineament scheme if positions contradict the names
     mirror = [9, 8, 7, 6, 11, 10, 3, 2, 1, 0, 5, 4, 12, 14, 13, 17, 16, 15, 18, 19, 20]
     path = write(tmp_path / "placed.toml", points=NAMES21, mirror=mirror)
     assert read_scheme(path).parts["left_eye"] == (6, 7, 8, 9, 10, 11)
@@ -113,7 +113,7 @@ def test_a_file_may_state_pairs_edges_parts_and_norms_by_name_or_number(tmp_path
         ({"points": ["l_a", "r_a"], "name": "a b"}, "expected letters, digits"),
     ],
 )
-def test_a_wrong_scheme_is_one_line(keys, message, tmp_path):
+def test_a_wrong_scheme_gives_a_one_line_error(keys, message, tmp_path):
     with pytest.raises(SchemeError, match=message):
         read_scheme(write(tmp_path / "wrong.toml", **keys))
 
@@ -131,7 +131,7 @@ def test_the_text_of_a_scheme_reads_back(tmp_path):
     assert table_of_scheme(read_scheme(tmp_path / "again.toml")) == table_of_scheme(own)
 
 
-def test_a_path_is_taken_where_a_name_is(tmp_path):
+def test_a_path_is_accepted_instead_of_a_name(tmp_path):
     path = write(tmp_path / "by_path.toml", points=NAMES21)
     assert check_scheme(str(path)) == "by_path"
     assert len(scheme("by_path")) == len(scheme(str(path))) == 21
@@ -191,7 +191,7 @@ def test_a_pickled_face_carries_the_scheme(tmp_path):
     assert done.stdout.strip() == "21", done.stderr
 
 
-def test_what_a_file_states_is_the_scheme(tmp_path):
+def test_the_scheme_stated_in_a_file_is_used(tmp_path):
     name = check_scheme(str(write(tmp_path / "stated.toml", points=NAMES21)))
     assert stated_scheme(json.loads(json.dumps(scheme_entries(name)))) == "stated"
     assert scheme_entries("five") == {"scheme": "five"}
@@ -210,7 +210,7 @@ def test_a_recipe_finds_its_scheme_next_to_it_and_carries_it(tmp_path):
     assert make_recipe(json.loads(recipe.model_dump_json())) == recipe
 
 
-def test_a_recipe_with_a_wrong_scheme_is_one_line(tmp_path):
+def test_a_recipe_with_a_wrong_scheme_gives_a_one_line_error(tmp_path):
     path = write(tmp_path / "none.toml", points=["a", "b"])
     values = {"name": "a", "scheme": str(path), "train": {"steps": 1, "batch": 1}}
     with pytest.raises(RecipeError, match=r"recipe: .*none\.toml: no point's name"):

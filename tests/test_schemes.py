@@ -42,7 +42,7 @@ COUNTS = {
     "multipie65": 13 + 2 * 26,
     "muct76": 68 + 8,
 }
-# the maps that the systems in use agree on, as they are printed; a dash is an inclusive run
+# the published conventions; a dash is an inclusive range
 OFFICIAL = {
     "ibug68": "16-0 26-17 27 28 29 30 35-31 45 44 43 42 47 46 39 38 37 36 41 40 54-48 59-55 64-60"
     " 67 66 65",
@@ -106,7 +106,7 @@ def test_the_mirror_swaps_left_and_right_in_every_name(name):
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
-def test_the_mirror_is_the_official_one(name):
+def test_the_mirror_matches_the_published_one(name):
     assert scheme(name).mirror.tolist() == list(unroll(OFFICIAL[name]))
 
 
@@ -254,7 +254,7 @@ def test_an_exact_point_is_a_point_of_the_source(source, target):
     )
 
 
-def test_a_point_made_of_an_absent_point_is_missing_and_no_other():
+def test_only_points_that_depend_on_a_missing_point_are_missing():
     points = cloud("ibug68")
     points[37] = np.nan
     got = convert(points, "ibug68", "five")
@@ -341,7 +341,7 @@ def test_a_converted_sigma_is_no_smaller_than_the_error_it_describes():
         ).all()
 
 
-def test_an_unknown_value_reaches_only_the_points_made_of_it():
+def test_an_unknown_value_affects_only_points_that_depend_on_it():
     values = np.ones(98)
     values[34] = np.nan
     got = convert(cloud("wflw98"), "wflw98", "ibug68").convert_values(values)
@@ -352,7 +352,7 @@ def test_an_unknown_value_reaches_only_the_points_made_of_it():
         convert(cloud("wflw98"), "wflw98", "ibug68").convert_values(np.ones(68))
 
 
-def test_an_impossible_pair_is_an_error_that_lists_what_is_possible():
+def test_an_impossible_conversion_lists_the_possible_ones():
     message = (
         r"cannot convert ibug68 to mediapipe478; ibug68 converts to aflw19, .*wflw98"
     )
@@ -430,7 +430,7 @@ def test_a_scheme_that_joins_two_has_the_points_of_both():
     both = np.concatenate([first, second])
     assert np.array_equal(convert(both, joined.name, "ibug68").points, first)
     assert np.array_equal(convert(both, joined.name, "helen194").points, second)
-    # a set that has one of the two says nothing of the other
+    # a data set in one scheme has no points of the other
     assert np.array_equal(convert(first, "ibug68", joined.name).points[:68], first)
     assert convert(first, "ibug68", joined.name).indices_with(
         "missing"
@@ -469,7 +469,7 @@ def test_points_of_real_fgnet68_faces_match_their_names(data_root):
 
 
 @pytest.mark.data
-def test_the_committed_mean_shape_is_what_the_script_learns(data_root):
+def test_the_script_reproduces_the_committed_mean_shape(data_root):
     script = Path(__file__).parents[1] / "bench/fit_mean_shape.py"
     done = subprocess.run(
         [sys.executable, str(script), "--check"],
@@ -479,6 +479,6 @@ def test_the_committed_mean_shape_is_what_the_script_learns(data_root):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    # 3,101 training faces less the 1,088 refitted ones; LFPW's image_0215, learnt from as well,
-    # left the set since
+    # 3,101 training faces minus the 1,088 refitted ones; LFPW's image_0215 was also used,
+    # but has been removed from the set
     assert done.stdout.startswith(f"{3101 - 1088} faces;")

@@ -1,4 +1,4 @@
-"""The server's answers: the library's own, in every form, and its state."""
+"""The server: responses equal to the library's in every format, and its state."""
 
 import io
 import json
@@ -37,13 +37,13 @@ def predictor():
 
 
 def wanted(faces, name=""):
-    """The answer for these faces."""
+    """Return the expected response for these faces."""
     size = {"image_size": list(faces.image_size)}
     return json.loads(json.dumps(faces_to_dict(faces, name, 4) | size))
 
 
 class Blocker:
-    """A job that keeps one thread of the queue until it is opened."""
+    """A job that blocks one thread of the queue until the context exits."""
 
     def __init__(self, live, cost_s=0.05):
         self.opened, entered = threading.Event(), threading.Event()
@@ -64,7 +64,7 @@ class Blocker:
         self.opened.set()
 
 
-def test_a_raw_body_is_answered_as_the_library_answers(live, predictor):
+def test_a_raw_body_gives_the_result_of_the_library(live, predictor):
     found = live.post("/v1/detect", PHOTO)
     assert found.status == 200
     assert found.headers["content-type"] == "application/json"
@@ -73,7 +73,7 @@ def test_a_raw_body_is_answered_as_the_library_answers(live, predictor):
     answers.FacesAnswer.model_validate(found.json)
 
 
-def test_the_type_that_curl_states_by_itself_is_accepted(live, predictor):
+def test_the_default_content_type_of_curl_is_accepted(live, predictor):
     found = live.post("/v1/detect", PHOTO, "application/x-www-form-urlencoded")
     assert found.json == wanted(predictor(PHOTO))
 
@@ -120,7 +120,7 @@ def test_the_smallest_face_is_passed_on(live):
         assert found.json == wanted(expected)
 
 
-def test_sizes_that_requests_state_open_no_networks(live):
+def test_requested_face_sizes_load_no_more_networks(live):
     cached = live.service.models.predictor
     for size in range(20, 30):
         assert live.post(f"/v1/detect?min_face={size}px", PHOTO).status == 200
@@ -131,7 +131,7 @@ def test_sizes_that_requests_state_open_no_networks(live):
     assert len(networks) == 1
 
 
-def test_the_head_pose_is_the_librarys(live, predictor):
+def test_the_head_pose_equals_that_of_the_library(live, predictor):
     faces = predictor(PHOTO)
     found = live.post("/v1/detect?head_pose=true", PHOTO).json
     assert found["faces"][0]["head_pose"] == to_dict(
@@ -140,7 +140,7 @@ def test_the_head_pose_is_the_librarys(live, predictor):
     answers.FacesAnswer.model_validate(found)
 
 
-def test_accept_jpeg_or_draw_answers_with_the_drawn_image(live):
+def test_accept_jpeg_or_draw_returns_the_drawn_image(live):
     drawn = live.post("/v1/detect", PHOTO, Accept="image/jpeg")
     assert drawn.headers["content-type"] == "image/jpeg"
     assert drawn.body == live.post("/v1/detect?draw=true", PHOTO).body
@@ -182,7 +182,7 @@ def test_batches_across_requests_give_the_same_answers(predictor):
 
 
 def assert_close(found, expected):
-    """Equal, but for rounding: a batch may add numbers in another order."""
+    """Assert equality up to rounding, since batches may sum in another order."""
     assert len(found["faces"]) == len(expected["faces"])
     for one, other in zip(found["faces"], expected["faces"], strict=True):
         for key in ("box", "landmarks", "scores", "sigma_px"):
@@ -197,7 +197,7 @@ def test_a_busy_server_refuses_with_the_time_to_wait(live):
     assert 6 <= int(found.headers["retry-after"]) <= 9
 
 
-def test_the_work_of_a_client_that_left_is_not_done(live):
+def test_requests_of_disconnected_clients_are_not_processed(live):
     service = live.service
     with Blocker(live):
         head = f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Length: {len(PHOTO)}\r\n\r\n"
@@ -318,19 +318,23 @@ def test_connections_beyond_the_limit_are_refused():
         wait_until(lambda: live.get("/health/live").status == 200)
 
 
-def test_a_log_line_names_the_route_and_nothing_of_the_request(live, caplog):
+def test_a_log_line_has_the_route_but_no_request_data(live, caplog):
     with caplog.at_level("INFO", logger="lineament.serve"):
         live.post("/v1/detect", *form(("file", "holiday-with-anna.jpg", PHOTO)))
         live.post("/v1/landmarks?boxes=151,61,301,251", PHOTO)
         live.get("/photos/of/anna")
-        wait_until(lambda: len(caplog.records) >= 3)  # a line follows its answer
+        wait_until(
+            lambda: len(caplog.records) >= 3
+        )  # the line is logged after the response
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 3
     assert lines[0].startswith("POST /v1/detect 200 ")
     assert not any(word in " ".join(lines) for word in ("anna", "151", "127.0.0.1"))
 
 
-def test_a_failure_inside_is_one_line_without_a_trace(live, monkeypatch, caplog):
+def test_an_internal_error_is_logged_in_one_line_without_traceback(
+    live, monkeypatch, caplog
+):
     def fail(data):
         raise RuntimeError("the secret of the image")
 
@@ -345,7 +349,7 @@ def test_a_failure_inside_is_one_line_without_a_trace(live, monkeypatch, caplog)
     assert "Traceback" not in text
 
 
-def test_draining_ends_begun_work_and_refuses_new():
+def test_draining_finishes_started_requests_and_refuses_new_ones():
     with running(drain_s=30) as live, ThreadPoolExecutor(1) as threads:
         with Blocker(live):
             begun = threads.submit(live.post, "/v1/detect", PHOTO)
@@ -360,7 +364,7 @@ def test_draining_ends_begun_work_and_refuses_new():
         assert begun.result(60).status == 200
 
 
-def test_draining_does_not_wait_for_ever():
+def test_draining_has_a_time_limit():
     with running(drain_s=0.2, body_s=60) as live, live.connect() as client:
         client.sendall(
             b"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Hostile requests: each gets its code in the form of all errors, and the next is served."""
+"""Hostile requests: each gets an error code in the common format, and the next one is served."""
 
 import io
 import json
@@ -78,7 +78,7 @@ def many_scans():
 
 
 def upright(data):
-    """A JPEG whose EXIF is garbage."""
+    """Return a JPEG whose EXIF is garbage."""
     return data[:2] + b"\xff\xe1\x00\x20Exif\0\0" + bytes(range(24)) + data[2:]
 
 
@@ -106,7 +106,7 @@ BODIES = [
 
 
 def served(live):
-    """The next request is answered."""
+    """Assert that the next request is served."""
     answer = live.post(BOX, SMALL)
     assert answer.status == 200, answer.body
     assert live.get("/health/ready").status == 200
@@ -221,7 +221,7 @@ def test_a_search_of_too_many_pixels_is_refused_before_it_runs(live):
         ("GET", "/docs", 404),
     ],
 )
-def test_a_wrong_path_or_method_is_json_too(live, method, path, status):
+def test_a_wrong_path_or_method_is_also_a_json_error(live, method, path, status):
     refused(live.send(method, path), status)
     served(live)
 
@@ -249,7 +249,7 @@ RAW = [
 def test_bytes_that_are_no_request_are_refused(live, status, data):
     try:
         answer = live.send_raw(data)
-    except ConnectionError:  # it closed while these bytes were still being sent
+    except ConnectionError:  # closed by the server while the bytes were being sent
         answer = b""
     if answer or len(data) < 100_000:
         head, _, body = answer.partition(b"\r\n\r\n")
@@ -258,7 +258,7 @@ def test_bytes_that_are_no_request_are_refused(live, status, data):
     served(live)
 
 
-def test_a_slow_body_times_out_and_holds_nothing(live):
+def test_a_slow_body_times_out_and_releases_its_memory(live):
     with live.connect() as client:
         client.sendall(f"{HEAD}Content-Length: 1000\r\n\r\nabc".encode())
         start = time.monotonic()
@@ -297,15 +297,15 @@ def test_a_large_body_is_refused_before_it_is_sent(live):
 @pytest.mark.parametrize(
     ("status", "kind"), [(413, "image/jpeg"), (415, "application/json")]
 )
-def test_a_client_that_sends_all_of_a_refused_body_reads_why(live, status, kind):
+def test_a_client_that_sends_a_refused_body_still_gets_the_reason(live, status, kind):
     headers = {"Content-Type": kind, "Connection": "close"}
-    # more than the buffers of a connection hold
+    # larger than the buffers of a connection
     refused(live.send("POST", "/v1/detect", bytes(30_000_000), headers), status)
     assert live.service.bodies.held.count == 0
     served(live)
 
 
-def test_an_aborted_body_holds_nothing(live):
+def test_an_aborted_body_releases_its_memory(live):
     for _ in range(5):
         with live.connect() as client:
             client.sendall(
@@ -316,7 +316,7 @@ def test_an_aborted_body_holds_nothing(live):
     assert len(live.service.queue) == 0
 
 
-def test_names_of_files_are_only_repeated(live):
+def test_file_names_are_echoed_and_never_opened(live):
     names = ["../../../etc/passwd", "C:\\windows\\x.jpg", "a" * 300 + ".jpg"]
     body, kind = form(*[("file", name.replace("\\", "\\\\"), SMALL) for name in names])
     answer = live.post("/v1/detect", body, kind)
@@ -340,11 +340,11 @@ def test_a_broken_file_among_others_is_one_line_of_error(live):
     assert lines[0]["faces"] == lines[2]["faces"]
 
 
-def test_garbage_in_metadata_does_not_matter(live):
+def test_garbage_in_metadata_is_ignored(live):
     assert live.post("/v1/detect", upright(SMALL)).status == 200
 
 
-def test_noise_never_fails_otherwise_than_by_a_refusal(live):
+def test_corrupted_images_are_served_or_refused(live):
     numbers = np.random.default_rng(0)
     for _ in range(15):
         data = bytearray(SMALL)

@@ -47,7 +47,7 @@ def get(address, path, **headers):
 
 
 def wait_until_ready(address):
-    """Wait until the server is ready; until then it says that it is warming up."""
+    """Wait until the server is ready; until then its status must be "warming_up"."""
     end = time.monotonic() + 120
     codes = set()
     while time.monotonic() < end:
@@ -68,21 +68,21 @@ def test_a_signal_ends_the_process_in_ten_seconds_without_an_error(stop):
         serving.send_signal(stop)
         _, log = serving.communicate(timeout=60)
         seconds = time.monotonic() - start
-        # other programs may keep the process from its cores
+        # unless other programs use the cores
         assert seconds < 10 or os.getloadavg()[0] > 2 * os.cpu_count()
         assert serving.returncode == 0
         assert "draining" in log
         assert "Traceback" not in log
 
 
-def test_variables_set_what_options_do():
+def test_environment_variables_set_the_same_as_options():
     variables = {"LINEAMENT_MODEL": "fast accurate", "LINEAMENT_TOKEN": "opens"}
     with process(**variables) as (_, address, _):
         found = json.loads(get(address, "/v1/models", Authorization="Bearer opens"))
     assert [model["name"] for model in found["models"]] == ["fast", "accurate"]
 
 
-def test_an_open_address_without_a_token_is_warned_of():
+def test_a_public_address_without_a_token_causes_a_warning():
     with process("--model", "fast", "--host", "0.0.0.0") as (_, address, said):
         assert "warning: 0.0.0.0 accepts connections from any machine" in said
         assert address.startswith("http://0.0.0.0:")
@@ -94,7 +94,7 @@ def test_an_open_address_without_a_token_is_warned_of():
         assert "warning" not in said
 
 
-def test_an_address_in_use_is_one_line():
+def test_an_address_in_use_gives_a_one_line_error():
     with process("--model", "fast") as (_, address, _):
         port = address.rpartition(":")[2]
         code, _, error = call("serve", "--model", "fast", "--port", port)
@@ -111,7 +111,7 @@ def test_an_address_in_use_is_one_line():
         (("--page", "nowhere"), "has no index.html"),
     ],
 )
-def test_a_wrong_setting_is_one_line(words, message):
+def test_a_wrong_setting_gives_a_one_line_error(words, message):
     code, _, error = call("serve", *words)
     assert code == 1
     assert message in error

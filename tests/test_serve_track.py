@@ -1,4 +1,4 @@
-"""Live tracks over WebSocket: a tracker per connection, the newest frame wins."""
+"""Live tracks over WebSocket: one tracker per connection, only the newest frame is processed."""
 
 import json
 
@@ -47,7 +47,7 @@ def test_frames_are_answered_with_track_ids_and_times(live):
     assert found == expected[0].landmarks.round(4).tolist()
 
 
-def test_a_track_adds_head_poses_if_asked(live):
+def test_a_track_adds_head_poses_on_request(live):
     with connect(live, "?head_pose=true") as track:
         (face,) = ask(track, PHOTO)["faces"]
     assert abs(face["head_pose"]["yaw_deg"]) < 45
@@ -55,7 +55,7 @@ def test_a_track_adds_head_poses_if_asked(live):
         assert "head_pose" not in ask(track, PHOTO)["faces"][0]
 
 
-def test_each_connection_has_a_tracker_of_its_own(live):
+def test_each_connection_has_its_own_tracker(live):
     with connect(live) as one, connect(live) as other:
         assert ask(one, PHOTO)["faces"][0]["track_id"] == 1
         assert ask(other, HOPPER)["faces"][0]["track_id"] == 1
@@ -64,7 +64,7 @@ def test_each_connection_has_a_tracker_of_its_own(live):
     wait_until(lambda: live.service.lifecycle.tracks == 0)
 
 
-def test_the_newest_frame_wins_and_dropped_ones_are_counted(live):
+def test_only_the_newest_frame_is_processed_and_dropped_ones_are_counted(live):
     figures = live.service.metrics.registry
 
     def dropped():
@@ -141,7 +141,7 @@ def test_a_client_that_leaves_frees_its_track(live):
     assert live.service.lifecycle.tracks == 0
 
 
-def test_a_token_opens_a_track_by_header_or_query():
+def test_a_token_is_accepted_in_header_or_query():
     with running(token="opens") as live:
         with pytest.raises(InvalidStatus) as refused, connect(live):
             pass

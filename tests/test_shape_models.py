@@ -48,7 +48,7 @@ MODELS = {
 
 
 def moved_shapes(count, rng):
-    """Return shapes that differ in one direction, each turned, scaled and shifted."""
+    """Return shapes that vary along one direction, each with a random similarity."""
     direction = centered(rng.normal(size=68) + 1j * rng.normal(size=68))
     shapes = MEAN + rng.normal(size=(count, 1)) * direction
     factors = rng.uniform(0.8, 1.2, (count, 1)) * np.exp(
@@ -84,11 +84,11 @@ def trained(tmp_path_factory):
     return found
 
 
-def test_one_direction_of_change_is_found_whatever_the_pose():
+def test_one_direction_of_variation_is_found_at_any_pose():
     shapes = moved_shapes(303, np.random.default_rng(0))
     model = ShapeModel.fit(shapes[:300], 0.98)
     assert model.directions.shape == (1, 136)
-    # so the shapes that the model has not seen are plausible
+    # so unseen shapes are reconstructed
     rest = shapes[300:]
     assert np.abs(model.plausible(rest, 9.0) - rest).max() < 0.3
 
@@ -102,7 +102,7 @@ def test_a_coefficient_stays_within_the_limit():
 
 
 def test_a_coefficient_shrinks_by_the_noise_of_landmarks():
-    """Of a prior with variance d^2 and noise of variance d^2, half is the most probable."""
+    """If prior and noise have variance d^2, the MAP coefficient is half the measured one."""
     model = ShapeModel.fit(moved_shapes(300, np.random.default_rng(0)), 0.98)
     step = model.deviations[0] * model.directions[0]
     shape = (model.mean + step[:68] + 1j * step[68:])[None]
@@ -110,7 +110,7 @@ def test_a_coefficient_shrinks_by_the_noise_of_landmarks():
     assert b[0, 0] == pytest.approx(model.deviations[0] / 2, rel=0.02)
 
 
-def test_a_shape_model_survives_its_arrays():
+def test_a_shape_model_is_restored_from_its_arrays():
     model = ShapeModel.fit(moved_shapes(50, np.random.default_rng(0)), 0.98)
     again = ShapeModel.read(model.arrays())
     shapes = moved_shapes(4, np.random.default_rng(2))
@@ -119,7 +119,7 @@ def test_a_shape_model_survives_its_arrays():
     )
 
 
-def test_levels_keep_the_places_of_pixels():
+def test_levels_keep_the_positions_of_pixels():
     assert [level_scale(level, 3) for level in range(3)] == [0.25, 0.5, 1.0]
     # the middle of the first two pixels is the first pixel of half the size
     np.testing.assert_allclose(to_level(np.array([0.5 + 0.5j]), 0.5), [0])
@@ -139,7 +139,7 @@ def test_neighbors_follow_the_lines_of_the_scheme():
     assert (before[16], after[16]) == (15, 16)
 
 
-def test_normals_of_the_jaw_point_out_of_the_face():
+def test_normals_of_the_jaw_are_consistently_oriented():
     profiles = LineProfiles("ibug68", 3, 2)
     axes = profiles.axes(MEAN[None], MEAN)[0]
     np.testing.assert_allclose(np.abs(axes), 1)
@@ -209,7 +209,7 @@ def test_the_triangles_cover_the_hull_of_the_mean_shape():
     assert len(np.unique(triangles)) == 68
     mesh, pixels = rasterize(MEAN, triangles)
     np.testing.assert_allclose(mesh.weights.sum(1), 1, atol=1e-5)
-    # a pixel of the mesh of the mean shape lies where it is
+    # pixels of the mean shape's mesh map to themselves
     low = np.floor(MEAN.real.min()) + 1j * np.floor(MEAN.imag.min())
     expected = low + pixels[:, 1] + 1j * pixels[:, 0]
     np.testing.assert_allclose(mesh.places(MEAN[None])[0], expected, atol=1e-3)
@@ -218,12 +218,12 @@ def test_the_triangles_cover_the_hull_of_the_mean_shape():
 def test_a_warp_of_a_turned_shape_turns_its_steps():
     triangles = triangles_of(MEAN)
     warps = Warps(MEAN, triangles)
-    turned = (MEAN[None] - 9) * 2j  # by 90 degrees, twice as large
+    turned = (MEAN[None] - 9) * 2j  # rotated by 90 degrees, twice as large
     steps = np.full((1, 68), 0.5 + 0j)
     np.testing.assert_allclose(warps.move(turned, steps), turned + 1j, atol=1e-9)
 
 
-def test_steps_of_the_parameters_are_orthonormal_and_hold_the_pose():
+def test_parameter_steps_are_orthonormal_and_span_the_pose():
     model = ShapeModel.fit(moved_shapes(100, np.random.default_rng(0)), 0.98)
     parameters = parameters_of(model)
     np.testing.assert_allclose(parameters @ parameters.T, np.eye(5), atol=1e-9)
@@ -243,7 +243,7 @@ def test_steepest_descent_of_a_ramp_is_its_slope():
     np.testing.assert_allclose(found[inner, 0], 3, atol=1e-5)
 
 
-def test_main_directions_are_orthonormal_and_hold_the_share():
+def test_principal_directions_are_orthonormal_and_explain_the_share():
     rng = np.random.default_rng(0)
     rows = (rng.normal(size=(30, 2)) @ rng.normal(size=(2, 50))).astype(np.float32)
     rows += 0.01 * rng.normal(size=rows.shape).astype(np.float32)
@@ -269,7 +269,7 @@ def test_a_drawn_face_is_found_better_than_by_the_mean_shape(name, trained):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_batch_is_fitted_as_its_faces_alone(name, trained):
+def test_batched_fitting_equals_single_fitting(name, trained):
     model = load_numpy_model(trained[name])
     crops = np.stack([draw_face(seed, 64)[0] for seed in range(10)])
     together = model.predict(crops)
@@ -282,9 +282,9 @@ def test_a_batch_is_fitted_as_its_faces_alone(name, trained):
 
 
 @pytest.mark.parametrize("name", ["aam-pixels", "aam-hog"])
-def test_no_step_and_no_first_shape_makes_an_appearance_fit_worse(name, trained):
+def test_no_step_or_initial_shape_makes_an_appearance_fit_worse(name, trained):
     model = load_numpy_model(trained[name])
-    # noise: the step of a gradient that leads nowhere
+    # noise, whose gradient steps do not reduce the error
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (4, model.size, model.size)).astype(np.uint8)
     faces = [gray_crops(draw_face(seed, model.size)[0][None])[0] for seed in (60, 61)]

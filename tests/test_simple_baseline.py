@@ -1,4 +1,4 @@
-"""simple_baseline.py: the sizes of the paper, and a network that trains as a backbone."""
+"""simple_baseline.py: the sizes in the paper, and use as a backbone."""
 
 import pytest
 
@@ -53,7 +53,7 @@ def test_the_light_bottleneck_keeps_its_width_and_is_depthwise():
     assert (light.conv3.out_channels, full.conv3.out_channels) == (64, 256)
 
 
-def test_the_heatmaps_come_straight_from_the_last_deconvolution():
+def test_the_heatmaps_use_the_last_deconvolution_directly():
     net = LandmarkNet("light-resnet50", 68, "heatmap2d", 64, 96, imagenet=False).eval()
     crops = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
     with torch.no_grad():
@@ -63,7 +63,7 @@ def test_the_heatmaps_come_straight_from_the_last_deconvolution():
     assert not hasattr(net, "pyramid")
 
 
-def test_imagenet_weights_that_do_not_exist_are_one_clear_line():
+def test_imagenet_weights_that_do_not_exist_are_a_clear_error():
     with pytest.raises(
         RecipeError,
         match=r"no ImageNet weights for 'light-resnet50'; set model.imagenet = false",

@@ -49,7 +49,7 @@ def site(tmp_path_factory):
     return folder
 
 
-def test_every_page_of_the_docs_is_in_the_navigation_once():
+def test_every_docs_page_is_in_the_navigation_once():
     pages = nav_pages(settings()["nav"])
     written = []
     for path in (ROOT / "docs").rglob("*.md"):
@@ -71,7 +71,7 @@ def test_every_public_name_is_on_the_page_of_the_api(site):
     assert listed == set(re.findall(r"^### (\w+)", generated, re.MULTILINE))
 
 
-def test_pages_load_nothing_from_elsewhere(site):
+def test_pages_load_no_external_resources(site):
     pages = list(site.rglob("*.html"))
     assert len(pages) > 30
     loaded = set()

@@ -1,4 +1,4 @@
-"""rows.py: by rows or not, the parts give the same."""
+"""Space-to-depth by rows: the rewritten layers give the same outputs."""
 
 import pytest
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.torch
 
 
 def trained(stem):
-    """`stem` with statistics as after a training, none of them trivial."""
+    """Return `stem` with non-trivial statistics, as after training."""
     norm = stem[1]
     for part, low, high in (
         (norm.running_mean, -1, 1),
@@ -52,7 +52,7 @@ def test_a_detector_with_a_row_stem_finds_the_same():
             torch.testing.assert_close(given, wanted, atol=1e-4, rtol=1e-4)
 
 
-def test_doubled_by_rows_every_pixel_is_there_four_times():
+def test_doubling_by_rows_repeats_every_pixel_four_times():
     x = torch.arange(2 * 3 * 2 * 5, dtype=torch.float32).view(2, 3, 2, 5)
     double = Double()
     wanted = double(x)

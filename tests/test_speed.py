@@ -9,7 +9,7 @@ from lineament.inference.speed import Timing, time_model
 
 
 class Slow:
-    """A landmark model that takes a tenth of a millisecond a crop, and never less than one."""
+    """A landmark model that takes 0.1 ms per crop and at least 1 ms per call."""
 
     size = 16
 
@@ -55,10 +55,10 @@ def test_a_detector_is_timed_on_one_image(monkeypatch):
 
 
 def test_items_per_second_follow_from_the_median():
-    # 64 crops in 32 ms are 2 a millisecond
+    # 64 crops in 32 ms are 2 per millisecond
     assert Timing("fast", "", 2, 64, 30.0, 32.0).per_second == 2000
 
 
-def test_a_model_that_is_not_there_cannot_be_timed():
+def test_a_missing_model_cannot_be_timed():
     with pytest.raises(ModelError, match="unknown model 'absent'"):
         time_model({"name": "absent", "kind": "landmarks"})

@@ -18,7 +18,7 @@ def sample(name, group=""):
 
 
 def camera(count):
-    """Return faces of photos as a camera names them, none of which is in the tenth."""
+    """Return faces of photos with camera file names, none of which is in the validation tenth."""
     names = [f"DSC{i:05}" for i in range(1, 20 * count)]
     return [sample(name) for name in names if not in_validation(name)][:count]
 
@@ -34,11 +34,11 @@ def test_a_small_set_has_one_validation_face_in_ten(count):
     assert split_faces(faces, None, fill=False) == (faces, [])
 
 
-def test_a_set_of_one_photo_is_trained_on():
+def test_a_set_of_one_photo_is_used_for_training():
     assert split_faces(camera(1), None, fill=True)[1] == []
 
 
-def test_a_large_set_is_split_by_its_names_alone():
+def test_a_large_set_is_split_only_by_file_names():
     faces = camera(SMALL)
     assert split_faces(faces, None, fill=True) == (faces, [])
 
@@ -50,7 +50,7 @@ def test_persons_are_in_one_split():
     assert not {f.group for f in training} & {f.group for f in kept}
 
 
-def test_a_part_may_be_for_validation_or_for_training_as_a_whole():
+def test_a_whole_part_may_be_for_validation_or_training():
     faces = camera(3)
     assert split_faces(faces, True, fill=True) == ([], faces)
     assert split_faces(faces, False, fill=True) == (faces, [])
@@ -84,7 +84,7 @@ def test_a_mixture_notes_its_split_before_training(tmp_path):
     assert f"folder-b: 0 faces to train on, {listed}" in lines
 
 
-def test_a_mixture_for_validation_alone_is_refused(tmp_path):
+def test_a_mixture_with_only_validation_data_is_refused(tmp_path):
     write_faces(tmp_path / "a", 2)
     part = DataPart(reader="folder", folder="a", validation=True)
     with pytest.raises(DataError, match="is for validation; add one to train on"):

@@ -1,4 +1,4 @@
-"""Jitter, lag and id errors equal those put into made tracks."""
+"""Jitter, lag and id errors match those of synthetic tracks."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ EYES = float(np.linalg.norm(FACE[45] - FACE[36]))
 
 
 def motion(frames=240, size=30.0):
-    """Return a face that swings with a period of 60 frames, and is still in the second half."""
+    """Return a face that oscillates with a period of 60 frames, and is still in the second half."""
     time = np.minimum(np.arange(frames), frames // 2)
     return FACE + (np.sin(time / 60 * 2 * np.pi) * size)[:, None, None] * np.array(
         [1.0, 0.3]
@@ -41,7 +41,7 @@ def test_jitter_of_white_noise_is_that_of_its_second_difference():
     assert found.still_frames == 400
 
 
-def test_jitter_counts_only_on_still_stretches():
+def test_jitter_is_measured_only_on_still_segments():
     path = motion()
     still = still_frames(path, EYES)
     assert still[140:].all()
@@ -94,7 +94,7 @@ def test_gaps_are_counted_and_not_measured_across():
     ]
 
 
-def test_a_zero_phase_filter_shifts_nothing_and_keeps_lines():
+def test_a_zero_phase_filter_has_no_lag_and_keeps_lines():
     line = FACE + np.arange(50)[:, None, None] * 0.5
     np.testing.assert_allclose(zero_phase(line, 2.0)[10:-10], line[10:-10], atol=1e-9)
     step = np.zeros((41, 1, 2))
@@ -183,7 +183,7 @@ def test_tracks_of_enough_frames_are_measured_per_face():
         measure_tracks(tracks, Tracks("ibug68", {}, np.arange(79) / 30, frames[:79]))
 
 
-def test_tracks_without_a_face_and_unlike_references_are_refused():
+def test_tracks_without_a_face_and_mismatched_references_are_refused():
     with pytest.raises(InputError, match="the face is in no frame"):
         interocular(np.full((3, 68, 2), np.nan), "ibug68")
     with pytest.raises(InputError, match="expected the same frames"):

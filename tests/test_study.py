@@ -1,4 +1,4 @@
-"""Studies: rows are planned, trained once, resumed, kept in a budget, and measured."""
+"""Studies: rows are planned, trained once, resumed, limited by a budget, and measured."""
 
 import json
 import math
@@ -101,7 +101,7 @@ def planned(place, **more):
     return plan_runs(*read(place), place / "runs", **more)
 
 
-def test_needs_come_first_and_a_seed_of_all_rows_before_the_next_seed(place):
+def test_prerequisites_come_first_and_seeds_one_after_the_other(place):
     plan = planned(place)
     assert [run.name for run in plan.runs] == [
         "first",
@@ -120,7 +120,7 @@ def test_a_row_changes_the_recipe_and_names_runs_below_the_folder_of_runs(place)
     assert Path(row.init_from) == place / "runs" / "first" / "checkpoint.pt"
 
 
-def test_only_trains_the_rows_named_and_what_they_need(place):
+def test_only_limits_training_to_named_rows_and_their_prerequisites(place):
     assert [run.name for run in planned(place, only=["alone"], seeds=[3]).runs] == [
         "alone, seed 3"
     ]
@@ -128,7 +128,7 @@ def test_only_trains_the_rows_named_and_what_they_need(place):
     assert names == ["first", "from first, seed 3"]
 
 
-def test_an_unknown_row_is_refused_with_the_nearest(place):
+def test_an_unknown_row_is_refused_with_the_nearest_name(place):
     with pytest.raises(RecipeError, match="no row 'alon'; did you mean 'alone'"):
         planned(place, only=["alon"])
 
@@ -153,7 +153,7 @@ def test_a_study_that_cannot_be_read_is_refused(tmp_path):
         read_study(tmp_path / "none.toml")
 
 
-def test_a_budget_names_what_does_not_fit_and_what_needs_it(place):
+def test_a_budget_excludes_runs_that_do_not_fit_and_their_dependents(place):
     runs = planned(place, seeds=[1]).runs  # minutes: 2, 5, 7
     fitting, rest = fit_budget(runs, 7.5)
     assert [run.name for run in fitting] == ["first", "alone, seed 1"]
@@ -161,7 +161,7 @@ def test_a_budget_names_what_does_not_fit_and_what_needs_it(place):
     fitting, rest = fit_budget(runs, 1.0)
     assert fitting == []
     assert len(rest) == 3
-    # a run that would fit by itself waits for one that does not
+    # a run that fits is excluded if its prerequisite does not fit
     fitting, rest = fit_budget([runs[0], runs[2]], 1.5)
     assert [run.name for run in rest] == ["first", "from first, seed 1"]
 
@@ -172,7 +172,7 @@ def test_a_run_of_unknown_duration_fits_no_budget(place):
         fit_budget(plan.runs, 100)
 
 
-def test_a_budget_is_told_before_anything_is_trained(place, tiny):
+def test_a_budget_is_reported_before_training(place, tiny):
     notes = []
     study, path = read(place)
     run_study(study, path, options(place, budget_minutes=1.0), notes.append)
@@ -202,7 +202,7 @@ def test_a_study_trains_every_row_once_and_measures_it(place, tiny):
     assert same == values
 
 
-def test_a_killed_row_is_resumed_and_other_rows_stay_unmeasured(place, tiny):
+def test_a_killed_row_is_resumed_without_measuring_other_rows(place, tiny):
     study, path = read(place)
     from lineament.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -233,7 +233,7 @@ def test_a_folder_with_another_training_is_refused(place, tiny):
         run_study(other, path, options(place, seeds=[1], only=["alone"]))
 
 
-def test_a_failed_need_leaves_out_what_needs_it_and_the_rest_is_trained(place, tiny):
+def test_dependents_of_a_failed_run_are_skipped_and_others_are_trained(place, tiny):
     broken = STUDY.replace(
         '"train.steps" = 2', '"train.steps" = 2, "init_from" = "none.pt"'
     )
@@ -291,7 +291,7 @@ def test_a_model_without_a_network_is_a_row_with_facts(place, tiny):
     assert 0 < found["megabytes"][0] < 0.01
     assert found["ms"][0] > 0
     assert found["minutes"][0] >= 0
-    # it does not search
+    # this model does not search
     assert found["rounds"] == [0.0]
     lines = Table(study, study.columns, values).markdown().splitlines()
     assert lines[0].startswith("| | year | steps |")
@@ -316,7 +316,7 @@ def test_a_model_of_five_points_has_no_figure_under_a_protocol_of_68(place, tiny
     row = '[[rows]]\nname = "five points"\nrecipe = "five.toml"\n'
     study, path = read(place, STUDY.replace('["steps", "validation"]', columns) + row)
     chosen = options(place, seeds=[1], only=["five points"])
-    # no face of these protocols is here, and none is wanted
+    # these protocols must not be read, since their data are missing
     notes: list[str] = []
     values = run_study(study, path, chosen, notes.append)
     assert not [line for line in notes if line.startswith("failed")]
@@ -325,7 +325,7 @@ def test_a_model_of_five_points_has_no_figure_under_a_protocol_of_68(place, tiny
     assert line == "| five points | 1 | - | - | - |"
 
 
-def test_the_needs_of_a_row_are_those_it_is_trained_after(place):
+def test_the_prerequisites_of_a_row_are_trained_before_it(place):
     plan = planned(place, seeds=[1])
     first = place / "runs" / "first" / "checkpoint.pt"
     wanted = {"alone": (), "from first": (first,), "first itself": ()}
@@ -346,14 +346,14 @@ def test_the_minutes_of_a_training_are_those_of_the_steps_in_its_log(tmp_path):
     assert math.isnan(logged_minutes(tmp_path / "none", 12))
 
 
-def test_the_minutes_of_a_row_are_those_of_its_needs_too(tmp_path, monkeypatch):
+def test_the_minutes_of_a_row_include_its_prerequisites(tmp_path, monkeypatch):
     write_log(tmp_path / "need", [(60, 6.0)])
     write_log(tmp_path / "row", [(30, 6.0), (60, 6.0)])
     monkeypatch.setattr(FinishedRun, "faces_per_step", 6)
     need = tmp_path / "need" / "checkpoint.pt"
     places = tmp_path / "row" / "checkpoint.pt", Path(), Path()
     assert column("minutes").measure([FinishedRun("a", *places, (need,))]) == [2.0]
-    # what a need took is not known
+    # the duration of a prerequisite is unknown
     lost = (tmp_path / "lost" / "checkpoint.pt",)
     found = column("minutes").measure([FinishedRun("a", *places, lost)])
     assert math.isnan(found[0])
@@ -382,7 +382,7 @@ def test_cells_hold_mean_and_standard_deviation_of_the_seeds():
     assert shown("parameters", [2_500_000.0]) == "2.500 M"
 
 
-def test_the_page_holds_title_command_table_plot_and_notes(place):
+def test_the_page_has_title_command_table_plot_and_notes(place):
     study, _ = read(place)
     values = {
         "alone": {"validation": [0.04, 0.06]},
@@ -410,7 +410,7 @@ def test_columns_measure_each_run(monkeypatch):
     assert column("length").measure(runs) == [1, 3]
 
 
-def test_an_occlusion_is_long_from_its_fourth_frame_on_and_ends_with_its_clip():
+def test_an_occlusion_is_long_from_its_fourth_frame_within_a_clip():
     occluded = np.array([1, 1, 1, 1, 1, 0, 1, 1], bool)[
         :, None
     ]  # clips of 6 and 2 frames
@@ -432,9 +432,9 @@ def test_every_study_of_the_repository_can_be_planned(path, tmp_path):
             None, (run.recipe.init_from, getattr(run.recipe.distill, "teacher", ""))
         ):
             if Path(named).parent.name == "teachers":
-                assert Path(named).is_file()  # kept in the repository
+                assert Path(named).is_file()  # weights in the repository
                 continue
-            # whatever else a recipe starts or learns from is trained by the study itself
+            # all other initial weights and teachers are trained by the study itself
             homes = [other.folder for other in plan.runs if other.name in run.needs]
             assert any(Path(named).is_relative_to(home) for home in homes), (
                 run.name,

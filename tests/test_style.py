@@ -21,7 +21,7 @@ def test_comprehensions_are_few():
     assert style.comprehensions() <= 0.022 * lines
 
 
-def test_docstrings_open_with_a_verb_or_a_noun():
+def test_docstrings_start_with_a_verb_or_a_noun():
     assert style.bad_openings() == []
 
 
@@ -74,5 +74,5 @@ def test_one_job_has_one_home(pattern):
         ),
     ],
 )
-def test_the_file_named_for_a_question_answers_it(question, file, word):
+def test_each_contributor_question_is_answered_by_the_named_file(question, file, word):
     assert word in (style.SOURCE / file).read_text(encoding="utf-8"), question

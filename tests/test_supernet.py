@@ -14,7 +14,7 @@ pytestmark = pytest.mark.torch
 
 
 def supernet(stages, seed=0):
-    """A network with factors evenly drawn from 0 to 1 and statistics as after a training."""
+    """Return a network with uniform random factors in [0, 1] and statistics as after training."""
     torch.manual_seed(seed)
     net = HRSuperNet(stages)
     for module in net.modules():
@@ -76,12 +76,12 @@ def set_factors(net, stage, target, values):
         net.stages[stage][str(target)].factors.copy_(torch.tensor(values))
 
 
-def test_a_block_without_input_is_removed_with_all_that_depends_on_it_alone():
+def test_a_block_without_input_is_removed_with_its_only_dependents():
     net = supernet([{0: [0], 1: [0]}, {0: [0, 1], 1: [0, 1]}, {0: [0, 1], 1: [0, 1]}])
     set_factors(net, 0, 0, [0.9])
-    set_factors(net, 0, 1, [0.01])  # dies
+    set_factors(net, 0, 1, [0.01])  # is removed
     set_factors(net, 1, 0, [0.9, 0.9])  # loses its second source
-    set_factors(net, 1, 1, [0.01, 0.9])  # stood on the dead one alone
+    set_factors(net, 1, 1, [0.01, 0.9])  # loses its only source
     set_factors(net, 2, 0, [0.9, 0.9])
     set_factors(net, 2, 1, [0.01, 0.9])
     assert surviving(net, 0.1) == [{0: [0]}, {0: [0]}, {0: [0]}]
@@ -99,7 +99,9 @@ def test_a_block_without_readers_is_removed_except_in_the_last_stage():
 def test_with_relative_thresholds_no_block_with_readers_is_removed():
     net = supernet([{0: [0], 1: [0]}, {0: [0, 1], 1: [0, 1]}])
     set_factors(net, 0, 0, [0.9])
-    set_factors(net, 0, 1, [0.001])  # alone in its block, so of any size
+    set_factors(
+        net, 0, 1, [0.001]
+    )  # the only one in its block, so its size does not matter
     set_factors(net, 1, 0, [0.009, -0.03])
     set_factors(net, 1, 1, [0.5, 0.1])
     assert surviving(net, 0.25, relative=True) == [
@@ -107,7 +109,7 @@ def test_with_relative_thresholds_no_block_with_readers_is_removed():
         {0: [0, 1], 1: [0]},
     ]
     assert surviving(net, 0.35, relative=True) == [{0: [0], 1: [0]}, {0: [1], 1: [0]}]
-    # what nothing takes from goes all the same
+    # a block without readers is removed in any case
     set_factors(net, 1, 0, [0.03, 0.009])
     assert surviving(net, 0.35, relative=True) == [{0: [0]}, {0: [0], 1: [0]}]
 

@@ -1,4 +1,4 @@
-"""Each system of the survey predicts turned faces as upright ones, and states how far it errs."""
+"""Survey systems: rotated faces are predicted like upright ones, and sigma is calibrated."""
 
 import numpy as np
 import pytest
@@ -56,14 +56,14 @@ def recipe_of(folder, name):
 
 
 class Network:
-    """A network as a landmark model, with the uncertainty that its file would have."""
+    """A landmark model that runs a network, with the uncertainty of its exported file."""
 
     def __init__(self, recipe):
         self.name, self.scheme = recipe.name, recipe.scheme
         self.size, self.padding = recipe.model.size, recipe.model.padding
         torch.manual_seed(0)
         self.net = build_network(recipe).eval()
-        # away from the mean shape that untrained networks predict
+        # move away from the mean shape that untrained networks predict
         for parameter in self.net.parameters():
             parameter.data.add_(0.01 * torch.randn_like(parameter))
         if recipe.model.kind == "shared-features" and self.net.clusters > 1:
@@ -96,14 +96,14 @@ def models(tmp_path_factory):
 
 
 def clockwise(points, turns):
-    """Turn points of an image of SIDE by quarter turns."""
+    """Rotate points of an image of SIDE by multiples of 90 degrees."""
     for _ in range(turns):
         points = np.stack([SIDE - 1 - points[:, 1], points[:, 0]], axis=1)
     return points
 
 
 @pytest.mark.parametrize("name", [*NETWORKS, *CLASSICS])
-def test_a_face_at_any_quarter_turn_is_predicted_as_the_upright_one(name, models):
+def test_a_face_rotated_by_90_degrees_is_predicted_like_the_upright_one(name, models):
     image, landmarks = draw_face(3, SIDE)
     box = landmark_box(landmarks)
     faces = []
@@ -120,7 +120,7 @@ def test_a_face_at_any_quarter_turn_is_predicted_as_the_upright_one(name, models
         faces.append(face)
     for turns, face in enumerate(faces):
         wanted = clockwise(faces[0].landmarks, turns)
-        # the matches of ASM are whole pixels, and those in an area of one color are alike
+        # ASM matches at whole pixels, and matches in a uniform area are equal
         np.testing.assert_allclose(face.landmarks, wanted, atol=1.0)
         sigma = faces[0].sigma_px.mean()
         assert face.sigma_px.mean() == pytest.approx(sigma, rel=0.15)
@@ -153,6 +153,6 @@ def test_most_errors_on_other_faces_are_below_two_calibrated_sigma(name, models)
 
 @pytest.mark.parametrize("name", ["SDM", "ERT"])
 def test_a_cascade_of_one_start_has_one_sigma_for_all_faces(name, models):
-    # docs/classics.md says so: there is no spread of starts
+    # documented in docs/classics.md: one start has no spread
     _, variances = errors_and_variances(models[name], range(1000, 1005))
     np.testing.assert_allclose(variances, 0, atol=1e-6)

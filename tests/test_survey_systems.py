@@ -1,4 +1,4 @@
-"""Systems of the survey, and the cascade with parts: overfit, resumed, in batches."""
+"""Survey systems and the cascade with parts: overfitting, resuming, batching."""
 
 import numpy as np
 import pytest
@@ -146,7 +146,7 @@ def test_a_shape_model_overfits_three_faces(name, three, tmp_path):
 
 @pytest.mark.parametrize("name", CASCADES)
 def test_a_cascade_overfits_three_faces(name, three, tmp_path):
-    # first shapes that differ, or nothing is learned of shapes in between
+    # initial shapes must differ, or the stages learn no updates in between
     model = {"kind": "cascade", "starts_per_face": 40, "starts": 1, **CASCADES[name]}
     recipe = recipe_of(three, model, 6)
     noise = {"rotation_deg": 5.0, "scale": 0.05, "shift": 0.03}
@@ -160,7 +160,7 @@ def test_a_cascade_overfits_three_faces(name, three, tmp_path):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_resumed_network_equals_an_unbroken_one(name, three, tmp_path):
+def test_a_resumed_network_equals_an_uninterrupted_one(name, three, tmp_path):
     recipe = recipe_of(three, NETWORKS[name], 4, checkpoint_minutes=0.0)
     places = three, tmp_path / "cache"
     whole = make_trainer(recipe, tmp_path / "whole", *places).run()
@@ -176,7 +176,7 @@ def test_a_resumed_network_equals_an_unbroken_one(name, three, tmp_path):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_network_predicts_a_batch_as_its_crops_alone(name, three):
+def test_batched_prediction_equals_single_prediction(name, three):
     from lineament.models.registry import build_network
 
     recipe = recipe_of(three, NETWORKS[name], 1)

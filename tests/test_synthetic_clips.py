@@ -18,7 +18,7 @@ def clip(seed=0, **changes):
     return list(make_clip(IMAGE, LANDMARKS, "ibug68", seed, settings))
 
 
-def test_landmarks_move_with_the_pixels_they_mark():
+def test_landmarks_move_with_their_pixels():
     dots = IMAGE.copy()
     marked = (30, 36, 45, 48, 54, 8)
     for k in marked:

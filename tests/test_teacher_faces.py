@@ -32,7 +32,7 @@ def test_other_faces_of_a_portrait_are_added_doubtful_ones_as_uncertain():
     assert complete.five_points() == pytest.approx(FIVE[:3])
 
 
-def test_known_points_are_kept_and_a_weak_teacher_gives_none():
+def test_known_points_are_kept_and_low_teacher_scores_add_none():
     own = five_points((31.0, 31.0), 39)[None]
     own[0, 1] = np.nan
     labeled = photo("profiles", five=own, all_labeled=False)
@@ -42,7 +42,7 @@ def test_known_points_are_kept_and_a_weak_teacher_gives_none():
     assert np.isnan(weak.five_points()).all()
 
 
-def test_where_all_faces_are_labeled_the_teacher_adds_none():
+def test_if_all_faces_are_labeled_the_teacher_adds_none():
     crowd = add_teacher_faces(photo("wider"), TEACHER, SCORES, FIVE)
     assert crowd.boxes.tolist() == KNOWN.tolist()
     assert crowd.five_points()[0] == pytest.approx(FIVE[0])
@@ -50,7 +50,7 @@ def test_where_all_faces_are_labeled_the_teacher_adds_none():
     assert add_teacher_faces(empty, TEACHER, SCORES, FIVE) is empty
 
 
-def test_a_photo_without_labels_has_the_faces_of_the_teacher():
+def test_a_photo_without_labels_gets_the_faces_of_the_teacher():
     people = Photo(Path("x.png"), "people", np.zeros((0, 4)), "x", all_labeled=False)
     labeled = add_teacher_faces(people, TEACHER[:3], SCORES[:3], FIVE[:3])
     assert labeled.is_certain().tolist() == [True, True, False]

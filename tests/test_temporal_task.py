@@ -130,7 +130,7 @@ def clips(root, sources):
     return clips_from_stills(sources, "ibug68", root / "cache", 3, CLIP, 0)
 
 
-def test_frames_are_cropped_around_the_face_of_the_frame_before(clips):
+def test_frames_are_cropped_around_the_face_of_the_previous_frame(clips):
     assert clips.clip.tolist() == [0] * 6 + [1] * 6 + [2] * 6
     assert clips.cache.crops.shape == (
         18,
@@ -142,7 +142,7 @@ def test_frames_are_cropped_around_the_face_of_the_frame_before(clips):
     away = np.abs(middle - (clip_cache.FRAME_SIZE - 1) / 2).max(1)
     assert (
         away[[0, 6, 12]].max() < 4
-    )  # the first frame of a clip is cropped around its own face, roll apart
+    )  # the first frame of a clip is cropped around its own face, without roll
     assert 0 < away.max() < 0.2 * clip_cache.FRAME_SIZE
     assert len(np.unique(clips.cache.boxes, axis=0)) == 1
 
@@ -180,7 +180,7 @@ def test_windows_are_runs_of_one_clip_with_its_landmarks(clips):
         assert made["crop_motion"].shape == (4, 3)
         for name, value in made.items():
             np.testing.assert_array_equal(value, again[name])
-        # in the scheme's order the right eye is at the left of the image, mirrored or not
+        # the scheme's right eye is on the left of the image, mirrored or not
         assert (landmarks[:, 36, 0] < landmarks[:, 45, 0]).all()
         assert 15 < np.ptp(landmarks[0, :, 0]) < 64
         first = windows.make(0, 0, 0, 7)["landmarks"]
@@ -192,7 +192,7 @@ def test_windows_are_runs_of_one_clip_with_its_landmarks(clips):
         TrainingWindows([clips], "ibug68", 7, 64, 1.3, 1)
 
 
-def test_crop_motion_is_that_of_the_crops(clips):
+def test_crop_motion_matches_the_crops(clips):
     windows, mirror, mirrored = (
         TrainingWindows([clips], "ibug68", 4, 64, 1.3, 1),
         scheme("ibug68").mirror,
@@ -241,11 +241,11 @@ def test_a_tracker_labels_videos_clip_by_clip(tmp_path):
     clips = clips_from_videos(
         [tmp_path / "walk.avi"], "fast", "ibug68", tmp_path / "cache", 15, 4
     )
-    assert np.unique(clips.clip).tolist() == [0, 1]  # it was away in between
+    assert np.unique(clips.clip).tolist() == [0, 1]  # the face was absent in between
     assert (np.bincount(clips.clip) >= 4).all()
     known = np.isfinite(clips.cache.landmarks).all(2)
     assert known.mean() > 0.9
-    # labels are where a predictor finds the points in the cached image
+    # labels match predictions in the cached image
     k = 2
     found = Predictor("fast", threads=1)(
         np.ascontiguousarray(clips.cache.crops[k]), clips.cache.boxes[k][None]
@@ -262,9 +262,7 @@ def test_a_tracker_labels_videos_clip_by_clip(tmp_path):
     assert five.cache.landmarks.shape[1:] == (5, 2)
 
 
-def test_a_run_trains_the_refinement_alone_and_resumes_exactly(
-    root, detector, tmp_path
-):
+def test_a_run_trains_only_the_refinement_and_resumes_exactly(root, detector, tmp_path):
     made = recipe(root, detector)
     whole = load_checkpoint(trainer(root, made, tmp_path / "whole").run())
     killed(trainer(root, made, tmp_path / "killed"), saved=1, dies=2)
@@ -287,7 +285,7 @@ def test_a_run_trains_the_refinement_alone_and_resumes_exactly(
     assert "detector" in log
 
 
-def test_validation_carries_a_state_of_its_own_through_each_clip(
+def test_validation_carries_a_separate_state_through_each_clip(
     root, detector, tmp_path
 ):
     run = trainer(root, recipe(root, detector, **{"train.lr": 0.01}), tmp_path / "run")

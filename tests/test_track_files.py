@@ -1,4 +1,4 @@
-"""Track files: frames written one by one read back, and a stopped run resumes where it was."""
+"""Track files: frames read back as written, and interrupted runs resume at their last state."""
 
 import csv
 import json
@@ -85,7 +85,7 @@ def test_presence_and_visibility_read_back_and_are_nan_in_files_without_them(tmp
 
 def test_tracks_killed_at_the_very_end_are_complete(tmp_path):
     path = write(tmp_path / "a.jsonl")
-    (tmp_path / "a.jsonl.state").write_text("{}")  # killed behind the rename
+    (tmp_path / "a.jsonl.state").write_text("{}")  # killed after the rename
     assert not is_partial(path)
     with pytest.raises(DataError, match="exists"):
         TrackWriter(path, SETTINGS, "five")
@@ -94,7 +94,7 @@ def test_tracks_killed_at_the_very_end_are_complete(tmp_path):
 
 
 def stopped(path, after=2, more=1):
-    """A run killed after its state was saved and `more` frames and a half were written."""
+    """Write a run killed after saving its state and writing `more` frames and half a line."""
     writer = TrackWriter(path, SETTINGS, "five")
     for number in range(after):
         writer.write(number, number / 30, FRAMES[number])
@@ -105,7 +105,7 @@ def stopped(path, after=2, more=1):
     writer._file.close()
 
 
-def test_a_killed_run_resumes_after_the_last_state_and_ends_as_if_uninterrupted(
+def test_a_killed_run_resumes_from_its_last_state_with_equal_results(
     tmp_path,
 ):
     stopped(tmp_path / "a.jsonl")

@@ -58,7 +58,7 @@ def test_a_moving_face_keeps_its_track_id_and_is_where_the_predictor_finds_it():
             away < 1.5
         )  # cropped a little differently: well under a tenth of the eyes' distance, 28 px
         seen.append(box_center(faces[0].box)[0])
-    # 160 px of way in 19 steps
+    # 160 px in 19 steps
     assert np.diff(seen) == pytest.approx(160 / 19, abs=2.5)
 
 
@@ -78,7 +78,7 @@ def test_the_detector_runs_seldom_while_a_face_is_followed():
 
 
 class Counting:
-    """The model `fast`, which counts the crops of each call."""
+    """The model `fast` with a record of the crops per call."""
 
     def __init__(self):
         model = PREDICTOR.model
@@ -107,7 +107,7 @@ def test_a_tracked_face_is_recropped_by_the_rules_of_the_predictor(recrop, crops
     for _ in range(3):
         follow(scene(("astronaut", 110, 110, 120)))
     before = len(model.calls)
-    # by a quarter of its side, so that the box of the first crop is wrong
+    # moved by a quarter of its side, so that the box of the first crop is wrong
     assert len(follow(scene(("astronaut", 110, 122, 120)))) == 1
     assert model.calls[before:] == [1] * crops
 
@@ -140,7 +140,7 @@ def test_frames_without_a_face_give_empty_faces_and_drop_lost_tracks():
             (0, 68, 2),
             "ibug68",
         )
-    for _ in range(70):  # past the two seconds for which its number is kept
+    for _ in range(70):  # longer than the two seconds for which the track id is kept
         assert len(follow(scene())) == 0
     assert follow.state()["tracks"] == []
 
@@ -175,7 +175,7 @@ def test_after_a_cut_another_face_at_the_same_place_is_a_new_track():
 
 
 def panned(by, frames, dark=1.0):
-    """A still face before a background of hard edges that moves by `by` pixels per frame."""
+    """Return a still face in front of a high-contrast background moving `by` pixels per frame."""
     colors = np.random.default_rng(0).integers(0, 255, (6, 80, 3), dtype=np.uint8)
     wide = np.kron(colors, np.ones((40, 40, 1), np.uint8))
     front, behind = scene(("astronaut", 110, 150, 120)), scene()
@@ -187,12 +187,12 @@ def panned(by, frames, dark=1.0):
 
 
 @pytest.mark.parametrize("by", [8, 24, 40])
-def test_a_pan_however_fast_changes_no_face(by):
+def test_a_pan_of_any_speed_keeps_the_track_id(by):
     follow = tracker()
     assert {number for frame in panned(by, 20) for number in ids(follow(frame))} == {1}
 
 
-def test_a_flash_and_a_change_of_light_change_no_face():
+def test_a_flash_and_a_change_of_light_keep_the_track_id():
     follow, still = tracker(), scene(("astronaut", 110, 150, 120))
     flash = np.clip(still.astype(int) * 2 + 60, 0, 255).astype(np.uint8)
     dark = (still * 0.3).astype(np.uint8)
@@ -292,7 +292,7 @@ def test_a_single_false_positive_is_never_reported():
     assert follow.state()["tracks"] == []
 
 
-def test_no_more_faces_are_followed_than_wanted():
+def test_max_faces_limits_the_number_of_tracks():
     frame = scene(("astronaut", 110, 90, 120), ("grace_hopper", 110, 230, 120))
     follow = tracker(faces=1, rules=TrackRules(detect_every=2))
     wanted = PREDICTOR(frame)[0]
@@ -322,7 +322,7 @@ def test_smoothing_halves_the_jitter():
     assert found["kalman"] < found[None] / 2
 
 
-def test_a_tracker_restored_from_its_state_continues_as_if_unbroken():
+def test_a_tracker_restored_from_its_state_continues_identically():
     frames = [
         scene(("astronaut", 110, x, 120), ("grace_hopper", 110, 250, 122))
         for x in walk(60, 120, 14)
@@ -337,11 +337,11 @@ def test_a_tracker_restored_from_its_state_continues_as_if_unbroken():
             np.testing.assert_array_equal(second(frame).landmarks, faces.landmarks)
 
 
-def test_its_state_does_not_grow():
+def test_the_state_of_a_tracker_does_not_grow():
     follow = tracker(rules=TrackRules(detect_every=3, max_lost_s=0.3))
     sizes = []
     for k in range(60):
-        # faces come and go all the time
+        # faces appear and disappear repeatedly
         follow(scene(("astronaut", 110, 90, 120)) if k % 10 < 5 else scene())
         sizes.append(len(json.dumps(follow.state())))
     assert max(sizes[30:]) <= max(sizes[:30]) * 1.05
@@ -379,7 +379,7 @@ def test_a_frame_of_another_size_starts_new_tracks():
     assert ids(faces) == [2]
 
 
-def test_landmarks_come_in_the_scheme_that_is_wanted():
+def test_landmarks_are_converted_to_the_requested_scheme():
     faces = tracker_of_five()(scene(("astronaut", 110, 150, 120)))
     assert (faces.scheme, faces.landmarks.shape) == ("five", (1, 5, 2))
 
@@ -424,7 +424,7 @@ def test_settings_out_of_range_are_refused(options, message):
         tracker(**options)
 
 
-def test_doubtful_faces_do_not_count_towards_the_maximum():
+def test_unconfirmed_faces_do_not_count_toward_max_faces():
     boxes = {"doubtful": [[20, 60, 100, 140]], "sure": [[200, 70, 290, 160]]}
     shown = []
 
@@ -450,7 +450,7 @@ def test_doubtful_faces_do_not_count_towards_the_maximum():
 
 
 class Recurrent:
-    """The model `fast`, which counts the frames of each face in its state."""
+    """The model `fast` with a state that counts the frames of each face."""
 
     def __init__(self):
         model = PREDICTOR.model
@@ -501,7 +501,7 @@ def test_each_face_keeps_its_own_recurrent_state():
 
 
 class Present(Counting):
-    """The model `fast` with a presence that a test sets, and low scores if asked."""
+    """The model `fast` with a given presence and, optionally, given scores."""
 
     def __init__(self, presence, score=None):
         super().__init__()
@@ -518,22 +518,22 @@ class Present(Counting):
 FRAME = scene(("astronaut", 110, 150, 120))
 
 
-def test_a_face_starts_only_with_the_presence_that_the_predictor_wants():
+def test_a_track_starts_only_above_the_presence_threshold_of_the_predictor():
     for presence, wanted in ((0.89, 0), (0.91, 1)):
-        # of scores at which models without presence find no face
+        # with scores that would be too low for models without presence
         follow = Tracker(Present(presence, score=0.1), recrop=None)
         assert len(follow(FRAME)) == wanted
     assert len(Tracker(Present(0.49), recrop=None, min_presence=0.4)(FRAME)) == 1
 
 
-def test_a_followed_face_is_lost_below_its_least_presence_and_keeps_its_track_id():
+def test_a_track_is_lost_below_its_minimum_presence_and_keeps_its_id():
     model = Present(0.95)
     follow = Tracker(model, recrop=None)
     found = []
     for presence in (0.95, 0.31, 0.29, 0.31, 0.95):
         model.presence = presence
         found.append(ids(follow(FRAME)))
-    # at 0.31 it is followed, and once lost it starts again at 0.9
+    # at 0.31 the track continues; once lost, it restarts at 0.9
     assert found == [[1], [1], [], [], [1]]
     follow = Tracker(model, recrop=None, min_presence=0.2)
     model.presence = 0.25
@@ -571,7 +571,7 @@ def test_presence_starts_or_confirms_a_face_of_low_scores():
         model = Present(presence, score=0.5)
         follow = Tracker(model, detector=detector, recrop=None, rules=rules)
         found[presence] = [len(follow(FRAME)) for _ in range(5)]
-    # none in the first frame, then seen three times; above 0.95 it is not doubtful
+    # not in the first frame, but after three hits; above 0.95 it is reported at once
     assert found == {0.92: [0, 0, 0, 1, 1], 0.97: [0, 1, 1, 1, 1]}
 
 
@@ -592,8 +592,8 @@ def test_tracked_faces_state_presence_and_visibility():
 MEAN = scheme("ibug68").mean_shape
 
 
-def sunk(y, roll_deg=0.0, scale=1.0, noise=None):
-    """The photograph of the astronaut, its face centered at (160, y) of 320 x 240 pixels."""
+def lowered(y, roll_deg=0.0, scale=1.0, noise=None):
+    """Return the astronaut photo as 320 x 240 pixels, with the face centered at (160, y)."""
     photo = read_image(PICTURES / "astronaut.jpg")
     affine = similarity(scale, roll_deg, (225, 115), (160, y))
     edge = {"flags": cv2.INTER_AREA, "borderMode": cv2.BORDER_REPLICATE}
@@ -603,22 +603,22 @@ def sunk(y, roll_deg=0.0, scale=1.0, noise=None):
     return frame.astype(np.uint8)
 
 
-def test_a_face_that_the_lower_border_cuts_is_not_turned_upside_down():
+def test_a_face_cut_by_the_lower_border_is_not_predicted_upside_down():
     found = 0
     for y in range(170, 260, 6):
-        for face in PREDICTOR(sunk(y)):
+        for face in PREDICTOR(lowered(y)):
             found += 1
-            # without the rules for cut faces -173 degrees at 236
+            # without the rules for cut faces, the roll is -173 degrees at y = 236
             assert abs(fit_roll_deg(MEAN, face.landmarks)) < 60
     assert found >= 11  # the face center leaves the image at 240
 
 
-def test_a_face_that_sinks_out_of_view_never_turns_faster_than_a_head():
+def test_the_roll_of_a_face_leaving_the_image_changes_no_faster_than_a_head():
     follow, noise, rolls = tracker(smooth=None), np.random.default_rng(0), {}
     seen = 0
     for k in range(40):
         y = min(120 + 4 * k, 235)
-        for face in follow(sunk(y, -30.0, 0.6, noise), k / 30):
+        for face in follow(lowered(y, -30.0, 0.6, noise), k / 30):
             roll_deg = fit_roll_deg(MEAN, face.landmarks)
             step = (roll_deg - rolls.get(face.track_id, roll_deg) + 180) % 360 - 180
             # 500 degrees per second; without the limit 52 degrees between two frames

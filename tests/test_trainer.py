@@ -1,4 +1,4 @@
-"""Training: resumed equals unbroken, two processes equal one, and a few faces are memorized."""
+"""Training: resumed equals uninterrupted, two processes equal one, a few faces are overfitted."""
 
 import csv
 import json
@@ -51,7 +51,7 @@ def mixed(faces):
     return faces, faces.parent / "five"
 
 
-def test_a_gpu_that_is_not_there_is_refused_by_name(faces, tmp_path, monkeypatch):
+def test_a_gpu_that_is_not_there_is_refused_with_its_name(faces, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(
         RecipeError,
@@ -69,8 +69,10 @@ def assert_same(state, other):
             assert torch.equal(value, other["optimizer"]["state"][number][key])
 
 
-def test_a_killed_and_resumed_training_equals_the_unbroken_one_exactly(faces, tmp_path):
-    # 27 faces to train on, batches of 4: step 5 lies in the first epoch, step 8 in the second
+def test_a_killed_and_resumed_training_equals_an_uninterrupted_one_exactly(
+    faces, tmp_path
+):
+    # 27 training faces, batches of 4: step 5 is in the first epoch, step 8 in the second
     recipe = small(faces)
     whole = trained(recipe, tmp_path / "whole")
     killed(trainer(recipe, tmp_path / "killed"), saved=5, dies=7)
@@ -92,7 +94,7 @@ def test_a_killed_and_resumed_training_equals_the_unbroken_one_exactly(faces, tm
             whole_row["validation"],
             whole_row["lr"],
         )
-        # the loss at 6 is the mean of steps 5 and 6 in one run and of step 6 alone in the other
+        # the loss at 6 is the mean of steps 5 and 6 in one run, but only of step 6 in the other
         assert row["loss_total"] == whole_row["loss_total"] or row["step"] == "6"
 
 
@@ -102,12 +104,12 @@ def rows(folder):
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
-def test_a_loader_process_changes_nothing_and_survives_opencvs_threads(faces, tmp_path):
+def test_a_loader_process_gives_the_same_result_despite_opencv_threads(faces, tmp_path):
     alone = trained(small(faces, **{"train.steps": 3}), tmp_path / "alone")
     cv2.setNumThreads(2)
     cv2.GaussianBlur(
         np.zeros((2000, 2000, 3), np.uint8), (0, 0), 3
-    )  # now OpenCV holds threads, which no fork inherits
+    )  # OpenCV now has threads, which a fork does not inherit
     assert_same(
         trained(
             small(faces, **{"train.steps": 3, "train.num_workers": 1}),
@@ -134,7 +136,7 @@ def test_another_seed_gives_another_model(faces, tmp_path):
         ("coordinates", {"wing": 0.25, "gaussian_nll": 0.1}),
     ],
 )
-def test_a_few_faces_are_memorized(head, losses, tmp_path):
+def test_a_few_faces_are_overfitted(head, losses, tmp_path):
     write_faces(tmp_path / "faces", 6)  # two of them for validation
     still = {
         "flip": 0,
@@ -165,7 +167,7 @@ def test_a_few_faces_are_memorized(head, losses, tmp_path):
     run.run()
     run.model.load_state_dict(run.average.state)
     after = validate(run.model, faces, recipe.scheme, recipe.model.padding)["train"]
-    # a random network points at the middle of the crop; memorized is below the width of a cell
+    # an untrained network predicts the crop center; after overfitting, errors are below a cell
     assert before > 0.3
     assert after < 0.04
 
@@ -231,7 +233,7 @@ def trained_by_two(recipe, folder, kind="train"):
             timeout=300,
             check=False,
         )
-        # torch aborts now and then while a finished process is being closed
+        # torch sometimes aborts while a finished process shuts down
         if "terminate called without an active exception" not in done.stderr:
             break
         if done.returncode == 0:
@@ -242,7 +244,7 @@ def trained_by_two(recipe, folder, kind="train"):
 
 
 def assert_close(state, other):
-    """Assert that the weights differ by rounding alone."""
+    """Assert that the weights differ only by rounding."""
     for key, value in state["model"].items():
         assert torch.allclose(value, other["model"][key], rtol=1e-4, atol=1e-5), key
 
@@ -254,18 +256,18 @@ SLOW = {"train.steps": 4, "train.batch": 5, "train.warmup": 0, "train.lr": 1e-5}
 
 @pytest.mark.slow
 def test_two_processes_equal_one_on_the_same_global_batch(mixed, tmp_path):
-    # 5 faces per step are dealt out 3 to 2, and some have 5 points: all counts are unequal
+    # 5 faces per step are split into 3 and 2, and some have 5 points, so all counts differ
     recipe = small(mixed, **SLOW)
     alone = trained(recipe, tmp_path / "alone")
     two = trained_by_two(recipe, tmp_path / "two")
     assert_close(two, alone)
-    # sums of gradients in another order differ by some 1e-6, other norms or counts by over 0.1
+    # the order of summation changes gradients by about 1e-6, wrong norms or counts by over 0.1
     names = [name for group in parameter_names(recipe) for name in group]
     for number, name in enumerate(names):
         ours, theirs = (
             state["optimizer"]["state"][number]["exp_avg"] for state in (two, alone)
         )
-        # the bias of a heatmap: a softmax does not see it, its gradient is rounding alone
+        # softmax is invariant to the bias of a heatmap, so its gradient is only rounding
         assert (
             name == "head.out.bias" or (ours - theirs).norm() < 1e-3 * theirs.norm()
         ), name
@@ -338,7 +340,7 @@ def test_a_batch_smaller_than_its_parts_is_refused(faces, tmp_path):
         trainer(small(faces, **{"train.accumulate": 5}), tmp_path / "run")
 
 
-def test_a_run_is_neither_overwritten_nor_resumed_from_nothing(faces, tmp_path):
+def test_a_run_is_not_overwritten_and_not_resumed_without_a_checkpoint(faces, tmp_path):
     trained(small(faces, **{"train.steps": 1}), tmp_path / "run")
     with pytest.raises(
         TrainError,
@@ -352,7 +354,9 @@ def test_a_run_is_neither_overwritten_nor_resumed_from_nothing(faces, tmp_path):
         trained(small(faces), tmp_path / "other", resume=True)
 
 
-def test_a_run_is_resumed_by_its_own_recipe_alone_but_with_any_loader(faces, tmp_path):
+def test_a_run_is_resumed_only_with_its_own_recipe_except_for_free_settings(
+    faces, tmp_path
+):
     trained(small(faces, **{"train.steps": 1}), tmp_path / "run")
     with pytest.raises(
         TrainError,
@@ -389,7 +393,7 @@ def test_a_recipe_stored_before_a_setting_existed_gets_its_default(faces, tmp_pa
         trained(recipe, tmp_path / "run", resume=True)
 
 
-def test_weights_alone_cannot_be_resumed(faces, tmp_path):
+def test_training_cannot_resume_from_weights_without_optimizer_state(faces, tmp_path):
     recipe = small(faces, **{"train.steps": 1})
     state = trained(recipe, tmp_path / "run")
     kept = {key: state[key] for key in ("average", "step", "scheme", "recipe")}
@@ -428,7 +432,7 @@ def test_norms_and_biases_do_not_decay_and_the_backbone_has_its_own_rate(faces):
     assert found[id(model.head.out.bias)] == (1, 0)
 
 
-def test_progress_counts_down_and_carries_the_validation(faces, tmp_path):
+def test_progress_has_the_remaining_time_and_the_validation_error(faces, tmp_path):
     seen = []
     trainer(small(faces, **{"train.steps": 5}), tmp_path / "run").run(seen.append)
     assert [p.step for p in seen] == [2, 4, 5]
@@ -489,7 +493,7 @@ def test_a_mixture_keeps_a_tenth_for_validation_and_unknown_points_as_nan(
     sources, validation_faces = read_mixture(
         recipe.data, recipe.scheme, tmp_path, tmp_path / "cache", notes.append
     )
-    # face1, face2 and face18 are of the validation tenth
+    # face1, face2 and face18 are in the validation tenth
     assert [len(s.cache) for s in sources] == [27, 10]
     assert {name: len(cache) for name, cache in validation_faces.items()} == {
         "folder-faces": 3,
@@ -547,7 +551,7 @@ def test_validation_measures_faces_whose_eyes_are_known(mixed, tmp_path):
 
 def test_validation_counts_each_of_two_joined_schemes_by_itself(tmp_path):
     def both(landmarks):
-        """The 68 and 194 more, of which the eyes' corners alone lie apart."""
+        """Return the 68 points and 194 more, which all coincide except for the eye corners."""
         more = np.tile(landmarks[30], (194, 1))
         more[[144, 124]] = landmarks[[36, 45]]
         return np.concatenate([landmarks, more])
@@ -572,7 +576,7 @@ def test_validation_counts_each_of_two_joined_schemes_by_itself(tmp_path):
     assert found["folder-first"] == pytest.approx(found["folder-both"], rel=1e-6)
 
 
-def test_data_that_end_before_the_training_are_refused(faces, tmp_path):
+def test_data_sets_that_all_end_before_the_training_are_refused(faces, tmp_path):
     data = [{"reader": "folder", "folder": str(faces), "use_until": 0.5}]
     with pytest.raises(
         RecipeError,

@@ -1,4 +1,4 @@
-"""Training crops: order and augmentation depend on seed, epoch and position alone."""
+"""Training crops: order and augmentation depend only on seed, epoch and position."""
 
 from dataclasses import replace
 
@@ -72,7 +72,7 @@ def test_a_source_is_left_out_after_its_last_use():
     assert set(training().order(5, 0.5)[:, 0]) == {0}
 
 
-def test_the_order_depends_on_seed_and_epoch_alone():
+def test_the_order_depends_only_on_seed_and_epoch():
     assert np.array_equal(training().order(3, 0.0), training().order(3, 0.0))
     assert not np.array_equal(training().order(3, 0.0), training().order(4, 0.0))
     assert not np.array_equal(training().order(3, 0.0), training(seed=2).order(3, 0.0))
@@ -104,8 +104,8 @@ def test_crops_have_the_shape_and_type_of_network_inputs(samples, tmp_path):
     assert (points.shape, points.dtype) == ((len(scheme("five")), 2), np.float32)
 
 
-def test_a_crop_carries_what_the_data_set_states(samples, tmp_path):
-    """Attributes and visibility follow the face; of sets that state none, nan and the annotated."""
+def test_a_crop_has_the_attributes_and_visibility_of_its_face(samples, tmp_path):
+    """Data sets without them have nan attributes, and annotated points count as visible."""
     stated = []
     for k, sample in enumerate(samples):
         visible = np.arange(len(sample.landmarks)) != k
@@ -146,9 +146,9 @@ def test_a_mirrored_face_looks_to_the_other_side(samples, tmp_path):
             assert attributes["smiling"] == 1
 
 
-def test_a_face_takes_the_place_of_one_of_its_cluster(samples, tmp_path):
+def test_a_face_is_replaced_by_another_one_of_its_cluster(samples, tmp_path):
     cache = cache_crops(samples, tmp_path / "cache", size=160)
-    # faces of different shapes, whose middles lie elsewhere in their boxes
+    # faces of different shapes, with different centers in their boxes
     cache.landmarks[:, 3, 0] += [0, 4, 8]
     training = TrainingCrops([Source(cache)], "five", 96, 1.6, Augmentation(), seed=3)
     training.settings = STILL
@@ -159,7 +159,7 @@ def test_a_face_takes_the_place_of_one_of_its_cluster(samples, tmp_path):
     for position in range(12):
         face = position % 3
         made = training.make(0, position, 0, face)["landmarks"]
-        # a least-squares similarity moves the middle onto the middle
+        # a least-squares similarity maps center to center
         gaps = np.abs(plain.mean(1) - made.mean(0)).max(1)
         nearest = int(gaps.argmin())
         assert gaps[nearest] < 1e-3

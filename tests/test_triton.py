@@ -47,13 +47,13 @@ def test_the_detector_takes_one_image_of_any_size(tmp_path):
     assert "dynamic_batching" not in text
 
 
-def test_a_batch_needs_a_varying_first_side_everywhere():
+def test_batching_requires_a_dynamic_first_dimension_in_every_tensor():
     crops = ModelTensor("crops", "UINT8", (-1, 8, 8, 3))
     fixed = ModelTensor("scores", "FP32", (4, 68))
     assert "max_batch_size: 0" in triton_config("m", [crops], [fixed])
 
 
-def test_a_model_that_is_there_is_kept(tmp_path):
+def test_an_existing_model_is_kept(tmp_path):
     write_triton("fast", tmp_path)
     with pytest.raises(ExportError, match=r"fast exists; remove it"):
         write_triton("fast", tmp_path)

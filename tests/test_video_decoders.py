@@ -20,7 +20,7 @@ av = pytest.importorskip("av")
 
 
 def turned(path, matrix):
-    """The video at `path` with the display matrix of its track header replaced."""
+    """Replace the display matrix in the track header of the video at `path`."""
     data = bytearray(path.read_bytes())
     at = (
         data.index(b"tkhd") + 4 + 4 + 20 + 8 + 4 + 4
@@ -38,16 +38,16 @@ def test_frames_are_upright_by_the_rotation_that_the_file_states(tmp_path):
     )
     image = next(iter(VideoReader(path))).image
     assert image.shape == (64, 48, 3)
-    assert image[4, 24, 0] > 150  # what was left
+    assert image[4, 24, 0] > 150  # the former left part
     assert image[60, 10, 0] < 80
     assert (
         image[60, 40, 2] > 150
-    )  # what was above on the right is on the right now, below
+    )  # the former top right part is now at the bottom right
 
 
 @pytest.mark.parametrize("mirrored", [1, -1])
 @pytest.mark.parametrize("turn", range(4))
-def test_every_turn_and_mirror_comes_out_as_shown(turn, mirrored, tmp_path):
+def test_every_rotation_and_mirroring_is_applied(turn, mirrored, tmp_path):
     cos, sin = ((1, 0), (0, 1), (-1, 0), (0, -1))[turn]
     a, b, c, d = (
         mirrored * cos,
@@ -66,7 +66,7 @@ def test_every_turn_and_mirror_comes_out_as_shown(turn, mirrored, tmp_path):
     assert np.abs(shown.astype(int) - wanted).max() <= 2
 
 
-def test_pixels_turn_with_the_image(tmp_path):
+def test_the_pixel_aspect_ratio_rotates_with_the_image(tmp_path):
     with VideoWriter(tmp_path / "a.mp4") as writer:
         writer.pixel_aspect = Fraction(4, 3)
         writer.write(picture(0), 0)
@@ -84,7 +84,7 @@ def test_odd_names_and_titles_are_read(tmp_path, monkeypatch):
     write(Path("talk:1.mp4"), 2)
     assert len(list(VideoReader("talk:1.mp4"))) == 2
     title = write(tmp_path / "a.mp4", 2).read_bytes()
-    at = title.index(b"Lavf")  # the name of the program, as the file states it
+    at = title.index(b"Lavf")  # the program title in the file
     (tmp_path / "b.mp4").write_bytes(title[:at] + b"\xe9\xe8\xe7\xe6" + title[at + 4 :])
     assert len(list(VideoReader(tmp_path / "b.mp4"))) == 2
     (tmp_path / "12").mkdir()
@@ -92,7 +92,7 @@ def test_odd_names_and_titles_are_read(tmp_path, monkeypatch):
     assert len(list(VideoReader("12"))) == 1
 
 
-def test_an_address_that_falls_silent_is_an_error_after_its_frames(tmp_path):
+def test_a_stalled_stream_is_an_error_after_its_frames(tmp_path):
     data = write(tmp_path / "a.mkv", 60).read_bytes()
     server = socket.create_server(("127.0.0.1", 0))
 
@@ -123,7 +123,7 @@ def test_an_address_that_falls_silent_is_an_error_after_its_frames(tmp_path):
 
 
 class Camera:
-    """A container of PyAV whose camera has a frame at every second request only."""
+    """A fake PyAV container of a camera that has a frame at every second request."""
 
     duration = None
 
@@ -185,7 +185,7 @@ def test_a_folder_of_images_is_a_video_in_the_order_of_its_numbers(tmp_path):
     assert [int(frame.image[0, -1, 1]) for frame in frames] == [10, 20, 100]
 
 
-def test_times_always_increase_though_a_clock_restarts_or_repeats(
+def test_timestamps_increase_even_if_the_clock_restarts_or_repeats(
     tmp_path, monkeypatch
 ):
     path = write(tmp_path / "a.mp4", 3)
@@ -228,7 +228,7 @@ def test_frames_that_cannot_be_decoded_are_skipped_and_counted(tmp_path):
         (lambda p: p, "no image in this folder"),
     ],
 )
-def test_a_source_that_is_no_video_is_one_clear_line(make, message, tmp_path):
+def test_a_source_that_is_no_video_is_a_clear_error(make, message, tmp_path):
     with pytest.raises(ImageError, match=message) as error:
         list(VideoReader(make(tmp_path)))
     assert "\n" not in str(error.value)
@@ -251,7 +251,7 @@ def sound(path):
     return path
 
 
-def test_without_pyav_exact_times_need_the_extra(tmp_path, monkeypatch):
+def test_exact_timestamps_require_the_extra(tmp_path, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "av", None)
@@ -282,19 +282,19 @@ def write_streams(path, *streams):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_a_thumbnail_that_comes_first_is_not_the_video(tmp_path, suffix):
+def test_a_thumbnail_stream_in_first_position_is_skipped(tmp_path, suffix):
     path = write_streams(tmp_path / f"a{suffix}", (1, 320, 240), (8, 64, 48))
     shapes = [frame.image.shape for frame in VideoReader(path)]
     assert shapes == [(48, 64, 3)] * 8
 
 
-def test_the_default_of_two_videos_is_taken(tmp_path):
+def test_the_default_stream_of_two_videos_is_used(tmp_path):
     # the container marks its first stream as the default
     path = write_streams(tmp_path / "a.mp4", (5, 64, 48), (8, 320, 240))
     assert len(list(VideoReader(path))) == 5
 
 
-def test_a_file_with_a_still_alone_gives_its_frame(tmp_path):
+def test_a_file_with_only_a_still_image_gives_its_frame(tmp_path):
     path = write_streams(tmp_path / "a.mp4", (1, 64, 48))
     assert len(list(VideoReader(path))) == 1
 

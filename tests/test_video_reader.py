@@ -78,7 +78,9 @@ def test_a_video_states_its_frame_rate(tmp_path: Path, decoder: type) -> None:
     assert frame_rate(video(tmp_path / "v.avi", 3, rate=12.5)) == pytest.approx(12.5)
 
 
-def test_frames_that_cannot_be_read_are_one_line(tmp_path: Path, decoder: type) -> None:
+def test_frames_that_cannot_be_read_give_a_one_line_error(
+    tmp_path: Path, decoder: type
+) -> None:
     with pytest.raises(ImageError, match=r"v\.avi: no such video; expected a file"):
         VideoReader(tmp_path / "v.avi", exact_times=False)
     (tmp_path / "v.avi").write_bytes(b"no video" * 99)
@@ -96,10 +98,10 @@ def test_frames_that_cannot_be_read_are_one_line(tmp_path: Path, decoder: type) 
             frames.read(-1)
         assert (
             abs(value(frames.read(1)) - 30) <= 3
-        )  # an end is no obstacle to going back
+        )  # going back is possible after reaching the end
 
 
-def test_reading_by_turns_from_two_videos_keeps_them_apart(
+def test_alternating_between_two_videos_does_not_mix_them(
     tmp_path: Path, decoder: type
 ) -> None:
     one, two = video(tmp_path / "1.avi", 3), video(tmp_path / "2.avi", 5)

@@ -1,4 +1,4 @@
-"""Written videos read back, with their times and shape of pixels, incomplete ones too."""
+"""Written videos read back with timestamps and pixel aspect ratio, even incomplete ones."""
 
 from fractions import Fraction
 
@@ -24,7 +24,7 @@ def test_what_is_written_reads_back(suffix, tmp_path):
         [k / 25 for k in range(12)], abs=1e-3
     )
     for k, frame in enumerate(frames):
-        # a codec loses little on plain areas
+        # compression loss is small in uniform areas
         assert np.abs(frame.image.astype(int) - picture(k)).mean() < 6
     assert not path.with_name(path.name + ".part").exists()
 
@@ -42,7 +42,7 @@ def test_the_same_frames_give_the_same_file(suffix, tmp_path):
         ]
         del other[
             ::2
-        ]  # an encoder that reads beyond its input sees what memory held before
+        ]  # an encoder that reads beyond its input would see previous memory contents
         written.add(
             write(tmp_path / f"a{suffix}", 24, width=320, height=240).read_bytes()
         )
@@ -63,13 +63,13 @@ def test_odd_sides_are_made_even_by_repeating_the_border(tmp_path):
     assert np.abs(frames[0].image[-1].astype(int) - frames[0].image[-2]).max() < 12
 
 
-def test_an_unfinished_file_holds_what_was_written(tmp_path):
+def test_an_unfinished_file_contains_the_frames_written_so_far(tmp_path):
     writer = VideoWriter(tmp_path / "a.mp4")
     for k in range(120):
         writer.write(picture(k % 25), k / 25)
     part = tmp_path / "a.mp4.part"
     copied = tmp_path / "copy.mp4"
-    copied.write_bytes(part.read_bytes())  # as a killed program leaves it
+    copied.write_bytes(part.read_bytes())  # as left by a killed program
     assert 60 < len(list(VideoReader(copied))) <= 120
     assert not (tmp_path / "a.mp4").exists()
     writer.discard()
@@ -89,7 +89,7 @@ def test_an_error_leaves_no_file_under_the_name(tmp_path):
 @pytest.mark.parametrize(
     "suffix", sorted(suffix for suffix in ENCODERS if suffix != ".webm")
 )
-def test_the_shape_of_pixels_is_kept(suffix, tmp_path):
+def test_the_pixel_aspect_ratio_is_kept(suffix, tmp_path):
     path = tmp_path / f"a{suffix}"
     with VideoWriter(path) as writer:
         writer.pixel_aspect = Fraction(4, 3)
@@ -111,7 +111,7 @@ def test_a_frame_of_another_size_is_fitted_into_the_first(tmp_path):
     assert images[1][24, 8].max() < 20
 
 
-def test_a_suffix_of_no_video_is_refused(tmp_path):
+def test_an_unknown_video_suffix_is_refused(tmp_path):
     with pytest.raises(
         ImageError, match=r"unsupported video suffix '\.txt'; expected \.mp4"
     ):

@@ -1,4 +1,4 @@
-"""web.py: an int8 file rewritten for browsers predicts what it predicted."""
+"""web.py: an int8 file rewritten for browsers gives the same predictions."""
 
 import json
 
@@ -21,7 +21,7 @@ from tiny_onnx import write_model
 
 @pytest.fixture(scope="module", params=["fast", "accurate"])
 def files(request, tmp_path_factory):
-    """A shipped file and the one made of it."""
+    """Return a shipped file and its conversion for browsers."""
     folder = tmp_path_factory.mktemp("web")
     source = find_model(request.param)
     export_web_file(source, folder, request.param)
@@ -37,7 +37,7 @@ def kinds(path):
     return [node.op_type for node in onnx.load(str(path)).graph.node]
 
 
-def test_only_the_bytes_of_the_input_are_dequantized(files):
+def test_only_the_input_is_dequantized(files):
     assert "QuantizeLinear" not in kinds(files[1])
     assert kinds(files[1]).count("DequantizeLinear") == 1
     assert kinds(files[1]).count("Conv") == kinds(files[0]).count("Conv")
@@ -115,7 +115,7 @@ def test_a_float_file_is_refused(tmp_path):
     assert not (tmp_path / "web.onnx").exists()
 
 
-def test_the_command_takes_a_name_or_a_file(tmp_path):
+def test_the_command_accepts_a_name_or_a_file(tmp_path):
     given = ["export", "fast", "--to", "web", "--out", str(tmp_path)]
     done = CliRunner().invoke(app, given)
     assert done.exit_code == 0, done.output

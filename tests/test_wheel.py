@@ -1,4 +1,4 @@
-"""The wheel: everything that the package reads is in it, nothing else, and it stays small."""
+"""The wheel: it contains every file that the package reads, nothing else, and is small."""
 
 import subprocess
 import sys
@@ -50,7 +50,7 @@ def test_every_file_of_the_package_is_in_the_wheel(wheel):
     assert any(name.startswith("lineament/tables/protocols/") for name in names)
 
 
-def test_the_wheel_holds_nothing_but_the_package(wheel):
+def test_the_wheel_contains_only_the_package(wheel):
     names, _ = wheel
     assert {name.split("/")[0] for name in names} - {"lineament"} == {
         name.split("/")[0] for name in names if ".dist-info/" in name

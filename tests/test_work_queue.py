@@ -28,7 +28,7 @@ def doubled(items):
 
 
 class Gate:
-    """Work that waits until it is opened; notes the batches that it got."""
+    """Work that waits for the event `opened` and records its batches."""
 
     def __init__(self):
         self.opened, self.entered, self.batches = (
@@ -44,13 +44,13 @@ class Gate:
         return items
 
 
-def test_a_job_has_the_outcome_of_its_work(make_queue):
+def test_a_job_returns_the_result_of_its_work(make_queue):
     queue = make_queue(2, 1.0)
     jobs = [queue.submit(Job("double", doubled, number)) for number in range(20)]
     assert [job.future.result(10) for job in jobs] == list(range(0, 40, 2))
 
 
-def test_a_thread_outlives_work_that_fails(make_queue):
+def test_a_thread_survives_failing_work(make_queue):
     queue = make_queue(1, 1.0)
     failed = queue.submit(Job("fail", lambda items: 1 / 0, None))
     with pytest.raises(ZeroDivisionError):
@@ -58,7 +58,7 @@ def test_a_thread_outlives_work_that_fails(make_queue):
     assert queue.submit(Job("double", doubled, 4)).future.result(10) == 8
 
 
-def test_an_outcome_that_is_an_error_fails_its_job_alone(make_queue):
+def test_an_error_as_result_fails_only_its_job(make_queue):
     queue = make_queue(1, 1.0, 4)
     gate = Gate()
     first = queue.submit(Job("wait", gate, 0))
@@ -89,7 +89,7 @@ def test_jobs_of_one_key_share_a_call_and_others_do_not(make_queue):
         queue.submit(Job("wait", gate, item, key), always=True)
         for item, key in keys.items()
     ]
-    jobs[2].future.cancel()  # d takes the place of c, which nobody wants any more
+    jobs[2].future.cancel()  # c is cancelled, so d takes its place in the batch
     gate.opened.set()
     for job in (*jobs[:2], *jobs[3:]):
         job.future.result(10)
@@ -119,7 +119,7 @@ def test_a_job_that_would_wait_too_long_is_refused_with_the_time(make_queue):
         queue.submit(Job("wait", gate, 2))
     assert refused.value.status == 503
     assert refused.value.headers["Retry-After"] in ("3", "4")
-    waiting.future.cancel()  # a client that left makes room at once
+    waiting.future.cancel()  # a cancelled job makes room immediately
     assert queue.expected_wait_s() <= 2.0
     assert len(queue) == 1
     gate.opened.set()
@@ -153,7 +153,7 @@ def test_a_job_that_started_in_time_is_waited_for(make_queue):
     assert asyncio.run(outcome_of(slow, wait_s=0.1)) == 5
 
 
-def test_the_job_of_a_client_that_left_never_runs(make_queue):
+def test_a_cancelled_job_never_runs(make_queue):
     queue = make_queue(1, 10.0)
     gate = Gate()
     queue.submit(Job("wait", gate, 0))

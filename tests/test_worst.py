@@ -17,7 +17,7 @@ def test_a_drawn_face_has_green_truth_and_red_prediction() -> None:
     assert not ((missed[..., 0] - missed[..., 1]) > 120).any()
 
 
-def test_the_worst_are_kept_in_order_and_of_equals_the_earlier() -> None:
+def test_the_worst_are_kept_in_order_with_ties_to_the_earlier() -> None:
     worst, truth = WorstFaces(2), np.array([[20.0, 20], [120, 120]])
     for number, error in enumerate([0.1, 0.3, 0.1, 0.3, float("inf"), 0.3]):
         worst.add(error, str(number), np.zeros((150, 150, 3), np.uint8), truth, truth)

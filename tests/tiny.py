@@ -78,12 +78,12 @@ def trainer(recipe, folder, resume=False, kind="train", **more):
 
 
 def trained(recipe, folder, resume=False, kind="train", **more):
-    """Return the last checkpoint of a run by `recipe`."""
+    """Train with `recipe` and return the last checkpoint."""
     return load_checkpoint(trainer(recipe, folder, resume, kind, **more).run())
 
 
 def killed(run, saved, dies):
-    """Train until step `dies`, the last checkpoint being that after step `saved`."""
+    """Train until the run is killed at step `dies`; the last checkpoint is from step `saved`."""
     for step in run.steps():
         if step == saved:
             run.save()

@@ -16,7 +16,7 @@ def write_model(path, outputs=ALL):
     """Write a model with these outputs, in this order, and return its path.
 
     Presence is the mean red of a crop in [0, 1], visibility its green times VISIBLE,
-    every score its blue. A model with `memory_after` adds 1 to its memory (F, 2, 1, 1).
+    every score its blue. With `memory_after` the model adds 1 to its memory (F, 2, 1, 1).
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper

@@ -7,7 +7,7 @@ import numpy as np
 
 
 def shape(count: int, shift: float = 0.0) -> np.ndarray:
-    """`count` different points: x = 10 + i + shift, y = 5 + 2 i."""
+    """Return `count` different points: x = 10 + i + shift, y = 5 + 2 i."""
     i = np.arange(count)
     return np.column_stack([10.0 + i + shift, 5.0 + 2 * i])
 
