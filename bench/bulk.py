@@ -124,7 +124,7 @@ def judge(runs: dict[str, Run]) -> list[str]:
 def growth(cpu_s: float, price: float, images: int = 1_000_000) -> list[str]:
     """Estimate time and cost of `images` by number of machines, without measuring.
 
-    Every core processes parts one after the other; the time is that of the core with most
+    Each core processes its parts sequentially; the time is that of the core with the most
     parts, plus startup. Storage is assumed not to be a bottleneck.
     """
     parts = math.ceil(images / PART_IMAGES)

@@ -62,7 +62,7 @@ def draw(curve: Sequence[tuple[int, float]], lines: int = 20) -> str:
 
 
 def no_faces(image: np.ndarray) -> np.ndarray:
-    """Detect nothing: stands in for the detector, which is not needed for given boxes."""
+    """Detect nothing: replaces the detector, which is not needed for given boxes."""
     return np.zeros((0, 4))
 
 
@@ -88,7 +88,7 @@ def main() -> None:
     options = parse()
     samples = read_faces("val", data_root(options.data))
     try:
-        # with given boxes, not even the detector's file is needed
+        # with given boxes, the detector's file is not needed either
         detected = options.boxes == "detected"
         predictor = (
             Predictor(options.model) if detected else Predictor(options.model, no_faces)

