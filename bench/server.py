@@ -22,7 +22,7 @@ from itertools import cycle
 from pathlib import Path
 
 from lineament.inference.predictor import Predictor
-from lineament.processors import usable_cores
+from lineament.inference.processors import usable_cores
 
 from .machine import describe
 

@@ -144,7 +144,7 @@ def test_crops_do_not_depend_on_the_number_of_threads():
     one_by_one = np.stack(
         [warp(image, affine, 32) for image, affine in zip(images, affines, strict=True)]
     )
-    for threads in (0, 1, 3):
+    for threads in (1, 2, 3):
         np.testing.assert_array_equal(
             warp_all(images, affines, 32, threads), one_by_one
         )

@@ -14,7 +14,6 @@ ORDER = (
     "errors",
     "opencv",
     "atomic",
-    "processors",
     "geometry",
     "plugins",
     "scheme_file",

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch")
 
 from lineament.errors import LineamentError
-from lineament.processors import usable_cores
+from lineament.inference.processors import usable_cores
 from lineament.study.page_rows import (
     PageRows,
     RowOrigin,

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from lineament import processors
-from lineament.processors import container_limit, usable_cores
+from lineament.inference import processors
+from lineament.inference.processors import container_limit, usable_cores
 
 
 def write_v1(folder, quota, period):

@@ -20,6 +20,7 @@ def two_providers(monkeypatch):
             return [GPU, CPU]
 
     monkeypatch.setattr(devices, "load_runtime", Fake)
+    monkeypatch.setattr(devices, "starts", lambda name: True)
 
 
 def test_finding_faces_writes_nothing_below_the_home_folder(tmp_path):

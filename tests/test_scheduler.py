@@ -123,7 +123,7 @@ original, mixture = Trainer.batches, together.read_mixture
     ("names", "message"),
     [
         ((("a", ()), ("a", ())), "'a' is listed twice"),
-        ((("a", ("b",)), ("b", ())), "'a' needs 'b', which does not come be"),
+        ((("a", ("b",)), ("b", ())), "'a' needs 'b', which is not listed be"),
     ],
 )
 def test_a_cyclic_plan_is_refused(names, message):

@@ -31,7 +31,7 @@ NETWORKS = {
     "parts": {"kind": "part-cascade", "size": 96, "width": 0.2, "contour_width": 0.2},
 }
 TRAIN = {
-    "DCNN": {"steps": 800},
+    "DCNN": {"steps": 1000},
     "Face++": {"steps": 350},
     "TCDCN": {"steps": 200},
     # a norm over few faces estimates other statistics in training than in use

@@ -19,7 +19,6 @@ from .geometry import (
     resize_affine,
 )
 from .opencv import cv2
-from .processors import usable_cores
 
 LONGEST_SIDE = 32_000  # OpenCV cannot warp images with a side of 32,767 pixels or more
 MIN_THREADED_CROPS = 8  # for fewer crops, starting threads costs more than it saves
@@ -85,14 +84,14 @@ def warp_all(
         images: F images, RGB, (H, W, 3) each.
         affines: F image_to_crop affines, (2, 3) each.
         size: Side of the crops, pixels.
-        threads: Number of threads; 0: one per core.
+        threads: Number of threads, at least 1.
     """
     crops = np.empty((len(affines), size, size, 3), np.uint8)
 
     def fill(index: int) -> None:
         crops[index] = warp(images[index], affines[index], size)
 
-    workers = min(threads or usable_cores(), len(affines))
+    workers = min(threads, len(affines))
     if workers > 1 and len(affines) >= MIN_THREADED_CROPS:
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(fill, range(len(affines))))

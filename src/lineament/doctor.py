@@ -18,10 +18,10 @@ import numpy as np
 from .errors import ExtraError
 from .inference.device import DEVICES, offered_devices
 from .inference.model_files import missing_data_remedy, weights_folder
+from .inference.processors import usable_cores
 from .inference.runtime import load_runtime
 from .opencv import PACKAGES as OPENCV
 from .opencv import installed_versions, load, remedy
-from .processors import usable_cores
 
 PACKAGE = "lineament"
 OLDEST_PYTHON = (3, 11)

@@ -154,8 +154,8 @@ def _image_predictor(
     predictor: "Predictor", boxes: Any, workers: int
 ) -> "PredictImages":
     """Return a function that yields the faces in images, using one or more processes."""
+    from ..inference.processors import usable_cores
     from ..io.input_images import predict_images
-    from ..processors import usable_cores
     from ..serving.bulk.ordered import predict_in_processes
 
     if workers == 1:

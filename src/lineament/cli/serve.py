@@ -116,7 +116,7 @@ def serve(
     need_package("fastapi", "serve")
     need_package("uvicorn", "serve")
     from ..inference.device import CPU, check_device
-    from ..processors import usable_cores
+    from ..inference.processors import usable_cores
     from ..serving.server import serve as run_server
     from ..serving.settings import MAX_WORKERS, ServerSettings
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError, ShapeError
 from ..estimator import CropLandmarks, ValidationLimits, check_crops, check_no_memory
-from ..processors import container_limit, usable_cores
 from ..schemes import stated_scheme
 from .device import CPU, DEVICES, check_device, check_provider, providers_of
 from .model_files import (
@@ -28,6 +27,7 @@ from .model_files import (
     read_card,
     weights_folder,
 )
+from .processors import container_limit, usable_cores
 from .runtime import load_runtime
 
 METADATA_KEY = "lineament"

@@ -10,6 +10,7 @@ from ..geometry import Image, affine_scale, apply_affine, crop_affine, invert_af
 from .box_shape import replace_unlearned
 from .face_landmarks import FaceLandmarks
 from .flip import PredictCallable
+from .processors import usable_cores
 from .recurrent_state import RecurrentState
 
 
@@ -30,7 +31,7 @@ def run_crops(
         images: RGB images, (H, W, 3) each.
         requests: One crop request per face.
         never_learned: Indices of points without training examples.
-        threads: Threads that make crops; 0: the default.
+        threads: Threads that make crops; 0: one per core.
         state: State of the same faces after the previous frame.
     """
     if not requests:
@@ -41,7 +42,7 @@ def run_crops(
     for k, r in enumerate(requests):
         affines[k] = crop_affine(r.box, model.size, model.padding, r.roll_deg)
     crop_images = [images[request.image] for request in requests]
-    crops = warp_all(crop_images, list(affines), model.size, threads)
+    crops = warp_all(crop_images, list(affines), model.size, threads or usable_cores())
     if state is None:
         predicted = predict_crops(crops)
     else:

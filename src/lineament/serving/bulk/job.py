@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from ...errors import DataError, WorkError
-from ...processors import usable_cores
+from ...inference.processors import usable_cores
 from .cluster import ray_tasks
 from .folder import OutputFolder
 from .parts import PartCounts, PartWorker, read_counts
