@@ -112,7 +112,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--ours",
         nargs="*",
-        default=["fast", "accurate", "best", "dense"],
+        default=["tiny", "fast", "accurate", "best", "dense"],
         help="Lineament models: names or .onnx files",
     )
     parser.add_argument("--rounds", type=int, default=15)

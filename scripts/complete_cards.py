@@ -59,7 +59,7 @@ def figure(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "models", nargs="*", default=["fast", "accurate", "best", "dense"]
+        "models", nargs="*", default=["tiny", "fast", "accurate", "best", "dense"]
     )
     parser.add_argument("--protocols", nargs="+")
     options = parser.parse_args()

@@ -13,7 +13,7 @@ from lineament.inference.model_files import read_card, weights_folder
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 DETECTION = ROOT / "bench" / "results" / "detection.md"
-MODELS = ("fast", "accurate", "best")
+MODELS = ("tiny", "fast", "accurate", "best")
 HEAD = (
     "| model | boxes | NME % | in convention % | FR@8 % | AUC@8 % | missed | "
     "errors under 2 sigma % |\n|---|---|---|---|---|---|---|---|"

@@ -241,6 +241,7 @@ def test_a_runtime_that_cannot_be_imported_is_a_failed_check(monkeypatch):
         "dense",
         "detector",
         "fast",
+        "tiny",
     ]
 
 

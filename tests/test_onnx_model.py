@@ -14,7 +14,7 @@ from lineament.inference.onnx_model import Model
 from lineament.inference.registry import load_model
 from tiny_onnx import ALL, PLACES, SIZE, VISIBLE, write_model
 
-NAMES = ("accurate", "best", "fast")
+NAMES = ("accurate", "best", "fast", "tiny")
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -151,7 +151,7 @@ def test_the_face_detector_is_no_landmark_model_and_not_offered_as_one():
     ):
         load_model("detector")
     with pytest.raises(
-        ModelError, match="choose one of accurate, best, dense, fast, or give"
+        ModelError, match="choose one of accurate, best, dense, fast, tiny, or give"
     ):
         load_model("xyz")
 

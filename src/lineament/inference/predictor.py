@@ -44,7 +44,7 @@ class Predictor:
     """Find faces in images and predict their landmarks. Thread-safe and deterministic.
 
     Args:
-        model: Name of a packaged model ("fast", "accurate", "best"), a file as in
+        model: Name of a packaged model ("tiny", "fast", "accurate", ...), a file as in
             `load_model`, or any LandmarkModel. None: return the detector's own landmarks,
             each with the score of its detection and a sigma of nan.
         detector: "default", or any callable from an RGB image to boxes (F, 4), boxes with
