@@ -97,6 +97,13 @@ def test_a_name_that_looks_escaped_is_tried_as_it_is(tmp_path):
     assert finder.find("photo%201.jpg") == image
 
 
+def test_the_given_folder_is_searched_before_the_folder_of_the_table(tmp_path):
+    picture(tmp_path / "set/photo%201.jpg")
+    image = picture(tmp_path / "given/photo%201.jpg")
+    table = text(tmp_path / "set/a.json", "")
+    assert ImageFinder(table, tmp_path / "given").find("photo%201.jpg") == image
+
+
 def test_hidden_files_of_other_systems_are_not_read(tmp_path, four):
     picture(tmp_path / "images/a.jpg")
     text(tmp_path / "labels/a.txt", yolo_line() + "\n")

@@ -48,30 +48,36 @@ class ImageFinder:
 
     def find(self, name: str) -> Path:
         """Return the path of image `name`; if not found, a missing path in the table's folder."""
-        for path in (Path(name), Path(_plain_path(name))):
-            if path.is_absolute() and path.is_file():
-                self.found += 1
-                return path
-        path = self.home / name
-        if path.is_file():  # its name may look as if it was escaped
-            self.found += 1
-            return path
         plain = _plain_path(name)
         parts = [part for part in plain.split("/") if part not in ("", ".", "..")]
-        for start in range(len(parts)):
-            for number, base in enumerate(self.bases):
-                path = base.joinpath(*parts[start:])
-                if path.is_file():
-                    self.found += 1
-                    # most images are in the same folder as the previous one
-                    self.bases.insert(0, self.bases.pop(number))
-                    return path
-        elsewhere = self._find_anywhere(parts)
-        if elsewhere is None:
+        # first as it is: the name of a file may look as if it was escaped
+        exact = self._find_in_bases(name) if name != plain else None
+        path = exact or self._find_shortened(plain, parts) or self._find_anywhere(parts)
+        if path is None:
             self.missing.append(name)
             return self.home.joinpath(*parts)
         self.found += 1
-        return elsewhere
+        return path
+
+    def _find_shortened(self, plain: str, parts: list[str]) -> Path | None:
+        """Return the absolute path `plain`, or the longest end of `parts` below a base."""
+        if Path(plain).is_absolute() and Path(plain).is_file():
+            return Path(plain)
+        for start in range(len(parts)):
+            path = self._find_in_bases("/".join(parts[start:]))
+            if path is not None:
+                return path
+        return None
+
+    def _find_in_bases(self, name: str) -> Path | None:
+        """Return the image at a path relative to a base, or at an absolute path."""
+        for number, base in enumerate(self.bases):
+            path = base / name
+            if path.is_file():
+                # most images are in the same folder as the previous one
+                self.bases.insert(0, self.bases.pop(number))
+                return path
+        return None
 
     def _find_anywhere(self, parts: list[str]) -> Path | None:
         """Return the image whose path matches the longest end of `parts`, ignoring case."""
