@@ -254,9 +254,11 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # a file name may not be encodable; line endings must be the same on every system
-            stream.reconfigure(errors="backslashreplace", newline="\n")
-            if not stream.isatty():  # files are UTF-8 on every system, too
-                stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+            # and so must the encoding of a file
+            encoding = None if stream.isatty() else "utf-8"
+            stream.reconfigure(
+                encoding=encoding, errors="backslashreplace", newline="\n"
+            )
     # commands always read images as RGB, so this warning would be wrong
     warnings.filterwarnings("ignore", message="the faces in an array are blue")
     app()

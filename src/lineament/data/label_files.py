@@ -20,7 +20,7 @@ from ..io.review_files import (
     relative_name,
     write_face,
 )
-from ..io.unique_names import unique_name
+from ..io.unique_names import UsedNames, unique_name
 from ..schemes import scheme as scheme_called
 from .readers.image_finder import image_size
 from .sample import Sample
@@ -152,12 +152,7 @@ def names_of_faces(images: Sequence[Path], home: Path) -> list[str]:
 
     The second face of an image gets the suffix _2; names that clash keep their file suffix.
     """
-    # without case, since some file systems do not distinguish it
-    used_names: set[str] = set()
-
-    def is_free(name: str) -> bool:
-        return name.casefold() not in used_names
-
+    used_names = UsedNames()
     face_counts: dict[Path, int] = {}
     bases: dict[Path, str] = {}
     names = []
@@ -168,12 +163,12 @@ def names_of_faces(images: Sequence[Path], home: Path) -> list[str]:
                 relative_path.with_suffix("").as_posix(),
                 relative_path.as_posix(),
             )
-            bases[image] = unique_name(candidates, is_free)
+            bases[image] = unique_name(candidates, used_names.is_free)
         face_counts[image] = face_counts.get(image, 0) + 1
         number = face_counts[image]
         base = bases[image] if number == 1 else f"{bases[image]}_{number}"
-        name = unique_name([base], is_free)
-        used_names.add(name.casefold())
+        name = unique_name([base], used_names.is_free)
+        used_names.add(name)
         names.append(name)
     return names
 

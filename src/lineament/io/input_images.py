@@ -14,7 +14,7 @@ from ..face import Faces
 from ..geometry import as_boxes
 from .image import RGB, Source, read_image
 from .media_files import find_images
-from .unique_names import unique_name
+from .unique_names import UsedNames, unique_name
 
 RESERVED_NAMES = frozenset({"lineament", "faces", "faces.coco", "faces.label-studio"})
 """Names of files that a result folder uses itself."""
@@ -130,13 +130,11 @@ def _named(found: Mapping[Path, Path]) -> list[InputImage]:
 
     No name may equal the name of another image's face: the faces of IMG are IMG_1, IMG_2.
     """
-    # without case, since some file systems do not distinguish it
-    used_names: set[str] = set(RESERVED_NAMES)
-    of_faces: set[str] = set()
+    used_names, of_faces = UsedNames(RESERVED_NAMES), UsedNames()
 
     def is_free(name: str) -> bool:
-        name = name.casefold()
-        return not {name, image_of_face(name)} & used_names and name not in of_faces
+        is_taken = name in used_names or image_of_face(name) in used_names
+        return not is_taken and name not in of_faces
 
     images = []
     for path, relative_path in found.items():
@@ -145,8 +143,8 @@ def _named(found: Mapping[Path, Path]) -> list[InputImage]:
             relative_path.as_posix(),
         )
         name = unique_name(candidates, is_free)
-        used_names.add(name.casefold())
-        of_faces.add(image_of_face(name.casefold()))
+        used_names.add(name)
+        of_faces.add(image_of_face(name))
         images.append(InputImage(path, name))
     return images
 

@@ -1,7 +1,7 @@
 """Image and video files: table of their suffixes, and search by folder or pattern."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -122,8 +122,18 @@ def find_videos(folder: Path) -> list[Path]:
 
 def visible_files(folder: Path, *patterns: str) -> list[Path]:
     """Return the paths in a folder that match any of the patterns and are not hidden, sorted."""
-    found = {path for pattern in patterns for path in folder.glob(pattern)}
-    return sorted(path for path in found if not is_hidden(path.relative_to(folder)))
+    return sorted({path for pattern in patterns for path in _visible(folder, pattern)})
+
+
+def contains_visible(folder: Path, pattern: str) -> bool:
+    """Return True if a path in a folder matches the pattern and is not hidden."""
+    return next(_visible(folder, pattern), None) is not None
+
+
+def _visible(folder: Path, pattern: str) -> Iterator[Path]:
+    for path in folder.glob(pattern):
+        if not is_hidden(path.relative_to(folder)):
+            yield path
 
 
 def is_hidden(path: Path) -> bool:

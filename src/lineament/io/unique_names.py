@@ -3,6 +3,24 @@
 from collections.abc import Callable, Iterable
 
 
+class UsedNames:
+    """Names that are taken, ignoring case: some file systems do not distinguish it."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._names = {name.casefold() for name in names}
+
+    def __contains__(self, name: str) -> bool:
+        return name.casefold() in self._names
+
+    def add(self, name: str) -> None:
+        """Mark a name as taken."""
+        self._names.add(name.casefold())
+
+    def is_free(self, name: str) -> bool:
+        """Return whether a name is not taken yet."""
+        return name not in self
+
+
 def unique_name(candidates: Iterable[str], is_free: Callable[[str], bool]) -> str:
     """Return the first free name in `candidates`, or the last one with a number from 2 appended.
 

@@ -25,7 +25,7 @@ from ..inference.predictor import Predictor
 from ..io.image import read_image
 from ..io.media_files import find_images, find_videos, is_video
 from ..io.pts import format_pts
-from ..io.unique_names import unique_name
+from ..io.unique_names import UsedNames, unique_name
 from ..io.video_reader import every_nth_frame
 
 BOX_MOVES = (
@@ -178,12 +178,11 @@ def find_media(paths: Sequence[str | os.PathLike[str]]) -> dict[Path, Path]:
                 file, file.relative_to(path) if inside else Path(file.name)
             )
     places: dict[Path, Path] = {}
-    # without case, since some file systems do not distinguish it
-    used_names: set[str] = set()
+    used_names = UsedNames()
     for file, below in found.items():
         candidates = (below.with_suffix("").as_posix(), below.as_posix())
-        name = unique_name(candidates, lambda name: name.casefold() not in used_names)
-        used_names.add(name.casefold())
+        name = unique_name(candidates, used_names.is_free)
+        used_names.add(name)
         places[file] = Path(name)
     return places
 

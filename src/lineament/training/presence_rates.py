@@ -93,21 +93,32 @@ def state_rates(
         threshold: Value that corresponds to a probability of 0.5.
     """
     faces, visible_truth = crops.presence(), crops.visible()
-    false_negatives = presence[faces] < threshold
-    false_positives = presence[~faces] >= threshold
-    rates = {
-        "presence_auc": roc_auc(presence, faces),
-        "presence_missed": float(false_negatives.mean())
-        if len(false_negatives)
-        else float("nan"),
-        "presence_false": float(false_positives.mean())
-        if len(false_positives)
-        else float("nan"),
-    }
+    rates = face_rates(presence, faces, threshold)
     annotated = np.isfinite(visible_truth)
     visible_auc = roc_auc(visible[annotated], visible_truth[annotated] > HALF)
     # the AUC is nan if all points are visible
     return rates | ({} if np.isnan(visible_auc) else {"visible_auc": visible_auc})
+
+
+def face_rates(
+    presence: Array, faces: NDArray[np.bool_], threshold: float
+) -> dict[str, float]:
+    """Return the rates of presence by name; nan without faces, or without other crops.
+
+    Args:
+        presence: (M,), logits or probabilities.
+        faces: (M,), True for faces.
+        threshold: Value that corresponds to a probability of 0.5.
+    """
+    return {
+        "presence_auc": roc_auc(presence, faces),
+        "presence_missed": _fraction(presence[faces] < threshold),
+        "presence_false": _fraction(presence[~faces] >= threshold),
+    }
+
+
+def _fraction(errors: NDArray[np.bool_]) -> float:
+    return float(errors.mean()) if len(errors) else float("nan")
 
 
 def roc_auc(scores: Array, positive: NDArray[np.bool_]) -> float:

@@ -7,7 +7,12 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from ...errors import DataError, InputError
-from ...io.media_files import has_image_suffix, image_next_to, visible_files
+from ...io.media_files import (
+    contains_visible,
+    has_image_suffix,
+    image_next_to,
+    visible_files,
+)
 from ..readers.marks import leave_out_marks
 from ..readers.own_data import UNSTATED, OwnData, by_count_note
 from ..readers.pts import read_pts
@@ -83,7 +88,7 @@ def read_any(
     name = _official_layout(root)
     if name and name not in PTS_SETS:
         samples, findings = _read_parts(name, root)
-    elif visible_files(root, "**/*.pts"):
+    elif contains_visible(root, "**/*.pts"):
         samples, findings = _read_pts_files(root, own)
         if name:
             findings += _short_parts(name, samples)
@@ -156,8 +161,8 @@ def _read_tables(root: Path, own: OwnData) -> Read:
                 samples += reader.read(path, "all", own=own)
             except InputError as error:
                 findings.append(Finding("warning", "file", path.name, str(error)))
-    labels = visible_files(root, "**/labels/**/*.txt")
-    if labels and not samples and not findings:
+    is_empty = not samples and not findings
+    if is_empty and contains_visible(root, "**/labels/**/*.txt"):
         try:
             samples += READERS["yolo"].read(root, "all", own=own)
         except InputError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DataError
-from ...io.media_files import visible_files
+from ...io.media_files import contains_visible, visible_files
 from .registry import format_of_table
 from .yolo_pose import has_labels
 
@@ -61,7 +61,7 @@ def find_annotations(place: Path) -> list[Annotations]:
             f"{place}: no such folder or file; expected a folder of annotated images, "
             "an annotation file, or a recipe that ends in .toml"
         )
-    if visible_files(place, "**/*.pts"):
+    if contains_visible(place, "**/*.pts"):
         return [Annotations("folder", place)]
     found = _tables(place)
     if not found and has_labels(place):

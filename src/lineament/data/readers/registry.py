@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import DataError, did_you_mean
-from ...io.media_files import visible_files
+from ...io.media_files import contains_visible, visible_files
 from ...io.pixel_origin import FIRST_PIXEL
 from ...io.review_files import SUFFIX
 from ...plugins import entry_points
@@ -197,15 +197,15 @@ def format_of_labels(path: Path) -> str:
         return format_of_table(path)
     if not path.is_dir():
         raise DataError(f"no file or folder {path}; check the path")
-    if visible_files(path, f"**/*{SUFFIX}"):
+    if contains_visible(path, f"**/*{SUFFIX}"):
         return "review"
-    if visible_files(path, "**/*.pts"):
+    if contains_visible(path, "**/*.pts"):
         return "folder"
     tables = []
     for suffix in (".xml", ".json", ".csv"):
         tables += visible_files(path, f"*{suffix}", f"annotations/*{suffix}")
     kinds = {format_of_table(table) for table in tables}
-    if not kinds and visible_files(path, "**/labels/**/*.txt"):
+    if not kinds and contains_visible(path, "**/labels/**/*.txt"):
         return "yolo"
     if len(kinds) != 1:
         found = ", ".join(sorted(kinds)) or "none"

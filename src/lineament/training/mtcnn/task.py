@@ -26,7 +26,7 @@ from ..build import read_initial_weights
 from ..checkpoint import load_weights
 from ..freeze import in_part
 from ..landmark_task import LandmarkTask
-from ..presence_rates import roc_auc
+from ..presence_rates import face_rates
 from ..task import Context, Samples
 from .losses import WEIGHTS, window_counts, window_losses
 from .mining import mined_places
@@ -182,21 +182,8 @@ class MtcnnTask(LandmarkTask):
             faces.append(batch.presence[labeled].numpy() > 0)
         if not logits:
             return results
-        return results | _rates(np.concatenate(logits), np.concatenate(faces))
-
-
-def _rates(logits: Array, faces: NDArray[np.bool_]) -> dict[str, float]:
-    """Return the rates of windows (M,) by name, as in `presence_rates`; nan without windows."""
-    false_negatives, false_positives = logits[faces] < 0, logits[~faces] >= 0
-    return {
-        "presence_auc": roc_auc(logits, faces),
-        "presence_missed": float(false_negatives.mean())
-        if len(false_negatives)
-        else float("nan"),
-        "presence_false": float(false_positives.mean())
-        if len(false_positives)
-        else float("nan"),
-    }
+        rates = face_rates(np.concatenate(logits), np.concatenate(faces), 0.0)
+        return results | rates
 
 
 def _targets(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
