@@ -300,7 +300,7 @@ def test_two_dimensional_heads_can_have_finer_maps(head):
     assert fine.landmarks.shape == plain.landmarks.shape
     with pytest.raises(
         RecipeError,
-        match=r"model\.length is 3\.0; expected one of 0\.25, 0\.5, 1\.0, 2\.0 for heads of two",
+        match=r"model\.length is 3\.0; expected one of 0\.25, 0\.5, 1\.0, 2\.0 for 2D heads",
     ):
         net(head, length=3.0)
 

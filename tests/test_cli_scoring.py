@@ -228,7 +228,7 @@ def test_a_protocol_with_missing_images_is_scored_only_if_partial(tmp_path):
     report = json.loads(out)
     missing, scheme = report["notes"]
     assert (report["images"], missing) == (1, "missing: other.jpg")
-    assert "read as ibug68 because of their number" in scheme
+    assert "assumed to be ibug68 because of their number" in scheme
 
 
 def test_the_report_folder_of_a_refused_protocol_lists_all_missing_images(tmp_path):

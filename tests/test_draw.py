@@ -241,7 +241,7 @@ def test_the_suffix_decides_the_format(suffix: str, tmp_path: Path) -> None:
 def test_an_unknown_suffix_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(
         ImageError,
-        match=r"names no format; expected \.jpg, \.jpeg, \.png, \.webp, \.bmp, \.tif, \.tiff",
+        match=r"is not supported; expected \.jpg, \.jpeg, \.png, \.webp, \.bmp, \.tif, \.tiff",
     ):
         save_image(tmp_path / name, _smooth())
     assert not list(tmp_path.iterdir())

@@ -205,7 +205,7 @@ def test_a_scheme_inferred_from_the_number_of_points_is_noted(tmp_path):
     (face,), lines = notes_of(read_data, "coco", path, "all")
     assert face.scheme == "aflw21"
     assert len(lines) == 1
-    assert "21 points without names, read as aflw21 because of their number" in lines[0]
+    assert "21 points without names, assumed to be aflw21" in lines[0]
     _, lines = notes_of(read_data, "coco", path, "all", scheme="aflw21")
     assert lines == []
 

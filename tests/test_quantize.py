@@ -81,7 +81,7 @@ def test_the_int8_graph_accepts_bytes_and_is_close_to_torch(
 
 def test_a_graph_that_is_not_int8_is_refused(tmp_path):
     _, path = written(tmp_path)
-    with pytest.raises(ExportError, match="does not start with its bytes"):
+    with pytest.raises(ExportError, match="does not start by normalizing"):
         take_bytes(path, MEAN, STD)
 
 

@@ -283,7 +283,7 @@ def test_differences_that_limit_a_comparison_are_noted() -> None:
     notes = compare([a, b], ["a", "b"]).notes
     assert notes == (
         "b: 3 points are interpolated",
-        "the boxes differ: truth boxes flatter a model",
+        "the boxes differ: ground-truth boxes give lower errors",
     )
 
 

@@ -148,7 +148,7 @@ def test_id_switches_misses_and_false_positives_are_counted():
         match="the tracks have 4 frames, the truth 5; expected the same video",
     ):
         count_id_errors(found[:4], truth)
-    with pytest.raises(ProtocolError, match="a true face has no track_id"):
+    with pytest.raises(ProtocolError, match="a ground-truth face has no track_id"):
         count_id_errors(found[:1], [faces_of((None, 0))])
 
 

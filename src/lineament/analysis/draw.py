@@ -287,7 +287,7 @@ def save_image(path: str | os.PathLike[str], image: Image, quality: int = 95) ->
     name = FORMATS.get(target.suffix.lower())
     if name is None:
         raise ImageError(
-            f"{target}: the suffix {target.suffix!r} names no format; "
+            f"{target}: the suffix {target.suffix!r} is not supported; "
             f"expected {', '.join(FORMATS)}"
         )
     check_rgb(image)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 annotations = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Convert face labels: CVAT, Label Studio, COCO, YOLO pose, .pts, dlib, CSV.",
+    help="Convert face labels between annotation formats.\n\n"
+    "Formats: CVAT, Label Studio, COCO, YOLO pose, .pts, dlib, CSV.",
 )
 app.add_typer(annotations, name="annotations")
 
@@ -70,7 +71,7 @@ def read(
     pictures: Pictures = None,
     first_pixel: FirstPixel = None,
 ) -> None:
-    """Convert labels of any format to a folder of .pts files, one per face.
+    """Convert labels to a folder of .pts files, one per face.
 
     A JSON file next to each states its image, box and occluded points. The folder works
     with `lineament review` and with the reader "review".
@@ -94,7 +95,7 @@ def write(
     pictures: Pictures = None,
     first_pixel: FirstPixel = None,
 ) -> None:
-    """Convert labels of any format, such as a `lineament review` folder, to another one.
+    """Convert labels, such as a `lineament review` folder, to another format.
 
     Image names are relative to --pictures or, without it, to the deepest folder that
     contains all images; in dlib files they are relative to the file.

@@ -107,12 +107,12 @@ def anonymize(
     device: Device = "cpu",
     overwrite: Overwrite = False,
 ) -> None:
-    """Cover faces in images and videos, from the chin to the hairline.
+    """Blur, pixelate or fill the faces in images and videos.
 
-    Covers too much rather than too little: low-probability faces are included, outlines
-    are wide, and in a video the place of a face is also covered shortly before and after
-    it is found. Metadata and sound are not copied. No method finds every face: check the
-    results.
+    A face is covered from the chin to the hairline, too much rather than too little:
+    low-probability faces are included, outlines are wide, and in a video the place of a
+    face is also covered shortly before and after it is found. Metadata and sound are not
+    copied. No method finds every face: check the results.
     """
     from ..io.media_files import is_video
 

@@ -27,8 +27,8 @@ Group = Annotated[
     str,
     typer.Option(
         help=(
-            "Rule that identifies the faces of one person: a column, a folder number, "
-            "or a pattern."
+            "Rule that identifies the faces of one person: a column, a folder level "
+            "(1: the first), or a pattern such as '(person[0-9]+)_'."
         )
     ),
 ]

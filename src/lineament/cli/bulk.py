@@ -37,8 +37,8 @@ Inputs = Annotated[
     typer.Argument(
         metavar="INPUT",
         help="Images, videos, tar files, folders of these, or patterns; Parquet "
-        "files; .txt files that list addresses. Each is a path or an s3://, "
-        "gs:// or file:// address.",
+        "files; .txt files that list paths or URIs. Each is a path, or an "
+        "s3://, gs:// or file:// URI.",
     ),
 ]
 Out = Annotated[
@@ -53,7 +53,7 @@ Every = Annotated[
 Column = Annotated[
     str,
     typer.Option(
-        help="Column of Parquet files that holds the images or their addresses."
+        help="Column of Parquet files that holds the images, or their paths or URIs."
     ),
 ]
 PartImages = Annotated[int, typer.Option(min=1, help="Images per part of a new plan.")]
@@ -80,7 +80,8 @@ bulk = typer.Typer(
     cls=BulkCommands,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Find faces in millions of images: `bulk INPUT... --out URI`, `bulk status URI`.",
+    help="Find faces in millions of images, in resumable jobs.\n\n"
+    "`bulk INPUT... --out URI` starts or resumes a job; `bulk status URI` prints its progress.",
 )
 app.add_typer(bulk, name="bulk")
 

@@ -31,7 +31,7 @@ def cache(
     ] = 0.0,
     cache: Cache = None,
 ) -> None:
-    """List the cached training crops with their size and folder, or delete them.
+    """List or delete the cached training crops.
 
     Each training run caches crops of its faces, about 0.3 MB per face, so that the next
     run starts immediately. Files of `lineament candidates` are not deleted.

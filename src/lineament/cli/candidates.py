@@ -33,11 +33,11 @@ def candidates(
     data: Data = None,
     cache: Cache = None,
 ) -> None:
-    """Collect false detections in photos without a face, as negatives for training.
+    """Mine hard negatives from photos without faces.
 
     These are the boxes that the face detector proposes at a low threshold in the data
-    folder's photos of objects, pets and background. To train on them, name the file as
-    presence.candidates in a recipe.
+    folder's photos of objects, pets and background. To train on them, set
+    presence.candidates in a recipe to this file.
     """
     from ..data.sample import cache_root, data_root
     from ..inference.face_detector import FaceDetector

@@ -89,7 +89,7 @@ Draw = Annotated[
     bool,
     typer.Option(
         "--draw",
-        help="Also write a copy of each image with its landmarks drawn to --out.",
+        help="Also write a copy of each image, with its landmarks drawn, to --out.",
     ),
 ]
 

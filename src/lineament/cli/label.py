@@ -35,11 +35,11 @@ def label(
         int, typer.Option(min=1, metavar="N", help="Label every N-th frame of a video.")
     ] = 10,
 ) -> None:
-    """Label the faces in images and videos with a model, for training.
+    """Write pseudo-labels for the faces in images and videos.
 
-    Each confident face becomes a crop and a .pts file, which a recipe reads with
-    `reader = "folder"`. Landmarks with low confidence, or probably not visible, are nan
-    and ignored in training. Check on validation faces that training on the labels helps.
+    Each face that the model is confident about becomes a crop and a .pts file; recipes read
+    them with `reader = "folder"`. Landmarks that are uncertain or probably not visible are
+    nan, and training ignores them. Check on validation faces that these labels help.
     """
     from ..errors import InputError
     from ..inference.predictor import Predictor

@@ -61,8 +61,8 @@ Boxes = Annotated[
     typer.Option(
         "--boxes",
         metavar="X0,Y0,X1,Y1|FILE",
-        help="Face boxes in pixels, instead of the detector's: one box of a single image "
-        "(repeatable), or a JSON file of boxes per image.",
+        help="Use these face boxes, in pixels, instead of the detector: one box (repeatable, "
+        "only for a single image), or a JSON file with the boxes of each image.",
     ),
 ]
 Partial = Annotated[
@@ -73,7 +73,8 @@ Flip = Annotated[
     bool,
     typer.Option(
         "--flip",
-        help="Average over each crop and its mirror image; more accurate, twice the work.",
+        help="Average the predictions for each crop and its mirror image; slightly more "
+        "accurate, twice the work.",
     ),
 ]
 DetectorName = Annotated[
@@ -102,8 +103,8 @@ MinFace = Annotated[
         "--min-face",
         metavar="40px|0.05",
         help="Smallest face to find: its side in pixels, or as a fraction of the "
-        "image's longer side; default: 16 pixels, after the longer side is resized "
-        "to 640 to 1,024 pixels. Halving the size quadruples the work.",
+        "image's longer side; default: 16 pixels, measured after resizing the longer side "
+        "to between 640 and 1,024 pixels. Halving the size quadruples the work.",
     ),
 ]
 Device = Annotated[

@@ -19,7 +19,7 @@ Models = Annotated[
 Runtime = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of the npm package onnxruntime-web; default: npm fetches it once."
+        help="Folder of the npm package onnxruntime-web; default: download it once with npm."
     ),
 ]
 
@@ -38,10 +38,10 @@ def page(
     ] = "detector",
     runtime: Runtime = None,
 ) -> None:
-    """Write a web page that finds faces in the browser, and its module lineament.js.
+    """Write a web page that finds faces in the browser.
 
-    The page consists of static files for any web server. Images never leave the visitor's
-    computer.
+    The page and its JavaScript module, lineament.js, are static files for any web server.
+    Images never leave the visitor's computer.
     """
     from ..serving.page import DEFAULT_MODELS, write_page
 

@@ -60,7 +60,8 @@ review = typer.Typer(
     cls=ReviewCommands,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Correct landmarks by hand: `lineament review PHOTOS --out REVIEW`.",
+    help="Correct landmarks by hand on a local web page.\n\n"
+    "`lineament review PHOTOS --out REVIEW` opens the page.",
 )
 app.add_typer(review, name="review")
 
@@ -74,9 +75,9 @@ Order = Annotated[
     str,
     typer.Option(
         metavar="sigma|spread|disagree:MODEL|audit|random|name",
-        help="Order of the faces, least certain first: by predicted uncertainty, "
-        "spread over shifted boxes, distance from another model or implausible shape; "
-        "or random, or by name.",
+        help="Order of the faces. sigma: largest predicted uncertainty first; spread: largest "
+        "spread over shifted boxes; disagree:MODEL: largest distance from that model's "
+        "landmarks; audit: errors found by `lineament audit`; random; name.",
     ),
 ]
 
@@ -166,7 +167,7 @@ def _user_name() -> str:
     except (KeyError, OSError, ImportError) as error:
         # Windows without variables, or a container whose user has no entry
         raise typer.BadParameter(
-            "this system does not state your user name; give a name with --who"
+            "your user name is unknown; give the name of the reviewer with --who"
         ) from error
 
 
@@ -297,9 +298,10 @@ def stats(
         bool, typer.Option("--json", help="Print the figures as JSON.")
     ] = False,
 ) -> None:
-    """Print statistics of a review: pace, corrections against sigma, agreement.
+    """Print the pace, corrections and agreement of the reviewers.
 
-    Corrections equal the model's errors only if reviewers correct every wrong landmark.
+    Corrections are compared with sigma_px; they equal the model's errors only if reviewers
+    correct every wrong landmark.
     """
     from ..io.review_files import face_names, read_face
     from ..serving.review import stats as figures

@@ -46,7 +46,7 @@ def scheme(
         ),
     ] = "accurate",
 ) -> None:
-    """Write a landmark scheme from the keypoints and skeleton of a COCO category.
+    """Write a landmark scheme from the keypoints in a COCO file.
 
     Prints what it inferred: mirrored pairs, parts, and the points that define the norms.
     Also draws one face next to the file, with the number of each point and a line between

@@ -112,7 +112,7 @@ def track(
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Track the faces in a video, with smoothed landmarks and stable ids.
+    """Track faces in a video, with smooth landmarks and track ids.
 
     Without --out, prints one line of JSON per frame. With --out, writes tracks frame by
     frame. An interrupted run continues with --resume and produces the same files as an

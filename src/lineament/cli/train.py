@@ -109,7 +109,7 @@ def distill(
     data: Data = None,
     cache: Cache = None,
 ) -> None:
-    """Distill a small model from a teacher, or from peers trained at the same time.
+    """Distill a small model from a teacher or from peers.
 
     The teacher is a checkpoint, the name of weights in teachers/ or, if only its landmarks
     are needed, an .onnx file. A teacher whose outputs cannot be compared with the student's

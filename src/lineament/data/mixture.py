@@ -52,9 +52,7 @@ def read_mixture(
     if trained_on and all(part.use_until < 1 for part in trained_on):
         last = max(part.use_until for part in trained_on)
         problem = f"every data set ends at use_until = {last}"
-        raise RecipeError(
-            f"{problem}; remove use_until from one that can be used until the end"
-        )
+        raise RecipeError(f"{problem}; remove use_until from one of them")
     size = cached_size(*crop)
     sources: list[Source] = []
     validation_faces: dict[str, CropCache] = {}

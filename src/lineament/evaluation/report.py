@@ -311,7 +311,7 @@ def compare(
     for name, report in zip(names, reports, strict=True):
         notes += [f"{name}: {note}" for note in report.notes]
     if len({report.boxes for report in reports}) > 1:
-        notes.append("the boxes differ: truth boxes flatter a model")
+        notes.append("the boxes differ: ground-truth boxes give lower errors")
     if len({report.fingerprint for report in reports}) > 1:
         notes.append("the true points differ (other copies of the images?)")
     return Comparison(tuple(names), tuple(reports), tuple(notes))

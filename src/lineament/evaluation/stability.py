@@ -61,8 +61,8 @@ def interocular(track: Array, scheme_name: str) -> float:
     points = scheme(scheme_name)
     if "interocular" not in points.norm_points:
         raise InputError(
-            f"{scheme_name} has no eye corners to measure by; track with a scheme that "
-            "has them, such as ibug68"
+            f"{scheme_name} has no eye corners to measure the interocular distance; track "
+            "with a scheme that has them, such as ibug68"
         )
     groups = points.norm_points["interocular"]
     right, left = (track[:, list(group)].mean(1) for group in groups)
@@ -235,7 +235,7 @@ def count_id_errors(found: Sequence[Faces], truth: Sequence[Faces]) -> IdErrors:
             true_id, own_id = true[row].track_id, own[column].track_id
             if true_id is None:
                 raise ProtocolError(
-                    "a true face has no track_id; expected one for every face"
+                    "a ground-truth face has no track_id; expected one for every face"
                 )
             switches += true_id in last and last[true_id] != own_id
             last[true_id] = own_id

@@ -176,7 +176,7 @@ def take_bytes(path: Path, mean: int, std: float) -> None:
         or {n.op_type for n in chain[1:]} - {"Cast", "Sub", "Div"}
     ):
         raise ExportError(
-            "the int8 graph does not start with its bytes, normalized and quantized; "
+            "the int8 graph does not start by normalizing and quantizing uint8 crops; "
             "export fp32 instead"
         )
     graph.initializer.append(

@@ -189,7 +189,7 @@ class _Rewriter:
         scale = self.constants[node.input[1]]
         if self.constants[node.input[2]].any():
             raise ExportError(
-                f"{self.name}: weights have a zero point; export the model with lineament"
+                f"{self.name}: weights have a nonzero zero point; export the model with lineament"
             )
         channels = scale.reshape(-1, *[1] * (values.ndim - 1)) if scale.ndim else scale
         if values.dtype != np.int8:  # biases are small and stored as float

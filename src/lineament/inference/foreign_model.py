@@ -76,7 +76,7 @@ class ForeignSettings(BaseModel):
     error: float = Field(
         0.03,
         gt=0,
-        description="expected error of a landmark, in sides of the face's tight box; scores and "
+        description="expected error of a landmark, as a fraction of the box side; scores and "
         "sigma_px are computed from it, since the model predicts none",
     )
 

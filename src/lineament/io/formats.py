@@ -56,7 +56,7 @@ def json_numbers(array: Array, decimals: int | None) -> list[Any]:
 def to_dict(result: Any) -> dict[str, Any]:
     """Return a result as a dict of JSON values, like `dataclasses.asdict`.
 
-    Arrays become lists, and numbers that are not finite None.
+    Arrays become lists; numbers that are not finite become None.
 
     Args:
         result: Any dataclass of this package, such as Face, HeadPose or Tracks.

@@ -90,8 +90,8 @@ def read_image(
         source: A path, the bytes of a file, a file open for reading bytes (read from
             its position), a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H,
             W, 4) of bool, uint8, uint16 or float in [0, 1]. An RGB uint8 array is
-            returned as it is. Tensors, also with the channels first, and frames of
-            PyAV are read like arrays.
+            returned unchanged. PyAV frames, and tensors with the channels first or
+            last, are read like arrays.
         order: Channel order of an array, "rgb" or "bgr" (with alpha: RGBA or BGRA).
             OpenCV reads BGR.
         bits: Bits of the values of uint16, 8 to 16; None: 16.

@@ -99,8 +99,8 @@ class ResultFolder:
         if others:
             raise DataError(
                 f"{self.folder} contains {min(others).name}, a result of other "
-                "settings for an image that is not among the inputs; name every image "
-                "with --overwrite, or choose another --out"
+                "settings for an image that is not among the inputs; add every such "
+                "image to the inputs, or choose another --out"
             )
 
     def path(self, image: InputImage) -> Path:

@@ -74,7 +74,7 @@ def write_face(folder: Path, face: FaceRecord) -> None:
         DataError: If there is no decision, or a file cannot be written.
     """
     if face.last is None:
-        raise DataError(f"{face.name}: no decision to write; accept or refuse the face")
+        raise DataError(f"{face.name}: no decision to write; accept or reject the face")
     pts = folder / f"{face.name}.pts"
     path = folder / f"{face.name}{SUFFIX}"
     try:

@@ -130,8 +130,8 @@ class VideoReader:
             the numbers in their names.
         rate: Frames per second of a folder of images.
         threads: Decoder threads; 0: the decoder's default.
-        exact_times: Whether frame times matter. If not, OpenCV reads files when PyAV is not
-            installed.
+        exact_times: Whether frame times matter. If False, OpenCV, which provides no exact
+            times, reads files if PyAV is not installed.
 
     Raises:
         ImageError: If the source is not a video, or a URL that is not live stops

@@ -64,7 +64,7 @@ def read_own_faces(
         if not fault:
             return samples, None
         note(
-            f"{found.path}: {fault}; a scheme is made from the positions of the points "
+            f"{found.path}: {fault}; inferring a scheme from the positions of the points "
             "instead"
         )
         points = [""] * len(samples[0].landmarks)
@@ -123,7 +123,7 @@ def _make_scheme(
     better = better_mirror(shapes, named)
     if better is not None:
         text = describe_better(names, named, better)
-        note(f"{place}: {text}; the latter are written: check them")
+        note(f"{place}: {text}; using the latter pairs: check them")
         table["mirror"] = better
     return scheme_of_table(table, name, place)
 
@@ -142,7 +142,8 @@ def with_mean_shape(
     mean, count = learn_mean_shape(faces, Predictor(model, scheme=FULL))
     if mean is None:
         note(
-            f"no mean shape: {count} faces are found by {model}, some points are in none"
+            f"no mean shape: {model} found {count} faces, and some points are annotated in "
+            "none of them"
         )
         return made
     note(f"mean shape of {count} faces, placed by the model {model}")

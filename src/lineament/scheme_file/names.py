@@ -1,4 +1,4 @@
-"""Meaning of point names: mirror, parts and norm points from words such as left, eye, outer."""
+"""Infer mirror, parts and norm points from words in point names, such as left, eye, outer."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +54,7 @@ def mirror_of_names(points: Sequence[str]) -> list[int]:
 
 
 def side_of(name: str, points: Sequence[str]) -> str:
-    """Return the side that `name` states, "left" or "right", if `points` have it for the other."""
+    """Return the side in `name`, "left" or "right"; "" if its counterpart is not in `points`."""
     known = {tuple(words_of(point)) for point in points}
     for side, other in _other_sides(words_of(name)):
         if tuple(other) in known:
@@ -63,7 +63,7 @@ def side_of(name: str, points: Sequence[str]) -> str:
 
 
 def unpaired(points: Sequence[str], mirror: Sequence[int]) -> list[str]:
-    """Return the points that state left or right in full and have no partner."""
+    """Return the points with left or right, spelled out, in their names, but no partner."""
     alone = []
     for index, name in enumerate(points):
         if mirror[index] == index and {"left", "right"} & set(words_of(name)):
@@ -72,7 +72,7 @@ def unpaired(points: Sequence[str], mirror: Sequence[int]) -> list[str]:
 
 
 def _other_sides(words: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield (side, words of the other side), the surest reading first."""
+    """Yield (side, words of the other side), the most certain interpretation first."""
     for pair in SIDES:
         for side, (mine, other) in zip(
             ("left", "right"), (pair, pair[::-1]), strict=True
@@ -87,14 +87,14 @@ def _other_sides(words: list[str]) -> Iterator[tuple[str, list[str]]]:
 
 
 def complete_table(table: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """Return a table of a scheme with the mirror, parts and norm points that its names tell.
+    """Return the table of a scheme, completed by what its point names imply.
 
     Args:
-        table: Keys of a scheme; those that are there stay as they are.
-        place: The table in messages.
+        table: Keys of a scheme; existing keys are kept.
+        place: Description of the table for messages.
 
     Raises:
-        SchemeError: If the names tell no mirror.
+        SchemeError: If no mirror can be inferred from the names.
     """
     completed, points = dict(table), table.get("points")
     if not isinstance(points, list) or not all(isinstance(p, str) for p in points):
@@ -174,6 +174,6 @@ def _named(
 
 
 def is_numbered(points: Sequence[str]) -> bool:
-    """Return whether names are numbers alone, or one word and numbers, which state no meaning."""
+    """Return whether names are only numbers, or one word with numbers, and so have no meaning."""
     patterns = {re.sub(r"\d+", "", plain_name(name)).strip("_") for name in points}
     return len(patterns) <= 1 and all(re.search(r"\d", name) for name in points)

@@ -1,6 +1,6 @@
-"""Scheme: the meaning of landmark indices, read from and written to tables of TOML.
+"""Scheme: the meaning of landmark indices, read from and written to TOML.
 
-The tables of the package and of users are of one form.
+The files of the package and of users have the same format.
 """
 
 import json
@@ -50,9 +50,9 @@ class Scheme:
     smooth: bool = False
     """True if the points are dense enough to draw contours as curves through them."""
     heads: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """Point indices of each scheme joined in this one; mostly empty."""
+    """Point indices of each scheme that this one combines; empty if it combines none."""
     rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Rules that compute the points from other schemes, by the names of these."""
+    """Rules that compute the points from those of other schemes, by name of the scheme."""
 
     def __len__(self) -> int:
         return len(self.points)
@@ -86,16 +86,16 @@ def read_table(path: Path) -> dict[str, Any]:
 
 
 def scheme_of_table(table: Mapping[str, Any], name: str, place: str) -> Scheme:
-    """Return the scheme that a table states.
+    """Return the scheme that a table defines.
 
     Args:
-        table: KEYS, of which `points` is needed. Points are named or numbered from 0. A mirror
-            lists pairs of points, or the partner of each.
-        name: Name of the scheme if the table states none.
-        place: The table in messages.
+        table: Values by KEYS; only `points` is required. Other keys refer to points by name or
+            by number from 0. `mirror` lists pairs of points, or the partner of each.
+        name: Name of the scheme if the table has none.
+        place: Description of the table for messages.
 
     Raises:
-        SchemeError: If a key is unknown or wrong.
+        SchemeError: If a key is unknown or a value is invalid.
     """
     for key in table:
         if key not in KEYS:

@@ -10,8 +10,8 @@ Point = tuple[float, float]
 class ErrorDetail(BaseModel):
     """Reason for an error response."""
 
-    code: str = Field(description="A word for programs.")
-    message: str = Field(description="A line for people.")
+    code: str = Field(description="Machine-readable error code.")
+    message: str = Field(description="Human-readable message, one line.")
 
 
 class ErrorAnswer(BaseModel):
@@ -40,10 +40,12 @@ class FaceAnswer(BaseModel):
     )
     landmarks: list[Point] = Field(description="x, y per landmark, pixels.")
     scores: list[float] = Field(description="Confidence per landmark, 0 to 1.")
-    sigma_px: list[float | None] = Field(description="Expected error per landmark.")
+    sigma_px: list[float | None] = Field(
+        description="Expected error per landmark, pixels."
+    )
     presence: float | None = Field(None, description="Probability of a face.")
     visible: list[float | None] | None = Field(
-        None, description="Probability per landmark that it can be seen."
+        None, description="Probability that each landmark is visible."
     )
     attributes: dict[str, float] | None = None
     track_id: int | None = None
@@ -57,7 +59,7 @@ class FacesAnswer(BaseModel):
     faces: list[FaceAnswer]
     scheme: str
     own_scheme: dict[str, Any] | None = Field(
-        None, description="Table of a scheme that a user made."
+        None, description="Definition of the scheme, if it is user-defined."
     )
     image_size: tuple[int, int] = Field(description="Width and height, pixels.")
 

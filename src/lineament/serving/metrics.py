@@ -8,10 +8,10 @@ from prometheus_client.process_collector import ProcessCollector
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 GAUGES = {
-    "tracks": "Open connections of tracks.",
-    "jobs": "Jobs that wait or run.",
-    "expected_wait_seconds": "Wait that a new request expects.",
-    "held_bytes": "Bodies of the requests that are open.",
+    "tracks": "Open /v1/track connections.",
+    "jobs": "Jobs waiting or running.",
+    "expected_wait_seconds": "Expected wait of a new request.",
+    "held_bytes": "Total size of the bodies of open requests.",
 }
 
 
@@ -36,7 +36,7 @@ class Metrics:
         )
         self.seconds = Histogram(
             "lineament_request_seconds",
-            "Time from the head of a request to the end of its answer.",
+            "Time from the headers of a request to the end of its response.",
             ("route",),
             buckets=SECONDS,
             registry=self.registry,
@@ -44,7 +44,7 @@ class Metrics:
         self.faces = Counter("lineament_faces", "Faces found.", registry=self.registry)
         self.frames = Counter(
             "lineament_track_frames",
-            "Frames of tracks, answered or dropped for a newer one.",
+            "Video frames, answered or dropped for a newer one.",
             ("outcome",),
             registry=self.registry,
         )

@@ -185,7 +185,7 @@ def check_image(data: bytes, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise _too_many_pixels(max_pixels)
     if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > MAX_SCANS:
-        raise Refusal(413, "the image has more scans than any camera or editor writes")
+        raise Refusal(413, "the JPEG has too many progressive scans; save it again")
 
 
 def _too_many_pixels(limit: int) -> Refusal:

@@ -25,7 +25,7 @@ class TrackRules:
     30 Hz. Heads rotate far more slowly; landmarks that flip upside down rotate faster."""
     max_nested_area: float = 0.5
     """A track inside a better one ends if its area is at most this fraction of the other's,
-    because it is an eye or half a face. Larger ones are people passing each other."""
+    because it is an eye or half a face. A larger one is a person passing another."""
     duplicate_distance: float = 0.25
     """Mean landmark distance below which two tracks follow the same face."""
     new_face_score: float = 0.6
@@ -42,9 +42,9 @@ class TrackRules:
     """Mean landmark score above which a face is kept although it is no longer detected."""
     keep_presence: float = 0.3
     """Minimum presence of a tracked face in every frame, if the model predicts it; the
-    predictor's `min_presence` then replaces the two scores above."""
+    predictor's `min_presence` then replaces `confirm_score` and `keep_score`."""
     max_misses: int = 2
-    """Consecutive misses after which the track of a face with a lower score ends."""
+    """Consecutive missed detections that end a track with a score below `keep_score`."""
     reid_similarity: float = 0.85
     """Appearance correlation above which a lost face is reacquired anywhere in the image."""
     reid_similarity_nearby: float = 0.6

@@ -95,8 +95,8 @@ class WindowMaker:
         """Window kinds that the photos can provide."""
         if not self.kinds:
             raise DataError(
-                f"none of the {len(self.photos)} photos has labeled faces or is known "
-                "to show none; expected photos with labeled faces, or without faces"
+                f"none of the {len(self.photos)} photos has labeled faces, and none "
+                "is known to contain no face; add photos of either kind"
             )
         shares = np.array([SHARES[kind] for kind in self.kinds], float)
         self.shares = shares / shares.sum()

@@ -37,7 +37,7 @@ def scheme_of_coco(
     if edges and min(map(min, edges)) == 0:
         note(
             f"{path}: the skeleton counts points from 0, although COCO counts from 1; "
-            "read as from 0"
+            "reading it as 0-based"
         )
     else:
         edges = [[a - 1, b - 1] for a, b in edges]
@@ -62,7 +62,7 @@ def scheme_of_coco(
     if better is None:
         return made
     note(
-        f"{path}: {describe_better(points, named, better)}; the latter are written: "
+        f"{path}: {describe_better(points, named, better)}; using the latter pairs: "
         "check them"
     )
     return scheme_of_table(stated | {"mirror": better}, name, place)

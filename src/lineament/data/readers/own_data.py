@@ -157,8 +157,8 @@ def _scheme_by_count(count: int, own: OwnData, place: str) -> str:
 def by_count_note(place: str, count: int, name: str) -> str:
     """Return the message about a scheme guessed only from the number of points."""
     return (
-        f"{place}: {count} points without names, read as {name} because of their number; if "
-        'they are others, set their scheme: scheme = "my.toml"'
+        f"{place}: {count} points without names, assumed to be {name} because of their "
+        'number; if that is wrong, set their scheme: scheme = "my.toml"'
     )
 
 

@@ -210,8 +210,8 @@ def format_of_labels(path: Path) -> str:
     if len(kinds) != 1:
         found = ", ".join(sorted(kinds)) or "none"
         raise DataError(
-            f"{path}: labels in these known formats: {found}; expected exactly one; "
-            "choose it with --reader"
+            f"{path}: label formats found: {found}; expected exactly one: choose one "
+            "with --reader"
         )
     return kinds.pop()
 

@@ -29,7 +29,7 @@ class Heatmap2D(nn.Module):
         if length not in LENGTHS:
             raise RecipeError(
                 f"model.length is {length}; expected one of "
-                f"{', '.join(map(str, LENGTHS))} for heads of two dimensions"
+                f"{', '.join(map(str, LENGTHS))} for 2D heads"
             )
         self.stride = 1 / length
         self.decoder = check_decoder(settings.decoder)

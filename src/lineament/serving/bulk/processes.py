@@ -113,7 +113,7 @@ def process_tasks(
 def _too_many_deaths(deaths: int) -> WorkError:
     return WorkError(
         f"{deaths} processes in a row ended without a result; check the free memory, and in "
-        'a script of your own start under: if __name__ == "__main__"'
+        'your own script put the call under: if __name__ == "__main__"'
     )
 
 

@@ -95,4 +95,5 @@ class DpmTask(PartTask):
         landmarks = torch.from_numpy(np.concatenate(rows))
         boxes = enlarged(corners(landmarks, "face"), 1.0)
         model.star.fit(ends_of(landmarks), boxes)
-        note(f"a star of {len(model.star.mean)} points of {len(landmarks)} faces")
+        count = len(model.star.mean)
+        note(f"star model of {count} points, fitted to {len(landmarks)} faces")
