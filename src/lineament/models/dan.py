@@ -30,11 +30,17 @@ FEATURE_SIDE = 56
 
 
 class Stage(nn.Module):
-    """One stage: (B, C, S, S) -> fc1 (B, DENSE), shift (B, N, 2), log variance (B, N)."""
+    """One stage: (B, C, S, S) -> fc1 (B, DENSE), shift (B, N, 2), log variance (B, N).
+
+    Later stages normalize their joint input, as both authors' published code does, because
+    their heatmap varies much less than the image.
+    """
 
     def __init__(self, channels_in: int, points: int, size: int, width: float) -> None:
         super().__init__()
         layers: list[nn.Module] = []
+        if channels_in > 1:
+            layers.append(nn.BatchNorm2d(channels_in))
         for full_channels in CHANNELS:
             channels = max(8, round(full_channels * width / 8) * 8)
             for count in (channels_in, channels):
@@ -109,8 +115,6 @@ class DeepAlignment(nn.Module):
     mean: Tensor
     std: Tensor
     mean_shape: Tensor
-    new_parts = ("stages", "connections", "emotion")
-    """Parts that keep their random weights if the loaded weights lack them."""
 
     def __init__(
         self,
@@ -132,6 +136,10 @@ class DeepAlignment(nn.Module):
         )
         self.connections = nn.ModuleList([Connection(size) for _ in range(stages - 1)])
         self.emotion = nn.Linear(DENSE, classes) if classes else None
+        # parts that keep their random weights if the loaded weights lack them
+        self.new_parts = ["emotion"]
+        if stages > 1:
+            self.new_parts += [f"stages.{stages - 1}", f"connections.{stages - 2}"]
         self.register_buffer("mean_shape", mean_shape.float())
         self.register_buffer("mean", torch.full((1, 3, 1, 1), 128.0))
         self.register_buffer("std", torch.full((1, 3, 1, 1), 64.0))

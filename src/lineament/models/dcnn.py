@@ -147,7 +147,6 @@ class ConvCascade(nn.Module):
 
     mean: Tensor
     std: Tensor
-    new_parts = ("refinements", "log_variance")
 
     def __init__(self, size: int, padding: float, levels: int) -> None:
         super().__init__()
@@ -156,6 +155,10 @@ class ConvCascade(nn.Module):
                 f"the cascade has {levels} levels; expected 1 to {1 + len(REACH)}"
             )
         self.size, self.side = size, size / padding
+        # parts that keep their random weights if the loaded weights lack them
+        self.new_parts = ["log_variance"]
+        if levels > 1:
+            self.new_parts.append(f"refinements.{levels - 2}")
         self.first = FirstLevel()
         self.refinements = nn.ModuleList(
             [Refinement(reach) for reach in REACH[: levels - 1]]

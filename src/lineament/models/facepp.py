@@ -37,7 +37,13 @@ MARGIN = 1.2
 """Crop side relative to the box side, for the face and its contour."""
 PART_MARGIN = 1.6
 """Crop side relative to the box side, for a part."""
-LEVELS = ("boxes", "points", "parts", "turned parts")
+LEVELS = {
+    "boxes": ("inner_box", "contour_box"),
+    "points": ("inner", "contour"),
+    "parts": ("parts",),
+    "turned parts": ("turned",),
+}
+"""Networks of each level, as attributes of CoarseToFine."""
 
 
 def network(points: int) -> ConvNet:
@@ -129,15 +135,6 @@ class CoarseToFine(nn.Module):
     mean: Tensor
     std: Tensor
     mean_shape: Tensor
-    new_parts = (
-        "inner_box",
-        "contour_box",
-        "inner",
-        "contour",
-        "parts",
-        "turned",
-        "log_variance",
-    )
 
     def __init__(self, mean_shape: Tensor, size: int, levels: int) -> None:
         super().__init__()
@@ -146,6 +143,8 @@ class CoarseToFine(nn.Module):
                 f"the cascade has {levels} levels; expected 1 to {len(LEVELS)}"
             )
         self.size, self.levels = size, levels
+        # parts that keep their random weights if the loaded weights lack them
+        self.new_parts = [*list(LEVELS.values())[levels - 1], "log_variance"]
         self.inner_box, self.contour_box = BoxStep(), BoxStep()
         if levels > 1:
             self.inner = Step(len(INNER), MARGIN)
