@@ -198,7 +198,7 @@ def test_a_decision_is_a_complete_pts_file_and_its_history(review, tmp_path):
     written = parse_pts((folder / "2.pts").read_text())
     assert np.abs(written - moved - 1).max() < 0.001
     record = read_face(folder, "2")
-    assert [save.who for save in record.saves] == ["ann", "ann"]
+    assert [save.reviewer for save in record.saves] == ["ann", "ann"]
     assert record.saves[0].occluded == ("left_eye",)
     assert record.last.seconds == 6
     assert record.last.when.endswith("Z")
@@ -286,7 +286,7 @@ def test_figures_of_a_review_are_those_of_its_decisions(review, tmp_path):
         both.append([read_face(session.folder, name) for name in names])
     records = merged(both)
     ann, bob = paces(records)
-    assert (ann.who, ann.faces, ann.corrected, ann.refused) == ("ann", 2, 2, 0)
+    assert (ann.reviewer, ann.faces, ann.corrected, ann.refused) == ("ann", 2, 2, 0)
     assert ann.median_s == 15
     assert ann.faces_per_hour == 240  # 3600 s / mean of 15 s
     assert (bob.faces, bob.corrected, bob.refused) == (2, 1, 1)
@@ -356,7 +356,7 @@ def test_a_face_is_served_and_a_decision_on_it_is_taken(address, review, tmp_pat
         ("api/faces/-1", None, 404),
         ("api/faces/x", None, 422),
         ("api/faces/0", {"landmarks": []}, 422),
-        ("api/faces/0", {"landmarks": "no", "who": "eve"}, 422),
+        ("api/faces/0", {"landmarks": "no", "reviewer": "eve"}, 422),
         # larger than the buffers of a connection
         ("api/faces/0", "x" * 30_000_000, 413),
     ],

@@ -43,7 +43,7 @@ def sessions(monkeypatch):
 
 
 def review(*words):
-    return call("review", *words, "--no-browser", "--who", "ann")
+    return call("review", *words, "--no-browser", "--reviewer", "ann")
 
 
 def test_photos_become_corrected_faces(tmp_path, sessions):
@@ -58,7 +58,7 @@ def test_photos_become_corrected_faces(tmp_path, sessions):
         "b.pts",
     ]
     last = read_face(tmp_path / "r", "x/b").last
-    assert (last.who, last.seconds) == ("ann", 12)
+    assert (last.reviewer, last.seconds) == ("ann", 12)
 
 
 def test_a_second_start_keeps_the_order_and_the_decisions(tmp_path, sessions):

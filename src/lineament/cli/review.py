@@ -99,7 +99,7 @@ LabelReader = Annotated[
         help="Correct existing labels in this format, such as folder, coco or review."
     ),
 ]
-Who = Annotated[
+Reviewer = Annotated[
     str,
     typer.Option(
         help=(
@@ -128,7 +128,7 @@ def faces(
     min_face: MinFace = None,
     min_presence: MinPresence = None,
     device: Device = "cpu",
-    who: Who = "",
+    reviewer: Reviewer = "",
     port: Port = 0,
     browser: Browser = True,
 ) -> None:
@@ -148,7 +148,7 @@ def faces(
     labels["pictures"] = str(pictures) if pictures else None
     search = {"detector": detector, "min_face": min_face, "min_presence": min_presence}
     search |= device_option(device)
-    person = who or _user_name()
+    person = reviewer or _user_name()
     queue = _queue(paths, out, order, model, scheme, labels, search)
     session = Review(out, queue, person)
 
@@ -167,7 +167,7 @@ def _user_name() -> str:
     except (KeyError, OSError, ImportError) as error:
         # Windows without variables, or a container whose user has no entry
         raise typer.BadParameter(
-            "your user name is unknown; give the name of the reviewer with --who"
+            "your user name is unknown; give the name of the reviewer with --reviewer"
         ) from error
 
 
@@ -340,8 +340,15 @@ def _show_stats(parts: dict[str, Sequence[Any]], scheme: str) -> None:
     for pace in parts["paces"]:
         counts = [str(pace.faces), str(pace.corrected), str(pace.refused)]
         times = [f"{pace.median_s:.1f}", f"{pace.faces_per_hour:.0f}"]
-        rows.append([pace.who or "-", *counts, *times])
-    head = ("who", "faces", "corrected", "not a face", "median s", "faces per hour")
+        rows.append([pace.reviewer or "-", *counts, *times])
+    head = (
+        "reviewer",
+        "faces",
+        "corrected",
+        "not a face",
+        "median s",
+        "faces per hour",
+    )
     show_table(head, rows)
     if parts["calibration"]:
         rows = []

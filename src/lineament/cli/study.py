@@ -40,7 +40,7 @@ Budget = Annotated[
 Final = Annotated[
     bool, typer.Option("--final", help="Also measure the columns that use test data.")
 ]
-Together = Annotated[
+Parallel = Annotated[
     int,
     typer.Option(
         min=1,
@@ -61,7 +61,7 @@ def study(
     only: Only = None,
     budget_minutes: Budget = None,
     final: Final = False,
-    together: Together = 1,
+    parallel: Parallel = 1,
     runs: Runs = Path("runs"),
     out: Page = None,
     changes: Changes = None,
@@ -87,7 +87,7 @@ def study(
         only or (),
         budget_minutes,
         final,
-        together,
+        parallel,
         dict(parse_override(text) for text in changes or ()),
     )
     _run(file, options, out)

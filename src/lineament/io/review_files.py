@@ -28,7 +28,7 @@ DECIMALS = 4
 class Save:
     """One reviewer's decision on a face."""
 
-    who: str
+    reviewer: str
     when: str
     """Time in UTC, as 2026-11-29T12:34:56Z."""
     seconds: float
@@ -109,7 +109,7 @@ def _to_record(face: FaceRecord, folder: Path) -> dict[str, Any]:
     for save in face.saves:
         saves.append(
             {
-                "who": save.who,
+                "reviewer": save.reviewer,
                 "when": save.when,
                 "seconds": round(save.seconds, 2),
                 "status": save.status,
@@ -174,7 +174,7 @@ def _save(record: dict[str, Any], scheme: str) -> Save:
     if unknown:
         raise ValueError(f"{min(unknown)!r} is not a point of {scheme}")
     return Save(
-        who=str(record["who"]),
+        reviewer=str(record["reviewer"]),
         when=str(record["when"]),
         seconds=float(record["seconds"]),
         status=record["status"],

@@ -48,7 +48,7 @@ class StudyOptions:
     """Time budget for all training runs; runs that do not fit are listed and skipped."""
     final: bool = False
     """True: also measure the columns on test data."""
-    together: int = 1
+    parallel: int = 1
     """Number of interleaved training runs, for a GPU."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Changes to every recipe."""
@@ -100,13 +100,13 @@ def train_all(
     note: Note,
     report: Callable[[str, Progress], None],
 ) -> None:
-    """Train the `waiting` runs, needs first, `options.together` of them at a time."""
+    """Train the `waiting` runs, needs first, `options.parallel` of them at a time."""
     remaining = list(waiting)
     failed: list[str] = []
     while remaining:
         missing = {run.name for run in remaining}
         ready = [run for run in remaining if not missing & set(run.needs)]
-        batch = ready[: options.together]
+        batch = ready[: options.parallel]
         remaining = [run for run in remaining if run not in batch]
         blocked = [run for run in remaining if set(run.needs) & set(failed)]
         for run in blocked:
@@ -129,8 +129,10 @@ def train_all(
             if run.name in done:
                 places = run.checkpoint, options.data_root, options.cache
                 logged = FinishedRun(run.name, *places).minutes
-                # if a run was resumed, this call took less time than the entire training
-                _save_minutes(plan.folder, run.row, max(minutes, logged))
+                # if a run was resumed, this call took less time than the entire training;
+                # both times include the steps of the runs trained in parallel
+                own = max(minutes, logged) / len(done)
+                _save_minutes(plan.folder, run.row, own)
 
 
 def _as_run(run: PlannedRun, options: StudyOptions, note: Note) -> Run:

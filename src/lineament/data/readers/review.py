@@ -65,7 +65,7 @@ def read_review(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[
                     occluded_mask(record.last.occluded, record.scheme)
                 ),
                 subset=part,
-                group=own.group_of(face, {"who": record.last.who}, ""),
+                group=own.group_of(face, {"reviewer": record.last.reviewer}, ""),
                 stated_size=record.image_size,
             )
         )

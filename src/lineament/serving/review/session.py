@@ -42,20 +42,22 @@ class Review:
     Args:
         folder: Receives a .pts and a JSON file per face; existing decisions are kept.
         faces: The faces, in the order of review.
-        who: Name of the reviewer, stored in each decision.
+        reviewer: Name of the reviewer, stored in each decision.
 
     Raises:
         DataError: If a file in the folder is broken or belongs to another face, or the faces
             have different schemes.
     """
 
-    def __init__(self, folder: Path, faces: Sequence[QueuedFace], who: str) -> None:
+    def __init__(
+        self, folder: Path, faces: Sequence[QueuedFace], reviewer: str
+    ) -> None:
         schemes = sorted({str(face.scheme) for face in faces})
         if len(schemes) != 1:
             raise DataError(
                 f"faces of {', '.join(schemes) or 'no scheme'}; review one scheme at a time"
             )
-        self.folder, self.faces, self.who = folder, list(faces), who
+        self.folder, self.faces, self.reviewer = folder, list(faces), reviewer
         self.scheme = faces[0].scheme
         self._lock = Lock()
         self._records: dict[str, FaceRecord] = {}
@@ -85,7 +87,9 @@ class Review:
         """Return this reviewer's last decision on face `number`, or None."""
         record = self._records.get(self.faces[number].name)
         saves = (
-            [save for save in record.saves if save.who == self.who] if record else []
+            [save for save in record.saves if save.reviewer == self.reviewer]
+            if record
+            else []
         )
         return saves[-1] if saves else None
 
@@ -98,7 +102,7 @@ class Review:
             status = own_save.status if own_save else ""
             faces.append({"name": face.name, "status": status})
         return {
-            "who": self.who,
+            "reviewer": self.reviewer,
             "scheme": str(self.scheme),
             "points": list(landmark_scheme.points),
             "mirror": landmark_scheme.mirror.tolist(),
@@ -168,7 +172,7 @@ class Review:
                 f"{len(names)} flags and one of {', '.join(STATUSES)}"
             )
         save = Save(
-            who=self.who,
+            reviewer=self.reviewer,
             when=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             seconds=float(seconds),
             status=status,

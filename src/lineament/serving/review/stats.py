@@ -20,7 +20,7 @@ COVERED = 0.95
 class Pace:
     """Statistics of one reviewer's decisions."""
 
-    who: str
+    reviewer: str
     faces: int
     corrected: int
     """Number of accepted faces with a moved landmark."""
@@ -60,17 +60,17 @@ class Agreement:
 
 def last_of_each(face: FaceRecord) -> dict[str, Save]:
     """Return each reviewer's last decision on a face."""
-    return {save.who: save for save in face.saves}
+    return {save.reviewer: save for save in face.saves}
 
 
 def paces(faces: Sequence[FaceRecord]) -> list[Pace]:
     """Return the statistics of each reviewer, sorted by name."""
     saves: dict[str, list[tuple[FaceRecord, Save]]] = {}
     for face in faces:
-        for who, save in last_of_each(face).items():
-            saves.setdefault(who, []).append((face, save))
+        for reviewer, save in last_of_each(face).items():
+            saves.setdefault(reviewer, []).append((face, save))
     found = []
-    for who, listed in sorted(saves.items()):
+    for reviewer, listed in sorted(saves.items()):
         timed = np.array([save.seconds for _, save in listed if save.seconds > 0])
         corrected = refused = 0
         for face, save in listed:
@@ -80,7 +80,7 @@ def paces(faces: Sequence[FaceRecord]) -> list[Pace]:
                 corrected += 1
         median = float(np.median(timed)) if len(timed) else float("nan")
         per_hour = 3600 / float(timed.mean()) if len(timed) else float("nan")
-        found.append(Pace(who, len(listed), corrected, refused, median, per_hour))
+        found.append(Pace(reviewer, len(listed), corrected, refused, median, per_hour))
     return found
 
 
@@ -118,9 +118,9 @@ def agreements(faces: Sequence[FaceRecord]) -> list[Agreement]:
     pairs: dict[tuple[str, str], list[tuple[FaceRecord, Save, Save]]] = {}
     for face in faces:
         accepted = {}
-        for who, save in sorted(last_of_each(face).items()):
+        for reviewer, save in sorted(last_of_each(face).items()):
             if save.status == ACCEPTED:
-                accepted[who] = save
+                accepted[reviewer] = save
         for one, two in combinations(accepted, 2):
             both = (face, accepted[one], accepted[two])
             pairs.setdefault((one, two), []).append(both)

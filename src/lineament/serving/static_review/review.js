@@ -275,7 +275,7 @@ function show() {
   get("bar").value = done / review.faces.length;
   const rest = left ? `${left} left` : "all reviewed";
   get("progress").textContent =
-    `Face ${number + 1} of ${review.faces.length}; ${rest} (${review.who}, ${review.scheme})`;
+    `Face ${number + 1} of ${review.faces.length}; ${rest} (${review.reviewer}, ${review.scheme})`;
   get("faces").value = number;
   for (const [index, option] of [...get("faces").options].entries()) {
     const { name, status } = review.faces[index];
