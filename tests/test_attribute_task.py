@@ -1,6 +1,7 @@
 """Attributes as auxiliary tasks, their early stopping, and outputs per feature cluster."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,27 @@ def test_the_network_assigns_clusters_like_the_fit(folder):
     net.set_clusters(found.centers, found.precisions, found.offsets)
     own = net.cluster(torch.from_numpy(rows))
     np.testing.assert_array_equal(own, found.assign(rows))
+
+
+def test_the_losses_of_two_parts_add_up_to_those_of_the_batch(folder, tmp_path):
+    trainer = make_trainer(recipe_of(folder), tmp_path / "run", folder, tmp_path / "c")
+    task, net = trainer.task, trainer.model.eval()
+    batch = next(iter(trainer.batches()))
+    known = torch.tensor([1.0, 0, float("nan"), 1, float("nan"), float("nan"), 0, 1])
+    batch = replace(batch, attributes=batch.attributes | {"smiling": known})
+    parts = [part_of(batch, slice(0, 3)), part_of(batch, slice(3, 8))]
+    count = sum(task.count(part) for part in parts)
+    entire = task.losses(net, batch, task.count(batch))
+    found = [task.losses(net, part, count) for part in parts]
+    for name in ("smiling", "total"):
+        torch.testing.assert_close(sum(part[name] for part in found), entire[name])
+
+
+def part_of(batch, rows):
+    """Return some faces of a batch."""
+    attributes = {name: values[rows] for name, values in batch.attributes.items()}
+    crops, landmarks = batch.crops[rows], batch.landmarks[rows]
+    return replace(batch, crops=crops, landmarks=landmarks, attributes=attributes)
 
 
 def unbroken_and_resumed(recipe, folder, tmp_path):

@@ -6,8 +6,8 @@ import pytest
 from faces import draw_face, write_faces
 from lineament import Predictor, load_model
 from lineament.data.crop_cache import CropCache
-from lineament.errors import RecipeError
-from lineament.geometry import landmark_box
+from lineament.errors import ModelError, RecipeError
+from lineament.geometry import apply_affine, landmark_box, similarity
 from lineament.recipe.file import make_recipe
 from mtfl_faces import write_mtfl
 
@@ -15,7 +15,8 @@ torch = pytest.importorskip("torch")
 from lineament.models.dan import landmark_heatmap
 from lineament.models.heads.output import HeadOutput
 from lineament.models.registry import build_network
-from lineament.training.build import load_any
+from lineament.training.build import load_any, load_initial_weights
+from lineament.training.checkpoint import load_checkpoint, save_checkpoint
 from lineament.training.registry import make_trainer
 
 
@@ -88,6 +89,30 @@ def test_a_second_stage_starts_from_the_frozen_first_stage(tmp_path):
     assert two.stages[1].fc2.weight.abs().sum() > 0
 
 
+def test_weights_of_another_width_are_refused(tmp_path):
+    folder = tmp_path / "faces"
+    write_faces(folder, 12)
+    recipe = recipe_of(folder).with_model(width=0.25)
+    checkpoint = make_trainer(
+        recipe, tmp_path / "one", folder, tmp_path / "cache"
+    ).run()
+    recipe = recipe_of(folder, stages=2, init_from=str(checkpoint))
+    # otherwise the frozen first stage would keep its random weights
+    with pytest.raises(ModelError, match=r"stages\.0"):
+        load_initial_weights(build_network(recipe), recipe)
+
+
+def rotate_first_stage(checkpoint):
+    """Let the first stage predict a rotated mean shape, which the second one has to align."""
+    state = load_checkpoint(checkpoint)
+    weights = state["average"]
+    mean = weights["mean_shape"].double().numpy()
+    rotated = apply_affine(similarity(1.1, 40, mean.mean(0), mean.mean(0)), mean)
+    biases = weights["stages.0.fc2.bias"].view(-1, 3)
+    biases[:, :2] += torch.from_numpy(rotated - mean).float() / (32 / 10)
+    save_checkpoint(checkpoint, state)
+
+
 def test_an_exported_network_equals_torch(tmp_path):
     from lineament.export.registry import export_trained
 
@@ -95,6 +120,7 @@ def test_an_exported_network_equals_torch(tmp_path):
     write_faces(folder, 40)
     recipe = recipe_of(folder, stages=2, steps=3)
     checkpoint = make_trainer(recipe, tmp_path / "run", folder, cache).run()
+    rotate_first_stage(checkpoint)
     card = export_trained(checkpoint, tmp_path, "dan", False, folder, cache)
     assert card["gate"]["largest_move_px"] < 0.05
     image, landmarks = draw_face(3)

@@ -28,7 +28,11 @@ from lineament.training.curves import draw_curves, read_log
 from lineament.training.loader import make_loader
 from lineament.training.log import TrainLog
 from lineament.training.optimizer import make_optimizer
-from lineament.training.parallel import GlobalBatchNorm2d, use_global_norms
+from lineament.training.parallel import (
+    GlobalBatchNorm1d,
+    GlobalBatchNorm2d,
+    use_global_norms,
+)
 from lineament.training.validate import interocular_nme, predict_plain, validate
 from tiny import killed, small, trained, trainer
 
@@ -304,13 +308,23 @@ def parameter_names(recipe):
     ]
 
 
-def test_the_global_norm_of_one_process_is_the_plain_norm(monkeypatch):
+@pytest.mark.parametrize(
+    ("norm", "made", "shape"),
+    [
+        (torch.nn.BatchNorm2d, GlobalBatchNorm2d, (3, 5, 4, 2)),
+        (torch.nn.BatchNorm1d, GlobalBatchNorm1d, (3, 5, 4)),
+        (torch.nn.BatchNorm1d, GlobalBatchNorm1d, (6, 5)),
+    ],
+)
+def test_the_global_norm_of_one_process_is_the_plain_norm(
+    norm, made, shape, monkeypatch
+):
     monkeypatch.setattr("torch.distributed.all_reduce", lambda value: None)
     torch.manual_seed(0)
-    plain, ours = torch.nn.BatchNorm2d(5).double(), torch.nn.BatchNorm2d(5).double()
+    plain, ours = norm(5).double(), norm(5).double()
     use_global_norms(ours)
-    assert type(ours) is GlobalBatchNorm2d
-    x = torch.randn(3, 5, 4, 2) * 3 + 1
+    assert type(ours) is made
+    x = torch.randn(shape) * 3 + 1
     outputs = []
     for norm in (plain.float(), ours.float()):
         leaf = x.clone().requires_grad_()

@@ -21,7 +21,7 @@ from ..models.heads.output import STRIDE, HeadOutput
 from ..models.shared_features import SharedFeatureNet
 from ..recipe import Recipe
 from ..recipe.model import SharedFeatureSettings
-from .attributes import stop_criterion, task_errors, task_losses
+from .attributes import stop_criterion, task_counts, task_errors, task_losses
 from .batch import Batch
 from .build import read_initial_weights
 from .clusters import gaussian_mixture, k_means
@@ -105,6 +105,14 @@ class AttributeTask(LandmarkTask):
     def graph_key(self, step: int) -> object:
         return tuple(self.running)
 
+    def count(self, batch: Batch) -> Tensor:
+        """Return the counts of the landmark losses, followed by those of the tasks."""
+        counts = super().count(batch)
+        tasks = self.recipe.tasks
+        if tasks is None:
+            return counts
+        return torch.cat([counts, task_counts(batch.attributes, tasks).to(counts)])
+
     def losses(
         self, model: nn.Module, batch: Batch, count: Tensor
     ) -> dict[str, Tensor]:
@@ -122,8 +130,13 @@ class AttributeTask(LandmarkTask):
             [*attribute_losses.values(), torch.ones_like(self.sums[0])]
         )
         self.sums.add_(values.detach())
+        # means over the faces of this part become parts of the mean over the global batch
+        own = task_counts(batch.attributes, recipe.tasks)
+        fractions = own / count[-len(own) :].clamp(min=1)
+        by_name = dict(zip(recipe.tasks.groups, fractions, strict=True))
         for name in self.running:
-            weighted = recipe.tasks.weight(name) * attribute_losses[name]
+            weight = recipe.tasks.weight(name) * by_name[name]
+            weighted = weight * attribute_losses[name]
             parts[name] = weighted
             parts["total"] = parts["total"] + weighted
         return parts

@@ -4,7 +4,7 @@ Source: Zhang, Luo, Loy, Tang 2014, eq. 3 (weights) and eq. 5 (task-wise early s
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 import torch
@@ -36,13 +36,7 @@ def task_losses(
     for name, names in tasks.groups.items():
         task_logits = logits[:, first : first + len(names)]
         first += len(names)
-        missing = [key for key in names if key not in attributes]
-        if missing:
-            raise RecipeError(
-                f"the task {name!r} needs the attribute {missing[0]!r}, which no data "
-                "set of the recipe has; add mtfl, or remove the task"
-            )
-        labels = torch.stack([attributes[key] for key in names], dim=1)
+        labels = _labels(name, names, attributes)
         annotated = torch.isfinite(labels).all(1)
         target = torch.where(annotated[:, None], labels, 0.0)
         if len(names) == 1:
@@ -55,6 +49,35 @@ def task_losses(
             annotated, values, 0.0
         ).sum() / annotated.sum().clamp(min=1)
     return losses
+
+
+def task_counts(attributes: Mapping[str, Tensor], tasks: TaskSettings) -> Tensor:
+    """Return the number of faces annotated with each task, (K,).
+
+    Raises:
+        RecipeError: If no data set has an attribute.
+    """
+    counts = []
+    for name, names in tasks.groups.items():
+        labels = _labels(name, names, attributes)
+        counts.append(torch.isfinite(labels).all(1).sum())
+    return torch.stack(counts)
+
+
+def _labels(
+    task: str, names: Sequence[str], attributes: Mapping[str, Tensor]
+) -> Tensor:
+    """Return the attributes of a task, (B, len(names)).
+
+    Raises: RecipeError: If no data set has one of them.
+    """
+    missing = [name for name in names if name not in attributes]
+    if missing:
+        raise RecipeError(
+            f"the task {task!r} needs the attribute {missing[0]!r}, which no data set of "
+            "the recipe has; add mtfl, or remove the task"
+        )
+    return torch.stack([attributes[name] for name in names], dim=1)
 
 
 def stop_criterion(

@@ -107,7 +107,7 @@ def _total(value: Tensor) -> Tensor:
     return _Total.apply(value)  # type: ignore[no-any-return, no-untyped-call]
 
 
-class GlobalBatchNorm2d(nn.BatchNorm2d):
+class _GlobalNorm(nn.modules.batchnorm._BatchNorm):
     """Batch normalization with statistics over the batches of all processes.
 
     torch's SyncBatchNorm supports only CUDA.
@@ -117,14 +117,16 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         values = x.float()
+        rest = list(range(2, x.ndim))
+        channels = (-1, *(1 for _ in rest))
         count = _total(values.new_tensor([values.numel() / values.shape[1]]))
-        mean = _total(values.sum((0, 2, 3))) / count
-        centered = values - mean[:, None, None]
-        variance = _total(centered.square().sum((0, 2, 3))) / count
+        mean = _total(values.sum([0, *rest])) / count
+        centered = values - mean.view(channels)
+        variance = _total(centered.square().sum([0, *rest])) / count
         with torch.no_grad():
             self._track(mean, variance * count / (count - 1))
         scale = self.weight * (variance + self.eps).rsqrt()
-        return (centered * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+        return (centered * scale.view(channels) + self.bias.view(channels)).to(x.dtype)
 
     def _track(self, mean: Tensor, variance: Tensor) -> None:
         self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr, arg-type]
@@ -132,8 +134,22 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
 
 
+class GlobalBatchNorm1d(_GlobalNorm, nn.BatchNorm1d):
+    """Global normalization of vectors (B, C) and sequences (B, C, L)."""
+
+
+class GlobalBatchNorm2d(_GlobalNorm, nn.BatchNorm2d):
+    """Global normalization of maps (B, C, H, W)."""
+
+
+GLOBAL_NORMS = {
+    nn.BatchNorm1d: GlobalBatchNorm1d,
+    nn.BatchNorm2d: GlobalBatchNorm2d,
+}
+
+
 def use_global_norms(model: nn.Module) -> None:
-    """Replace every BatchNorm2d of `model` by a GlobalBatchNorm2d, in place, keeping weights."""
+    """Replace the batch norms of `model` by global ones, in place, keeping weights."""
     for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = GlobalBatchNorm2d
+        if type(module) in GLOBAL_NORMS:
+            module.__class__ = GLOBAL_NORMS[type(module)]
