@@ -27,7 +27,13 @@ NETWORKS = {
     "DCNN": {"kind": "conv-cascade", "size": 64, "levels": 2},
     "Face++": {"kind": "coarse-to-fine", "size": 64, "levels": 2},
     "TCDCN": {"kind": "shared-features", "size": 40},
-    "DAN": {"kind": "deep-alignment", "size": 48, "stages": 2, "width": 0.13},
+    "DAN": {
+        "kind": "deep-alignment",
+        "size": 48,
+        "stages": 2,
+        "width": 0.13,
+        "dropout": 0.0,
+    },
     "parts": {"kind": "part-cascade", "size": 96, "width": 0.2, "contour_width": 0.2},
 }
 TRAIN = {
@@ -95,8 +101,7 @@ def three(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_network_overfits_three_faces(name, three, tmp_path, monkeypatch):
-    monkeypatch.setattr("lineament.models.dan.DROPOUT", 0.0)
+def test_a_network_overfits_three_faces(name, three, tmp_path):
     recipe = recipe_of(three, NETWORKS[name], **TRAIN[name])
     run = make_trainer(recipe, tmp_path / "run", three, tmp_path / "cache").run()
     assert error_of(run, recipe, three, tmp_path / "cache") < 0.005
@@ -113,8 +118,7 @@ def test_clusters_overfit_three_faces(three, tmp_path):
     assert error_of(run, recipe, three, cache) < 0.005
 
 
-def test_a_network_overfits_three_faces_and_their_smiles(tmp_path, monkeypatch):
-    monkeypatch.setattr("lineament.models.dan.DROPOUT", 0.0)
+def test_a_network_overfits_three_faces_and_their_smiles(tmp_path):
     folder, cache = tmp_path / "mtfl", tmp_path / "cache"
     folder.mkdir()
     seeds = [seed for seed in range(20) if not in_validation(str(seed))][:3]

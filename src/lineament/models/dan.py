@@ -23,8 +23,6 @@ CHANNELS = (64, 128, 256, 512)
 """Output channels of the four pairs of convolutions: Kowalski et al. 2017, table 1."""
 DENSE = 256
 """Number of units of fc1."""
-DROPOUT = 0.5
-"""Dropout rate of the input of fc1."""
 FEATURE_SIDE = 56
 """Side of the image that the connection layer computes from fc1, before upsampling by 2."""
 
@@ -36,7 +34,9 @@ class Stage(nn.Module):
     their heatmap varies much less than the image.
     """
 
-    def __init__(self, channels_in: int, points: int, size: int, width: float) -> None:
+    def __init__(
+        self, channels_in: int, points: int, size: int, width: float, dropout: float
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         if channels_in > 1:
@@ -52,7 +52,7 @@ class Stage(nn.Module):
             layers.append(nn.MaxPool2d(2))
             channels_in = channels
         self.features = nn.Sequential(*layers)
-        self.drop = nn.Dropout(DROPOUT)
+        self.drop = nn.Dropout(dropout)
         self.fc1 = nn.Linear(channels_in * (size // 16) ** 2, DENSE, bias=False)
         self.norm = nn.BatchNorm1d(DENSE)
         self.fc2 = nn.Linear(DENSE, 3 * points)
@@ -106,6 +106,7 @@ class DeepAlignment(nn.Module):
         size: Side S of the crop, a multiple of 16.
         stages: Number of stages.
         width: Channels, as a fraction of the paper's.
+        dropout: Dropout rate of the input of fc1.
         classes: Number of logits of the emotion head on the last stage; 0: no such head.
 
     Raises:
@@ -122,6 +123,7 @@ class DeepAlignment(nn.Module):
         size: int,
         stages: int,
         width: float = 1.0,
+        dropout: float = 0.5,
         classes: int = 0,
     ) -> None:
         super().__init__()
@@ -132,7 +134,10 @@ class DeepAlignment(nn.Module):
             )
         self.size, points = size, len(mean_shape)
         self.stages = nn.ModuleList(
-            [Stage(3 if number else 1, points, size, width) for number in range(stages)]
+            [
+                Stage(3 if number else 1, points, size, width, dropout)
+                for number in range(stages)
+            ]
         )
         self.connections = nn.ModuleList([Connection(size) for _ in range(stages - 1)])
         self.emotion = nn.Linear(DENSE, classes) if classes else None

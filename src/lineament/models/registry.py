@@ -172,7 +172,8 @@ def build_deep_alignment(recipe: Recipe) -> DeepAlignment:
     m = recipe.model
     assert isinstance(m, DeepAlignmentSettings)
     mean = mean_shape_in_crop(recipe)
-    return DeepAlignment(mean, m.size, m.stages, m.width, class_count(recipe))
+    classes = class_count(recipe)
+    return DeepAlignment(mean, m.size, m.stages, m.width, m.dropout, classes)
 
 
 def mean_shape_in_crop(recipe: Recipe) -> Tensor:

@@ -114,6 +114,9 @@ class DeepAlignmentSettings(ModelSettings):
         le=1,
         description="channels of the convolutions, as a fraction of the paper's",
     )
+    dropout: float = Field(
+        0.5, ge=0, lt=1, description="dropout rate of the input of the dense layers"
+    )
 
 
 class ConvCascadeSettings(ModelSettings):
