@@ -152,7 +152,7 @@ def test_an_image_of_another_size_than_annotated_is_an_error(tmp_path):
     (error,) = [f for f in found if f.kind == "resized"]
     assert "of 120 x 80 pixels, but this one has 60 x 40" in error.message
     assert "multiply x by 0.5 and y by 0.5" in error.message
-    assert any("5 points without names, read as five" in line for line in lines)
+    assert any("5 points without names, assumed to be five" in line for line in lines)
 
 
 def test_placeholders_of_missing_points_are_noted(tmp_path):

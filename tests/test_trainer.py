@@ -518,7 +518,7 @@ def test_a_mixture_keeps_a_tenth_for_validation_and_unknown_points_as_nan(
     splits = [line for line in notes if "faces to train on" in line]
     assert len(schemes) == len(splits) == 2
     assert len(notes) == 4
-    assert "5 points without names, read as five" in schemes[1]
+    assert "5 points without names, assumed to be five" in schemes[1]
     listed = "face1.png, face2.png, face18.png"
     assert sorted(splits[0].rpartition(": ")[2].split(", ")) == sorted(
         listed.split(", ")
