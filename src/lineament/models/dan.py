@@ -3,6 +3,9 @@
 Source: Kowalski, Naruniec, Trzcinski 2017; the emotion head: Tautkute, Trzcinski, Bielski 2018.
 """
 
+from collections.abc import Collection
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -59,6 +62,27 @@ class Stage(nn.Module):
         # an untrained stage does not move the landmarks
         nn.init.zeros_(self.fc2.weight)
         nn.init.zeros_(self.fc2.bias)
+
+    @torch.no_grad()
+    def copy_from(self, previous: "Stage") -> None:
+        """Take over the weights of the previous stage, except fc2.
+
+        The first convolution ignores channels that the previous stage lacks.
+        """
+        convolutions = [m for m in self.features if isinstance(m, nn.Conv2d)]
+        first = next(m for m in previous.features if isinstance(m, nn.Conv2d))
+        common = first.weight.shape[1]
+        convolutions[0].weight.zero_()
+        convolutions[0].weight[:, :common] = first.weight
+        # the last layers are the same with and without a norm of the input
+        layers, older = list(self.features), list(previous.features)
+        after_first = layers.index(convolutions[0]) + 1
+        for layer, other in zip(
+            layers[after_first:], older[older.index(first) + 1 :], strict=True
+        ):
+            layer.load_state_dict(other.state_dict())
+        self.fc1.load_state_dict(previous.fc1.state_dict())
+        self.norm.load_state_dict(previous.norm.state_dict())
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return fc1, the shift in units of a tenth of the crop, and the log variance."""
@@ -181,6 +205,17 @@ class DeepAlignment(nn.Module):
         variance = log_variance.exp() * (self.size / 100) ** 2 * scale
         logits = None if self.emotion is None else self.emotion(dense).float()
         return HeadOutput(landmarks, variance, class_logits=logits)
+
+    def initialize_missing(self, names: Collection[str]) -> None:
+        """Let a new stage start from the previous one.
+
+        Args:
+            names: Names of the weights that were not loaded.
+        """
+        last = len(self.stages) - 1
+        if last and f"stages.{last}.fc1.weight" in names:
+            stage, previous = self.stages[last], self.stages[last - 1]
+            cast(Stage, stage).copy_from(cast(Stage, previous))
 
     def for_export(self, int8: bool = False) -> ExportForm:
         """Return the export form.    Raises: RecipeError: For int8."""

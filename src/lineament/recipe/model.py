@@ -98,8 +98,9 @@ class DeepAlignmentSettings(ModelSettings):
     """A deep alignment network: each stage sees the whole face, aligned by the previous stage.
 
     Stages are trained one after the other: a recipe with one more stage starts from the checkpoint
-    of the previous one (init_from) and freezes its stages (train.freeze). With [tasks], such as
-    emotions, the last stage also classifies the face.
+    of the previous one (init_from) and freezes its stages (train.freeze). The new stage starts with
+    the previous one's weights, except in its last layer. With [tasks], such as emotions, the last
+    stage also classifies the face.
     """
 
     kind: Literal["deep-alignment"] = Field(

@@ -122,6 +122,9 @@ def _load_network(model: nn.Module, recipe: Recipe) -> None:
                 path, key, weights.get(key), value, "backbone and channels"
             )
     model.load_state_dict(state | matching)
+    initialize = getattr(model, "initialize_missing", None)
+    if initialize is not None:
+        initialize(state.keys() - matching.keys())
 
 
 def _without_points(
