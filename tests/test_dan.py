@@ -89,6 +89,19 @@ def test_a_second_stage_starts_from_the_frozen_first_stage(tmp_path):
     assert two.stages[1].fc2.weight.abs().sum() > 0
 
 
+def test_a_new_stage_starts_with_the_weights_of_the_previous_one(tmp_path):
+    torch.manual_seed(0)
+    for stages in (2, 3):
+        net = build_network(recipe_of(tmp_path, stages=stages)).eval()
+        net.initialize_missing({f"stages.{stages - 1}.fc1.weight"})
+        inputs = torch.randn(2, 3, 32, 32)
+        older = inputs[:, :1] if stages == 2 else inputs
+        new, shift, _ = net.stages[-1](inputs)
+        # the norm of the input has no statistics yet: it divides by the root of 1 + 1e-5
+        torch.testing.assert_close(net.stages[-2](older)[0], new, rtol=1e-3, atol=1e-4)
+        assert (shift == 0).all()
+
+
 def test_weights_of_another_width_are_refused(tmp_path):
     folder = tmp_path / "faces"
     write_faces(folder, 12)
