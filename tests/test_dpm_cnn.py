@@ -139,7 +139,8 @@ def test_the_file_predicts_like_torch(exported, root):
 def test_windows_cover_an_image_at_every_size():
     boxes = window_boxes((90, 120), 30)
     sides = boxes[:, 2] - boxes[:, 0]
-    np.testing.assert_allclose(np.unique(sides.round(6)), 30 * 1.4 ** np.arange(4))
+    expected = [*(30 * 1.4 ** np.arange(4)), 90]
+    np.testing.assert_allclose(np.unique(sides.round(6)), expected)
     assert boxes.min() == -0.5
     assert boxes[:, 2].max() == pytest.approx(119.5)
     assert boxes[:, 3].max() == pytest.approx(89.5)
@@ -149,6 +150,7 @@ def test_windows_cover_an_image_at_every_size():
     faces = np.concatenate([corners, corners + 30], 1)
     assert iou(faces, boxes).max(1).min() > 0.5
     assert window_boxes((20, 20), 30).shape == (0, 4)
+    assert window_boxes((30, 30), 30).tolist() == [[-0.5, -0.5, 29.5, 29.5]]
 
 
 def test_the_file_is_a_detector(exported):
@@ -169,6 +171,8 @@ def test_the_file_is_a_detector(exported):
         box = landmark_box(landmarks) + 4
         return Detections(box[None], np.ones(1), np.zeros(1))
 
+    # a tenth of the longer side is more than the shorter one
+    assert len(detector.candidates(np.zeros((9, 120, 3), np.uint8)))
     refined = DpmCnnDetector(path, proposals=propose, threshold=0.0)
     assert refined.candidates(image).shape == (1, 4)
     assert len(refined.score_windows(image, refined.candidates(image))) == 1

@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 from lineament.models.dpm_cnn import DpmCnn
 from lineament.models.facepp import PARTS
+from lineament.models.layers.resample import apply_affines
 from lineament.models.part_cascade import PartCascade
 from lineament.models.parts import (
     END_POINTS,
@@ -27,7 +28,8 @@ from lineament.models.parts import (
     fit_contour,
     fit_parts,
     move_points,
-    squares_of_parts,
+    part_affines,
+    place_parts,
 )
 from lineament.models.profile import multiply_adds, parameters
 from lineament.models.registry import build_network
@@ -92,23 +94,35 @@ def test_boxes_enclose_their_points_in_any_order_of_corners():
     expected = torch.cat([low - 0.1 * (high - low), high + 0.1 * (high - low)])
     torch.testing.assert_close(enlarged(found, 1.2)[0], expected)
     torch.testing.assert_close(enlarged(found.flip(1), 1.2)[0], expected)
-    # the right eye: a square of 1.5 times the distance of its corners
-    square = squares_of_parts(ends_of(MEAN[None]))[3][0]
-    length = (MEAN[36] - MEAN[39]).norm()
-    torch.testing.assert_close(square[2:] - square[:2], (1.5 * length).expand(2))
-    torch.testing.assert_close((square[:2] + square[2:]) / 2, MEAN[[36, 39]].mean(0))
+
+
+def test_the_crop_of_a_part_is_rotated_and_scaled_like_its_ends():
+    placed = place_parts(MEAN, 48)
+    # the corners of the right eye are level, 1.5 times their distance fits
+    torch.testing.assert_close(placed[3][0], torch.tensor([7.5, 23.5]))
+    torch.testing.assert_close(placed[3][3], torch.tensor([39.5, 23.5]))
+    # a face turned by a quarter, twice as large, gives the same crops
+    turned = 2 * torch.stack([-MEAN[:, 1], MEAN[:, 0]], dim=1)[None] + 9
+    for part, affine, points in zip(
+        PARTS, part_affines(ends_of(turned), placed), placed, strict=True
+    ):
+        found = apply_affines(affine, turned[:, list(part)])[0]
+        torch.testing.assert_close(found, points, rtol=0, atol=1e-3)
 
 
 def test_a_step_is_in_tenths_of_the_crop_of_a_box():
     gray = torch.zeros(2, 1, 100, 100)
     boxes = torch.tensor([[10.0, 10, 50, 50], [0, 0, 80, 20]])
-    start = torch.tensor([[[20.0, 30]], [[5, 6]]])
+    start = torch.tensor([[24.0, 30]])
     moved = move_points(
         lambda crops: torch.tensor([[1.0, -2]]).expand(len(crops), -1),
         gray, boxes, 48, start,
     )  # fmt: skip
-    # a tenth of the longer side, 40 and 80, to the right, twice as much up
-    expected = start + torch.tensor([[[4.0, -8]], [[8, -16]]])
+    # a tenth of 48 pixels to the right, twice as much up; the longer sides are 40 and 80
+    steps = torch.tensor([[[24 + 4.8 - 23.5, 30 - 9.6 - 23.5]]])
+    expected = torch.tensor([[[30.0, 30]], [[40, 10]]]) + steps * torch.tensor(
+        [[[40 / 48]], [[80 / 48]]]
+    )
     torch.testing.assert_close(moved, expected, rtol=0, atol=1e-3)
 
 
@@ -149,8 +163,8 @@ def test_losses_are_sums_of_distances_over_the_width_of_the_face():
 
 def test_dpm_cnn_has_the_layers_of_the_paper():
     net = DpmCnn(112, 28)
-    # pooled maps of 3 x 3, of the second, third and fourth stage
-    assert net.units == 9 * (128 + 256 + 600)
+    # pooled maps of 4 x 4, of the second, third and fourth stage
+    assert net.units == 16 * (128 + 256 + 600)
     channels = (1, 64, 128, 256, 600)
     weights = products = 0
     for a, b, side in zip(channels, channels[1:], (56, 28, 14, 7), strict=False):
@@ -159,7 +173,8 @@ def test_dpm_cnn_has_the_layers_of_the_paper():
     assert parameters(net) == weights + net.units * 28 + 28
     example = torch.zeros(1, 1, 112, 112)
     assert multiply_adds(net, example) == products + net.units * 28
-    assert DpmCnn(96, 28).features(torch.zeros(2, 1, 96, 96)).shape == (2, net.units)
+    units = 9 * (128 + 256 + 600)
+    assert DpmCnn(96, 28).features(torch.zeros(2, 1, 96, 96)).shape == (2, units)
 
 
 def test_a_network_that_is_not_trained_gives_the_mean_shape(tmp_path):

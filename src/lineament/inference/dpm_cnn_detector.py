@@ -95,8 +95,10 @@ class DpmCnnDetector:
         """Return the boxes (K, 4) of the first pass."""
         if self.proposals is not None:
             return self.proposals(image).boxes
-        longest = max(image.shape[:2])
-        side = self.min_face if self.min_face > 1 else self.min_face * longest
+        side = self.min_face
+        if side <= 1:
+            # in a long image, a face cannot be larger than the shorter side
+            side = min(side * max(image.shape[:2]), min(image.shape[:2]))
         return window_boxes(image.shape, side)
 
     def score_windows(self, image: Image, boxes: Array) -> Detections:
@@ -112,16 +114,23 @@ class DpmCnnDetector:
 
 
 def window_boxes(shape: tuple[int, ...], smallest: float) -> Array:
-    """Return face squares (K, 4) at all positions of an image, from `smallest` pixels up."""
+    """Return face squares (K, 4) at all positions of an image (H, W).
+
+    Their sides grow from `smallest` pixels by SCALE_STEP; the last is the image's shorter side.
+    """
     height, width = shape[:2]
-    side, squares = float(smallest), [np.zeros((0, 4))]
-    while side <= min(height, width):
+    largest, side = float(min(height, width)), float(smallest)
+    sides = [largest] if side <= largest else []
+    while side < largest:
+        sides.append(side)
+        side *= SCALE_STEP
+    squares = [np.zeros((0, 4))]
+    for side in sides:
         columns = _starts(width, side)
         rows = _starts(height, side)
         x, y = np.meshgrid(columns, rows)
         corners = np.stack([x.ravel(), y.ravel()], axis=1)
         squares.append(np.concatenate([corners, corners + side], axis=1))
-        side *= SCALE_STEP
     return np.concatenate(squares)
 
 

@@ -4,6 +4,7 @@ Source: Sun et al. 2020, sections 2.3 to 2.5. The paper states only the layers o
 channels of the plain networks are chosen here.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -21,9 +22,10 @@ CONTOUR_CHANNELS, PART_CHANNELS = (64, 128, 256), (32, 64, 128)
 
 
 def stage(channels_in: int, channels: int, stride: int = 1) -> nn.Sequential:
-    """Return a 3 x 3 convolution, PReLU and max pooling by 2."""
+    """Return a 3 x 3 convolution, PReLU and max pooling by 2, which rounds an odd side up."""
     convolution = nn.Conv2d(channels_in, channels, 3, stride, padding=1)
-    return nn.Sequential(convolution, nn.PReLU(channels), nn.MaxPool2d(2))
+    pool = nn.MaxPool2d(2, ceil_mode=True)
+    return nn.Sequential(convolution, nn.PReLU(channels), pool)
 
 
 def zero_init(outputs: nn.Linear) -> nn.Linear:
@@ -44,7 +46,7 @@ class DpmCnn(nn.Module):
         """Build the layers.
 
         Args:
-            size: Side S, a multiple of 16 of at least 32, such as 112 or 96.
+            size: Side S, a multiple of 16, such as 112 or 96.
             outputs: Number of outputs.
             width: Channels, as a fraction of the paper's.
         """
@@ -54,8 +56,9 @@ class DpmCnn(nn.Module):
         self.second = stage(first, second)
         self.third = stage(second, third)
         self.fourth = stage(third, fourth)
-        self.pool_second, self.pool_third = nn.MaxPool2d(4), nn.MaxPool2d(2)
-        self.units = (second + third + fourth) * (size // 32) ** 2
+        self.pool_second = nn.MaxPool2d(4, ceil_mode=True)
+        self.pool_third = nn.MaxPool2d(2, ceil_mode=True)
+        self.units = (second + third + fourth) * math.ceil(size / 32) ** 2
         self.out = nn.Linear(self.units, outputs)
         init_xavier(self)
         zero_init(self.out)

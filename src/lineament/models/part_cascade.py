@@ -23,6 +23,7 @@ from .layers.gray import to_gray
 from .parts import (
     BOX_AND_ENDS,
     CONTOUR,
+    INNER,
     PARTS,
     PartOutput,
     box_and_ends,
@@ -31,9 +32,11 @@ from .parts import (
     entire_crop,
     fit_contour,
     fit_parts,
+    move_in_crop,
     move_points,
+    part_affines,
     place_in_crop,
-    squares_of_parts,
+    place_parts,
 )
 from .vgg import VggNet
 
@@ -41,10 +44,12 @@ BRANCH_SIDE, PART_SIDE = 96, 48
 """Input sides of the networks of levels 2 and 3, pixels."""
 MARGIN = 1.2
 """Crop side relative to the box side."""
+VARIANCE_GAIN = 10.0
+"""Factor of the learned log variances, which a learning rate of 1e-4 alone would hardly move."""
 LEVELS: tuple[tuple[str, ...], ...] = (
     (),
     ("contour_box", "inner", "contour_start", "inner_start"),
-    ("contour", "parts"),
+    ("contour", "parts", "contour_points", "part_points"),
 )
 """Parts that each level adds to the network of the previous level."""
 
@@ -64,6 +69,8 @@ class PartCascade(nn.Module):
     face_start: Tensor
     contour_start: Tensor
     inner_start: Tensor
+    contour_points: Tensor
+    part_points: Tensor
 
     def __init__(
         self,
@@ -103,14 +110,7 @@ class PartCascade(nn.Module):
         if levels > 1:
             self._set_branches(width)
         if levels > 2:
-            self.contour = VggNet(
-                "light-vggnet", 1, BRANCH_SIDE, 2 * len(CONTOUR), contour_width
-            )
-            zero_init(self.contour.out)
-            nets = []
-            for part in PARTS:
-                nets.append(PlainNet(PART_SIDE, PART_CHANNELS, 1, 2 * len(part), width))
-            self.parts = nn.ModuleList(nets)
+            self._set_refiners(width, contour_width)
 
     def _set_branches(self, width: float) -> None:
         """Build the networks of level 2, which see the box of the face."""
@@ -122,6 +122,21 @@ class PartCascade(nn.Module):
         inner = box_and_ends(self.mean_shape, "inner")
         for name, start in (("contour_start", contour), ("inner_start", inner)):
             self.register_buffer(name, place_in_crop(start, crop_box, BRANCH_SIDE))
+
+    def _set_refiners(self, width: float, contour_width: float) -> None:
+        """Build the networks of level 3, which see the box of the contour and the parts."""
+        outputs = 2 * len(CONTOUR)
+        self.contour = VggNet("light-vggnet", 1, BRANCH_SIDE, outputs, contour_width)
+        zero_init(self.contour.out)
+        nets = []
+        for part in PARTS:
+            nets.append(PlainNet(PART_SIDE, PART_CHANNELS, 1, 2 * len(part), width))
+        self.parts = nn.ModuleList(nets)
+        crop_box = enlarged(corners(self.mean_shape[None], "contour"), MARGIN)[0]
+        start = place_in_crop(self.mean_shape[: len(CONTOUR)], crop_box, BRANCH_SIDE)
+        self.register_buffer("contour_points", start)
+        placed = torch.cat(place_parts(self.mean_shape, PART_SIDE))
+        self.register_buffer("part_points", placed)
 
     def forward(self, crops: Tensor) -> HeadOutput:
         """Predict uint8 RGB crops (B, S, S, 3)."""
@@ -138,7 +153,7 @@ class PartCascade(nn.Module):
 
     def head(self, output: PartOutput) -> HeadOutput:
         """Return the landmarks with their variances, one constant per point."""
-        variance = self.log_variance.exp() * (self.size / 100) ** 2
+        variance = (VARIANCE_GAIN * self.log_variance).exp() * (self.size / 100) ** 2
         return HeadOutput(
             output.landmarks, variance.expand(output.landmarks.shape[0], -1)
         )
@@ -159,25 +174,26 @@ class PartCascade(nn.Module):
             boxes["inner"], ends = points[:, :2], points[:, 2:]
             contour = fit_contour(self.mean_shape, "contour", boxes["contour"])
             trained = ("contour", "inner", "ends")
-        inner = fit_parts(self.mean_shape, ends)
-        if self.levels > 2:
+        if self.levels < len(LEVELS):
+            inner = fit_parts(self.mean_shape, ends)
+        else:
             crop_boxes = enlarged(boxes["contour"], MARGIN)
             contour = move_points(
-                self.contour, gray, crop_boxes, BRANCH_SIDE, contour.detach()
+                self.contour, gray, crop_boxes, BRANCH_SIDE, self.contour_points
             )
-            inner = self._move_parts(gray, ends, inner.detach())
+            inner = self._move_parts(gray, ends)
             trained = ("landmarks",)
         landmarks = torch.cat([contour, inner], dim=1)
         return PartOutput(boxes, ends, landmarks, trained=trained)
 
-    def _move_parts(self, gray: Tensor, ends: Tensor, inner: Tensor) -> Tensor:
+    def _move_parts(self, gray: Tensor, ends: Tensor) -> Tensor:
         """Return the inner points (B, 51, 2), refined by the network of each part."""
-        refined, start = [], 0
-        squares = squares_of_parts(ends)
-        for part, square, net in zip(PARTS, squares, self.parts, strict=True):
-            points = inner[:, start : start + len(part)]
-            refined.append(move_points(net, gray, square, PART_SIDE, points))
-            start += len(part)
+        first = INNER[0]
+        placed = [self.part_points[p[0] - first : p[-1] - first + 1] for p in PARTS]
+        affines = part_affines(ends, placed)
+        refined = []
+        for start, to_input, net in zip(placed, affines, self.parts, strict=True):
+            refined.append(move_in_crop(net, gray, to_input, PART_SIDE, start))
         return torch.cat(refined, dim=1)
 
     def for_export(self, int8: bool = False) -> ExportForm:

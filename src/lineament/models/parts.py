@@ -3,6 +3,7 @@
 All points are (B, N, 2), pixels. A box is two corners (B, 2, 2). Depends on torch.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -49,7 +50,7 @@ BOX_POINTS = {
 BOX_AND_ENDS = 2 + len(END_POINTS)
 """Number of points that DPM-CNN predicts: two corners of a box and the ends of the parts."""
 PART_MARGIN = 1.5
-"""Crop side of a part relative to the distance between its ends."""
+"""Side of a part's crop relative to the distance between its ends."""
 
 
 @dataclass(frozen=True)
@@ -92,16 +93,36 @@ def enlarged(box_corners: Tensor, margin: float) -> Tensor:
     return torch.cat([center - half, center + half], dim=1)
 
 
-def squares_of_parts(ends: Tensor) -> list[Tensor]:
-    """Return a square (B, 4) around each part, from the part ends (B, 12, 2)."""
-    squares = []
-    for first in range(0, len(END_POINTS), 2):
-        pair = ends[:, first : first + 2]
-        center = pair.mean(1)
-        length = (pair[:, 1] - pair[:, 0]).square().sum(1, keepdim=True)
-        half = (length + 1e-6).sqrt() * PART_MARGIN / 2
-        squares.append(torch.cat([center - half, center + half], dim=1))
-    return squares
+def place_parts(mean_shape: Tensor, size: int) -> list[Tensor]:
+    """Return the points (N, 2) of each part of a mean shape (68, 2), pixels of the part's crop.
+
+    In its crop of `size` pixels, the ends of a part are level and centered, and PART_MARGIN of
+    their distance fits.
+    """
+    center, half = (size - 1) / 2, size / PART_MARGIN / 2
+    sign = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
+    placed = []
+    for part, ends in zip(PARTS, ENDS, strict=True):
+        to_crop = fit_similarities(mean_shape[None, list(ends)], center + half * sign)
+        placed.append(apply_affines(to_crop, mean_shape[None, list(part)])[0])
+    return placed
+
+
+def part_affines(ends: Tensor, placed: Sequence[Tensor]) -> list[Tensor]:
+    """Return the affines (B, 2, 3) to the crop of each part, rotated like the part.
+
+    Args:
+        ends: (B, 12, 2).
+        placed: See `place_parts`.
+    """
+    affines = []
+    for number, (points, part) in enumerate(zip(placed, PARTS, strict=True)):
+        first, last = (end - part[0] for end in ENDS[number])
+        pair = ends[:, 2 * number : 2 * number + 2]
+        affines.append(
+            fit_similarities(pair, torch.stack([points[first], points[last]]))
+        )
+    return affines
 
 
 def fit_contour(mean_shape: Tensor, name: str, box_corners: Tensor) -> Tensor:
@@ -150,10 +171,19 @@ def move_points(
         gray: (B, 1, S, S).
         boxes: (B, 4); no gradient flows through them.
         size: Side of the network's crops.
-        start: Points before the step: (N, 2), pixels of the crop, or (B, N, 2), pixels of `gray`.
+        start: Points before the step (N, 2), pixels of the crop.
     """
-    to_input = box_affines(boxes.detach(), size)
-    back = invert_similarities(to_input)
+    return move_in_crop(net, gray, box_affines(boxes, size), size, start)
+
+
+def move_in_crop(
+    net: nn.Module, gray: Tensor, to_input: Tensor, size: int, start: Tensor
+) -> Tensor:
+    """Return points (B, N, 2) refined by a network; as `move_points`, with crops by affines.
+
+    Args:
+        to_input: From `gray` to the network's crops (B, 2, 3); no gradient flows through them.
+    """
+    back = invert_similarities(to_input.detach())
     steps = net(sample(gray, back, size)).view(gray.shape[0], -1, 2)
-    before = apply_affines(to_input, start) if start.dim() == 3 else start
-    return apply_affines(back, before + steps * size / 10)
+    return apply_affines(back, start + steps * size / 10)

@@ -15,10 +15,12 @@ BLOCKS: dict[str, tuple[tuple[int, ...], ...]] = {
 """Channels of the 3 x 3 convolutions, by network and block; a block ends with pooling by 2."""
 DENSE: dict[str, tuple[int, ...]] = {"vgg16": (4096, 4096), "light-vggnet": ()}
 """Units of the dense layers before the output."""
+PRELU_SLOPE = 0.25
+"""Initial slope of PReLU for negative values, as in torch."""
 
 
 class VggNet(nn.Module):
-    """(B, C, S, S) -> (B, outputs), with Xavier initialization.
+    """(B, C, S, S) -> (B, outputs), with Xavier initialization times the activation's gain.
 
     Light-VGGNet has PReLU instead of ReLU, average pooling instead of the last max pooling, 600
     channels instead of 512, and no dense layer before the output. Neither has normalization or
@@ -59,7 +61,9 @@ class VggNet(nn.Module):
         self.features = nn.Sequential(*layers)
         self.dense = nn.Sequential(*dense)
         self.out = nn.Linear(units_in, outputs)
-        init_xavier(self)
+        # without it, the signal would fade over 13 layers
+        slope = PRELU_SLOPE if self.is_light else 0.0
+        init_xavier(self, nn.init.calculate_gain("leaky_relu", slope))
 
     def _activation(self, channels: int) -> nn.Module:
         return nn.PReLU(channels) if self.is_light else nn.ReLU()

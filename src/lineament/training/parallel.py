@@ -142,7 +142,7 @@ class GlobalBatchNorm2d(_GlobalNorm, nn.BatchNorm2d):
     """Global normalization of maps (B, C, H, W)."""
 
 
-GLOBAL_NORMS = {
+GLOBAL_NORMS: dict[type[nn.Module], type[_GlobalNorm]] = {
     nn.BatchNorm1d: GlobalBatchNorm1d,
     nn.BatchNorm2d: GlobalBatchNorm2d,
 }

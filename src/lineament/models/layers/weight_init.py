@@ -8,12 +8,12 @@ from torch import Tensor, nn
 LAYERS = (nn.Conv2d, nn.Linear)
 
 
-def init_xavier(net: nn.Module) -> None:
-    """Draw the weights of convolutions and dense layers, and set their biases to 0.
+def init_xavier(net: nn.Module, gain: float = 1.0) -> None:
+    """Draw the weights of convolutions and dense layers, times `gain`; set their biases to 0.
 
     Source: Glorot, Bengio 2010, eq. 16.
     """
-    _init(net, nn.init.xavier_uniform_)
+    _init(net, partial(nn.init.xavier_uniform_, gain=gain))
 
 
 def init_tanh(net: nn.Module) -> None:
