@@ -8,6 +8,7 @@ import pytest
 
 from lineament.data.sample import Sample
 from lineament.errors import ProtocolError
+from lineament.evaluation.image_changes import image_changes
 from lineament.evaluation.perturb import (
     ROLLS_DEG,
     SCALES,
@@ -81,7 +82,9 @@ def test_a_predictor_that_trusts_its_box_has_the_shift_as_error() -> None:
         (p.kind, p.amount): p
         for p in perturb(trusting, "folder", [one], read=gray_image)
     }
-    assert len(found) == 1 + 2 * len(SHIFTS) + len(SCALES) + len(ROLLS_DEG)
+    boxes = 1 + 2 * len(SHIFTS) + len(SCALES)
+    assert len(found) == boxes + len(ROLLS_DEG) + len(image_changes())
+    assert {found[change].nme for change in image_changes()} == {0.0}
     assert found["none", 0.0].nme == pytest.approx(0)
     for amount in SHIFTS:
         # A shift of s sides of 100 px moves every point by 100 s, over 50
@@ -101,7 +104,10 @@ def test_a_predictor_that_returns_the_truth_has_no_error_when_rolled() -> None:
 
     def knowing(image: np.ndarray, boxes: np.ndarray | None) -> Faces:
         assert boxes is not None
-        shapes = [next(turned)] if len(boxes) == 1 else [one.landmarks] * len(boxes)
+        shapes = [one.landmarks] * len(boxes)
+        if len(boxes) == 1:
+            # rolled faces first, then changed images, in which the face does not move
+            shapes = [next(turned, one.landmarks)]
         return Faces(
             tuple(placed(np.r_[s.min(0), s.max(0)], s) for s in shapes), "ibug68", N
         )
@@ -110,6 +116,32 @@ def test_a_predictor_that_returns_the_truth_has_no_error_when_rolled() -> None:
         round(p.nme or 0, 12)
         for p in perturb(knowing, "folder", [one], read=gray_image)
     } == {0.0}
+
+
+def test_images_are_darkened_blurred_and_covered() -> None:
+    landmarks = scheme("ibug68").mean_shape * 100 + 110
+    face = Sample(Path("x.jpg"), landmarks, "ibug68", "x.jpg")
+    image = np.full((220, 220, 3), 200, np.uint8)
+    image[:, 110:] = 100
+    changed = {
+        change: function(image, face) for change, function in image_changes().items()
+    }
+    assert changed["brightness", 0.1].max() == 20
+    edge = changed["blur", 0.04][50, 105:115, 0]
+    assert (np.diff(edge.astype(int)) < 0).all()
+    half = (changed["occlusion", 0.5] != image).any(2).mean()
+    assert 0.05 < half < 0.3
+    glasses = (changed["glasses", 1.0] != image).any(2)
+    eyes = landmarks[36:48].round().astype(int)
+    assert glasses[eyes[:, 1], eyes[:, 0]].all()
+    others = landmarks[[8, 33, 51, 57]].round().astype(int)
+    assert not glasses[others[:, 1], others[:, 0]].any()
+    # without annotated eyes, there are no glasses
+    landmarks = landmarks.copy()
+    landmarks[36:42] = np.nan
+    bare = replace(face, landmarks=landmarks)
+    assert (image_changes()["glasses", 1.0](image, bare) == image).all()
+    assert (image == np.where(np.arange(220)[None, :, None] < 110, 200, 100)).all()
 
 
 def test_a_limit_takes_evenly_spaced_faces_and_reports_progress() -> None:

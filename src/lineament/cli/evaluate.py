@@ -50,7 +50,9 @@ Filter = Annotated[Smooth, typer.Option(help="Temporal filter, with --boxes trac
 Perturb = Annotated[
     bool,
     typer.Option(
-        "--perturb", help="Also measure with boxes shifted, scaled and rotated."
+        "--perturb",
+        help="Also measure with boxes shifted and scaled, and with faces rotated, darkened, "
+        "blurred, behind sunglasses and half covered.",
     ),
 ]
 
@@ -133,7 +135,7 @@ def _measure(
         )
     if not perturb:
         return report
-    with progress_bar("perturbed boxes", min(200, len(samples))) as step:
+    with progress_bar("perturbed faces", min(200, len(samples))) as step:
         changed = measure_perturbed(
             predict, protocol, samples, progress=lambda done: step()
         )

@@ -1,4 +1,4 @@
-"""Robustness of landmark errors to shifted and scaled boxes and rolled faces."""
+"""Robustness of landmark errors to shifted and scaled boxes, rolled faces and changed images."""
 
 from collections.abc import Callable, Collection, Sequence
 
@@ -19,6 +19,7 @@ from ..geometry import (
 from .accumulator import ErrorAccumulator
 from .conversion import FaceConverter
 from .evaluate import Predict, Read, match_faces, truth_boxes
+from .image_changes import Change, image_changes
 from .occlude import occlude_faces
 from .protocol_faces import select_samples
 from .protocols import Protocol, resolve_protocol
@@ -29,9 +30,6 @@ SCALES = (0.8, 0.9, 1.1, 1.2)
 ROLLS_DEG = (-60.0, -45.0, -30.0, -15.0, 15.0, 30.0, 45.0, 60.0)
 ROLLED_SIDES = 2.2
 """Side of a rolled image in longer sides of the face box, similar to data sets' crops."""
-
-Change = tuple[str, float]
-"""(kind, amount), as in Perturbed."""
 
 
 def perturbed_boxes(box: Array) -> dict[Change, Array]:
@@ -77,7 +75,7 @@ def perturb(
     read: Read = Sample.read,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Perturbed, ...]:
-    """Measure the errors of `predict` for perturbed boxes and rolled faces.
+    """Measure the errors of `predict` for perturbed boxes, rolled faces and changed images.
 
     Args:
         predict: Predictor.
@@ -105,6 +103,7 @@ def perturb(
         image, _ = occlude_faces(read(sample), [sample], fixed.occluded)
         run.change_boxes(image, sample)
         run.roll(image, sample)
+        run.change_image(image, sample)
         if progress:
             progress(done)
     return run.summary()
@@ -158,6 +157,15 @@ class _Run:
         found = self.predict(rolled, box[None])
         pred = self.convert(found[0])[0] if len(found) else None
         self._add(("roll", roll_deg), sample, landmarks, pred)
+
+    def change_image(self, image: NDArray[np.uint8], sample: Sample) -> None:
+        """Predict the face in each changed copy of its image, in its box."""
+        box = truth_boxes([sample], self.protocol.truth_box)
+        for change, function in image_changes().items():
+            if self._measures(change):
+                found = self.predict(function(image, sample), box)
+                pred = self.convert(found[0])[0] if len(found) else None
+                self._add(change, sample, sample.landmarks, pred)
 
     def _add(
         self, change: Change, sample: Sample, landmarks: Array, pred: Array | None

@@ -59,10 +59,11 @@ class WorstFace(ImageScore):
 
 
 class Perturbed(_Frozen):
-    """Error under one perturbation of the boxes or roll of the faces."""
+    """Error under one perturbation of the boxes, roll of the faces or change of the images."""
 
     kind: str
-    """none, shift_x, shift_y (in longer box sides), scale, or roll (degrees)."""
+    """none, shift_x, shift_y (in longer box sides), scale, roll (degrees), brightness (factor),
+    blur (standard deviation in longer box sides), glasses, or occlusion (part of the box)."""
     amount: float
     nme: float | None
     failure_rate: float

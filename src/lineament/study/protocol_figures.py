@@ -9,6 +9,7 @@ from typing import Any
 from ..data.readers.registry import read_data
 from ..data.sample import Sample
 from ..evaluation.evaluate import evaluate
+from ..evaluation.image_changes import Change
 from ..evaluation.metrics import per_part
 from ..evaluation.perturb import perturb
 from ..evaluation.protocols import protocol
@@ -20,8 +21,19 @@ from ..tracking.tracker import Tracker
 Measure = Callable[[Path, Path, str], float]
 """Maps a model file, the root of the data sets and a protocol name to a figure."""
 
-SHIFTS = (("shift_x", -0.1), ("shift_x", 0.1), ("shift_y", -0.1), ("shift_y", 0.1))
-"""Box perturbations of the figure "shifted", in longer sides of the box."""
+PERTURBED: dict[str, tuple[str, tuple[Change, ...]]] = {
+    "shifted": (
+        "NME, boxes a tenth to four sides",
+        (("shift_x", -0.1), ("shift_x", 0.1), ("shift_y", -0.1), ("shift_y", 0.1)),
+    ),
+    "scaled": ("boxes 0.8 and 1.2 times", (("scale", 0.8), ("scale", 1.2))),
+    "rolled": ("rolled by 30 degrees", (("roll", -30.0), ("roll", 30.0))),
+    "dark": ("a tenth of the brightness", (("brightness", 0.1),)),
+    "blurred": ("blurred", (("blur", 0.04),)),
+    "glasses": ("with sunglasses", (("glasses", 1.0),)),
+    "occluded": ("half covered", (("occlusion", 0.5),)),
+}
+"""Title and perturbations by name of the figure that averages over them."""
 FACE_PARTS: dict[str, tuple[str, ...]] = {
     "outer": ("jaw",),
     "inner": ("right_brow", "left_brow", "nose", "right_eye", "left_eye", "mouth"),
@@ -83,11 +95,15 @@ def _of_parts(parts: tuple[str, ...]) -> Measure:
     return measure
 
 
-def _shifted(model: Path, data_root: Path, name: str) -> float:
-    """Return the mean NME over SHIFTS on all faces, with the usual re-cropping."""
-    predictor, samples = Predictor(model, threads=1), _samples(data_root, name)
-    rows = perturb(predictor, name, samples, limit=None, changes=SHIFTS)
-    return mean(_number(row.nme) for row in rows)
+def _perturbed(changes: tuple[Change, ...]) -> Measure:
+    """Return a measure of the mean NME over `changes` on all faces, with the usual re-cropping."""
+
+    def measure(model: Path, data_root: Path, name: str) -> float:
+        predictor, samples = Predictor(model, threads=1), _samples(data_root, name)
+        rows = perturb(predictor, name, samples, limit=None, changes=changes)
+        return mean(_number(row.nme) for row in rows)
+
+    return measure
 
 
 def _nme(model: Path, data_root: Path, name: str) -> float:
@@ -104,7 +120,8 @@ FIGURES: dict[str, tuple[str, Measure]] = {
     "diagonal": ("NME by the diagonal", _by_norm("diagonal")),
     "median": ("median", _median),
     "failures": ("above 10", _failures),
-    "shifted": ("NME, boxes a tenth to four sides", _shifted),
 }
+for _name, (_title, _changes) in PERTURBED.items():
+    FIGURES[_name] = _title, _perturbed(_changes)
 FIGURES |= {part: (part, _of_parts(parts)) for part, parts in FACE_PARTS.items()}
 """Title and measure of each figure, by the text after the protocol's name."""
