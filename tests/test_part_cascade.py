@@ -1,6 +1,8 @@
 """The cascade with parts: geometry, the star, levels one after the other, files."""
 
 import itertools
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,10 +36,12 @@ from lineament.models.parts import (
 from lineament.models.profile import multiply_adds, parameters
 from lineament.models.registry import build_network
 from lineament.models.star import Star
+from lineament.training.batch import Batch
 from lineament.training.build import load_any
 from lineament.training.parts.box_errors import box_errors
 from lineament.training.parts.losses import part_losses
 from lineament.training.registry import make_trainer
+from tiny import killed
 
 pytestmark = [
     pytest.mark.torch,
@@ -261,3 +265,83 @@ def test_the_cascade_exports_to_one_file_that_predicts_like_torch(levels, tmp_pa
     assert np.isfinite(face.landmarks).all()
     with pytest.raises(RecipeError, match="omit --int8"):
         net.for_export(int8=True)
+
+
+# slimming and distillation
+
+
+@pytest.fixture(scope="module")
+def cuts(levels):
+    """Return the whole cascade and one with half of its channels, as rows of the table."""
+    pytest.importorskip("torch_pruning")
+    from lineament.recipe import SlimSettings
+    from lineament.study.prune_sweep import sweep
+
+    root, (*_, last) = levels
+    lines = []
+    slim = SlimSettings(shares=(0.5,))
+    rows = sweep(last, root / "slim", slim, root, root / "cache", lines.append)
+    assert lines == []
+    return rows
+
+
+def test_a_slimmed_cascade_is_smaller_and_can_be_trained_on(levels, cuts):
+    root, (whole, cut) = levels[0], cuts
+    assert (whole.kept, cut.kept) == ("100 % of the channels", "50 % of the channels")
+    assert cut.parameters < 0.7 * whole.parameters
+    assert cut.multiply_adds < 0.7 * whole.multiply_adds
+    # a cascade has no int8 file
+    assert np.isfinite([whole.nme, cut.nme]).all()
+    assert np.isnan([whole.nme_int8, cut.nme_int8]).all()
+    assert (root / "slim" / "pareto.png").read_bytes().startswith(b"\x89PNG")
+    net, recipe = load_any(Path(cut.checkpoint))
+    assert recipe.model.pruned_from == cut.checkpoint
+    assert [side for _, side in net.subnetworks()] == [112, 96, 96, 96, *[48] * 6]
+    # without [train.freeze], all levels learn at once
+    recipe = recipe_of(root / "faces", 3, 2, init_from=cut.checkpoint)
+    run = make_trainer(recipe, root / "tuned", root, root / "cache").run()
+    before, after = net.state_dict(), load_any(run)[0].state_dict()
+    for part in ("face", "contour_box", "inner", "contour", "parts.0"):
+        assert before[f"{part}.out.weight"].shape == after[f"{part}.out.weight"].shape
+        assert not torch.equal(
+            before[f"{part}.out.weight"], after[f"{part}.out.weight"]
+        )
+    log = run.with_name("log.csv").read_text()
+    for name in ("face_box", "contour_box", "inner_box", "parts", "landmarks"):
+        assert f"loss_{name}" in log
+
+
+def test_a_slimmed_cascade_is_distilled_from_the_whole_one(levels, cuts):
+    root, (*_, last) = levels
+    teacher = {"teacher": str(last), "landmarks": 2.0}
+
+    def trainer(folder, changes=teacher, start=cuts[1].checkpoint, resume=False):
+        recipe = recipe_of(root / "faces", 3, 4, init_from=start, distill=changes)
+        places = root / folder, root, root / "cache"
+        return make_trainer(recipe, *places, resume=resume, kind="distill")
+
+    whole = trainer("whole")
+    batch = Batch(torch.randint(0, 256, (3, 96, 96, 3), dtype=torch.uint8))
+    with torch.no_grad():
+        output = whole.task.teacher.run(batch.crops)
+    count = torch.tensor([0, 0, 0, 3, 3])
+    losses = whole.task.more_losses(output, batch, count)
+    # the teacher agrees with itself, up to the constant below the root
+    assert list(losses) == ["teacher_landmarks"]
+    assert float(losses["teacher_landmarks"]) < 2 * 68 * 2e-3 / 10
+    moved = replace(output, landmarks=output.landmarks + 3)
+    assert float(whole.task.more_losses(moved, batch, count)["teacher_landmarks"]) > 1
+    final = load_any(whole.run())[0].state_dict()
+    log = (root / "whole" / "log.csv").read_text()
+    for name in ("teacher_face_box", "teacher_landmarks", "landmarks"):
+        assert f"loss_{name}" in log
+    killed(trainer("killed"), saved=2, dies=2)
+    resumed = load_any(trainer("killed", resume=True).run())[0].state_dict()
+    for key, value in final.items():
+        torch.testing.assert_close(resumed[key], value, rtol=0, atol=0)
+    for changes, message in (
+        (teacher | {"heatmap_kl": 1.0}, "distill.heatmap_kl does not apply"),
+        ({"teacher": str(last)}, "set distill.teacher and distill.landmarks"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            trainer("refused", changes)

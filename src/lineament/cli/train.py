@@ -1,6 +1,7 @@
 """Commands `train`, `distill`, `slim` and `refine`: train a model from a recipe."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -164,15 +165,20 @@ def _show_pruned(pruned: "Sequence[PrunedNetwork]") -> None:
                 network.kept,
                 f"{network.parameters / 1e6:.3f}",
                 f"{network.multiply_adds / 1e6:.0f}",
-                f"{network.milliseconds:.2f}",
-                f"{100 * network.nme:.3f}",
-                f"{network.milliseconds_int8:.2f}",
-                f"{100 * network.nme_int8:.3f}",
+                _number(network.milliseconds, 2),
+                _number(100 * network.nme, 3),
+                _number(network.milliseconds_int8, 2),
+                _number(100 * network.nme_int8, 3),
             ]
         )
     show_table(PRUNED_HEAD, rows)
     first = pruned[min(1, len(pruned) - 1)].checkpoint
     note(f"next: lineament distill or train a recipe with --set init_from={first}")
+
+
+def _number(value: float, digits: int) -> str:
+    """Return a number as text, "-" for nan."""
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 @app.command()

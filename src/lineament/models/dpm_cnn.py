@@ -58,13 +58,18 @@ class DpmCnn(nn.Module):
         self.fourth = stage(third, fourth)
         self.pool_second = nn.MaxPool2d(4, ceil_mode=True)
         self.pool_third = nn.MaxPool2d(2, ceil_mode=True)
-        self.units = (second + third + fourth) * math.ceil(size / 32) ** 2
-        self.out = nn.Linear(self.units, outputs)
+        units = (second + third + fourth) * math.ceil(size / 32) ** 2
+        self.out = nn.Linear(units, outputs)
         init_xavier(self)
         zero_init(self.out)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the input of the dense layer, (B, units)."""
+    @property
+    def units(self) -> int:
+        """Number of inputs of the dense layer."""
+        return self.out.in_features
+
+    def maps(self, x: Tensor) -> Tensor:
+        """Return the maps (B, C, s, s) that the dense layer reads."""
         second = self.second(self.first(x))
         third = self.third(second)
         maps = [
@@ -72,7 +77,11 @@ class DpmCnn(nn.Module):
             self.pool_third(third),
             self.fourth(third),
         ]
-        return torch.cat(maps, dim=1).flatten(1)
+        return torch.cat(maps, dim=1)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the input of the dense layer, (B, units)."""
+        return self.maps(x).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs."""
@@ -110,7 +119,12 @@ class PlainNet(nn.Module):
         init_xavier(self)
         zero_init(self.out)
 
+    def maps(self, x: Tensor) -> Tensor:
+        """Return the maps (B, C, s, s) that the dense layer reads."""
+        maps: Tensor = self.stages(x)
+        return maps
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs."""
-        out: Tensor = self.out(self.stages(x).flatten(1))
+        out: Tensor = self.out(self.maps(x).flatten(1))
         return out.float()

@@ -138,6 +138,18 @@ class PartCascade(nn.Module):
         placed = torch.cat(place_parts(self.mean_shape, PART_SIDE))
         self.register_buffer("part_points", placed)
 
+    def subnetworks(self) -> list[tuple[DpmCnn | PlainNet | VggNet, int]]:
+        """Return the networks of all levels with the sides of their crops, pixels."""
+        networks: list[tuple[DpmCnn | PlainNet | VggNet, int]] = [
+            (self.face, FACE_SIDE)
+        ]
+        if self.levels > 1:
+            networks += [(self.contour_box, BRANCH_SIDE), (self.inner, BRANCH_SIDE)]
+        if self.levels > 2:
+            networks.append((self.contour, BRANCH_SIDE))
+            networks += [(net, PART_SIDE) for net in self.parts]  # type: ignore[misc]
+        return networks
+
     def forward(self, crops: Tensor) -> HeadOutput:
         """Predict uint8 RGB crops (B, S, S, 3)."""
         return self.head(self.run(crops))

@@ -68,6 +68,11 @@ class PartOutput:
     trained: tuple[str, ...] = ()
     """Outputs of the network's last level: names of boxes, "ends" or "landmarks"."""
 
+    def predicted(self) -> tuple[str, ...]:
+        """Return the outputs of all levels, without landmarks that are only fitted."""
+        names = [*self.boxes, "ends"]
+        return tuple(dict.fromkeys([*names, *self.trained]))
+
 
 def corners(landmarks: Tensor, name: str) -> Tensor:
     """Return the corners (B, 2, 2) of a tight box of 68 landmarks; `name` is in BOX_POINTS."""

@@ -68,9 +68,14 @@ class VggNet(nn.Module):
     def _activation(self, channels: int) -> nn.Module:
         return nn.PReLU(channels) if self.is_light else nn.ReLU()
 
+    def maps(self, x: Tensor) -> Tensor:
+        """Return the maps (B, C, s, s) that the first dense layer reads."""
+        maps: Tensor = self.features(x)
+        return maps
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs."""
-        out: Tensor = self.out(self.dense(self.features(x).flatten(1)))
+        out: Tensor = self.out(self.dense(self.maps(x).flatten(1)))
         return out.float()
 
 

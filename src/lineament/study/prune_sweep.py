@@ -4,6 +4,7 @@ import copy
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from ..models.backbones.hr_supernet import (
     format_layout,
 )
 from ..models.landmark_net import LandmarkNet
+from ..models.part_cascade import PartCascade
 from ..models.profile import multiply_adds, parameters
 from ..recipe import ModelSettings, Recipe, SlimSettings
-from ..training.build import load_trained
+from ..training.build import load_any
 from ..training.checkpoint import load_checkpoint, save_checkpoint
 from ..training.curves import new_figure, save_figure
 from ..training.prune.channels import slimmed_channels
@@ -56,7 +58,7 @@ class _Candidate:
     amount: float
     kept: str
     folder: str
-    net: LandmarkNet
+    net: LandmarkNet | PartCascade
     model: ModelSettings
     layout: Layout | None = None
 
@@ -72,8 +74,8 @@ def sweep(
     """Prune the network in `checkpoint` by each amount; the original comes first.
 
     Each result gets a folder below `folder` with checkpoint.pt, for lineament train and distill,
-    ONNX files in fp32 and int8 with their cards, and, for a supernet, architecture.png. `folder`
-    itself gets pareto.csv and pareto.png.
+    ONNX files in fp32 and int8 (a cascade: fp32 only) with their cards, and, for a supernet,
+    architecture.png. `folder` itself gets pareto.csv and pareto.png.
 
     Args:
         slim: Thresholds for a supernet, fractions of channels for any other network.
@@ -84,8 +86,9 @@ def sweep(
         RecipeError: If the network cannot be pruned this way.
         ExtraError: If torch-pruning is needed and not installed.
     """
-    net, recipe = load_trained(checkpoint)
-    if isinstance(net.backbone, HRSuperNet):
+    net, recipe = load_any(checkpoint)
+    supernet = getattr(net, "backbone", None)
+    if isinstance(supernet, HRSuperNet):
         candidates = _supernets(net, recipe, slim, note)
     else:
         candidates = _channels(net, slim, recipe)
@@ -94,13 +97,14 @@ def sweep(
         place = folder / candidate.folder
         written = _write_checkpoint(checkpoint, candidate, recipe, place)
         if candidate.layout is not None:
-            draw_architecture(
-                net.backbone, candidate.layout, place / "architecture.png"
-            )
+            draw_architecture(supernet, candidate.layout, place / "architecture.png")
         pruned.append(_measured(candidate, written, recipe, data_root, cache, note))
     _write_table(pruned, folder / "pareto.csv")
+    curves: dict[str, Sequence[PrunedNetwork]] = {"fp32": pruned}
     quantized = [replace(row, nme=row.nme_int8) for row in pruned]
-    draw_pareto({"fp32": pruned, "int8": quantized}, folder / "pareto.png")
+    if not all(isnan(row.nme) for row in quantized):
+        curves["int8"] = quantized
+    draw_pareto(curves, folder / "pareto.png")
     return pruned
 
 
@@ -114,8 +118,11 @@ def _measured(
 ) -> PrunedNetwork:
     """Export the checkpoint `written` in fp32 and int8; return its row of the table."""
     place, net = written.parent, candidate.net
+    files = [(recipe.name, False)]
+    if isinstance(net, LandmarkNet):
+        files.append((f"{recipe.name}-int8", True))
     measured = []
-    for name, int8 in ((recipe.name, False), (f"{recipe.name}-int8", True)):
+    for name, int8 in files:
         try:
             card = export_trained(written, place, name, int8, data_root, cache)
             milliseconds = time_file(place / f"{name}.onnx").least_ms
@@ -125,6 +132,7 @@ def _measured(
         ) as error:  # a file that fails the gate does not end the sweep
             note(f"{candidate.folder}: no {name}.onnx: {error}")
             measured += [float("nan"), float("nan")]
+    measured += [float("nan")] * (4 - len(measured))
     crop = torch.zeros(1, net.size, net.size, 3, dtype=torch.uint8)
     return PrunedNetwork(
         amount=candidate.amount,
@@ -164,7 +172,7 @@ def _supernets(
 
 
 def _channels(
-    net: LandmarkNet, slim: SlimSettings, recipe: Recipe
+    net: LandmarkNet | PartCascade, slim: SlimSettings, recipe: Recipe
 ) -> Iterator[_Candidate]:
     for share in sorted({0.0, *slim.shares}):
         kept = f"{100 * (1 - share):g} % of the channels"

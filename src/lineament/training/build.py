@@ -12,8 +12,9 @@ from ..models.face_detector import FaceDetectorNet
 from ..models.landmark_net import LandmarkNet
 from ..models.refinement import RefinedNet
 from ..models.registry import build_network
-from ..recipe import LandmarkNetSettings, Recipe
+from ..recipe import LandmarkNetSettings, ModelSettings, Recipe
 from ..recipe.file import make_recipe
+from ..recipe.model import PartCascadeSettings
 from ..schemes import scheme
 from .checkpoint import (
     WEIGHTS,
@@ -67,15 +68,27 @@ def adopt_architecture(recipe: Recipe, resume_from: Path | None = None) -> Recip
     source, m = resume_from or Path(recipe.init_from), recipe.model
     if not recipe.init_from or source.suffix != ".pt" or not source.is_file():
         return recipe
-    if not isinstance(m, LandmarkNetSettings):
+    if isinstance(m, LandmarkNetSettings):
+        keys = "architecture", "pruned_from"
+    elif isinstance(m, PartCascadeSettings):
+        keys = ("pruned_from",)
+    else:
         return recipe
-    if m.architecture or m.pruned_from:
+    stored = read_trained(source)[1].model
+    same = stored.kind == m.kind and _backbone(stored) == _backbone(m)
+    if not same or any(getattr(m, key) for key in keys):
         return recipe
-    stored = read_trained(source)[1].landmark_net
-    if stored.backbone != m.backbone or not (stored.architecture or stored.pruned_from):
+    changes = {key: getattr(stored, key) for key in keys}
+    if not any(changes.values()):
         return recipe
-    pruned_from = recipe.init_from if stored.pruned_from else ""
-    return recipe.with_model(architecture=stored.architecture, pruned_from=pruned_from)
+    if changes["pruned_from"]:
+        changes["pruned_from"] = recipe.init_from
+    return recipe.with_model(**changes)
+
+
+def _backbone(settings: ModelSettings) -> str:
+    """Return the name of the backbone; empty for models without a choice of one."""
+    return str(getattr(settings, "backbone", ""))
 
 
 def load_initial_weights(model: nn.Module, recipe: Recipe) -> None:

@@ -2,11 +2,11 @@
 
 from torch import Tensor, nn
 
-RESIZED = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.Linear)
+RESIZED = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.Linear, nn.PReLU)
 
 
 def fit_shapes(model: nn.Module, state: dict[str, Tensor]) -> None:
-    """Resize convolutions, linear layers and norms of `model` to the channels of `state`.
+    """Resize convolutions, linear layers, norms and PReLUs of `model` to the channels of `state`.
 
     The weights are those of a slimmed network of the same kind; resized layers are filled with 0.
     """
@@ -28,6 +28,8 @@ def fit_shapes(model: nn.Module, state: dict[str, Tensor]) -> None:
 def _count_channels(module: nn.Module, weight: Tensor) -> None:
     if isinstance(module, nn.BatchNorm2d):
         module.num_features = len(weight)
+    elif isinstance(module, nn.PReLU):
+        module.num_parameters = len(weight)
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = weight.shape
     elif isinstance(module, nn.ConvTranspose2d):

@@ -15,6 +15,7 @@ from .detector.task import DetectorTask
 from .distill.task import DistillTask
 from .landmark_task import LandmarkTask
 from .mtcnn.task import MtcnnTask
+from .parts.distill import PartDistillTask
 from .parts.task import DpmTask, PartTask
 from .prune.task import prune_task
 from .task import Task
@@ -32,9 +33,11 @@ TRAINED: dict[str, type[Task]] = {
     "dpm-cnn": DpmTask,
 }
 """Tasks of `lineament train`, by the name in models/registry.py."""
+DISTILLED: dict[str, type[Task]] = {"part-cascade": PartDistillTask}
+"""Tasks of `lineament distill`, by kind of model; DistillTask for all others."""
 TASKS: dict[str, Callable[[Recipe], Task]] = {
     "train": lambda recipe: TRAINED[KINDS[recipe.kind].task](recipe),
-    "distill": DistillTask,
+    "distill": lambda recipe: DISTILLED.get(recipe.kind, DistillTask)(recipe),
     "slim": prune_task,
     "refine": TemporalTask,
 }

@@ -4,6 +4,7 @@ Depends on torch.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from ...errors import RecipeError
 from ...models.dpm_detector import DpmDetector
 from ...models.heads.output import STRIDE
-from ...models.parts import corners, ends_of, enlarged
+from ...models.parts import PartOutput, corners, ends_of, enlarged
 from ...recipe import Recipe
 from ...recipe.model import DpmCnnSettings, PartCascadeSettings
 from ..batch import Batch
@@ -26,6 +27,7 @@ class PartTask(LandmarkTask):
     """Train the last level of the network: boxes, part ends and landmarks.
 
     The recipe freezes earlier levels, so that each is trained on the errors of the previous one.
+    If it freezes nothing, all levels are trained at once, each by its own outputs.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -48,6 +50,8 @@ class PartTask(LandmarkTask):
             output = model.run(batch.crops)  # type: ignore[operator]
             raw = model.head(output)  # type: ignore[operator]
         recipe = self.recipe
+        if not recipe.train.freeze:
+            output = replace(output, trained=output.predicted())
         losses = total_loss(
             raw,
             batch.landmarks,
@@ -59,8 +63,15 @@ class PartTask(LandmarkTask):
             batch.visible,
         )
         box_losses = part_losses(output, batch.landmarks, self.part_weight, count[-1])
+        box_losses |= self.more_losses(output, batch, count)
         total = torch.stack([*box_losses.values(), losses["total"]]).sum()
         return losses | box_losses | {"total": total}
+
+    def more_losses(
+        self, output: PartOutput, batch: Batch, count: Tensor
+    ) -> dict[str, Tensor]:
+        """Return further weighted losses by name; `count` is that of `count`."""
+        return {}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Return the NMEs, and the mean box errors in crops with detector noise."""

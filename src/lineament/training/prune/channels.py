@@ -1,28 +1,35 @@
-"""Magnitude-based channel pruning of any backbone without importance factors.
+"""Magnitude-based channel pruning of networks without importance factors.
 
 Depends on Torch-Pruning, which finds layers whose channels must be removed together.
 """
 
 import copy
 import warnings
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ...errors import RecipeError, missing_extra
 from ...models.backbones.hr_supernet import HRSuperNet
+from ...models.dpm_cnn import DpmCnn, PlainNet
 from ...models.heads.attentive_1d import Attentive1D
 from ...models.landmark_net import LandmarkNet
+from ...models.part_cascade import PartCascade
+from ...models.vgg import VggNet
 
 ROUND = 8
 """Channel counts remain multiples of this, for fast kernels."""
 
 
-def slimmed_channels(net: LandmarkNet, share: float) -> LandmarkNet:
+Net = TypeVar("Net", LandmarkNet, PartCascade)
+
+
+def slimmed_channels(net: Net, share: float) -> Net:
     """Return a copy of `net` with about `share` of the channels of every layer removed.
 
     The importance of a channel is the norm of all weights that are removed with it. Outputs of
-    heads are kept.
+    heads are kept. The networks of a cascade are pruned one by one.
 
     Args:
         net: Network, left unchanged.
@@ -39,38 +46,83 @@ def slimmed_channels(net: LandmarkNet, share: float) -> LandmarkNet:
             f"slim.shares has {share}; "
             "expected the fraction of channels to remove, at least 0 and below 1"
         )
-    if isinstance(net.backbone, HRSuperNet):
+    if isinstance(net, LandmarkNet) and isinstance(net.backbone, HRSuperNet):
         raise RecipeError(
             "a supernet is slimmed by its importance factors; give slim.thresholds, not slim.shares"
         )
-    try:
-        import torch_pruning
-    except ImportError as error:
-        raise missing_extra("torch-pruning", "train") from error
     small = copy.deepcopy(net).eval()
-    if share == 0:
+    if isinstance(small, PartCascade):
+        for part, side in small.subnetworks():
+            example = torch.zeros(1, 1, side, side)
+            body = _DenseAsConvolution(part, example)
+            _prune(body, example, share, [body.dense])
+            part.out = body.as_linear()
         return small
     # the library does not support grouped transposed convolutions
     grouped = [
         m for m in small.modules() if isinstance(m, nn.ConvTranspose2d) and m.groups > 1
     ]
+    ignored = [*small.head.modules(), *_presence_layers(small), *grouped]
+    _prune(_Body(small), torch.zeros(1, 3, small.size, small.size), share, ignored)
+    return small
+
+
+def _prune(
+    net: nn.Module, example: Tensor, share: float, ignored: list[nn.Module]
+) -> None:
+    """Remove `share` of the channels of `net`, in place, except for those of `ignored`.
+
+    Raises: ExtraError: If torch-pruning is not installed.
+    """
+    try:
+        import torch_pruning
+    except ImportError as error:
+        raise missing_extra("torch-pruning", "train") from error
+    if share == 0:
+        return
     with warnings.catch_warnings():
         # warnings about parameters that the library does not handle
         warnings.simplefilter("ignore")
         pruner = torch_pruning.pruner.MagnitudePruner(
-            _Body(small),
-            torch.zeros(1, 3, small.size, small.size),
+            net,
+            example,
             importance=torch_pruning.importance.MagnitudeImportance(p=2),
             pruning_ratio=share,
-            ignored_layers=[*small.head.modules(), *_presence_layers(small), *grouped],
+            ignored_layers=ignored,
             round_to=ROUND,
         )
         pruner.step()
-    return small
 
 
 def _presence_layers(net: LandmarkNet) -> list[nn.Module]:
     return [] if net.presence is None else list(net.presence.modules())
+
+
+class _DenseAsConvolution(nn.Module):
+    """A network whose dense layer is a convolution over entire maps, without a flattening.
+
+    The library cannot trace channels through a concatenation that is then flattened.
+    """
+
+    def __init__(self, net: DpmCnn | PlainNet | VggNet, example: Tensor) -> None:
+        super().__init__()
+        self.net = net
+        with torch.no_grad():
+            channels, *kernel = net.maps(example).shape[1:]
+        self.dense = nn.Conv2d(channels, net.out.out_features, kernel)
+        weight = net.out.weight.detach().view_as(self.dense.weight)
+        self.dense.weight = nn.Parameter(weight.clone())
+        self.dense.bias = net.out.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dense(self.net.maps(x))  # type: ignore[no-any-return]
+
+    def as_linear(self) -> nn.Linear:
+        """Return the dense layer."""
+        weight = self.dense.weight.detach().flatten(1)
+        linear = nn.Linear(weight.shape[1], len(weight))
+        linear.weight, linear.bias = nn.Parameter(weight), self.dense.bias
+        return linear
 
 
 class _Body(nn.Module):

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from ...errors import RecipeError
 from ...models.backbones.hr_supernet import FusionBlock
-from ...recipe import Recipe, SlimSettings
+from ...recipe import LandmarkNetSettings, Recipe, SlimSettings
+from ...recipe.model import PartCascadeSettings
 from ..batch import Batch
 from ..landmark_task import LandmarkTask
+from ..parts.task import PartTask
 
 SUPERNET = "hr-supernet"
 
@@ -30,12 +32,19 @@ def prune_task(recipe: Recipe) -> LandmarkTask:
 
     Other networks are trained as usual; their channels are removed afterwards.
 
-    Raises: RecipeError: If the recipe has no [slim].
+    Raises: RecipeError: If the recipe has no [slim], or a kind of model that cannot be pruned.
     """
     slim_settings(recipe)
-    return (PruneTask if recipe.landmark_net.backbone == SUPERNET else LandmarkTask)(
-        recipe
-    )
+    if isinstance(recipe.model, PartCascadeSettings):
+        return PartTask(recipe)
+    if not isinstance(recipe.model, LandmarkNetSettings):
+        raise RecipeError(
+            f"the recipe {recipe.name!r} has a {recipe.kind}, which cannot be slimmed; "
+            "expected a landmark-net or a part-cascade"
+        )
+    if recipe.model.backbone == SUPERNET:
+        return PruneTask(recipe)
+    return LandmarkTask(recipe)
 
 
 class PruneTask(LandmarkTask):
