@@ -84,7 +84,7 @@ Hold = Annotated[
     typer.Option(
         min=0,
         max=5,
-        help="In a video, also cover the place of a face for this many seconds before "
+        help="In a video, also cover the region of a face for this many seconds before "
         "and after it is found.",
     ),
 ]
@@ -109,10 +109,10 @@ def anonymize(
 ) -> None:
     """Blur, pixelate or fill the faces in images and videos.
 
-    A face is covered from the chin to the hairline, too much rather than too little:
-    low-probability faces are included, outlines are wide, and in a video the place of a
-    face is also covered shortly before and after it is found. Metadata and sound are not
-    copied. No method finds every face: check the results.
+    A face is covered from the chin to the hairline, with a margin. Uncertain detections are
+    covered, too, and in a video the region of a face is also covered shortly before and
+    after it is found. Metadata and sound are not copied. No method finds every face: check
+    the results.
     """
     from ..io.media_files import is_video
 

@@ -169,7 +169,7 @@ def _run(worker: "PartWorker", workers: int, address: str | None) -> None:
 
 @bulk.command("status")
 def show_status(
-    out: Annotated[str, typer.Argument(metavar="URI", help="The --out of a bulk job.")],
+    out: Annotated[str, typer.Argument(metavar="URI", help="Folder of a bulk job.")],
     format: Annotated[
         Printed, typer.Option("--format", help="Print a table or JSON.")
     ] = Printed.table,

@@ -24,7 +24,7 @@ Checkpoint = Annotated[
         metavar="CHECKPOINT",
         help="The checkpoint of a run; with --check-data, also a recipe; with --to "
         "web, also an int8 .onnx file or the name of a packaged model; with --to "
-        "triton, only an .onnx file or such a name.",
+        "triton, only an .onnx file or the name of a packaged model.",
     ),
 ]
 To = Annotated[

@@ -32,7 +32,10 @@ def scheme(
         ),
     ],
     category: Annotated[
-        str, typer.Option(help="Category of the faces, if several list keypoints.")
+        str,
+        typer.Option(
+            help="Category of the faces, if several categories list keypoints."
+        ),
     ] = "",
     pictures: Annotated[
         Path | None,
@@ -49,8 +52,8 @@ def scheme(
     """Write a landmark scheme from the keypoints in a COCO file.
 
     Prints what it inferred: mirrored pairs, parts, and the points that define the norms.
-    Also draws one face next to the file, with the number of each point and a line between
-    mirrored pairs. Check both, and correct the file where needed.
+    Also writes a drawing of one face next to the file, with numbered points and a line
+    between mirrored pairs. Check both, and correct the file where needed.
     """
     from ..scheme_file.table import SUFFIX
 

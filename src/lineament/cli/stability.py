@@ -75,8 +75,8 @@ def stability(
 
     Tracks each video with and without the filter and measures both. Jitter is the root
     mean square of the landmarks' second difference while the face is still, in percent
-    of the interocular distance. Lag is in frames, relative to the unfiltered tracks; a
-    .jsonl file without --reference has none.
+    of the interocular distance. Lag is in frames, relative to the unfiltered tracks; for
+    a .jsonl file, it is measured only with --reference.
     """
     from ..io.track_files import read_tracks
     from ..tracking.tracker import Tracker

@@ -81,10 +81,10 @@ def train(
     e.g. --set init_from=fast. Checkpoints, log and curves are written to the run's folder.
     An interrupted run continues with --resume and gives the result of an uninterrupted one.
 
-    Given annotated images, it first writes recipe.toml to the run's folder, with their format
-    and points, and a number of steps that depends on the number of faces; below 2,000 faces,
-    training starts from the weights of `fast`. It then prints the recipe, trains, and exports
-    the model as ONNX.
+    Given annotated images instead of a recipe, it first writes recipe.toml to the run's
+    folder, with their format and points, and a number of steps that depends on the number
+    of faces; below 2,000 faces, training starts from the weights of `fast`. It then prints
+    the recipe, trains, and exports the model as ONNX.
     """
     if is_recipe(recipe):
         checkpoint, settings = _train(
