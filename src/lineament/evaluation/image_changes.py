@@ -69,8 +69,8 @@ def draw_sunglasses(image: Image, face: Sample) -> Image:
     for center in centers:
         ellipse = (tuple(center.tolist()), (2 * axes[0], 2 * axes[1]), angle)
         cv2.ellipse(changed, ellipse, LENS_COLOR, -1)
-    ends = [tuple(np.round(center).astype(int).tolist()) for center in centers]
-    cv2.line(changed, *ends, LENS_COLOR, max(1, round(BRIDGE * distance)))
+    first, second = np.round(centers).astype(int).tolist()
+    cv2.line(changed, first, second, LENS_COLOR, max(1, round(BRIDGE * distance)))
     return changed
 
 

@@ -96,7 +96,7 @@ def sweep(
     for candidate in candidates:
         place = folder / candidate.folder
         written = _write_checkpoint(checkpoint, candidate, recipe, place)
-        if candidate.layout is not None:
+        if candidate.layout is not None and isinstance(supernet, HRSuperNet):
             draw_architecture(supernet, candidate.layout, place / "architecture.png")
         pruned.append(_measured(candidate, written, recipe, data_root, cache, note))
     _write_table(pruned, folder / "pareto.csv")

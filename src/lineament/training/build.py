@@ -68,6 +68,7 @@ def adopt_architecture(recipe: Recipe, resume_from: Path | None = None) -> Recip
     source, m = resume_from or Path(recipe.init_from), recipe.model
     if not recipe.init_from or source.suffix != ".pt" or not source.is_file():
         return recipe
+    keys: tuple[str, ...]
     if isinstance(m, LandmarkNetSettings):
         keys = "architecture", "pruned_from"
     elif isinstance(m, PartCascadeSettings):

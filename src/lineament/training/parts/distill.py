@@ -80,7 +80,7 @@ def distill_settings(recipe: Recipe) -> DistillSettings:
             f"the recipe {recipe.name!r} has a part-cascade; to distill it, set "
             "distill.teacher and distill.landmarks"
         )
-    default: dict[str, Any] = DistillSettings().model_dump()
+    default: dict[str, Any] = DistillSettings.model_validate({}).model_dump()
     for key, value in settings.model_dump().items():
         if key not in USED and value != default[key]:
             raise RecipeError(

@@ -22,7 +22,7 @@ ROUND = 8
 """Channel counts remain multiples of this, for fast kernels."""
 
 
-Net = TypeVar("Net", LandmarkNet, PartCascade)
+Net = TypeVar("Net", bound=LandmarkNet | PartCascade)
 
 
 def slimmed_channels(net: Net, share: float) -> Net:
@@ -50,21 +50,34 @@ def slimmed_channels(net: Net, share: float) -> Net:
         raise RecipeError(
             "a supernet is slimmed by its importance factors; give slim.thresholds, not slim.shares"
         )
-    small = copy.deepcopy(net).eval()
-    if isinstance(small, PartCascade):
-        for part, side in small.subnetworks():
-            example = torch.zeros(1, 1, side, side)
-            body = _DenseAsConvolution(part, example)
-            _prune(body, example, share, [body.dense])
-            part.out = body.as_linear()
-        return small
+    small = copy.deepcopy(net)
+    small.eval()
+    _remove_channels(small, share)
+    return small
+
+
+def _remove_channels(net: LandmarkNet | PartCascade, share: float) -> None:
+    if isinstance(net, PartCascade):
+        _prune_cascade(net, share)
+    else:
+        _prune_landmark_net(net, share)
+
+
+def _prune_cascade(net: PartCascade, share: float) -> None:
+    for part, side in net.subnetworks():
+        example = torch.zeros(1, 1, side, side)
+        body = _DenseAsConvolution(part, example)
+        _prune(body, example, share, [body.dense])
+        part.out = body.as_linear()
+
+
+def _prune_landmark_net(net: LandmarkNet, share: float) -> None:
     # the library does not support grouped transposed convolutions
     grouped = [
-        m for m in small.modules() if isinstance(m, nn.ConvTranspose2d) and m.groups > 1
+        m for m in net.modules() if isinstance(m, nn.ConvTranspose2d) and m.groups > 1
     ]
-    ignored = [*small.head.modules(), *_presence_layers(small), *grouped]
-    _prune(_Body(small), torch.zeros(1, 3, small.size, small.size), share, ignored)
-    return small
+    ignored = [*net.head.modules(), *_presence_layers(net), *grouped]
+    _prune(_Body(net), torch.zeros(1, 3, net.size, net.size), share, ignored)
 
 
 def _prune(
@@ -108,8 +121,8 @@ class _DenseAsConvolution(nn.Module):
         super().__init__()
         self.net = net
         with torch.no_grad():
-            channels, *kernel = net.maps(example).shape[1:]
-        self.dense = nn.Conv2d(channels, net.out.out_features, kernel)
+            channels, height, width = net.maps(example).shape[1:]
+        self.dense = nn.Conv2d(channels, net.out.out_features, (height, width))
         weight = net.out.weight.detach().view_as(self.dense.weight)
         self.dense.weight = nn.Parameter(weight.clone())
         self.dense.bias = net.out.bias
@@ -121,7 +134,8 @@ class _DenseAsConvolution(nn.Module):
         """Return the dense layer."""
         weight = self.dense.weight.detach().flatten(1)
         linear = nn.Linear(weight.shape[1], len(weight))
-        linear.weight, linear.bias = nn.Parameter(weight), self.dense.bias
+        linear.weight = nn.Parameter(weight)
+        linear.bias = self.net.out.bias
         return linear
 
 
