@@ -9,7 +9,7 @@ from lineament.geometry import affine_roll_deg, affine_scale, apply_affine, crop
 from lineament.schemes import scheme
 
 STILL = dict.fromkeys(
-    ("color", "grey", "blur", "low_resolution", "jpeg", "noise", "dark", "occlusion"),
+    ("color", "gray", "blur", "low_resolution", "jpeg", "noise", "dark", "occlusion"),
     0.0,
 )
 FIVE = np.array(
@@ -35,7 +35,7 @@ def centroid(crop):
 @pytest.mark.parametrize("flip", [0.0, 1.0])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_landmarks_move_with_their_pixels(seed, flip):
-    settings = Augmentation(flip=flip, wild_rotation=0.5, **STILL)
+    settings = Augmentation(flip=flip, large_rotation=0.5, **STILL)
     mirror = scheme("five").mirror
     for i in range(5):
         image = picture_of_blob(FIVE[i])
@@ -50,7 +50,7 @@ def test_landmarks_move_with_their_pixels(seed, flip):
 
 def test_a_flip_permutes_left_and_right_landmarks():
     settings = Augmentation(
-        flip=1, rotation_deg=0, wild_rotation=0, scale=0, shift=0, **STILL
+        flip=1, rotation_deg=0, large_rotation=0, scale=0, shift=0, **STILL
     )
     image = np.zeros((220, 220, 3), np.uint8)
     mirror = scheme("five").mirror
@@ -105,7 +105,7 @@ def test_an_unknown_point_is_unknown_in_the_crop_and_changes_no_other():
 
 def test_crops_spread_by_the_settings():
     settings = Augmentation(
-        flip=0.25, rotation_deg=10, wild_rotation=0, scale=0.1, shift=0.08
+        flip=0.25, rotation_deg=10, large_rotation=0, scale=0.1, shift=0.08
     )
     rng = np.random.default_rng(0)
     drawn = [draw_affine(rng, BOX, 128, 1.3, settings) for _ in range(4000)]

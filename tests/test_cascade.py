@@ -52,8 +52,8 @@ def recipe_of(folder, regressor="trees", steps=2, **model):
         "size": 64,
         "trees": 20,
         "pixels": 80,
-        "starts": 3,
-        "starts_per_face": 4,
+        "initial_shapes": 3,
+        "initial_shapes_per_face": 4,
         "fern_prior": 10,
         **model,
     }
@@ -324,7 +324,7 @@ kind = "cascade"
 regressor = "ferns"
 size = 64
 trees = 10
-starts_per_face = 2
+initial_shapes_per_face = 2
 """
     recipe = tmp_path / "small.toml"
     recipe.write_text(text.replace("FOLDER", str(folder)))

@@ -79,7 +79,7 @@ def test_a_change_of_probability_one_always_happens_and_of_zero_never():
         photometric(np.random.default_rng(0), image, Augmentation(**STILL)), image
     )
     grey = photometric(
-        np.random.default_rng(0), image, Augmentation(**(STILL | {"grey": 1.0}))
+        np.random.default_rng(0), image, Augmentation(**(STILL | {"gray": 1.0}))
     )
     assert np.array_equal(grey[..., 0], grey[..., 1])
 

@@ -48,7 +48,7 @@ def root(photos, tmp_path, monkeypatch):
 
 
 def recipe(**changes):
-    detector = TINY | {"size": 128, "shares": SHARES, "validation_scenes": 6}
+    detector = TINY | {"size": 128, "sampling_weights": SHARES, "validation_scenes": 6}
     train = {
         "steps": 12,
         "batch": 2,
@@ -113,7 +113,11 @@ def test_a_checkpoint_of_another_recipe_is_refused(root):
     with pytest.raises(TrainError, match=r"another recipe \(train.lr differ"):
         trainer(recipe(**{"train.lr": 1e-3}), root, resume=True)
     with pytest.raises(TrainError, match=r"another recipe \(detector"):
-        trainer(recipe(**{"detector.shares": {"landmarks": 1.0}}), root, resume=True)
+        trainer(
+            recipe(**{"detector.sampling_weights": {"landmarks": 1.0}}),
+            root,
+            resume=True,
+        )
 
 
 def test_a_training_starts_from_the_averaged_weights_of_another(root):

@@ -40,9 +40,9 @@ def recipe_of(folder, steps, **values):
             "name": "dpm",
             "model": {"kind": "dpm-cnn", "width": 0.1},
             "data": [{"reader": "folder", "folder": str(folder)}],
-            "augment": {"wild_rotation": 0.0, "scale": 0.14, "shift": 0.1},
+            "augment": {"large_rotation": 0.0, "scale": 0.14, "shift": 0.1},
             "losses": {"presence": 1.0},
-            "presence": {"share": 0.5, "photos": ["objects", "pets"]},
+            "presence": {"negative_fraction": 0.5, "photos": ["objects", "pets"]},
             "train": {
                 "steps": steps, "batch": 16, "num_workers": 0, "bf16": False,
                 "warmup": 0, "ema": 0.0, "lr": 2e-3, "threads": 1, "checkpoint_minutes": 0.0,

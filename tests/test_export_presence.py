@@ -54,7 +54,7 @@ def run(tmp_path_factory):
     recipe = small(
         root / "faces",
         losses=LOSSES,
-        presence={"photos": ["objects", "pets"], "share": 0.3},
+        presence={"photos": ["objects", "pets"], "negative_fraction": 0.3},
         **{
             "model.presence": True,
             "train.steps": 40,

@@ -204,11 +204,11 @@ def test_only_the_hardest_windows_train_the_score():
     assert count.tolist() == [3, 0, 0]
     weights = (2.0, 0.5, 0.5)
     given = (output, presence, nothing, points, 12, weights)
-    losses = window_losses(*given, hard_share=2 / 3, count=count)
+    losses = window_losses(*given, hard_fraction=2 / 3, count=count)
     expected = 2.0 * (np.log(1 + np.e) + np.log(2)) / 2
     assert losses["score"].item() == pytest.approx(expected)
     assert losses["total"].item() == pytest.approx(expected)
-    every = window_losses(*given, hard_share=1.0, count=count)["score"].item()
+    every = window_losses(*given, hard_fraction=1.0, count=count)["score"].item()
     assert every == pytest.approx(expected * 2 / 3 + 2 * np.log(1 + 1 / np.e) / 3)
 
 
@@ -483,7 +483,7 @@ def test_a_killed_run_resumed_equals_an_uninterrupted_one(
 def test_losses_of_accumulated_batches_add_up(runs, faces, tmp_path):
     root, _ = runs
     # without a choice of hard windows, which is made per pass
-    changes = {"faces": faces, "train.steps": 1, "model.hard_share": 1.0}
+    changes = {"faces": faces, "train.steps": 1, "model.hard_fraction": 1.0}
     weights = []
     for name, accumulate in (("one", 1), ("four", 4)):
         settings = recipe(1, **changes, **{"train.accumulate": accumulate})

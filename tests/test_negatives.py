@@ -178,7 +178,7 @@ def test_missing_photos_are_refused(root, tmp_path):
 
 def test_boxed_faces_have_no_landmark_and_small_ones_are_left_out(root, tmp_path):
     training, validation = read_boxed_faces(
-        PresenceSettings(boxed=("wider",)), 68, root, tmp_path
+        PresenceSettings(box_only=("wider",)), 68, root, tmp_path
     )
     # one of two boxes of each photo has a side of 7 px
     assert len(training) + len(validation) == 14
@@ -291,7 +291,9 @@ def test_the_visibility_of_unannotated_points_is_unknown(tmp_path):
 def test_shares_leave_room_for_annotated_faces():
     values = {"name": "a", "data": [{"reader": "300w"}], "train": {"steps": 1}}
     with pytest.raises(RecipeError, match="expected a sum below 1"):
-        make_recipe(values | {"presence": {"share": 0.6, "boxed_share": 0.5}})
+        make_recipe(
+            values | {"presence": {"negative_fraction": 0.6, "box_only_fraction": 0.5}}
+        )
     with pytest.raises(RecipeError, match="did you mean 'candidates'"):
         make_recipe(values | {"presence": {"candidate": "a.json"}})
 
@@ -300,7 +302,9 @@ def test_an_epoch_without_photos_has_only_regions():
     empty = CropCache(
         np.zeros((0, 8, 8, 3), np.uint8), np.zeros((0, 5, 2)), np.zeros((0, 4))
     )
-    negatives = Negatives(empty, empty, [], np.zeros(0), PresenceSettings(share=0.5))
+    negatives = Negatives(
+        empty, empty, [], np.zeros(0), PresenceSettings(negative_fraction=0.5)
+    )
     rows = negatives.rows(np.random.default_rng(0), np.array([[0, 1], [1, 4]]))
     assert len(rows) == 2
     assert set(map(tuple, rows.tolist())) <= {(-2, 1), (-3, 4)}

@@ -279,7 +279,7 @@ def cuts(levels):
 
     root, (*_, last) = levels
     lines = []
-    slim = SlimSettings(shares=(0.5,))
+    slim = SlimSettings(pruning_ratios=(0.5,))
     rows = sweep(last, root / "slim", slim, root, root / "cache", lines.append)
     assert lines == []
     return rows

@@ -36,7 +36,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 LOSSES = {"cross_entropy": 1.0, "smooth_l1": 1.0, "presence": 1.0, "visible": 0.5}
-SETTINGS = {"photos": ["objects", "pets"], "share": 0.3}
+SETTINGS = {"photos": ["objects", "pets"], "negative_fraction": 0.3}
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_a_killed_and_resumed_training_equals_an_uninterrupted_one_exactly(
 
 
 def test_validation_logs_the_rates_next_to_the_error(root, tmp_path):
-    changes = {"presence": SETTINGS | {"boxed": ["wider"]}}
+    changes = {"presence": SETTINGS | {"box_only": ["wider"]}}
     trainer = run(recipe_with_presence(root, **changes), root, tmp_path / "run")
     reports = []
     trainer.run(reports.append)

@@ -71,7 +71,7 @@ def small(faces, steps=4, slim=True, **changes):
         },
     }
     if slim:
-        values["slim"] = {"sparsity": 0.01, "factor_lr": 0.1, "every": 2}
+        values["slim"] = {"sparsity": 0.01, "factor_lr": 0.1, "factor_interval": 2}
     return make_recipe(values | changes)
 
 
@@ -308,7 +308,7 @@ def test_a_network_of_fewer_channels_can_be_trained_on_by_its_recipe(faces, tmp_
     cuts = sweep(
         checkpoint,
         tmp_path / "run",
-        SlimSettings(shares=(0.5,)),
+        SlimSettings(pruning_ratios=(0.5,)),
         tmp_path,
         tmp_path / "cache",
     )

@@ -54,6 +54,30 @@ def test_a_recipe_lists_only_what_differs(path):
     assert recipe.model.backbone == "mobilenetv2"
 
 
+def test_former_names_of_keys_in_stored_recipes_are_read():
+    old = plain(
+        augment={"grey": 0.3, "wild_rotation": 0.4},
+        presence={"share": 0.25, "boxed": ["wider"]},
+        slim={"shares": [0.5], "every": 3},
+        train={"steps": 10, "clip": 2.0},
+    )
+    recipe = make_recipe(old)
+    assert (recipe.augment.gray, recipe.augment.large_rotation) == (0.3, 0.4)
+    assert recipe.presence.negative_fraction == 0.25
+    assert recipe.presence.box_only == ("wider",)
+    assert recipe.slim.pruning_ratios == (0.5,)
+    assert recipe.slim.factor_interval == 3
+    assert recipe.train.max_grad_norm == 2
+    assert old["augment"] == {"grey": 0.3, "wild_rotation": 0.4}
+    model = {"kind": "active-appearance", "share": 0.9, "starts": 4}
+    assert make_recipe(plain(model=model)).model.shape_variance == 0.9
+    assert make_recipe(plain(model=model)).model.initial_shapes == 4
+    # both names at once
+    both = {"grey": 0.1, "gray": 0.2}
+    with pytest.raises(RecipeError, match=r"unknown key 'augment.grey'"):
+        make_recipe(plain(augment=both))
+
+
 def test_a_recipe_survives_json(path):
     recipe = read_recipe(path)
     assert type(recipe).model_validate_json(recipe.model_dump_json()) == recipe

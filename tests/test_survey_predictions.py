@@ -35,8 +35,8 @@ CLASSICS = {
     "ASM, lines": {"kind": "active-shape", "levels": 2, "profile": "line"},
     "AAM": {"kind": "active-appearance", "levels": 2, "features": "pixels"},
     "CPR": {**FERNS, "regressor": "ferns"},
-    "SDM": {"kind": "cascade", "regressor": "ridge", "starts": 1},
-    "ERT": {**FERNS, "regressor": "trees", "starts": 1},
+    "SDM": {"kind": "cascade", "regressor": "ridge", "initial_shapes": 1},
+    "ERT": {**FERNS, "regressor": "trees", "initial_shapes": 1},
 }
 SIDE = 120
 

@@ -19,7 +19,7 @@ from lineament.training.validate import interocular_nmes, predict_plain
 
 pytestmark = pytest.mark.torch
 
-PROBABLE = ("flip", "wild_rotation", "color", "grey", "blur", "low_resolution", "jpeg")
+PROBABLE = ("flip", "large_rotation", "color", "gray", "blur", "low_resolution", "jpeg")
 STILL = dict.fromkeys(
     (*PROBABLE, "noise", "dark", "occlusion", "rotation_deg", "scale", "shift"), 0.0
 )
@@ -151,7 +151,12 @@ def test_a_shape_model_overfits_three_faces(name, three, tmp_path):
 @pytest.mark.parametrize("name", CASCADES)
 def test_a_cascade_overfits_three_faces(name, three, tmp_path):
     # initial shapes must differ, or the stages learn no updates in between
-    model = {"kind": "cascade", "starts_per_face": 40, "starts": 1, **CASCADES[name]}
+    model = {
+        "kind": "cascade",
+        "initial_shapes_per_face": 40,
+        "initial_shapes": 1,
+        **CASCADES[name],
+    }
     recipe = recipe_of(three, model, 6)
     noise = {"rotation_deg": 5.0, "scale": 0.05, "shift": 0.03}
     augment = recipe.augment.model_copy(update=noise)

@@ -145,11 +145,11 @@ def test_a_few_faces_are_overfitted(head, losses, tmp_path):
     still = {
         "flip": 0,
         "rotation_deg": 0,
-        "wild_rotation": 0,
+        "large_rotation": 0,
         "scale": 0,
         "shift": 0,
         "color": 0,
-        "grey": 0,
+        "gray": 0,
         "blur": 0,
     }
     still |= {"low_resolution": 0, "jpeg": 0, "noise": 0, "dark": 0, "occlusion": 0}
@@ -189,7 +189,8 @@ def test_accumulated_batches_add_up_to_the_gradient_of_the_full_batch(
     gradients = []
     for parts in (1, accumulate):
         recipe = small(
-            mixed, **{"train.batch": 7, "train.accumulate": parts, "train.clip": 1e9}
+            mixed,
+            **{"train.batch": 7, "train.accumulate": parts, "train.max_grad_norm": 1e9},
         )
         run = trainer(recipe, tmp_path / str(parts))
         run.model.train()
@@ -394,7 +395,7 @@ def test_a_recipe_stored_before_a_setting_existed_gets_its_default(faces, tmp_pa
     recipe = small(faces, **{"train.steps": 1})
     state = trained(recipe, tmp_path / "run")
     stored = json.loads(state["recipe"])
-    del stored["train"]["clip"]
+    del stored["train"]["max_grad_norm"]
     save_checkpoint(
         tmp_path / "run/checkpoint.pt", state | {"recipe": json.dumps(stored)}
     )
@@ -424,7 +425,8 @@ def test_a_loss_that_is_not_finite_ends_the_training(faces, tmp_path):
     with torch.no_grad():
         run.model.head.out.weight.fill_(float("nan"))
     with pytest.raises(
-        TrainError, match=r"the loss is nan at step 0; lower train.lr or train.clip"
+        TrainError,
+        match=r"the loss is nan at step 0; lower train.lr or train.max_grad_norm",
     ):
         run.run()
     assert not (tmp_path / "run/checkpoint.pt").exists()

@@ -14,7 +14,7 @@ from lineament.recipe import Augmentation
 from lineament.schemes import scheme
 
 STILL = Augmentation(
-    flip=0, rotation_deg=0, wild_rotation=0, scale=0, shift=0, color=0, grey=0, blur=0
+    flip=0, rotation_deg=0, large_rotation=0, scale=0, shift=0, color=0, gray=0, blur=0
 )
 STILL = STILL.model_copy(
     update={"low_resolution": 0, "jpeg": 0, "noise": 0, "dark": 0, "occlusion": 0}

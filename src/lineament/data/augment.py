@@ -45,8 +45,8 @@ def draw_affine(
     """Return a random image_to_crop affine (2, 3) around `box` (4,), and True if it mirrors."""
     side = box_side(box)
     angle = rng.normal(0, settings.rotation_deg)
-    if rng.random() < settings.wild_rotation:
-        angle = rng.uniform(-settings.wild_rotation_deg, settings.wild_rotation_deg)
+    if rng.random() < settings.large_rotation:
+        angle = rng.uniform(-settings.large_rotation_deg, settings.large_rotation_deg)
     scale = np.exp(np.clip(rng.normal(), -2.5, 2.5) * settings.scale)
     shift = np.clip(rng.normal(size=2), -2.5, 2.5) * settings.shift * side
     center = box_center(box) + shift

@@ -30,7 +30,7 @@ def photometric(
     mask = np.zeros(crop.shape[:2], np.uint8) if covered is None else covered
     steps: tuple[tuple[float, Callable[[Rng, Image], Image]], ...] = (
         (settings.color, change_color),
-        (settings.grey, make_gray),
+        (settings.gray, make_gray),
         (settings.occlusion, partial(occlude, covered=mask)),
         (settings.dark, darken),
         (settings.blur, blur),

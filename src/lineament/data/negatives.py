@@ -51,11 +51,11 @@ class Negatives:
 
         A photo is encoded as (-1, photo), a region of a face of source k as (-2 - k, face).
         """
-        share = self.settings.share
+        share = self.settings.negative_fraction
         count = round(share / (1 - share) * len(faces))
         regions = count
         if len(self.photos):
-            regions = round(self.settings.region_share * count)
+            regions = round(self.settings.region_fraction * count)
         chosen = faces[rng.integers(0, len(faces), regions)]
         rows = [np.stack([-2 - chosen[:, 0], chosen[:, 1]], axis=1)]
         if len(self.photos):

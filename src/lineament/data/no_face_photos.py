@@ -66,7 +66,7 @@ def read_presence_data(
     points = len(scheme(recipe.scheme))
     negatives, photos = read_negatives(settings, points, root, cache)
     boxed = boxed_validation = None
-    if settings.boxed:
+    if settings.box_only:
         boxed, boxed_validation = read_boxed_faces(settings, points, root, cache)
     if not validation_faces:
         return PresenceData(negatives, boxed, None)
@@ -206,16 +206,16 @@ def read_boxed_faces(
         False: ([], []),
         True: ([], []),
     }
-    for photo in read_detector_photos(root, settings.boxed):
+    for photo in read_detector_photos(root, settings.box_only):
         samples, boxes = faces[photo.is_validation()]
         for box in photo.boxes:
-            if box_side(box) >= settings.boxed_min_px:
+            if box_side(box) >= settings.box_only_min_px:
                 samples.append(_sample_without_points(photo, points))
                 boxes.append(box)
     if not faces[False][0]:
         raise DataError(
-            f"no face of {', '.join(settings.boxed)} below {root} has a side of at "
-            f"least {settings.boxed_min_px:g} px; leave presence.boxed empty"
+            f"no face of {', '.join(settings.box_only)} below {root} has a side of at "
+            f"least {settings.box_only_min_px:g} px; leave presence.box_only empty"
         )
     training = cache_crops(faces[False][0], cache, BOXED_PX, faces[False][1])
     if not faces[True][0]:

@@ -91,7 +91,7 @@ def export_detector(request: ExportRequest) -> dict[str, Any]:
         )
     net, recipe = load_detector(request.checkpoint)
     assert recipe.detector is not None
-    photos = read_detector_photos(request.data_root, recipe.detector.shares)
+    photos = read_detector_photos(request.data_root, recipe.detector.sampling_weights)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{request.name}.onnx"
         images = calibration_images(photos) if request.int8 else ()

@@ -97,7 +97,7 @@ def gate_detector(
     """
     recipe = load_detector(checkpoint)[1]
     assert recipe.detector is not None
-    photos = read_detector_photos(data_root, recipe.detector.shares)
+    photos = read_detector_photos(data_root, recipe.detector.sampling_weights)
     session = open_session(int8, 1)
     return check_moves(
         lambda image: session.run(None, {"image": image}),

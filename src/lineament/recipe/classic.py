@@ -21,14 +21,14 @@ class CascadeSettings(ModelSettings):
         "differences, or ridge regression on histograms of oriented "
         "gradients",
     )
-    starts: int = Field(
+    initial_shapes: int = Field(
         5,
         ge=1,
         description=(
             "initial shapes per face; the result is the median of their predictions"
         ),
     )
-    starts_per_face: int = Field(
+    initial_shapes_per_face: int = Field(
         10,
         ge=1,
         description="initial shapes per face in training, drawn from other faces",
@@ -41,7 +41,7 @@ class CascadeSettings(ModelSettings):
         gt=0,
         description="largest distance of a pixel from its landmark, as a fraction of the box side",
     )
-    basis_share: float = Field(
+    basis_variance: float = Field(
         0.99,
         gt=0,
         lt=1,
@@ -118,13 +118,13 @@ class ActiveShapeSettings(ModelSettings):
             "shrunk accordingly"
         ),
     )
-    share: float = Field(
+    shape_variance: float = Field(
         0.98,
         gt=0,
         lt=1,
         description="fraction of the shape variance that the shape model keeps",
     )
-    profile_share: float = Field(
+    profile_variance: float = Field(
         0.95,
         gt=0,
         lt=1,
@@ -150,7 +150,7 @@ class ActiveAppearanceSettings(ModelSettings):
     levels: int = Field(
         2, ge=1, le=6, description="levels of the pyramid, each at half the scale"
     )
-    starts: int = Field(
+    initial_shapes: int = Field(
         1,
         ge=1,
         description="initial shapes on the coarsest level; the best fit is refined",
@@ -159,13 +159,13 @@ class ActiveAppearanceSettings(ModelSettings):
     limit: float = Field(
         3.0, gt=0, description="largest shape coefficient, in standard deviations"
     )
-    share: float = Field(
+    shape_variance: float = Field(
         0.95,
         gt=0,
         lt=1,
         description="fraction of the shape variance that the shape model keeps",
     )
-    texture_share: float = Field(
+    appearance_variance: float = Field(
         0.8,
         gt=0,
         lt=1,

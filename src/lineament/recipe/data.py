@@ -85,10 +85,10 @@ class Augmentation(Settings):
     rotation_deg: NonNegative = Field(
         18.0, description="standard deviation of the small rotations, degrees"
     )
-    wild_rotation: Probability = Field(
+    large_rotation: Probability = Field(
         0.2, description="probability of drawing the rotation uniformly instead"
     )
-    wild_rotation_deg: float = Field(
+    large_rotation_deg: float = Field(
         60.0, ge=0, le=180, description="largest uniformly drawn rotation, degrees"
     )
     scale: NonNegative = Field(
@@ -103,7 +103,7 @@ class Augmentation(Settings):
     color: Probability = Field(
         0.8, description="probability of changed brightness, contrast, gamma and tint"
     )
-    grey: Probability = Field(0.1, description="probability of a gray image")
+    gray: Probability = Field(0.1, description="probability of a gray image")
     blur: Probability = Field(
         0.15, description="probability of Gaussian or motion blur"
     )
@@ -126,7 +126,7 @@ class Augmentation(Settings):
 class PresenceSettings(Settings):
     """Crops without a face and faces without landmarks, for training presence."""
 
-    share: float = Field(
+    negative_fraction: float = Field(
         0.15,
         gt=0,
         lt=1,
@@ -149,23 +149,23 @@ class PresenceSettings(Settings):
             "that has candidates"
         ),
     )
-    region_share: Probability = Field(
+    region_fraction: Probability = Field(
         0.35,
         description=(
             "fraction of the crops without a face that show hair, ears, single eyes "
             "and the like"
         ),
     )
-    boxed: tuple[Literal["wider", "masks", "mtfl"], ...] = Field(
+    box_only: tuple[Literal["wider", "masks", "mtfl"], ...] = Field(
         (), description="kinds of photos whose faces are used with their boxes only"
     )
-    boxed_share: float = Field(
+    box_only_fraction: float = Field(
         0.05,
         gt=0,
         lt=1,
         description=("fraction of the crops of an epoch that show such faces"),
     )
-    boxed_min_px: float = Field(
+    box_only_min_px: float = Field(
         20.0,
         gt=0,
         description=("smallest box side of such faces, in pixels of the photo"),
@@ -173,10 +173,10 @@ class PresenceSettings(Settings):
 
     @model_validator(mode="after")
     def _leaves_faces(self) -> "PresenceSettings":
-        if self.share + self.boxed_share >= 1:
+        if self.negative_fraction + self.box_only_fraction >= 1:
             raise ValueError(
-                f"share and boxed_share are {self.share} and {self.boxed_share}; "
-                "expected a sum below 1"
+                f"negative_fraction and box_only_fraction are {self.negative_fraction} "
+                f"and {self.box_only_fraction}; expected a sum below 1"
             )
         return self
 

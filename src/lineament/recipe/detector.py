@@ -20,7 +20,7 @@ class DetectorSettings(Settings):
     size: int = Field(
         256, ge=64, multiple_of=64, description="side of a training scene, pixels"
     )
-    shares: dict[str, Annotated[float, Field(ge=0)]] = Field(
+    sampling_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=lambda: {
             "wider": 0.22,
             "masks": 0.13,

@@ -169,9 +169,9 @@ class MtcnnSettings(ModelSettings):
     photos: tuple[str, ...] = Field(
         ("wider", "masks", "background", "objects", "pets", "mtfl"),
         min_length=1,
-        description="kinds of photos to train on, as in detector.shares",
+        description="kinds of photos to train on, as in detector.sampling_weights",
     )
-    hard_share: float = Field(
+    hard_fraction: float = Field(
         0.7,
         gt=0,
         le=1,

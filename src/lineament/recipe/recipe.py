@@ -1,5 +1,6 @@
 """Recipe: all settings of a training run."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import (
@@ -8,12 +9,14 @@ from pydantic import (
     SerializeAsAny,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from ..errors import RecipeError
 from .data import Augmentation, DataPart, PresenceSettings, TaskSettings
 from .detector import DetectorSettings
 from .model import LandmarkNetSettings, settings_of_kind
+from .old_names import with_current_names
 from .settings import NAME, ModelSettings, Settings
 from .training import DistillSettings, RefineSettings, SlimSettings, TrainSettings
 
@@ -102,6 +105,11 @@ class Recipe(Settings):
     def with_model(self, **changes: Any) -> "Recipe":
         """Return the recipe with some settings of [model] changed."""
         return self.model_copy(update={"model": self.model.model_copy(update=changes)})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename(cls, values: Any) -> Any:
+        return with_current_names(values) if isinstance(values, Mapping) else values
 
     @field_validator("data")
     @classmethod

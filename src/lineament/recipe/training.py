@@ -38,7 +38,7 @@ class TrainSettings(Settings):
     warmup: int = Field(
         200, ge=0, description="steps over which the learning rate rises"
     )
-    clip: float = Field(5.0, gt=0, description="maximum gradient norm")
+    max_grad_norm: float = Field(5.0, gt=0, description="maximum gradient norm")
     ema: float = Field(
         0.999,
         ge=0,
@@ -156,7 +156,7 @@ class SlimSettings(Settings):
     factor_lr: float = Field(
         1.8e-4, gt=0, description="peak learning rate of the importance factors"
     )
-    every: int = Field(
+    factor_interval: int = Field(
         2,
         ge=2,
         description=(
@@ -176,7 +176,7 @@ class SlimSettings(Settings):
             "for a supernet: compare each factor with the largest one of its block"
         ),
     )
-    shares: tuple[float, ...] = Field(
+    pruning_ratios: tuple[float, ...] = Field(
         (0.2, 0.4, 0.6),
         description=(
             "for other networks: fractions of channels to remove, one slimmed network "

@@ -33,8 +33,8 @@ from .tracked_clips import Which, mean_errors, track_clips
 HARDER = Augmentation.model_validate(
     {
         "rotation_deg": 13,
-        "wild_rotation": 0.5,
-        "wild_rotation_deg": 45,
+        "large_rotation": 0.5,
+        "large_rotation_deg": 45,
         "scale": 0.08,
         "shift": 0.04,
         "blur": 0.1,

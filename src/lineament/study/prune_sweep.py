@@ -174,7 +174,7 @@ def _supernets(
 def _channels(
     net: LandmarkNet | PartCascade, slim: SlimSettings, recipe: Recipe
 ) -> Iterator[_Candidate]:
-    for share in sorted({0.0, *slim.shares}):
+    for share in sorted({0.0, *slim.pruning_ratios}):
         kept = f"{100 * (1 - share):g} % of the channels"
         small = slimmed_channels(net, share)
         yield _Candidate(share, kept, f"share-{share:g}", small, recipe.model)

@@ -132,9 +132,9 @@ class LandmarkTask(Task):
         )
         self.negatives, self.validation_presence = data.negatives, data.validation
         if data.boxed is not None:
-            others = 1 - settings.share - settings.boxed_share
+            others = 1 - settings.negative_fraction - settings.box_only_fraction
             total = sum(len(source.cache) * source.repeat for source in self.sources)
-            count = max(1, round(settings.boxed_share / others * total))
+            count = max(1, round(settings.box_only_fraction / others * total))
             self.sources = [*self.sources, Source(data.boxed, per_epoch=count)]
 
     def unlearned_points(self) -> tuple[int, ...]:

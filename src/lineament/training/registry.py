@@ -15,8 +15,7 @@ from .detector.task import DetectorTask
 from .distill.task import DistillTask
 from .landmark_task import LandmarkTask
 from .mtcnn.task import MtcnnTask
-from .parts.distill import PartDistillTask
-from .parts.task import DpmTask, PartTask
+from .parts.task import DpmTask, PartDistillTask, PartTask
 from .prune.task import prune_task
 from .task import Task
 from .temporal.task import TemporalTask
@@ -38,10 +37,17 @@ DISTILLED: dict[str, type[Task]] = {"part-cascade": PartDistillTask}
 TASKS: dict[str, Callable[[Recipe], Task]] = {
     "train": lambda recipe: TRAINED[KINDS[recipe.kind].task](recipe),
     "distill": lambda recipe: DISTILLED.get(recipe.kind, DistillTask)(recipe),
-    "slim": prune_task,
+    "slim": lambda recipe: slim_task(recipe),
     "refine": TemporalTask,
 }
 """Tasks by command; each except "train" has the name of the recipe part that it needs."""
+
+
+def slim_task(recipe: Recipe) -> Task:
+    """Return the task of `lineament slim`.    Raises: RecipeError: As `prune_task`."""
+    if recipe.slim is not None and recipe.kind == "part-cascade":
+        return PartTask(recipe)
+    return prune_task(recipe)
 
 
 def task_for(recipe: Recipe, kind: str = "") -> Task:

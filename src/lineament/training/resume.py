@@ -84,7 +84,7 @@ def _compared(recipe: Recipe) -> dict[str, Any]:
     # implied by the task; older checkpoints lack it
     del values["model"]["kind"]
     if values["slim"]:  # only used after training
-        for key in ("thresholds", "shares", "relative"):
+        for key in ("thresholds", "pruning_ratios", "relative"):
             del values["slim"][key]
     distill = values["distill"]
     if distill and not distill["mask_prob"]:

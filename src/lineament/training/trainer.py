@@ -212,7 +212,9 @@ class Trainer:
         if not self.place.on_gpu:
             self._by_name(sums)
         self.task.before_step(self.model, self.step)
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.train.clip)
+        nn.utils.clip_grad_norm_(
+            self.model.parameters(), self.recipe.train.max_grad_norm
+        )
         self.optimizer.step()
         return sums
 
@@ -220,7 +222,8 @@ class Trainer:
         mean = dict(zip(self.loss_names, losses.tolist(), strict=True))
         if not math.isfinite(mean["total"]):
             raise TrainError(
-                f"the loss is {mean['total']} at step {self.step}; lower train.lr or train.clip"
+                f"the loss is {mean['total']} at step {self.step}; lower train.lr or "
+                "train.max_grad_norm"
             )
         return mean
 

@@ -150,8 +150,8 @@ class WindowMaker:
         """
         settings, source_photo = self.augment, self.photos[photo]
         angle_deg = rng.normal(0, settings.rotation_deg)
-        if rng.random() < settings.wild_rotation:
-            limit = settings.wild_rotation_deg
+        if rng.random() < settings.large_rotation:
+            limit = settings.large_rotation_deg
             angle_deg = rng.uniform(-limit, limit)
         affine = crop_affine(square, self.size, 1.0, float(angle_deg))
         mirrored = rng.random() < settings.flip

@@ -35,7 +35,7 @@ class ActiveAppearanceFit(Fit):
         """Return the model with shape model and mesh, but no level."""
         recipe, model = self.recipe, self.settings
         plain = self.faces.plain_shapes(model.size, model.padding)
-        shape_model = ShapeModel.fit(plain, model.share)
+        shape_model = ShapeModel.fit(plain, model.shape_variance)
         names = {"size", "padding", "features", "levels", "rounds", "limit"}
         settings = {
             "name": recipe.name,
@@ -45,7 +45,9 @@ class ActiveAppearanceFit(Fit):
             **model.model_dump(include=names),
         }
         arrays: Arrays = {
-            "starts": from_complex(representative_shapes(plain, self.settings.starts)),
+            "starts": from_complex(
+                representative_shapes(plain, self.settings.initial_shapes)
+            ),
             "parameters": parameters_of(shape_model).astype(np.float32),
             "triangles": triangles_of(shape_model.mean),
         }
@@ -63,7 +65,7 @@ class ActiveAppearanceFit(Fit):
         mesh, pixels = rasterize(mean_shape, model.arrays["triangles"])
         textures = self._textures(model, mesh, scale)
         mean = textures.mean(0)
-        main = main_directions(textures - mean, self.settings.texture_share)
+        main = main_directions(textures - mean, self.settings.appearance_variance)
         steepest = steepest_descent(mean, mesh, pixels, model.parameters)
         steepest -= main.T @ (main @ steepest)  # projected out
         hessian = steepest.T @ steepest

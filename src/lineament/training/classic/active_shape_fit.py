@@ -52,7 +52,7 @@ class ActiveShapeFit(Fit):
                 }
             ),
         }
-        shape_model = ShapeModel.fit(plain, model.share)
+        shape_model = ShapeModel.fit(plain, model.shape_variance)
         start = {"start": from_complex(plain.mean(0))}
         return ActiveShape(settings, shape_model.arrays() | start)
 
@@ -96,7 +96,7 @@ class ActiveShapeFit(Fit):
         for landmark in range(features.shape[1]):
             profiles = features[:, landmark].astype(np.float64)
             means.append(profiles.mean(0))
-            whitening.append(whitening_of(profiles, self.settings.profile_share))
+            whitening.append(whitening_of(profiles, self.settings.profile_variance))
         # padded with zeros, so that all landmarks have the same number of directions
         count = max(w.shape[1] for w in whitening)
         padded = [np.pad(w, ((0, 0), (0, count - w.shape[1]))) for w in whitening]

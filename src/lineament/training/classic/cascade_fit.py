@@ -26,14 +26,14 @@ class CascadeFit(Fit):
         assert isinstance(recipe.model, CascadeSettings)
         self.settings = recipe.model
         rng = np.random.default_rng([recipe.train.seed, 0])
-        starts = draw_starts(rng, faces, recipe, self.settings.starts_per_face)
+        starts = draw_starts(rng, faces, recipe, self.settings.initial_shapes_per_face)
         self.rows, self.shapes = starts
 
     def first(self) -> Cascade:
         """Return the cascade without stages."""
         recipe, model = self.recipe, self.settings
         plain = self.faces.plain_shapes(model.size, model.padding)
-        starts = representative_shapes(plain, model.starts)
+        starts = representative_shapes(plain, model.initial_shapes)
         settings = {
             "name": recipe.name,
             "scheme": recipe.scheme,
@@ -96,7 +96,7 @@ class CascadeFit(Fit):
             values[:, part] = pixels.read(
                 self.faces.images, self.rows[part], self.shapes[part], mean
             ).T
-        basis = basis_of(targets, settings.basis_share).astype(np.float16)
+        basis = basis_of(targets, settings.basis_variance).astype(np.float16)
         residuals = as_rows(targets) @ basis.T.astype(np.float32)
         places = (mean[landmarks] + offsets) / side
         learn = LEARNERS[settings.regressor]

@@ -96,7 +96,7 @@ class DetectorTask(Task):
         return ImitatingDetector(net, self.features.channels)
 
     def samples(self, context: Context) -> Samples:
-        photos = read_detector_photos(context.data_root, self.settings.shares)
+        photos = read_detector_photos(context.data_root, self.settings.sampling_weights)
         training = [photo for photo in photos if not photo.is_validation()]
         validation = [photo for photo in photos if photo.is_validation()]
         if validation:
@@ -123,7 +123,9 @@ class DetectorTask(Task):
             )
         seed = self.recipe.train.seed
         return TrainingScenes(
-            SceneMaker(photos, images, settings.shares, settings.size, seed, hard)
+            SceneMaker(
+                photos, images, settings.sampling_weights, settings.size, seed, hard
+            )
         )
 
     def _validation_batches(self, scenes: TrainingScenes) -> list[Batch]:

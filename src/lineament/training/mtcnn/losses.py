@@ -39,7 +39,7 @@ def window_losses(
     landmarks: Tensor,
     size: int,
     weights: tuple[float, float, float],
-    hard_share: float,
+    hard_fraction: float,
     count: Tensor,
 ) -> dict[str, Tensor]:
     """Return the weighted losses by name and their sum as "total".
@@ -48,12 +48,12 @@ def window_losses(
         presence, boxes, landmarks: As for `window_counts`, pixels of the window.
         size: Side of the window, pixels, the unit of distances.
         weights: Weights of score, box and points.
-        hard_share: Fraction of the windows, those with the largest losses, that train the score.
+        hard_fraction: Fraction of the windows, those with the largest losses, that train the score.
         count: (3,) of `window_counts` over the global batch.
     """
     values = score_losses(output.logits, presence)
-    hard = is_hard(values, torch.isfinite(presence), hard_share)
-    score = torch.where(hard, values, torch.zeros_like(values)).sum() / hard_share
+    hard = is_hard(values, torch.isfinite(presence), hard_fraction)
+    score = torch.where(hard, values, torch.zeros_like(values)).sum() / hard_fraction
     score_count, box_count, point_count = count.clamp(min=1).unbind()
     box = _sum_of_squares(output.boxes - boxes, size)
     points = _sum_of_squares((output.landmarks - landmarks).flatten(1), size)

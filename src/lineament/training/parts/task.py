@@ -1,10 +1,12 @@
-"""Train the cascade with parts, level by level, and DPM-CNN as a detector.
+"""Train the cascade with parts, level by level or distilled, and DPM-CNN as a detector.
 
 Depends on torch.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,14 +15,20 @@ from torch import Tensor, nn
 from ...errors import RecipeError
 from ...models.dpm_detector import DpmDetector
 from ...models.heads.output import STRIDE
+from ...models.part_cascade import PartCascade
 from ...models.parts import PartOutput, corners, ends_of, enlarged
-from ...recipe import Recipe
+from ...recipe import DistillSettings, Recipe
 from ...recipe.model import DpmCnnSettings, PartCascadeSettings
 from ..batch import Batch
+from ..build import load_any
 from ..landmark_task import LandmarkTask
 from ..losses import check_losses, total_loss
+from ..task import Context
 from .box_errors import box_errors
 from .losses import is_complete, part_losses
+
+USED = ("teacher", "landmarks")
+"""Keys of [distill] that apply to a cascade with parts."""
 
 
 class PartTask(LandmarkTask):
@@ -82,6 +90,73 @@ class PartTask(LandmarkTask):
                 if len(errors):
                     results[f"{name}:{box}_box"] = float(errors.mean())
         return results
+
+
+class PartDistillTask(PartTask):
+    """Also train towards the teacher's landmarks, with the losses of the annotated ones.
+
+    Faces without annotation are trained with the teacher alone.
+    """
+
+    teacher: PartCascade
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.settings = distill_settings(recipe)
+        super().__init__(recipe)
+
+    def check_annotated(self) -> None:
+        """Accept faces without landmarks."""
+
+    def input_files(self) -> tuple[str, ...]:
+        return (*super().input_files(), self.settings.teacher)
+
+    def new_network(self, context: Context) -> nn.Module:
+        """Return the network; also load the teacher.
+
+        Raises: RecipeError: If the teacher does not fit.
+        """
+        path, m = Path(self.settings.teacher), self.recipe.model
+        teacher, recipe = load_any(path)
+        if not isinstance(teacher, PartCascade):
+            raise RecipeError(
+                f"the teacher {path} is a {recipe.kind}; expected a part-cascade"
+            )
+        if (teacher.size, recipe.model.padding) != (m.size, m.padding):
+            raise RecipeError(
+                f"the teacher {path} takes crops of {teacher.size} pixels with padding "
+                f"{recipe.model.padding}, but the student {m.size} and {m.padding}; "
+                "set model.size and model.padding to those of the teacher"
+            )
+        self.teacher = teacher.to(context.device)
+        return super().new_network(context)
+
+    def more_losses(
+        self, output: PartOutput, batch: Batch, count: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the losses of the student's outputs against the teacher's landmarks."""
+        with torch.no_grad(), self.autocast(batch):
+            landmarks = self.teacher.run(batch.crops).landmarks.float()
+        found = part_losses(output, landmarks, self.part_weight, count[3])
+        weight = self.settings.landmarks
+        return {f"teacher_{name}": weight * loss for name, loss in found.items()}
+
+
+def distill_settings(recipe: Recipe) -> DistillSettings:
+    """Return [distill].    Raises: RecipeError: If it does not fit a cascade with parts."""
+    settings = recipe.distill
+    if settings is None or not settings.teacher or not settings.landmarks:
+        raise RecipeError(
+            f"the recipe {recipe.name!r} has a part-cascade; to distill it, set "
+            "distill.teacher and distill.landmarks"
+        )
+    default: dict[str, Any] = DistillSettings.model_validate({}).model_dump()
+    for key, value in settings.model_dump().items():
+        if key not in USED and value != default[key]:
+            raise RecipeError(
+                f"distill.{key} does not apply to a part-cascade, which is distilled by "
+                "its teacher's landmarks; remove it"
+            )
+    return settings
 
 
 class DpmTask(PartTask):

@@ -43,12 +43,13 @@ def slimmed_channels(net: Net, share: float) -> Net:
     """
     if not 0 <= share < 1:
         raise RecipeError(
-            f"slim.shares has {share}; "
+            f"slim.pruning_ratios has {share}; "
             "expected the fraction of channels to remove, at least 0 and below 1"
         )
     if isinstance(net, LandmarkNet) and isinstance(net.backbone, HRSuperNet):
         raise RecipeError(
-            "a supernet is slimmed by its importance factors; give slim.thresholds, not slim.shares"
+            "a supernet is slimmed by its importance factors; give slim.thresholds, not "
+            "slim.pruning_ratios"
         )
     small = copy.deepcopy(net)
     small.eval()

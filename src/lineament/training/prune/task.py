@@ -10,10 +10,8 @@ from torch import Tensor, nn
 from ...errors import RecipeError
 from ...models.backbones.hr_supernet import FusionBlock
 from ...recipe import LandmarkNetSettings, Recipe, SlimSettings
-from ...recipe.model import PartCascadeSettings
 from ..batch import Batch
 from ..landmark_task import LandmarkTask
-from ..parts.task import PartTask
 
 SUPERNET = "hr-supernet"
 
@@ -35,8 +33,6 @@ def prune_task(recipe: Recipe) -> LandmarkTask:
     Raises: RecipeError: If the recipe has no [slim], or a kind of model that cannot be pruned.
     """
     slim_settings(recipe)
-    if isinstance(recipe.model, PartCascadeSettings):
-        return PartTask(recipe)
     if not isinstance(recipe.model, LandmarkNetSettings):
         raise RecipeError(
             f"the recipe {recipe.name!r} has a {recipe.kind}, which cannot be slimmed; "
@@ -76,7 +72,7 @@ class PruneTask(LandmarkTask):
 
     def updates_factors(self, step: int) -> bool:
         """Return whether `step` updates the factors; other steps update the weights."""
-        return step % self.settings.every == self.settings.every - 1
+        return step % self.settings.factor_interval == self.settings.factor_interval - 1
 
     def graph_key(self, step: int) -> object:
         return self.updates_factors(step)
