@@ -2,9 +2,9 @@
 
 python -m bench.error_time [--out docs/pictures/error-time.png]
 Errors and times of the studies are from docs/results/*.json: over 68 points, minimum time of the
-exported file. Those of packaged models and peers are from bench/results/compare-common.json: over
-the points that all peers have, median time of the model. All times are on one thread; the legend
-names the machines.
+exported file. Those of packaged models are from their cards and bench/results/speed.json, those of
+peers from bench/results/compare-common.json: over the points that all peers have, median time of
+the model. All times are on one thread; the legend names the machines.
 """
 
 import argparse
@@ -17,6 +17,10 @@ from lineament.training.curves import new_figure, save_figure
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
 PEERS = ROOT / "bench" / "results" / "compare-common.json"
+SPEED = ROOT / "bench" / "results" / "speed.json"
+WEIGHTS = ROOT / "src" / "lineament" / "weights"
+OURS = "lineament "
+"""Start of the names of packaged models."""
 STUDIES = (
     "survey",
     "light-resnet50",
@@ -54,15 +58,29 @@ def _value(columns, name):
 
 
 def peer_points(path):
-    """Return (name, ms, error in %) of packaged models and peers, by machine label."""
+    """Return (name, ms, error in %) of peers, by machine label."""
     table = json.loads(path.read_text(encoding="utf-8"))
-    label = (
-        f"packaged models and peers, points that all have ({table['machine']['cpu']})"
-    )
+    label = f"peers, points that all have ({table['machine']['cpu']})"
     points = []
     for peer in table["peers"]:
-        points.append((peer["name"], peer["ms_model"], 100 * peer["nme_shared"]))
+        if not peer["name"].startswith(OURS):
+            points.append((peer["name"], peer["ms_model"], 100 * peer["nme_shared"]))
     return {label: points}
+
+
+def packaged_points():
+    """Return (name, ms, error in %) of packaged models of 68 points, by machine label."""
+    speed = json.loads(SPEED.read_text(encoding="utf-8"))
+    points = []
+    for name, row in speed["rows"].items():
+        card = WEIGHTS / f"{name.removeprefix(OURS)}.json"
+        figures = (
+            json.loads(card.read_text("utf-8"))["figures"] if card.is_file() else {}
+        )
+        stated = figures.get("300w-common, truth boxes")
+        if stated:
+            points.append((name, row["ms_model"], 100 * stated["nme"]))
+    return {f"packaged models ({speed['machine']['cpu']})": points}
 
 
 def draw(groups, path):
@@ -101,6 +119,7 @@ def main():
         groups |= study_groups
         omitted += missing
     groups |= peer_points(PEERS)
+    groups |= packaged_points()
     draw(groups, options.out)
     for points in groups.values():
         for name, ms, error in points:

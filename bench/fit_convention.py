@@ -19,7 +19,7 @@ from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import Sample, data_root
 from lineament.geometry import Array, apply_affine, landmark_box
 from lineament.inference.predictor import Predictor
-from lineament.schemes import scheme
+from lineament.schemes import convert, scheme
 
 EVERY = 5
 """Every N-th training face is used."""
@@ -70,6 +70,17 @@ class Faces:
         away = self.pred + offset[:, None] - self.truth
         lengths = np.hypot(away[..., 0], away[..., 1])
         return float(100 * (lengths.mean(1) / self.norm[:, 0]).mean())
+
+
+def five_shift(predictor: Predictor, samples: Sequence[Sample]) -> Array:
+    """Return the shift (2,) of five points, in distances of the eye centers."""
+    gaps = []
+    for sample in samples:
+        face = predictor(sample.read(), [sample.face_box()])[0]
+        truth = convert(sample.landmarks, "ibug68", "five").points
+        norm = np.hypot(*(truth[1] - truth[0]))
+        gaps.append((truth - face.landmarks).mean(0) / norm)
+    return np.asarray(np.median(gaps, axis=0))
 
 
 def refitted_names(root: Path) -> set[str]:
@@ -165,7 +176,10 @@ def main() -> None:
         f"shift in % of the eye distance: ({x:.3f}, {y:.3f}) along x and y of the image,"
     )
     x, y = 100 * face_shift
-    print(f"({x:.3f}, {y:.3f}) along the axes of the upright face\n")
+    print(f"({x:.3f}, {y:.3f}) along the axes of the upright face")
+    five = Predictor(options.model, scheme="five", threads=1, flip=options.flip)
+    x, y = 100 * five_shift(five, training.samples)
+    print(f"five points, % of the distance of the eye centers: ({x:.3f}, {y:.3f})\n")
     print(
         f"{'NME %':34s} faces   plain     image      face   own shift      to the right"
     )

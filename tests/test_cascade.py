@@ -357,15 +357,18 @@ initial_shapes_per_face = 2
     assert "a cascade model, which has no network to distill" in err
 
 
-def test_an_exported_file_predicts_like_its_checkpoint(trained, folder, tmp_path):
+@pytest.mark.parametrize("regressor", REGRESSORS)
+def test_an_exported_file_predicts_like_its_checkpoint(
+    regressor, trained, folder, tmp_path
+):
     from lineament.export.registry import export_trained
 
-    checkpoint = trained["trees"]
+    checkpoint = trained[regressor]
     card = export_trained(
-        checkpoint, tmp_path, "trees", False, folder, tmp_path / "cache"
+        checkpoint, tmp_path, "same", False, folder, tmp_path / "cache"
     )
     model, exported = (
-        load_numpy_model(path) for path in (checkpoint, tmp_path / "trees.safetensors")
+        load_numpy_model(path) for path in (checkpoint, tmp_path / "same.safetensors")
     )
     side = model.size
     crops = np.stack([draw_face(seed, side)[0] for seed in range(60, 64)])

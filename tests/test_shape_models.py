@@ -281,6 +281,22 @@ def test_batched_fitting_equals_single_fitting(name, trained):
     assert ((together.scores >= 0) & (together.scores <= 1)).all()
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_an_exported_file_predicts_like_its_checkpoint(name, trained, tmp_path):
+    pytest.importorskip("torch")
+    from lineament.export.registry import export_trained
+
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    write_faces(folder, 40)
+    export_trained(trained[name], tmp_path, "same", False, folder, tmp_path / "cache")
+    crops = np.stack([draw_face(seed, 64)[0] for seed in range(60, 64)])
+    before = load_numpy_model(trained[name]).predict(crops)
+    after = load_numpy_model(tmp_path / "same.safetensors").predict(crops)
+    np.testing.assert_array_equal(after.landmarks_crop, before.landmarks_crop)
+    assert (after.sigma_px > 0).all()
+
+
 @pytest.mark.parametrize("name", ["aam-pixels", "aam-hog"])
 def test_no_step_or_initial_shape_makes_an_appearance_fit_worse(name, trained):
     model = load_numpy_model(trained[name])
