@@ -19,6 +19,18 @@ RESULTS = ROOT / "docs" / "results"
 PEERS = ROOT / "bench" / "results" / "compare-common.json"
 SPEED = ROOT / "bench" / "results" / "speed.json"
 WEIGHTS = ROOT / "src" / "lineament" / "weights"
+ERROR_TICKS = (3, 3.5, 4, 5, 6, 7, 8, 10, 13, 17)
+LABEL_PLACES = (
+    ((5, 3), "left"),
+    ((5, -9), "left"),
+    ((-5, 3), "right"),
+    ((-5, -9), "right"),
+    ((5, 12), "left"),
+    ((5, -18), "left"),
+    ((-5, 12), "right"),
+    ((-5, -18), "right"),
+)
+"""Offsets of a label from its point, in points, and its alignment; the first free one is used."""
 OURS = "lineament "
 """Start of the names of packaged models."""
 STUDIES = (
@@ -85,25 +97,44 @@ def packaged_points():
 
 def draw(groups, path):
     """Plot groups of points by their legend label."""
-    figure = new_figure(8, 5)
+    figure = new_figure(10, 6)
     axes = figure.subplots()
-    for number, (label, points) in enumerate(groups.items()):
-        color = f"C{number}"
-        for name, ms, error in points:
-            axes.plot(ms, error, "o", color=color)
-            axes.annotate(
-                name, (ms, error), xytext=(4, 4), textcoords="offset points", size=7
-            )
-        axes.plot([], [], "o", color=color, label=label)
     axes.set(
         xscale="log",
         yscale="log",
         xlabel="ms per face, model alone, one thread",
         ylabel="NME % on 300W common",
     )
-    axes.grid(visible=True, which="both", alpha=0.3)
-    axes.legend(fontsize=7)
+    every = []
+    for number, (label, points) in enumerate(groups.items()):
+        x, y = [ms for _, ms, _ in points], [error for _, _, error in points]
+        axes.plot(x, y, "o", color=f"C{number}", label=label)
+        every += points
+    axes.set_yticks(ERROR_TICKS, [f"{value:g}" for value in ERROR_TICKS])
+    axes.yaxis.set_minor_formatter("")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.grid(visible=True, which="major", alpha=0.3)
+    axes.legend(fontsize=7, loc="upper right")
+    figure.canvas.draw()
+    taken = [axes.get_legend().get_window_extent()]
+    for name, ms, error in sorted(every, key=lambda point: point[1]):
+        taken.append(label_point(axes, name, (ms, error), taken))
     save_figure(figure, path)
+
+
+def label_point(axes, name, place, taken):
+    """Write a name next to a point where it covers no box of `taken`; return its box."""
+    for offset, side in LABEL_PLACES:
+        text = axes.annotate(
+            name, place, xytext=offset, textcoords="offset points", size=7, ha=side
+        )
+        box = text.get_window_extent()
+        if not any(box.overlaps(other) for other in taken):
+            break
+        text.remove()
+    else:
+        axes.add_artist(text)
+    return box
 
 
 def main():

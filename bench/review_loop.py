@@ -17,7 +17,7 @@ from lineament.data.sample import data_root
 from lineament.evaluation.metrics import norm_length
 from lineament.inference.predictor import Predictor
 from lineament.schemes import scheme
-from lineament.serving.review.collect import Opinions, candidates_of_samples
+from lineament.serving.review.collect import Comparison, candidates_of_samples
 from lineament.serving.review.order import RANDOM, doubts, parse_order
 
 SPOILED, NOISE, SHARE, FOUND = 100, 0.05, 1 / 3, 0.8
@@ -76,13 +76,13 @@ def main():
         for name in (options.model, second):
             if name and name not in predictors:
                 predictors[name] = Predictor(name)
-        opinions = Opinions(
+        comparison = Comparison(
             predictors[options.model] if order in ("sigma", "spread") else None,
             predictors.get(second),
             order == "spread",
         )
         with progress_bar(text, len(faces)) as step:
-            candidates = list(candidates_of_samples(faces, opinions, step))
+            candidates = list(candidates_of_samples(faces, comparison, step))
         needed = reviews_needed(doubts(candidates, order), spoiled)
         print(f"| `{text}` | {needed} | {100 * needed / by_chance:.0f} % |", flush=True)
 

@@ -264,6 +264,8 @@ def test_the_page_names_the_machine_and_the_peers_not_measured():
 
 
 PARTS = (
+    "aflw_labels",
+    "bulk",
     "check_head_pose",
     "choose_filters",
     "choose_recrop",
@@ -276,6 +278,8 @@ PARTS = (
     "memory",
     "min_face",
     "page",
+    "review_loop",
+    "server",
     "size",
     "speed",
     "video",

@@ -82,6 +82,21 @@ def test_results_and_labels_are_reviewed(tmp_path, sessions):
     assert second.second is not None
 
 
+def test_results_of_other_points_than_the_model_are_not_compared(tmp_path):
+    picture(tmp_path / "photos/a.jpg", size=(90, 90))
+    results = tmp_path / "results"
+    words = ("--scheme", "five", "--out", results)
+    assert call("detect", tmp_path / "photos", *words)[0] == 0
+    for order in ("disagree:fast", "spread"):
+        words = ("--order", order, "--out", tmp_path / "r")
+        code, _, noted = review(results, *words)
+        assert code == 1
+        assert "faces of five cannot be compared with ibug68" in noted
+        assert not (tmp_path / "r").exists()
+    words = ("--scheme", "five", "--out", tmp_path / "r")
+    assert review(results, "--order", "disagree:fast", *words)[0] == 0
+
+
 def test_user_defined_points_are_reviewed_without_a_model(
     tmp_path, sessions, monkeypatch
 ):

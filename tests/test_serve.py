@@ -1,5 +1,6 @@
 """The server: responses equal to the library's in every format, and its state."""
 
+import asyncio
 import io
 import json
 import threading
@@ -17,6 +18,7 @@ from PIL import Image
 from lineament import Predictor, __version__, head_pose
 from lineament.io.formats import faces_to_dict, to_dict
 from lineament.serving import answers
+from lineament.serving.lifecycle import Lifecycle
 from lineament.serving.work_queue import Job
 from live_server import ASTRONAUT, PICTURES, form, running, wait_until
 
@@ -347,6 +349,19 @@ def test_an_internal_error_is_logged_in_one_line_without_traceback(
     assert "RuntimeError at" in text
     assert "secret" not in text
     assert "Traceback" not in text
+
+
+def test_a_failed_warm_up_is_logged_and_the_server_is_not_ready(live, caplog):
+    class Broken:
+        def warm_up(self):
+            raise RuntimeError("no memory")
+
+    lifecycle = Lifecycle(live.service.queue, Broken())
+    with caplog.at_level("INFO", logger="lineament.serve"):
+        asyncio.run(lifecycle.warm_up())
+    assert not lifecycle.is_ready
+    assert "RuntimeError at" in caplog.text
+    assert "the server will not be ready" in caplog.text
 
 
 def test_draining_finishes_started_requests_and_refuses_new_ones():

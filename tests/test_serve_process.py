@@ -118,6 +118,13 @@ def test_a_wrong_setting_gives_a_one_line_error(words, message):
     assert len(error.splitlines()) == 1
 
 
+def test_an_empty_token_is_refused():
+    # as from an unset variable of a shell; the server would be open
+    code, _, error = call("serve", "--host", "0.0.0.0", "--token", "")
+    assert code == 2
+    assert "--token is empty" in error
+
+
 def test_the_container_runs_as_another_user_and_checks_its_health():
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     (user,) = [line.split()[1] for line in lines if line.startswith("USER")]

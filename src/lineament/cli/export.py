@@ -88,9 +88,10 @@ def export(
     exported landmarks differ from the trained model's by more than a fixed bound.
     """
     if to is Target.triton:
-        if int8 or scheme or name:
+        if int8 or scheme or name or check_data or check_with:
             raise typer.BadParameter(
-                "--to triton copies a file unchanged; omit --int8, --scheme and --name"
+                "--to triton copies a file unchanged; omit --int8, --scheme, --name, "
+                "--check-data and --check-with"
             )
         _write_triton(str(checkpoint), out)
         return

@@ -120,6 +120,8 @@ def serve(
     from ..serving.server import serve as run_server
     from ..serving.settings import MAX_WORKERS, ServerSettings
 
+    if token is not None and not token.strip():
+        raise typer.BadParameter("--token is empty; give a token, or omit the option")
     device = check_device(device)
     settings = ServerSettings(
         models=tuple(model or ("accurate", "fast")),

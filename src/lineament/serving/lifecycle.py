@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 
+from .refusals import log_failure
 from .served_models import ServedModels
 from .work_queue import Job, WorkQueue, outcome_of
 
@@ -31,7 +32,13 @@ class Lifecycle:
     async def warm_up(self) -> None:
         """Run every model once, then become ready."""
         start = time.monotonic()
-        await outcome_of(self.queue.submit(Job("warm up", _warm_up, self.models)))
+        job = Job("warm up", _warm_up, self.models)
+        try:
+            await outcome_of(self.queue.submit(job))
+        except Exception as error:  # otherwise it would stay unready without a word
+            log_failure(error)
+            LOG.error("a model failed in the warm-up; the server will not be ready")
+            return
         self._is_warm = True
         LOG.info("ready after %.1f s", time.monotonic() - start)
 

@@ -51,11 +51,22 @@ class Comparison:
             face = replace(face, predicted=found.landmarks, sigma_px=found.sigma_px)
         if self.model is not None and self.spread:
             moved = self.model(image, [move_box(box, *move) for move in BOX_MOVES])
+            _check_points(face, moved.scheme, moved.landmarks)
             spread = np.sqrt(moved.landmarks.var(0).sum(-1))
             face = replace(face, spread_px=spread)
         if self.second is not None:
-            face = replace(face, second=self.second(image, box)[0].landmarks)
+            other = self.second(image, box)
+            _check_points(face, other.scheme, other.landmarks)
+            face = replace(face, second=other[0].landmarks)
         return face
+
+
+def _check_points(face: Candidate, scheme: str, landmarks: Array) -> None:
+    if landmarks.shape[1:] != face.landmarks.shape:
+        raise DataError(
+            f"faces of {face.scheme} cannot be compared with {scheme}; add --scheme "
+            f"{face.scheme}, or choose another order"
+        )
 
 
 def candidates_of_images(
