@@ -1,8 +1,10 @@
 """The server: responses equal to the library's in every format, and its state."""
 
 import asyncio
+import gzip
 import io
 import json
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -226,6 +228,17 @@ def test_health_is_live_and_ready(live):
     assert live.get("/health/ready").json == {"status": "ready"}
 
 
+def test_health_answers_head_requests_of_load_balancers(live):
+    for path in (
+        "/health/live",
+        "/health/ready",
+        "/v2/health/live",
+        "/v2/health/ready",
+    ):
+        found = live.send("HEAD", path, None, {})
+        assert (found.status, found.body) == (200, b"")
+
+
 def test_the_open_inference_protocol_describes_server_and_models(live):
     assert live.get("/v2").json["version"] == __version__
     assert live.get("/v2/health/live").json == {"live": True}
@@ -277,11 +290,30 @@ def test_a_folder_of_files_is_the_page(tmp_path):
     folder.mkdir()
     (folder / "index.html").write_text("<p>own page")
     (folder / "code.js").write_text("let x")
+    large = "let x\n" * 1000
+    (folder / "large.js").write_text(large)
     (tmp_path / "secret.txt").write_text("secret")
     with running(page=folder) as live:
         assert live.get("/").body == b"<p>own page"
         assert "frame-ancestors" in live.get("/").headers["content-security-policy"]
         assert "javascript" in live.get("/code.js").headers["content-type"]
+        small = live.get("/code.js", **{"Accept-Encoding": "gzip"})
+        assert "content-encoding" not in small.headers
+        packed = live.get("/large.js", **{"Accept-Encoding": "gzip, br"})
+        assert packed.headers["content-encoding"] == "gzip"
+        assert packed.headers["vary"] == "Accept-Encoding"
+        assert "javascript" in packed.headers["content-type"]
+        assert "frame-ancestors" in packed.headers["content-security-policy"]
+        assert len(packed.body) < 500
+        assert gzip.decompress(packed.body) == large.encode()
+        assert live.get("/large.js").body == large.encode()
+        cached = {"If-None-Match": packed.headers["etag"], "Accept-Encoding": "gzip"}
+        assert live.get("/large.js", **cached).status == 304
+        # a file that was changed since the start
+        (folder / "large.js").write_text("let y" + " " * 2000)
+        os.utime(folder / "large.js", (1, 1))
+        changed = live.get("/large.js", **{"Accept-Encoding": "gzip"})
+        assert changed.body.startswith(b"let y")
         for path in ("/../secret.txt", "/%2e%2e/secret.txt", "/..%2fsecret.txt"):
             assert live.get(path).status == 404
         assert live.post("/v1/detect", PHOTO).status == 200

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from ..io.input_images import InputImage
 
 
+TRAINED_HERE = {"mtcnn": "train.md", "dpm-cnn": "cascade.md"}
+"""Detectors without packaged weights, and the guide that trains them."""
+
+
 class Smooth(StrEnum):
     """Temporal filters."""
 
@@ -251,6 +255,11 @@ def named_detector(name: str, min_face: str | None = None) -> Any:
         return detector_of_file(name, min_face)
     found = plugin_detector(name)
     if found is None:
+        if name in TRAINED_HERE:
+            raise typer.BadParameter(
+                f"no weights of {name} are packaged; train it, export it, and give the "
+                f"file: --detector {name}.onnx (docs/{TRAINED_HERE[name]})"
+            )
         raise typer.BadParameter(
             f"unknown --detector {name!r}; expected default, mediapipe, or the path of "
             "an .onnx file of YuNet or written by lineament export"

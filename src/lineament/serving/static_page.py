@@ -1,11 +1,14 @@
 """`/` of the server: a folder of static files, or a plain page if none is given."""
 
+import gzip
+from os import PathLike, stat_result
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from ..errors import DataError
 
@@ -23,6 +26,10 @@ POLICY = "Content-Security-Policy"
 PLAIN_POLICY = "default-src 'none'; frame-ancestors 'none'"
 FOLDER_POLICY = "frame-ancestors 'none'"
 """Policy sent in addition to the page's <meta> policy, which does not support this directive."""
+COMPRESSED_FROM = 1000
+"""Bytes from which a file is sent compressed."""
+KEPT = ("content-type", "etag", "last-modified", "vary", POLICY)
+"""Headers of a file that its compressed form has, too."""
 
 
 def add_page(app: FastAPI, folder: Path | None) -> None:
@@ -38,14 +45,46 @@ def add_page(app: FastAPI, folder: Path | None) -> None:
         raise DataError(
             f"{folder} has no index.html; give --page the folder that lineament page wrote"
         )
-    app.mount("/", _Folder(directory=folder, html=True), name="page")
+    app.mount("/", _Folder(folder), name="page")
 
 
 class _Folder(StaticFiles):
-    def file_response(self, *arguments: Any, **options: Any) -> Response:
-        response = super().file_response(*arguments, **options)
+    """The files of a folder, compressed once when the server starts."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(directory=folder, html=True)
+        self.compressed: dict[str, tuple[float, bytes]] = {}
+        """Modification time and gzip by path, of files that become smaller."""
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.stat().st_size >= COMPRESSED_FROM:
+                content = path.read_bytes()
+                packed = gzip.compress(content, mtime=0)
+                if len(packed) < len(content):
+                    self.compressed[str(path.resolve())] = path.stat().st_mtime, packed
+
+    def file_response(
+        self,
+        full_path: str | PathLike[str],
+        stat_result: stat_result,
+        scope: Scope,
+        status_code: int = 200,
+    ) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers[POLICY] = FOLDER_POLICY
-        return response
+        modified, packed = self.compressed.get(str(Path(full_path).resolve()), (0, b""))
+        if modified != stat_result.st_mtime:
+            return response
+        response.headers["Vary"] = "Accept-Encoding"
+        headers = Headers(scope=scope)
+        is_plain_get = scope["method"] == "GET" and "range" not in headers
+        if (
+            not is_plain_get
+            or response.status_code != 200
+            or "gzip" not in headers.get("accept-encoding", "")
+        ):
+            return response
+        kept = {name: response.headers[name] for name in KEPT}
+        return Response(packed, headers={**kept, "Content-Encoding": "gzip"})
 
 
 async def _plain_page() -> HTMLResponse:

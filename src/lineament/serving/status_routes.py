@@ -35,12 +35,14 @@ async def models(request: Request) -> Any:
     return {"models": [served.describe(model) for model in served]}
 
 
+@router.head("/health/live", include_in_schema=False)
 @router.get("/health/live", response_model=StatusAnswer)
 async def live() -> Any:
     """Confirm that the process is running."""
     return {"status": "live"}
 
 
+@router.head("/health/ready", include_in_schema=False)
 @router.get("/health/ready", response_model=StatusAnswer, responses=NOT_READY)
 async def ready(request: Request) -> Any:
     """Respond with 200 if requests are accepted, 503 while warming up or draining."""
@@ -65,12 +67,14 @@ async def server_metadata() -> Any:
     return {"name": "lineament", "version": __version__, "extensions": []}
 
 
+@router.head("/v2/health/live", include_in_schema=False)
 @router.get("/v2/health/live", response_model=LiveAnswer)
 async def protocol_live() -> Any:
     """Confirm that the process is running."""
     return {"live": True}
 
 
+@router.head("/v2/health/ready", include_in_schema=False)
 @router.get(
     "/v2/health/ready",
     response_model=ReadyAnswer,
