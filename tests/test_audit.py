@@ -431,6 +431,30 @@ def test_one_table_of_a_folder_is_audited(tmp_path: Path) -> None:
     assert only(tmp_path).kind == "swapped"
 
 
+def test_a_file_and_the_splits_of_a_folder_are_audited(tmp_path: Path) -> None:
+    header = ",".join(["image", *(f"x_{i},y_{i}" for i in range(68))])
+    row = ",".join(["a.png", *(f"{v}" for v in face()[FACE.mirror].ravel())])
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        Image.fromarray(picture(0)).save(tmp_path / split / "a.png")
+        (tmp_path / split / "faces.csv").write_text(f"{header}\n{row}\n")
+    assert audit(tmp_path / "train" / "faces.csv").faces == 1
+    report = audit(tmp_path)
+    assert report.faces == 2
+    # the same photo in both splits
+    kinds = {(found.severity, found.kind) for found in report.findings}
+    assert ("error", "duplicate") in kinds or ("error", "split") in kinds
+
+
+def test_a_set_in_which_nothing_could_be_read_is_an_error(tmp_path: Path) -> None:
+    names = [f"p{i}" for i in range(7)]
+    header = ",".join(["image", *(f"{name}_x,{name}_y" for name in names)])
+    (tmp_path / "a.csv").write_text(f"{header}\na.png,{','.join('1' * 14)}\n")
+    report = audit(tmp_path)
+    assert report.faces == 0
+    assert {found.severity for found in report.findings} == {"error"}
+
+
 def test_a_folder_without_annotations_or_none_at_all_is_an_error(
     tmp_path: Path,
 ) -> None:

@@ -86,6 +86,8 @@ def test_a_device_that_is_not_offered_is_a_clear_error(monkeypatch):
         ModelError, match=r"which has cpu; .* pip install onnxruntime-gpu"
     ):
         check_device("cuda")
+    with pytest.raises(ModelError, match="only its wheels for macOS have it"):
+        check_device("coreml")
     with pytest.raises(ModelError, match="unknown device 'gpu'; "):
         Predictor("fast", device="gpu")
     with pytest.raises(ModelError, match="'directml' is not offered"):

@@ -74,6 +74,7 @@ def notes_of(read, *given, **stated):
         ("a.json", "/data/upload/3/0a1b2c3d-my%20a.jpg", "pictures/my a.jpg"),
         ("a.json", "/data/local-files/?d=faces/a.jpg", "faces/a.jpg"),
         ("a.json", "https://example.com/x/a.jpg", "x/a.jpg"),
+        ("a.json", "https://example.com/x/a.jpg?token=1&v=2", "x/a.jpg"),
         ("a.json", "IMAGES/A.JPG", "images/a.jpg"),
     ],
 )
@@ -234,6 +235,29 @@ def test_a_known_data_set_states_its_own_scheme(tmp_path):
         read_data("wflw", tmp_path, "train", OwnData(scheme="ibug68"))
 
 
+def test_two_points_of_one_name_are_refused(tmp_path, four):
+    names = [*NAMES[:3], NAMES[2]]
+    path = write_json(tmp_path / "a.json", coco(names=names))
+    with pytest.raises(DataError, match=r"2 points are called '.*'; rename one"):
+        read_data("coco", path, "all", OwnData(wanted=four))
+
+
+def test_a_face_whose_points_coincide_is_refused(tmp_path, four):
+    picture(tmp_path / "a.jpg")
+    path = write_json(tmp_path / "a.json", coco(np.full((4, 2), 5.0)))
+    with pytest.raises(DataError, match=r"all points of a\.jpg.* coincide"):
+        read_part("coco", tmp_path, "", four, str(path), own=needing(four))
+
+
+def test_columns_of_a_box_are_not_points(tmp_path, four):
+    header = ["image", "x_min", "y_min", "x_max", "y_max", "bbox_x", "bbox_y"]
+    header += [f"{name}_{axis}" for name in NAMES for axis in "xy"]
+    cells = ["a.jpg", *"123456", *(str(v) for v in POINTS.ravel())]
+    text(tmp_path / "a.csv", f"{','.join(header)}\n{','.join(cells)}\n")
+    (face,) = read_data("csv", tmp_path, "all", OwnData(wanted=four))
+    assert np.array_equal(face.landmarks, POINTS)
+
+
 # categories
 
 
@@ -360,6 +384,16 @@ def test_a_shape_of_several_points_is_a_face_in_their_order(tmp_path):
     assert "because of their number" in lines[0]
 
 
+def test_shapes_of_different_numbers_of_points_are_refused(tmp_path):
+    shapes = ""
+    for count in (5, 4):
+        listed = ";".join(f"{x + 0.5},{y + 0.5}" for x, y in shape(5)[-count:])
+        shapes += f'<points label="face" points="{listed}"/>'
+    path = text(tmp_path / "a.xml", cvat(shapes))
+    with pytest.raises(DataError, match="has 4 points, others have 5, so their order"):
+        read_data("cvat", path, "all", OwnData(wanted="five"))
+
+
 def test_single_points_are_grouped_to_faces(tmp_path, four):
     inner = cvat_points(more='group_id="1"')
     inner += cvat_points(points=POINTS + 1, more='group_id="2"')
@@ -481,6 +515,17 @@ def test_yolo_labels_of_two_numbers_per_point_mark_absent_ones_by_0(tmp_path, fo
     assert "4 points of 2 numbers" in lines[0]
 
 
+@pytest.mark.parametrize("style", ["kpt_shape: [4, 3]", "kpt_shape:\n  - 4\n  - 3"])
+def test_yolo_images_may_be_in_another_folder_with_any_suffix(style, tmp_path, four):
+    picture(tmp_path / "photos/deep/A.png")
+    text(tmp_path / "set/data.yaml", f"{style}\n")
+    text(tmp_path / "set/labels/train/a.txt", yolo_line() + "\n")
+    own = OwnData(scheme=four, pictures=tmp_path / "photos")
+    (face,) = read_data("yolo", tmp_path / "set/labels/train", "all", own)
+    assert face.image == tmp_path / "photos/deep/A.png"
+    assert np.allclose(face.landmarks, POINTS, atol=1e-4)
+
+
 def test_broken_yolo_labels_give_a_one_line_error(tmp_path, four):
     with pytest.raises(DataError, match="no labels; expected"):
         read_data("yolo", tmp_path, "all")
@@ -547,6 +592,7 @@ def test_persons_are_kept_together_by_column_folder_or_pattern(group, wanted, tm
         ("persn", "no column 'persn' to group by; did you mean 'person'"),
         ("3", "in 2 folders, but group is folder 3"),
         (r"q(\d+)/", "the group pattern .* does not match"),
+        ("(x", "is not a pattern"),
     ],
 )
 def test_a_group_that_is_absent_gives_a_one_line_error(group, message):

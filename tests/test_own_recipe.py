@@ -96,6 +96,20 @@ def test_splits_are_known_by_the_names_of_files_and_folders(tmp_path):
         find_annotations(tmp_path)
 
 
+def test_splits_of_label_files_are_the_names_of_their_folders(tmp_path):
+    for name in ("train", "val", "test"):
+        text(tmp_path / f"yolo/labels/{name}/a.txt", "0 .5 .5 .2 .2 .4 .4 .6 .6\n")
+        text(tmp_path / f"pts/{name}/a.pts", "")
+    for folder, reader in (("yolo", "yolo"), ("pts", "folder")):
+        found = find_annotations(tmp_path / folder)
+        assert {each.reader for each in found} == {reader}
+        splits = {each.path.name: each.split for each in found}
+        assert splits == {"train": "train", "val": "validation", "test": "test"}
+    # label files outside of the splits
+    text(tmp_path / "pts/b.pts", "")
+    assert [each.split for each in find_annotations(tmp_path / "pts")] == [""]
+
+
 @pytest.mark.parametrize("name", ["absent", "empty", "a.tiff"])
 def test_a_place_without_annotations_is_a_clear_error(name, tmp_path):
     (tmp_path / "empty").mkdir()

@@ -58,6 +58,23 @@ def test_out_must_be_a_toml_file(tmp_path):
     assert "expected a .toml file" in noted
 
 
+def test_a_corrected_file_is_not_overwritten(tmp_path):
+    path = text(tmp_path / "a.json", json.dumps(table(NAMES)))
+    out = text(tmp_path / "mine.toml", "corrected")
+    code, _, noted = call("scheme", path, "--out", out)
+    assert code == 2
+    assert "--overwrite" in noted
+    assert out.read_text() == "corrected"
+    assert call("scheme", path, "--out", out, "--overwrite")[0] == 0
+    assert out.read_text() != "corrected"
+
+
+def test_a_broken_skeleton_gives_a_one_line_error(tmp_path):
+    path = text(tmp_path / "a.json", json.dumps(table(NAMES, skeleton=["0-2"])))
+    with pytest.raises(DataError, match="not a list of pairs of point numbers"):
+        scheme_of_coco(path, "mine")
+
+
 def test_a_skeleton_that_counts_from_0_is_noted(tmp_path):
     path = text(tmp_path / "a.json", json.dumps(table(NAMES, skeleton=[[0, 2]])))
     lines = []

@@ -111,11 +111,27 @@ def test_a_file_may_state_pairs_edges_parts_and_norms_by_name_or_number(tmp_path
         ({"points": ["l_a", "r_a"], "mean_shape": [[0, 1]]}, "expected x, y of each"),
         ({"points": ["l_a", "r_a"], "mirrors": []}, "unknown key 'mirrors'; did you"),
         ({"points": ["l_a", "r_a"], "name": "a b"}, "expected letters, digits"),
+        ({"points": ["l_a", "r_a"], "edges": 5}, "a value of the wrong kind"),
+        ({"points": ["l_a", "r_a"], "parts": 3}, "a value of the wrong kind"),
     ],
 )
 def test_a_wrong_scheme_gives_a_one_line_error(keys, message, tmp_path):
     with pytest.raises(SchemeError, match=message):
         read_scheme(write(tmp_path / "wrong.toml", **keys))
+
+
+@pytest.mark.parametrize(
+    ("exact", "message"),
+    [
+        ("[1]", "from.ibug68 needs exact"),
+        ("[1, 68]", "from.ibug68 has 68; expected indices below 68"),
+    ],
+)
+def test_a_wrong_rule_gives_a_one_line_error(exact, message, tmp_path):
+    path = tmp_path / "wrong.toml"
+    path.write_text(f'points = ["l_a", "r_a"]\n[from.ibug68]\nexact = {exact}\n')
+    with pytest.raises(SchemeError, match=message):
+        read_scheme(path)
 
 
 def test_a_scheme_without_sides_states_so(tmp_path):

@@ -130,7 +130,15 @@ def read_scheme(path: Path) -> Scheme:
         SchemeError: If the file cannot be read, or a key is invalid.
     """
     table = complete_table(read_table(path), str(path))
-    return scheme_of_table(table, path.stem, str(path))
+    own = scheme_of_table(table, path.stem, str(path))
+    for source, rule in own.rules.items():
+        count = len(scheme(source))
+        if max(rule["exact"]) >= count:
+            raise SchemeError(
+                f"{path}: from.{source} has {max(rule['exact'])}; expected indices "
+                f"below {count}, or -1"
+            )
+    return own
 
 
 def add_scheme(own: Scheme) -> str:
@@ -310,6 +318,13 @@ def convert(points: ArrayLike, source: str, target: str) -> Conversion:
         )
     path = _path(source, target)
     if path is None:
+        own = next((name for name in (target, source) if name not in NAMES), None)
+        if own is not None:
+            raise SchemeError(
+                f"cannot convert {source} to {target}; add to the file of {own} the "
+                "table [from.ibug68] with exact = [...]: the index of each point among "
+                "the 68, or -1"
+            )
         targets = sorted(n for n in scheme_names() if _path(source, n) is not None)
         raise SchemeError(
             f"cannot convert {source} to {target}; {source} converts to {', '.join(targets)}"

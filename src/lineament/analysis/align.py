@@ -185,9 +185,16 @@ def named_point(face: Face, name: str) -> Array:
                 continue
             if np.isfinite(point).all():
                 return np.asarray(point)
+    remedy = did_you_mean(
+        name, {*scheme(face.scheme).points, *scheme("five").points} - {name}
+    )
+    if face.scheme not in NAMES:
+        remedy = (
+            "give a template of its own points, or state in its file, in "
+            "[from.ibug68], which of the 68 points it has"
+        )
     raise SchemeError(
-        f"unknown point {name!r} in {face.scheme} and the schemes it converts to; "
-        f"{did_you_mean(name, {*scheme(face.scheme).points, *scheme('five').points})}"
+        f"unknown point {name!r} in {face.scheme} and the schemes it converts to; {remedy}"
     )
 
 

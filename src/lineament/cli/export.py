@@ -87,12 +87,10 @@ def export(
     A model without a network becomes a .safetensors file. Nothing is written if the
     exported landmarks differ from the trained model's by more than a fixed bound.
     """
+    if check_with and (check_data or to is not Target.onnx):
+        raise typer.BadParameter("--check-with needs --to onnx, without --check-data")
     if to is Target.triton:
-        if int8 or scheme or name or check_data or check_with:
-            raise typer.BadParameter(
-                "--to triton copies a file unchanged; omit --int8, --scheme, --name, "
-                "--check-data and --check-with"
-            )
+        _check_unchanged(bool(int8 or scheme or name or check_data))
         _write_triton(str(checkpoint), out)
         return
     if to is Target.web and not check_data:
@@ -126,6 +124,14 @@ def export(
         recipe = recipe_of(checkpoint)
         moves = compare_runtime(out / f"{called}.onnx", runtime, recipe, *places)
         show(moves.sentence())
+
+
+def _check_unchanged(has_options: bool) -> None:
+    if has_options:
+        raise typer.BadParameter(
+            "--to triton copies a file unchanged; omit --int8, --scheme, --name and "
+            "--check-data"
+        )
 
 
 def _export_web(

@@ -48,6 +48,9 @@ def scheme(
             help="68-point model that locates the points in the face.",
         ),
     ] = "accurate",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing --out.")
+    ] = False,
 ) -> None:
     """Write a landmark scheme from the keypoints in a COCO file.
 
@@ -60,6 +63,10 @@ def scheme(
     if out.suffix != SUFFIX:
         raise typer.BadParameter(
             f"--out {out}; expected a {SUFFIX} file such as my21.toml"
+        )
+    if out.exists() and not overwrite:
+        raise typer.BadParameter(
+            f"{out} exists; choose another --out, or add --overwrite"
         )
     _write(file, out, category, pictures, model)
 

@@ -148,7 +148,9 @@ def mean_of_shapes(shapes: Sequence[Array]) -> Array | None:
     """Return the median (N, 2) of faces aligned to one of them; None if no face is complete."""
     step = 1 + len(shapes) // MAX_FACES
     shapes = shapes[::step]
-    complete = [shape for shape in shapes if np.isfinite(shape).all()]
+    complete = [
+        shape for shape in shapes if np.isfinite(shape).all() and _is_alignable(shape)
+    ]
     if not complete:
         return None
     mean = complete[0]

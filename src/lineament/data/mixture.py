@@ -206,7 +206,13 @@ def read_part(
         note(f"{missing} (in {place})")
     kept = []
     for sample in samples:
-        if np.isfinite(sample.landmarks).all(1).sum() >= 2:
+        points = sample.landmarks[np.isfinite(sample.landmarks).all(1)]
+        if len(points) >= 2:
+            if known.is_format and np.ptp(points, axis=0).max() == 0:
+                raise DataError(
+                    f"{reader} {part}, in {place}: all points of {sample.name} coincide; "
+                    "annotate the face again, or remove it"
+                )
             kept.append(to_scheme(sample, scheme_name, known.own_boxes))
     if not kept:
         raise DataError(

@@ -69,7 +69,8 @@ def read_protocol(
     remarks: list[str] = []
     # a scheme given by the user needs no note about guessing
     note = ignore if scheme_name else remarks.append
-    own = OwnData(wanted=scheme_name or wanted, note=note)
+    stated = "" if fixed.any_scheme else fixed.truth_from or fixed.scheme
+    own = OwnData(wanted=scheme_name or stated or wanted, note=note)
     samples = known.read(own_folder, fixed.part, absent=True, own=own)
     places = known.layout(fixed.part)
     if not samples:

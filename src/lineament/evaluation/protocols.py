@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ..data.sample import Sample
 from ..errors import ProtocolError, SchemeError, did_you_mean
 from ..scheme_file.table import SUFFIX
-from ..schemes import check_scheme, scheme
+from ..schemes import NAMES, check_scheme, scheme, scheme_names
 from .contours import contour_chains
 from .metrics import POINT_NORMS, Norm
 
@@ -306,6 +306,11 @@ def make_protocol(table: dict[str, Any], source: str) -> Protocol:
         ProtocolError: If a key is unknown (suggesting the nearest one) or a value is invalid.
     """
     table = _resolve_scheme_file(table, source)
+    own = table.get("scheme") in scheme_names() and table["scheme"] not in NAMES
+    if own and "norm_points" not in table:
+        norms = scheme(table["scheme"]).norm_points
+        used = {rule: norms[rule] for rule in norms if rule == table.get("norm")}
+        table = table | {"norm_points": used}
     try:
         return Protocol.model_validate(table)
     except ValidationError as error:

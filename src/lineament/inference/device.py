@@ -63,6 +63,11 @@ def check_device(name: str) -> str:
         raise ModelError(
             f"unknown device {name!r}; {did_you_mean(name, (AUTO, *DEVICES))}"
         )
+    if name not in offered and DEVICES[name].package == "onnxruntime":
+        raise ModelError(
+            f"device {name!r} is not offered by this ONNX Runtime, which has "
+            f"{', '.join(offered)}; only its wheels for macOS have it: choose auto"
+        )
     if name not in offered:
         raise ModelError(
             f"device {name!r} is not offered by this ONNX Runtime, which has "

@@ -102,7 +102,18 @@ def scheme_of_table(table: Mapping[str, Any], name: str, place: str) -> Scheme:
             raise SchemeError(
                 f"{place}: unknown key {key!r}; {did_you_mean(key, KEYS)}"
             )
-    given = _Table(table, place)
+    try:
+        return _scheme_of(_Table(table, place), name)
+    except SchemeError:
+        raise
+    except (TypeError, ValueError, AttributeError) as error:
+        raise SchemeError(
+            f"{place}: a key has a value of the wrong kind ({error}); correct it"
+        ) from error
+
+
+def _scheme_of(given: "_Table", name: str) -> Scheme:
+    table, place = given.table, given.place
     name = str(table.get("name", name))
     if not re.fullmatch(NAME, name):
         raise SchemeError(
@@ -120,7 +131,7 @@ def scheme_of_table(table: Mapping[str, Any], name: str, place: str) -> Scheme:
         mean_shape=given.mean_shape(),
         smooth=bool(table.get("smooth", False)),
         heads=given.groups("heads"),
-        rules=dict(table.get("from", {})),
+        rules=given.rules(),
     )
 
 
@@ -212,6 +223,16 @@ class _Table:
             first, second = (self.indices(group, "norm_points") for group in groups)
             norms[rule] = (first, second)
         return norms
+
+    def rules(self) -> dict[str, Mapping[str, Any]]:
+        rules = dict(self.table.get("from", {}))
+        for source, rule in rules.items():
+            if len(rule.get("exact", ())) != len(self.points):
+                raise SchemeError(
+                    f"{self.place}: from.{source} needs exact = [...], the index of each "
+                    f"of the {len(self.points)} points in {source}, or -1"
+                )
+        return rules
 
     def mean_shape(self) -> Array | None:
         given = self.table.get("mean_shape")

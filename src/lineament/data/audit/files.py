@@ -4,6 +4,7 @@ Depends on the readers. A broken file becomes a finding, so the other files are 
 """
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 from ...errors import DataError, InputError
@@ -13,6 +14,7 @@ from ...io.media_files import (
     image_next_to,
     visible_files,
 )
+from ..readers.find_annotations import find_annotations
 from ..readers.marks import leave_out_marks
 from ..readers.own_data import UNSTATED, OwnData, by_count_note
 from ..readers.pts import read_pts
@@ -83,6 +85,8 @@ def read_any(
     Raises:
         DataError: If the folder does not exist or contains no annotations.
     """
+    if root.is_file():
+        return "", READERS[format_of_table(root)].read(root, "all", own=own), []
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; expected the root of a data set")
     name = _official_layout(root)
@@ -151,7 +155,10 @@ def _short_part(
 
 
 def _read_tables(root: Path, own: OwnData) -> Read:
-    """Read the tables in a folder and its subfolder `annotations`, otherwise YOLO labels."""
+    """Read the tables in a folder and its subfolder `annotations`, otherwise those further below.
+
+    Of the latter, the folder of each split is the subset of its faces.
+    """
     samples: list[Sample] = []
     findings: list[Finding] = []
     for suffix in TABLES:
@@ -161,12 +168,16 @@ def _read_tables(root: Path, own: OwnData) -> Read:
                 samples += reader.read(path, "all", own=own)
             except InputError as error:
                 findings.append(Finding("warning", "file", path.name, str(error)))
-    is_empty = not samples and not findings
-    if is_empty and contains_visible(root, "**/labels/**/*.txt"):
+    for place in find_annotations(root) if not samples and not findings else ():
         try:
-            samples += READERS["yolo"].read(root, "all", own=own)
+            faces = READERS[place.reader].read(place.path, "all", own=own)
         except InputError as error:
-            findings.append(Finding("error", "file", ".", str(error)))
+            name = place.path.relative_to(root).as_posix()
+            findings.append(Finding("error", "file", name, str(error)))
+            continue
+        samples += [replace(face, subset=place.split or face.subset) for face in faces]
+    if not samples:  # nothing was checked, so the audit must not pass
+        findings = [replace(each, severity="error") for each in findings]
     return samples, findings
 
 

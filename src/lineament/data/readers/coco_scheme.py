@@ -33,7 +33,13 @@ def scheme_of_coco(
     table = _read(path)
     chosen = _category(table, path, category)
     points = [str(point) for point in chosen["keypoints"]]
-    edges = [[int(a), int(b)] for a, b in chosen.get("skeleton") or ()]
+    try:
+        edges = [[int(a), int(b)] for a, b in chosen.get("skeleton") or ()]
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: the skeleton of {chosen['name']!r} is not a list of pairs of point "
+            "numbers; correct or remove it"
+        ) from error
     if edges and min(map(min, edges)) == 0:
         note(
             f"{path}: the skeleton counts points from 0, although COCO counts from 1; "

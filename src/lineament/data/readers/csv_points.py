@@ -26,6 +26,8 @@ POINT_COLUMN = re.compile(
     r"(?:original_|landmark_|point_)?(?:([xy])_?(\d+)|(\d+)_([xy]))", re.IGNORECASE
 )
 NAMED_COLUMN = re.compile(r"(.+)[_.\- ]([xy])|([xy])[_.\- ](.+)", re.IGNORECASE)
+BOX_NAMES = ("min", "max", "bbox", "box")
+"""Names of columns such as x_min or bbox_x, which are not points."""
 
 NOT_ANNOTATED = ("", "nan", "na", "n/a", "null", "none")
 """Lower-case cell contents that mean a point is not annotated."""
@@ -159,6 +161,8 @@ def _point_columns(path: Path, header: list[str]) -> tuple[list[str], PointColum
             numbered.setdefault(int(index), {})[axis.lower()] = name
         elif match := NAMED_COLUMN.fullmatch(name):
             axis, point = (match[2], match[1]) if match[2] else (match[3], match[4])
+            if point.lower() in BOX_NAMES:
+                continue
             named.setdefault(point, {})[axis.lower()] = name
     if numbered:
         first = min(numbered) if min(numbered) <= 1 else 0

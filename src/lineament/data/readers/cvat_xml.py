@@ -26,6 +26,8 @@ class _Shape:
     image: Element
     points: dict[str, tuple[float, float, bool]]
     columns: dict[str, str]
+    is_list: bool = False
+    """True for a shape of several points, known only by their order."""
 
 
 def read_cvat_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
@@ -61,6 +63,13 @@ def read_cvat_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     names = {label: _names(root, found) for label, found in shapes.items()}
     label = choose_category(names, own, str(path))
     place = f"{path}: label {label!r}"
+    for shape in shapes[label]:
+        if shape.is_list and len(shape.points) != len(names[label]):
+            raise DataError(
+                f"{place}: a shape in image {shape.image.get('name')!r} has "
+                f"{len(shape.points)} points, others have {len(names[label])}, so "
+                "their order is unknown; add the missing ones, or use a skeleton"
+            )
     scheme, rows = choose_points(names[label], own, place)
     finder, counted = ImageFinder(path, own.pictures, own.needs_images), Counter[str]()
     samples = []
@@ -89,7 +98,7 @@ def _shapes(image: Element) -> Iterator[tuple[str, _Shape]]:
             listed = _coordinates(shape)
             if len(listed) > 1:
                 numbered = {str(i): point for i, point in enumerate(listed)}
-                yield shape.attrib["label"], _Shape(image, numbered, columns)
+                yield shape.attrib["label"], _Shape(image, numbered, columns, True)
                 continue
             face = single.setdefault(
                 shape.get("group_id", ""), _Shape(image, {}, columns)

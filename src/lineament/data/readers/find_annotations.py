@@ -50,7 +50,7 @@ def find_annotations(place: Path) -> list[Annotations]:
         DataError: If there are none, or they have different formats.
     """
     if place.is_file():
-        if place.suffix not in MARKS:
+        if place.suffix.lower() not in MARKS:
             raise DataError(
                 f"{place}: not an annotation file; expected {', '.join(MARKS)}, a "
                 "folder, or a recipe that ends in .toml"
@@ -62,10 +62,10 @@ def find_annotations(place: Path) -> list[Annotations]:
             "an annotation file, or a recipe that ends in .toml"
         )
     if contains_visible(place, "**/*.pts"):
-        return [Annotations("folder", place)]
+        return _folders("folder", place, "**/*.pts")
     found = _tables(place)
     if not found and has_labels(place):
-        return [Annotations("yolo", place)]
+        return _folders("yolo", place, "**/labels/**/*.txt")
     if not found:
         raise DataError(
             f"{place}: no annotations; expected .pts files next to images, a table of "
@@ -82,6 +82,22 @@ def find_annotations(place: Path) -> list[Annotations]:
     return found
 
 
+def _folders(reader: str, place: Path, pattern: str) -> list[Annotations]:
+    """Return the folders named as splits that hold all label files, otherwise `place`."""
+    found: dict[Path, str] = {}
+    for path in visible_files(place, pattern):
+        parts = path.parent.relative_to(place).parts
+        for depth, part in enumerate(parts, 1):
+            if part.lower() in SPLITS:
+                found[place.joinpath(*parts[:depth])] = SPLITS[part.lower()]
+                break
+        else:
+            return [Annotations(reader, place)]
+    if not found:
+        return [Annotations(reader, place)]
+    return [Annotations(reader, folder, split) for folder, split in found.items()]
+
+
 def _tables(place: Path) -> list[Annotations]:
     """Return the landmark tables in a folder, in its `annotations`, or otherwise anywhere below."""
     for pattern in ("*", "annotations/*", "**/*"):
@@ -93,7 +109,7 @@ def _tables(place: Path) -> list[Annotations]:
 
 def _annotations_in(paths: Sequence[Path], place: Path) -> Iterator[Annotations]:
     for path in paths:
-        marks = MARKS.get(path.suffix)
+        marks = MARKS.get(path.suffix.lower())
         if marks is None or not path.is_file():
             continue
         content = path.read_bytes()

@@ -114,7 +114,7 @@ class ImageFinder:
 
 def _plain_path(name: str) -> str:
     """Return a path or URL with forward slashes, without drive, query or escapes."""
-    name = name.rpartition("?d=")[2]
+    name = re.sub(r"^(https?://[^?]*)\?.*", r"\1", name.rpartition("?d=")[2])
     name = re.sub(r"(?:%[0-9A-Fa-f]{2})+", _unescaped, name)
     return re.sub(r"^(?:[A-Za-z]:|file://|https?://[^/]*)", "", name.replace("\\", "/"))
 

@@ -4,6 +4,7 @@ Schemes are inferred from point names; from the number of points only with a not
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -74,7 +75,12 @@ class OwnData:
                 )
             return "/".join(folders[:level])
         if "(" in self.group:
-            match = re.search(self.group, name)
+            try:
+                match = re.search(self.group, name)
+            except re.error as error:
+                raise DataError(
+                    f"group = {self.group!r} is not a pattern ({error}); correct it"
+                ) from error
             if match is None or not match.groups():
                 raise DataError(
                     f"{name}: the group pattern {self.group!r} does not match; correct "
@@ -115,6 +121,9 @@ def choose_points(
         return _scheme_by_count(len(points), own, place), list(range(len(points)))
     candidates = [own.scheme] if own.scheme else [own.wanted, *NAMES]
     plain = [plain_name(point) for point in points]
+    for name, count in Counter(plain).items():
+        if count > 1:
+            raise DataError(f"{place}: {count} points are called {name!r}; rename one")
     for name in filter(None, candidates):
         rows = {plain_name(point): i for i, point in enumerate(scheme(name).points)}
         is_subset = set(plain) <= rows.keys()

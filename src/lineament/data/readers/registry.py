@@ -178,11 +178,11 @@ def _table_of(root: Path, part: str, suffix: str) -> Path:
 
 def format_of_table(path: Path) -> str:
     """Return the reader for an annotation table, by its suffix and first bytes."""
-    if path.suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         return "csv"
     with path.open("rb") as file:
         start = file.read(4096).decode("utf-8", "replace").lstrip("\ufeff \r\n\t")
-    if path.suffix == ".xml":
+    if path.suffix.lower() == ".xml":
         return "cvat" if "<annotations" in start else "dlib"
     return "label-studio" if start.startswith("[") else "coco"
 

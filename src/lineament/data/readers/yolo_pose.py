@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import DataError
 from ...geometry import Array
-from ...io.media_files import image_next_to, visible_files
+from ...io.media_files import image_next_to, images_by_stem, visible_files
 from ..sample import Sample, numbered_name
 from .image_finder import ImageFinder, image_size
 from .own_data import UNSTATED, OwnData, choose_points
@@ -42,6 +42,7 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
     count, per_point = _shape(root, rows, own)
     scheme, places = choose_points([""] * count, own, str(root))
     finder, counted = ImageFinder(root, own.pictures, own.needs_images), Counter[str]()
+    elsewhere = images_by_stem(own.pictures) if own.pictures else {}
     samples = []
     for path, number, values in rows:
         if len(values) != LEAD + count * per_point:
@@ -50,7 +51,11 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
                 f"{LEAD + count * per_point}: class, box and {count} points of "
                 f"{per_point} numbers"
             )
-        image = _image_of(path) or finder.find(path.with_suffix(".jpg").name)
+        image = (
+            _image_of(path)
+            or elsewhere.get(path.stem.lower())
+            or finder.find(path.with_suffix(".jpg").name)
+        )
         if not image.is_file():
             continue
         name = path.relative_to(root).with_suffix(image.suffix).as_posix()
@@ -93,9 +98,10 @@ def _shape(
     root: Path, rows: list[tuple[Path, int, list[float]]], own: OwnData
 ) -> tuple[int, int]:
     """Return the number of points, and of values per point."""
-    for path in sorted([*root.glob("*.y*ml"), *root.parent.glob("*.y*ml")]):
+    homes = (root, *root.parents[:2])
+    for path in sorted(each for home in homes for each in home.glob("*.y*ml")):
         stated = re.search(
-            r"kpt_shape:\s*\[\s*(\d+)\s*,\s*(\d)\s*\]", "\n".join(_lines(path))
+            r"kpt_shape:\s*(?:\[|-)\s*(\d+)\s*(?:,|-)\s*(\d)", "\n".join(_lines(path))
         )
         if stated:
             return int(stated[1]), int(stated[2])
