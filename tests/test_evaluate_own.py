@@ -87,6 +87,19 @@ def test_the_command_takes_a_file_of_annotations(tmp_path):
     assert any("because of their number" in note for note in report["notes"])
 
 
+def test_the_folder_of_the_images_can_be_given(tmp_path):
+    path = write_coco(tmp_path / "faces")
+    (tmp_path / "photos").mkdir()
+    for image in (tmp_path / "faces").glob("*.png"):
+        shutil.move(image, tmp_path / "photos")
+    given = ("--data", path, "--model", "fast", "--format", "json")
+    assert call("evaluate", *given)[0] == 1
+    more = ("--pictures", tmp_path / "photos")
+    code, shown, noted = call("evaluate", *given, *more)
+    assert code == 0, noted
+    assert len(json.loads(shown)["per_image"]) == 3
+
+
 def test_the_file_of_the_test_split_is_used_and_others_are_listed(tmp_path):
     for name in ("train", "test"):
         write_coco(tmp_path / name)

@@ -11,10 +11,11 @@ import pytest
 from commands import call
 from faces import write_faces
 from lineament.data.readers.find_annotations import find_annotations
+from lineament.data.readers.own_data import OwnData
 from lineament.errors import DataError, RecipeError
 from lineament.labeling.own_scheme import read_own_faces
 from lineament.recipe.file import make_recipe, read_recipe, read_values
-from lineament.schemes import scheme
+from lineament.schemes import check_scheme, scheme
 from tiny_sets import picture, shape, text
 
 pytest.importorskip("torch")
@@ -193,6 +194,43 @@ def test_a_recipe_is_written_next_to_its_scheme(tmp_path):
     assert Path(recipe.init_from).name == "fast.safetensors"
     assert recipe.train.steps == 600
     assert recipe.data[0].reader == "cvat"
+
+
+def test_what_the_user_states_is_used_and_written(tmp_path):
+    points = np.array([[20.0, 20], [30, 20], [50, 20], [60, 20], [40, 40], [40, 55]])
+    names = ["reye_outer", "reye_inner", "leye_inner", "leye_outer", "nose", "chin"]
+    path = coco_file(tmp_path / "set/a.json", points, names, 6)
+    table = json.loads(path.read_text())
+    other = {"id": 2, "name": "dog", "keypoints": names[:3]}
+    table["categories"].append(other)
+    table["annotations"].append(
+        {"id": 9, "image_id": 1, "category_id": 2, "keypoints": [1, 1, 2] * 3}
+    )
+    text(path, json.dumps(table))
+    for image in (tmp_path / "set").glob("*.png"):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        shutil.move(image, tmp_path / "photos" / f"p1_{image.name}")
+    for image in table["images"]:
+        image["file_name"] = f"p1_{image['file_name']}"
+    text(path, json.dumps(table))
+    own = text(tmp_path / "six.toml", f'points = {json.dumps(names)}\nname = "six"')
+    places = {"category": "face", "pictures": tmp_path / "photos", "group": "(p1)_"}
+    with pytest.raises(DataError, match="category ="):
+        write_own_recipe(path, tmp_path / "run", "mine")
+    stated = OwnData(**places)
+    made = write_own_recipe(path, tmp_path / "run", "mine", stated=stated)
+    (part,) = read_recipe(made.path).data
+    assert (part.category, part.group) == ("face", "(p1)_")
+    assert Path(part.pictures) == tmp_path / "photos"
+    stated = OwnData(check_scheme(str(own)), **places)
+    made = write_own_recipe(path, tmp_path / "two", "mine", stated=stated)
+    recipe = read_recipe(made.path)
+    assert recipe.scheme == recipe.data[0].scheme == "six"
+    assert (tmp_path / "two/six.toml").is_file()
+    assert made.drawing is None
+    code, _, noted = call("train", tmp_path / "recipe.toml", "--category", "face")
+    assert code == 2
+    assert "set these keys of [[data]]" in " ".join(noted.split())
 
 
 def test_annotations_of_a_test_set_are_left_out(tmp_path):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import app, note, progress_bar, show
-from .audit import Category, Pictures, PointScheme
+from .options import Category, Pictures, PointScheme
 
 if TYPE_CHECKING:
     from ..data.sample import Sample

@@ -7,31 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .app import app, note, progress_bar, show, show_table
+from .options import Category, Group, Pictures, PointScheme, own_data
 
 if TYPE_CHECKING:
     from ..data.audit.audit import AuditReport, Predict
     from ..data.sample import Sample
 
 
-PointScheme = Annotated[
-    str, typer.Option(help="Landmark scheme: a name, or the path of a .toml file.")
-]
-Category = Annotated[
-    str, typer.Option(help="Category or label of the faces, if there are several.")
-]
-Pictures = Annotated[
-    Path | None,
-    typer.Option(help="Folder of the images, if they are not where the labels say."),
-]
-Group = Annotated[
-    str,
-    typer.Option(
-        help=(
-            "Rule that identifies the faces of one person: a column, a folder level "
-            "(1: the first), or a pattern such as '(person[0-9]+)_'."
-        )
-    ),
-]
 DataReader = Annotated[
     str | None,
     typer.Option(
@@ -77,12 +59,9 @@ def audit(
     """
     from ..data.audit.audit import audit as find_faults
     from ..data.audit.report_html import write_audit_html
-    from ..data.readers.own_data import OwnData
     from ..data.readers.registry import read_data
-    from ..schemes import check_scheme
 
-    named = check_scheme(scheme) if scheme else ""
-    own = OwnData(named, "", category, pictures, group, note=note)
+    own = own_data(scheme, category, pictures, group)
     # .pts files are read one at a time, so that a broken file does not hide the others
     by_file = reader is None or (reader == "folder" and part == "all")
     source: Path | list[Sample] = (

@@ -8,6 +8,7 @@ import typer
 from .app import app, progress_bar
 from .evaluate_detection import evaluate_detection
 from .options import (
+    Category,
     Data,
     DataScheme,
     DetectorName,
@@ -17,6 +18,7 @@ from .options import (
     MinPresence,
     ModelName,
     Partial,
+    Pictures,
     Printed,
     ProtocolId,
     ReportFolder,
@@ -24,6 +26,7 @@ from .options import (
     Smooth,
     face_limits,
     make_predictor,
+    own_data,
 )
 from .reports import missing_list, need_plots, show_report
 
@@ -74,6 +77,8 @@ def evaluate(
     report: ReportFolder = None,
     perturb: Perturb = False,
     partial: Partial = False,
+    category: Category = "",
+    pictures: Pictures = None,
 ) -> None:
     """Evaluate a model under a fixed protocol.
 
@@ -106,6 +111,7 @@ def evaluate(
         partial=partial,
         missing_file=missing_list(report),
         wanted=predict.scheme,
+        stated=own_data("", category, pictures),
     )
     if boxes is BoxSource.tracked:
         from ..tracking.tracker import Tracker

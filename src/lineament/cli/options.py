@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .app import note
+
 if TYPE_CHECKING:
+    from ..data.readers.own_data import OwnData
     from ..inference.predictor import Predictor
     from ..io.input_images import InputImage
 
@@ -37,6 +40,25 @@ class Printed(StrEnum):
     json = "json"
 
 
+PointScheme = Annotated[
+    str, typer.Option(help="Landmark scheme: a name, or the path of a .toml file.")
+]
+Category = Annotated[
+    str, typer.Option(help="Category or label of the faces, if there are several.")
+]
+Pictures = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the images, if they are not where the labels say."),
+]
+Group = Annotated[
+    str,
+    typer.Option(
+        help=(
+            "Rule that identifies the faces of one person: a column, a folder level "
+            "(1: the first), or a pattern such as '(person[0-9]+)_'."
+        )
+    ),
+]
 ImagePaths = Annotated[
     list[str],
     typer.Argument(
@@ -325,3 +347,18 @@ def known_boxes(
             f"--boxes {' '.join(boxes)!r}; expected x0,y0,x1,y1 or a .json file"
         ) from error
     return {str(images[0].path): numbers}
+
+
+def own_data(
+    scheme: str = "", category: str = "", pictures: Path | None = None, group: str = ""
+) -> "OwnData":
+    """Return what the user states about annotated faces; messages are printed.
+
+    Raises:
+        SchemeError: If there is no such scheme.
+    """
+    from ..data.readers.own_data import OwnData
+    from ..schemes import check_scheme
+
+    named = check_scheme(scheme) if scheme else ""
+    return OwnData(named, "", category, pictures, group, note=note)

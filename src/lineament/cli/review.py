@@ -24,13 +24,14 @@ from .app import (
     show,
     show_table,
 )
-from .audit import Category, Pictures
 from .options import (
+    Category,
     DetectorName,
     Device,
     MinFace,
     MinPresence,
     ModelName,
+    Pictures,
     device_option,
     make_predictor,
     with_digest,

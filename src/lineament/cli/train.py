@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import app, need_torch, note, show, show_table
-from .options import Cache, Data
+from .options import Cache, Category, Data, Group, Pictures, PointScheme, own_data
 from .train_own import export_own, is_recipe, run_name, write_recipe
 
 if TYPE_CHECKING:
@@ -74,6 +74,10 @@ def train(
     resume: Resume = False,
     data: Data = None,
     cache: Cache = None,
+    scheme: PointScheme = "",
+    category: Category = "",
+    pictures: Pictures = None,
+    group: Group = "",
 ) -> None:
     """Train a landmark model or a face detector from a recipe.
 
@@ -86,7 +90,13 @@ def train(
     of faces; below 2,000 faces, training starts from the weights of `fast`. It then prints
     the recipe, trains, and exports the model as ONNX.
     """
+    states = scheme or category or pictures or group
     if is_recipe(recipe):
+        if states:
+            raise typer.BadParameter(
+                "--scheme, --category, --pictures and --group describe a FOLDER; in a "
+                "recipe, set these keys of [[data]]"
+            )
         checkpoint, settings = _train(
             "train", recipe, changes, out, resume, data, cache
         )
@@ -94,7 +104,8 @@ def train(
         return
     need_torch()
     folder = out or Path("runs") / run_name(recipe)
-    written = write_recipe(recipe, folder, resume)
+    stated = own_data(scheme, category, pictures, group)
+    written = write_recipe(recipe, folder, resume, stated)
     # paths in the recipe are absolute, so any existing folder can be the data root
     root = data or folder
     checkpoint, _ = _train("train", written, changes, folder, resume, root, cache)

@@ -2,8 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .app import note, show
+
+if TYPE_CHECKING:
+    from ..data.readers.own_data import OwnData
 
 RECIPE_SUFFIX = ".toml"
 
@@ -19,7 +23,7 @@ def run_name(place: Path) -> str:
     return plain.strip("-._+") or "own"
 
 
-def write_recipe(place: Path, folder: Path, resume: bool) -> Path:
+def write_recipe(place: Path, folder: Path, resume: bool, stated: "OwnData") -> Path:
     """Write and print a recipe for training on `place`; a resumed run keeps its recipe."""
     from ..training.own_recipe import RECIPE, write_own_recipe
     from ..training.resume import CHECKPOINT, check_folder
@@ -27,7 +31,7 @@ def write_recipe(place: Path, folder: Path, resume: bool) -> Path:
     check_folder(folder / CHECKPOINT, resume)
     if resume:
         return folder / RECIPE
-    made = write_own_recipe(place, folder, run_name(folder), note)
+    made = write_own_recipe(place, folder, run_name(folder), note, stated)
     note(f"recipe -> {made.path}")
     if made.drawing is not None:
         note(

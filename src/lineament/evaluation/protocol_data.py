@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..atomic import atomic_path
 from ..data.readers.find_annotations import find_annotations
-from ..data.readers.own_data import OwnData, ignore
+from ..data.readers.own_data import UNSTATED, OwnData, ignore
 from ..data.readers.registry import DataSet, data_folder, data_set
 from ..data.sample import Sample, data_root
 from ..errors import ProtocolError
@@ -46,6 +46,7 @@ def read_protocol(
     partial: bool = False,
     missing_file: Path | None = None,
     wanted: str = "",
+    stated: OwnData = UNSTATED,
 ) -> ProtocolData:
     """Read the faces of a protocol.
 
@@ -57,6 +58,7 @@ def read_protocol(
         partial: Accept missing faces.
         missing_file: File for the complete list of missing faces, one name per line.
         wanted: Scheme tried first for the points of a user's data, such as the model's.
+        stated: Category of the faces and folder of the images of a user's data.
 
     Raises:
         ProtocolError: If the protocol is unknown or does not accept the scheme, if there are
@@ -69,8 +71,9 @@ def read_protocol(
     remarks: list[str] = []
     # a scheme given by the user needs no note about guessing
     note = ignore if scheme_name else remarks.append
-    stated = "" if fixed.any_scheme else fixed.truth_from or fixed.scheme
-    own = OwnData(wanted=scheme_name or stated or wanted, note=note)
+    of_protocol = "" if fixed.any_scheme else fixed.truth_from or fixed.scheme
+    first = scheme_name or of_protocol or wanted
+    own = replace(stated, wanted=first, note=note)
     samples = known.read(own_folder, fixed.part, absent=True, own=own)
     places = known.layout(fixed.part)
     if not samples:

@@ -21,6 +21,7 @@ from ..data.mirror import (
 from ..data.readers.coco_scheme import scheme_of_coco
 from ..data.readers.find_annotations import Annotations
 from ..data.readers.own_data import (
+    UNSTATED,
     Note,
     OwnData,
     UnknownPointsError,
@@ -40,7 +41,7 @@ USUAL = "ibug68"
 
 
 def read_own_faces(
-    found: Annotations, name: str, note: Note = ignore
+    found: Annotations, name: str, note: Note = ignore, stated: OwnData = UNSTATED
 ) -> tuple[list[Sample], Scheme | None]:
     """Read annotated faces of unknown scheme.
 
@@ -48,15 +49,19 @@ def read_own_faces(
         found: The annotations.
         name: Name for the scheme if a new one is created.
         note: Called with a line per inferred property.
+        stated: What the user states about the data.
 
     Returns:
-        The faces, and the newly created scheme; None if a scheme of the package matches.
+        The faces, and the newly created scheme; None if the scheme is stated, or one of the
+        package matches.
 
     Raises:
         DataError: If the annotations are broken, or no mirror map can be inferred.
     """
+    if stated.scheme:
+        return read_more_faces(found, None, stated), None
     try:
-        samples = read_more_faces(found, None)
+        samples = read_more_faces(found, None, stated)
     except UnknownPointsError as error:
         points: Sequence[str] = error.points
     else:
@@ -68,19 +73,22 @@ def read_own_faces(
             "instead"
         )
         points = [""] * len(samples[0].landmarks)
-    made = _make_scheme(found, points, name, note)
+    made = _make_scheme(found, points, name, note, stated)
     add_scheme(made)
-    return read_more_faces(found, made), made
+    return read_more_faces(found, made, stated), made
 
 
-def read_more_faces(found: Annotations, made: Scheme | None) -> list[Sample]:
+def read_more_faces(
+    found: Annotations, made: Scheme | None, stated: OwnData = UNSTATED
+) -> list[Sample]:
     """Read further faces with the scheme that `read_own_faces` returned."""
-    if made is None:
-        return _read(found, OwnData(wanted=USUAL, needs_images=True))
-    return _read(found, OwnData(made.name, needs_images=True))
+    if made is not None:
+        return _read(found, replace(stated, scheme=made.name))
+    return _read(found, replace(stated, wanted="" if stated.scheme else USUAL))
 
 
 def _read(found: Annotations, own: OwnData) -> list[Sample]:
+    own = replace(own, needs_images=True)
     return data_set(found.reader).read(found.path, "all", own=own)
 
 
@@ -97,16 +105,16 @@ def _known_scheme_fault(samples: Sequence[Sample]) -> str:
 
 
 def _make_scheme(
-    found: Annotations, points: Sequence[str], name: str, note: Note
+    found: Annotations, points: Sequence[str], name: str, note: Note, stated: OwnData
 ) -> Scheme:
     """Return a new scheme for points that match no scheme of the package."""
     if found.reader == "coco" and any(points):
-        return scheme_of_coco(found.path, name, note=note)
+        return scheme_of_coco(found.path, name, stated.category, note)
     place = str(found.path)
     unnamed = is_unnamed(points)
     names = [f"p{i}" for i in range(len(points))] if unnamed else list(points)
     draft = scheme_of_table({"points": names}, f"{name}.draft", place)
-    faces = _read(found, OwnData(add_scheme(draft), needs_images=True))
+    faces = _read(found, replace(stated, scheme=add_scheme(draft)))
     shapes = [face.landmarks for face in faces]
     table: dict[str, Any] = {"points": names}
     table["title"] = f"The {len(names)} points of {place}"

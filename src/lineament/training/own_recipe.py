@@ -5,7 +5,7 @@ Depends on the readers, on the predictor for a user's own points, and on torch's
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 
 from ..atomic import atomic_path
 from ..data.readers.find_annotations import Annotations, find_annotations
-from ..data.readers.own_data import Note, ignore
+from ..data.readers.own_data import UNSTATED, Note, OwnData, ignore
 from ..data.sample import Sample
 from ..data.split import split_faces
 from ..errors import DataError, ExtraError, RecipeError
@@ -28,6 +28,8 @@ from ..labeling.own_scheme import (
 from ..models.backbones.registry import imagenet_file
 from ..recipe.kept_weights import find_weights
 from ..scheme_file.table import Scheme, scheme_text
+from ..schemes import NAMES
+from ..schemes import scheme as scheme_called
 
 FINE_TUNED_BELOW = 2000
 """Number of training faces below which a trained model is fine-tuned."""
@@ -58,7 +60,11 @@ class OwnRecipe:
 
 
 def write_own_recipe(
-    place: Path, folder: Path, name: str, note: Note = ignore
+    place: Path,
+    folder: Path,
+    name: str,
+    note: Note = ignore,
+    stated: OwnData = UNSTATED,
 ) -> OwnRecipe:
     """Write a recipe for training on the faces at `place`.
 
@@ -67,6 +73,7 @@ def write_own_recipe(
         folder: Folder of the run, for the recipe and the scheme.
         name: Name of the run.
         note: Receives lines about the files and the choices made.
+        stated: What the user states about the data.
 
     Raises:
         DataError: If the annotations are absent or broken, or no face is left for training.
@@ -74,13 +81,13 @@ def write_own_recipe(
     """
     annotations = _without_test_sets(find_annotations(place), note)
     own_name = f"{name}-points"
-    first, new_scheme = read_own_faces(annotations[0], own_name, note)
+    first, new_scheme = read_own_faces(annotations[0], own_name, note, stated)
     samples = list(first)
     training = len(
         split_faces(first, _validation(annotations[0], annotations), fill=True)[0]
     )
     for other in annotations[1:]:
-        faces = read_more_faces(other, new_scheme)
+        faces = read_more_faces(other, new_scheme, stated)
         samples += faces
         training += len(
             split_faces(faces, _validation(other, annotations), fill=True)[0]
@@ -98,9 +105,15 @@ def write_own_recipe(
         new_scheme = with_mean_shape(new_scheme, first, MEAN_FACE_MODEL, note)
         drawing = save_drawing(new_scheme, first, folder / f"{new_scheme.name}.png")
         scheme = _write_scheme(new_scheme, folder)
-    text = _recipe_text(
-        name, scheme, annotations, samples, training, start, new_scheme is not None
-    )
+    elif stated.scheme:
+        scheme = stated.scheme
+        if scheme not in NAMES:
+            scheme = _write_scheme(scheme_called(scheme), folder)
+    states_scheme = new_scheme is not None or bool(stated.scheme)
+    keys = {"scheme": scheme if states_scheme else "", "category": stated.category}
+    keys["pictures"] = stated.pictures.resolve().as_posix() if stated.pictures else ""
+    keys["group"] = stated.group
+    text = _recipe_text(name, scheme, annotations, samples, training, start, keys)
     path = folder / RECIPE
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8")
@@ -184,9 +197,9 @@ def _recipe_text(
     samples: Sequence[Sample],
     training: int,
     start: str,
-    has_new_scheme: bool,
+    keys: Mapping[str, str],
 ) -> str:
-    """Return the recipe as TOML."""
+    """Return the recipe as TOML; `keys` are added to each data part unless they are empty."""
     side = float(np.median([box_side(face.face_box()) for face in samples]))
     start_text = f"fine-tunes {start}" if start else "starts from ImageNet weights"
     lines = [
@@ -203,8 +216,8 @@ def _recipe_text(
     for item in annotations:
         lines += ["", "[[data]]", f"reader = {json.dumps(item.reader)}"]
         lines.append(f"folder = {json.dumps(item.path.resolve().as_posix())}")
-        if has_new_scheme:
-            lines.append(f"scheme = {json.dumps(scheme)}")
+        for key, value in keys.items():
+            lines += [f"{key} = {json.dumps(value)}"] if value else []
         validation = _validation(item, annotations)
         if validation is not None:
             lines.append(f"validation = {str(validation).lower()}")
