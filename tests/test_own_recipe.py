@@ -216,14 +216,14 @@ def test_what_the_user_states_is_used_and_written(tmp_path):
     own = text(tmp_path / "six.toml", f'points = {json.dumps(names)}\nname = "six"')
     places = {"category": "face", "pictures": tmp_path / "photos", "group": "(p1)_"}
     with pytest.raises(DataError, match="category ="):
-        write_own_recipe(path, tmp_path / "run", "mine")
+        write_own_recipe(path, tmp_path / "run", "stated")
     stated = OwnData(**places)
-    made = write_own_recipe(path, tmp_path / "run", "mine", stated=stated)
+    made = write_own_recipe(path, tmp_path / "run", "stated", stated=stated)
     (part,) = read_recipe(made.path).data
     assert (part.category, part.group) == ("face", "(p1)_")
     assert Path(part.pictures) == tmp_path / "photos"
     stated = OwnData(check_scheme(str(own)), **places)
-    made = write_own_recipe(path, tmp_path / "two", "mine", stated=stated)
+    made = write_own_recipe(path, tmp_path / "two", "stated", stated=stated)
     recipe = read_recipe(made.path)
     assert recipe.scheme == recipe.data[0].scheme == "six"
     assert (tmp_path / "two/six.toml").is_file()
