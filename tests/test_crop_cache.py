@@ -68,6 +68,16 @@ def test_an_image_that_cannot_be_read_leaves_no_half_written_cache(samples, tmp_
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+def test_all_images_that_cannot_be_read_are_listed_at_once(samples, tmp_path):
+    broken = [samples[0].image, samples[2].image]
+    for path in broken:
+        path.write_bytes(b"no picture")
+    with pytest.raises(ImageError, match="2 images cannot be read") as error:
+        cache_crops(samples, tmp_path / "cache", size=64)
+    assert all(str(path) in str(error.value) for path in broken)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
 def test_no_samples_are_refused(tmp_path):
     with pytest.raises(
         DataError,

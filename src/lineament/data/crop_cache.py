@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..crop import warp
-from ..errors import DataError
+from ..errors import DataError, ImageError
 from ..geometry import Array, apply_affine, crop_affine
 from .array_cache import cached_rows, digest, file_state
 from .sample import Sample, iter_images
@@ -136,20 +136,38 @@ def _attributes(samples: Sequence[Sample]) -> dict[str, NDArray[np.float32]]:
 def _warped(
     samples: Sequence[Sample], affines: Sequence[Array], size: int
 ) -> Iterator[NDArray[np.uint8]]:
-    """Yield the crop (1, size, size, 3) of each sample, in order."""
+    """Yield the crop (1, size, size, 3) of each sample, in order.
+
+    Raises:
+        ImageError: After the last one, if images cannot be read; it lists them.
+    """
     if any(sample.frame is not None for sample in samples):
         # on a single thread, because video frames must be decoded in order
         for affine, (_, image) in zip(affines, iter_images(samples), strict=True):
             yield warp(image, affine, size)[None]
         return
 
+    broken: dict[Path, ImageError] = {}
+
     def read_and_warp(sample: Sample, affine: Array) -> NDArray[np.uint8]:
-        return warp(sample.read(), affine, size)[None]
+        try:
+            return warp(sample.read(), affine, size)[None]
+        except ImageError as error:
+            broken[sample.image] = error
+            return np.zeros((1, size, size, 3), np.uint8)
 
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(samples), READ_AHEAD):
             part = slice(start, start + READ_AHEAD)
             yield from pool.map(read_and_warp, samples[part], affines[part])
+    if len(broken) == 1:
+        raise next(iter(broken.values()))
+    if broken:
+        listed = ", ".join(str(path) for path in sorted(broken))
+        raise ImageError(
+            f"{len(broken)} images cannot be read; replace them, or remove their "
+            f"annotations: {listed}"
+        )
 
 
 def plain_crops(
