@@ -1,5 +1,6 @@
 """Pickles and copies: predictors, trackers, detectors, models and faces act as before."""
 
+import asyncio
 import copy
 import json
 import multiprocessing
@@ -81,6 +82,17 @@ def test_a_copied_predictor_finds_the_same_faces(options, copied):
     faces = predictor(IMAGE)  # also starts its workers, if it has any
     assert len(faces) == 2
     assert same(copied(predictor)(IMAGE), faces)
+
+
+def test_tasks_of_an_event_loop_share_a_predictor():
+    predictor = Predictor("fast", threads=1, min_presence=0.8)
+    faces = predictor(IMAGE)
+
+    async def many():
+        calls = [asyncio.to_thread(predictor, IMAGE) for _ in range(6)]
+        return await asyncio.gather(*calls)
+
+    assert all(same(found, faces) for found in asyncio.run(many()))
 
 
 def test_a_pickled_predictor_keeps_changed_attributes():
