@@ -1,6 +1,7 @@
 """Read the faces of a protocol from its data set, and report missing ones."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -77,11 +78,7 @@ def read_protocol(
     samples = known.read(own_folder, fixed.part, absent=True, own=own)
     places = known.layout(fixed.part)
     if not samples:
-        looked = " or ".join(str(own_folder / place) for place in places or [""])
-        raise ProtocolError(
-            f"protocol {fixed.id!r} found no faces of the data set {fixed.data!r} in "
-            f"{looked}; give its folder with --data"
-        )
+        raise _no_faces(fixed, [own_folder / place for place in places or [""]])
     if fixed.any_scheme:
         fixed = fixed.for_scheme(scheme_name or samples[0].scheme)
         samples = [_renamed(sample, scheme_name) for sample in samples]
@@ -101,6 +98,14 @@ def read_protocol(
     if not here or not partial:
         _check_complete(data, len(samples), missing_file)
     return data
+
+
+def _no_faces(fixed: Protocol, places: Sequence[Path]) -> ProtocolError:
+    looked = " or ".join(str(place) for place in places)
+    return ProtocolError(
+        f"protocol {fixed.id!r} found no faces of the data set {fixed.data!r} in "
+        f"{looked}; give its folder with --data"
+    )
 
 
 def _find_data(
