@@ -10,22 +10,12 @@ import argparse
 
 import numpy as np
 
+from bench.fit_convention import five_gaps
 from lineament.data.readers.mtfl import read_mtfl
 from lineament.data.sample import data_root
 from lineament.inference.predictor import Predictor
 
 NAMES = ("right eye", "left eye", "nose tip", "right mouth corner", "left mouth corner")
-
-
-def offsets(predictor, samples):
-    """Return label minus prediction (F, 5, 2), in distances between the labeled eyes."""
-    rows = []
-    for sample in samples:
-        image = sample.read()
-        face = predictor(image, [sample.face_box()])[0]
-        norm = np.hypot(*(sample.landmarks[1] - sample.landmarks[0]))
-        rows.append((sample.landmarks - face.landmarks) / norm)
-    return np.stack(rows)
 
 
 def nme(gaps, shift=0.0):
@@ -44,7 +34,7 @@ def main():
     gaps = {}
     for part in ("train", "test"):
         samples = read_mtfl(data_root() / "mtfl", part)[:: options.every]
-        gaps[part] = offsets(predictor, samples)
+        gaps[part] = five_gaps(predictor, samples)
     print(f"label minus prediction of {options.model}, % of the eye distance: x, y")
     print(f"{'':20s}{'training faces':>16s}{'AFLW test faces':>18s}{'difference':>16s}")
     medians = {part: 100 * np.median(values, axis=0) for part, values in gaps.items()}

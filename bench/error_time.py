@@ -12,13 +12,13 @@ import json
 from pathlib import Path
 from statistics import mean
 
+from lineament.inference.model_files import read_card, weights_folder
 from lineament.training.curves import new_figure, save_figure
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
 PEERS = ROOT / "bench" / "results" / "compare-common.json"
 SPEED = ROOT / "bench" / "results" / "speed.json"
-WEIGHTS = ROOT / "src" / "lineament" / "weights"
 ERROR_TICKS = (3, 3.5, 4, 5, 6, 7, 8, 10, 13, 17)
 LABEL_PLACES = (
     ((5, 3), "left"),
@@ -85,11 +85,8 @@ def packaged_points():
     speed = json.loads(SPEED.read_text(encoding="utf-8"))
     points = []
     for name, row in speed["rows"].items():
-        card = WEIGHTS / f"{name.removeprefix(OURS)}.json"
-        figures = (
-            json.loads(card.read_text("utf-8"))["figures"] if card.is_file() else {}
-        )
-        stated = figures.get("300w-common, truth boxes")
+        card = read_card(weights_folder() / f"{name.removeprefix(OURS)}.onnx")
+        stated = card.get("figures", {}).get("300w-common, truth boxes")
         if stated:
             points.append((name, row["ms_model"], 100 * stated["nme"]))
     return {f"packaged models ({speed['machine']['cpu']})": points}

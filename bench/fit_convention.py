@@ -72,15 +72,15 @@ class Faces:
         return float(100 * (lengths.mean(1) / self.norm[:, 0]).mean())
 
 
-def five_shift(predictor: Predictor, samples: Sequence[Sample]) -> Array:
-    """Return the shift (2,) of five points, in distances of the eye centers."""
+def five_gaps(predictor: Predictor, samples: Sequence[Sample]) -> Array:
+    """Return label minus prediction (F, 5, 2) of five points, in distances of the eye centers."""
     gaps = []
     for sample in samples:
         face = predictor(sample.read(), [sample.face_box()])[0]
-        truth = convert(sample.landmarks, "ibug68", "five").points
+        truth = convert(sample.landmarks, sample.scheme, "five").points
         norm = np.hypot(*(truth[1] - truth[0]))
-        gaps.append((truth - face.landmarks).mean(0) / norm)
-    return np.asarray(np.median(gaps, axis=0))
+        gaps.append((truth - face.landmarks) / norm)
+    return np.stack(gaps)
 
 
 def refitted_names(root: Path) -> set[str]:
@@ -178,7 +178,7 @@ def main() -> None:
     x, y = 100 * face_shift
     print(f"({x:.3f}, {y:.3f}) along the axes of the upright face")
     five = Predictor(options.model, scheme="five", threads=1, flip=options.flip)
-    x, y = 100 * five_shift(five, training.samples)
+    x, y = 100 * np.median(five_gaps(five, training.samples).mean(1), axis=0)
     print(f"five points, % of the distance of the eye centers: ({x:.3f}, {y:.3f})\n")
     print(
         f"{'NME %':34s} faces   plain     image      face   own shift      to the right"

@@ -8,7 +8,7 @@ import pytest
 
 from lineament.data.sample import Sample
 from lineament.errors import ProtocolError
-from lineament.evaluation.image_changes import image_changes
+from lineament.evaluation.image_changes import IMAGE_CHANGES
 from lineament.evaluation.perturb import (
     ROLLS_DEG,
     SCALES,
@@ -83,8 +83,8 @@ def test_a_predictor_that_trusts_its_box_has_the_shift_as_error() -> None:
         for p in perturb(trusting, "folder", [one], read=gray_image)
     }
     boxes = 1 + 2 * len(SHIFTS) + len(SCALES)
-    assert len(found) == boxes + len(ROLLS_DEG) + len(image_changes())
-    assert {found[change].nme for change in image_changes()} == {0.0}
+    assert len(found) == boxes + len(ROLLS_DEG) + len(IMAGE_CHANGES)
+    assert {found[change].nme for change in IMAGE_CHANGES} == {0.0}
     assert found["none", 0.0].nme == pytest.approx(0)
     for amount in SHIFTS:
         # A shift of s sides of 100 px moves every point by 100 s, over 50
@@ -124,7 +124,7 @@ def test_images_are_darkened_blurred_and_covered() -> None:
     image = np.full((220, 220, 3), 200, np.uint8)
     image[:, 110:] = 100
     changed = {
-        change: function(image, face) for change, function in image_changes().items()
+        change: function(image, face) for change, function in IMAGE_CHANGES.items()
     }
     assert changed["brightness", 0.1].max() == 20
     edge = changed["blur", 0.04][50, 105:115, 0]
@@ -140,7 +140,7 @@ def test_images_are_darkened_blurred_and_covered() -> None:
     landmarks = landmarks.copy()
     landmarks[36:42] = np.nan
     bare = replace(face, landmarks=landmarks)
-    assert (image_changes()["glasses", 1.0](image, bare) == image).all()
+    assert (IMAGE_CHANGES["glasses", 1.0](image, bare) == image).all()
     assert (image == np.where(np.arange(220)[None, :, None] < 110, 200, 100)).all()
 
 

@@ -1,5 +1,6 @@
 """Commands `annotations read` and `annotations write`: convert face labels between formats."""
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import app, note, progress_bar, show
-from .options import Category, Pictures, PointScheme
+from .options import Category, Pictures, PointScheme, own_data
 
 if TYPE_CHECKING:
     from ..data.sample import Sample
@@ -114,18 +115,10 @@ def read_labels(
     first_pixel: float | None = None,
 ) -> "list[Sample]":
     """Return the faces in a file or folder; without a reader, the format is detected."""
-    from ..data.readers.own_data import OwnData
     from ..data.readers.registry import format_of_labels, read_data
-    from ..schemes import check_scheme
 
-    own = OwnData(
-        scheme=check_scheme(scheme) if scheme else "",
-        category=category,
-        pictures=pictures,
-        first_pixel=first_pixel,
-        needs_images=True,
-        note=note,
-    )
+    stated = own_data(scheme, category, pictures)
+    own = replace(stated, first_pixel=first_pixel, needs_images=True)
     return read_data(reader or format_of_labels(source), source, part, own)
 
 

@@ -25,18 +25,6 @@ LENS, BRIDGE = (0.36, 0.28), 0.06
 LENS_COLOR = (25, 25, 30)
 
 
-def image_changes() -> dict[Change, Callable[[Image, Sample], Image]]:
-    """Return the functions by change; each returns a changed copy of an image (H, W, 3)."""
-    changes: dict[Change, Callable[[Image, Sample], Image]] = {}
-    for amount in BRIGHTNESS:
-        changes["brightness", amount] = partial(darken, brightness=amount)
-    for amount in BLURS:
-        changes["blur", amount] = partial(blur, amount=amount)
-    changes[GLASSES] = draw_sunglasses
-    changes[OCCLUSION] = cover_half
-    return changes
-
-
 def cover_half(image: Image, face: Sample) -> Image:
     """Return a copy of an image (H, W, 3) with half of the face box in a plain color."""
     return occlude_half(image, face)[0]
@@ -85,3 +73,15 @@ def eye_centers(face: Sample) -> Array | None:
             return None
         centers.append(points.mean(0))
     return np.stack(centers)
+
+
+IMAGE_CHANGES: dict[Change, Callable[[Image, Sample], Image]] = {
+    **{
+        ("brightness", amount): partial(darken, brightness=amount)
+        for amount in BRIGHTNESS
+    },
+    **{("blur", amount): partial(blur, amount=amount) for amount in BLURS},
+    GLASSES: draw_sunglasses,
+    OCCLUSION: cover_half,
+}
+"""Functions by change; each returns a changed copy of an image (H, W, 3)."""

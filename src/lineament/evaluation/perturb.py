@@ -19,7 +19,7 @@ from ..geometry import (
 from .accumulator import ErrorAccumulator
 from .conversion import FaceConverter
 from .evaluate import Predict, Read, match_faces, truth_boxes
-from .image_changes import Change, image_changes
+from .image_changes import IMAGE_CHANGES, Change
 from .occlude import occlude_faces
 from .protocol_faces import select_samples
 from .protocols import Protocol, resolve_protocol
@@ -161,7 +161,7 @@ class _Run:
     def change_image(self, image: NDArray[np.uint8], sample: Sample) -> None:
         """Predict the face in each changed copy of its image, in its box."""
         box = truth_boxes([sample], self.protocol.truth_box)
-        for change, function in image_changes().items():
+        for change, function in IMAGE_CHANGES.items():
             if self._measures(change):
                 found = self.predict(function(image, sample), box)
                 pred = self.convert(found[0])[0] if len(found) else None

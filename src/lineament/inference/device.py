@@ -63,16 +63,17 @@ def check_device(name: str) -> str:
         raise ModelError(
             f"unknown device {name!r}; {did_you_mean(name, (AUTO, *DEVICES))}"
         )
-    if name not in offered and DEVICES[name].package == "onnxruntime":
-        raise ModelError(
-            f"device {name!r} is not offered by this ONNX Runtime, which has "
-            f"{', '.join(offered)}; only its wheels for macOS have it: choose auto"
-        )
     if name not in offered:
+        package = DEVICES[name].package
+        remedy = "only its wheels for macOS have it: choose auto"
+        if package != "onnxruntime":
+            remedy = (
+                f"type: pip uninstall onnxruntime, then pip install {package}; or "
+                "choose auto"
+            )
         raise ModelError(
             f"device {name!r} is not offered by this ONNX Runtime, which has "
-            f"{', '.join(offered)}; type: pip uninstall onnxruntime, then pip install "
-            f"{DEVICES[name].package}; or choose auto"
+            f"{', '.join(offered)}; {remedy}"
         )
     return name
 
