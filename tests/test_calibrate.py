@@ -15,6 +15,7 @@ from lineament.export.calibrate import (
     LogitScale,
     SigmaScale,
     StateScales,
+    fit_hidden,
     fit_logits,
     fit_sigma,
     near_exponent,
@@ -111,6 +112,42 @@ def test_sigma_keeps_the_shape_and_is_at_least_the_floor():
     sigma = SigmaScale(0.5, 0.04).sigma_px(np.zeros((3, 68)))
     assert sigma.shape == (3, 68)
     assert sigma == pytest.approx(0.2)
+
+
+def test_hidden_points_get_a_larger_sigma_that_covers_their_errors():
+    rng = np.random.default_rng(4)
+    variance = rng.uniform(0.5, 30, 20_000)
+    visible = rng.uniform(0.0, 0.8, len(variance))
+    plain = SigmaScale(0.5, 0.4)
+    # the squared error is 1 + 3 (1 - visible) times what the plain scale says
+    per_axis = plain.sigma_px(variance) ** 2 / (-2 * math.log(0.05) / 4)
+    errors = rayleigh_errors(per_axis * (1 + 3 * (1 - visible)), seed=5)
+    errors[:50] = np.nan
+    fitted = fit_hidden(plain, errors, variance, visible)
+    assert (fitted.slope, fitted.floor) == (plain.slope, plain.floor)
+    assert fitted.hidden == pytest.approx(3.0, rel=0.1)
+    under = errors[50:] <= 2 * fitted.sigma_px(variance, visible)[50:]
+    assert under.mean() == pytest.approx(COVERED, abs=1e-3)
+    # visible points keep their sigma
+    np.testing.assert_allclose(
+        fitted.sigma_px(variance, np.ones_like(variance)), plain.sigma_px(variance)
+    )
+
+
+def test_hidden_points_with_small_errors_keep_their_sigma():
+    small, one = np.full(100, 0.1), np.ones(100)
+    assert fit_hidden(SigmaScale(1.0, 1.0), small, one, 0 * one).hidden < 0.01
+    few = fit_hidden(SigmaScale(1.0, 1.0), np.full(5, 9.0), np.ones(5), np.zeros(5))
+    assert few.hidden < 0.01
+
+
+@pytest.mark.parametrize("hidden", [None, 2.5])
+def test_the_variance_is_found_from_sigma(hidden):
+    rng = np.random.default_rng(6)
+    variance, visible = rng.uniform(0, 9, (2, 30)), rng.uniform(0, 1, (2, 30))
+    scale = SigmaScale(0.5, 0.4, hidden)
+    found = scale.variance(scale.sigma_px(variance, visible), visible)
+    np.testing.assert_allclose(found, variance)
 
 
 def test_the_fit_recovers_the_scale_of_the_logits():

@@ -12,8 +12,8 @@ from faces import write_faces
 from lineament.data.crop_cache import plain_crops
 from lineament.data.mixture import read_mixture
 from lineament.errors import ExportError
-from lineament.export import gate, presence
-from lineament.export.calibrate import LogitScale, SigmaScale, StateScales
+from lineament.export import gate, occluded, presence
+from lineament.export.calibrate import COVERED, LogitScale, SigmaScale, StateScales
 from lineament.export.export import read_state_gate
 from lineament.export.graph import LandmarkGraph, write_onnx
 from lineament.export.registry import export_trained
@@ -99,6 +99,53 @@ def test_the_file_gives_the_calibrated_probabilities_of_torch(run, exported):
         assert max(changes.max(), more.max()) < 1e-3
     assert max(changes.mean(), more.mean()) < 0.2
     assert ((faces >= 0) & (faces <= 1)).all()
+
+
+def gate_faces(run):
+    _, recipe, root = run
+    sources = read_mixture(
+        recipe.data, recipe.scheme, root, root / "cache", crop=(64, 1.3)
+    )
+    return gate.choose_gate_faces(recipe, 64, *sources)
+
+
+def test_occluders_cover_the_points_they_are_said_to_cover(run):
+    faces = gate_faces(run)
+    crops = occluded.occluded_crops(faces, 64)
+    assert np.array_equal(crops.crops, occluded.occluded_crops(faces, 64).crops)
+    plain = np.concatenate([c for c, _ in plain_crops(faces.faces, 64, 1.3, 8)])
+    assert len(crops.crops) == 2 * len(plain)
+    pairs = crops.crops.reshape(-1, 2, *plain.shape[1:])
+    changed = (pairs != plain[:, None]).any(-1)
+    truth = crops.truth.reshape(len(plain), 2, -1, 2)
+    np.testing.assert_array_equal(truth[:, 0], truth[:, 1])
+    covered = crops.covered.reshape(truth.shape[:-1])
+    assert 0.35 < covered[:, 1].mean() < 0.65
+    assert 0.02 < covered[:, 0].mean() < 0.4
+    cells = np.clip(truth.round().astype(int), 0, 63)
+    at = np.take_along_axis(
+        changed.reshape(len(plain), 2, -1), cells[..., 1] * 64 + cells[..., 0], 2
+    )
+    # an occluder may have the color of the pixel below it
+    assert (at & covered).sum() > 0.9 * covered.sum()
+    assert not (at & ~covered).any()
+
+
+def test_sigma_of_hidden_points_in_the_file_is_fitted_on_occluded_crops(run, exported):
+    model, card = exported
+    crops = occluded.occluded_crops(gate_faces(run), 64)
+    found = model.predict(crops.crops)
+    errors = np.linalg.norm(found.landmarks_crop - crops.truth, axis=-1)
+    scale = SigmaScale(**card["sigma"])
+    if card["precision"] == "fp32":
+        with torch.no_grad():
+            raw = load_any(run[0])[0](torch.from_numpy(crops.crops))
+        wanted = scale.sigma_px(raw.variance.numpy(), found.visible)
+        np.testing.assert_allclose(found.sigma_px, wanted, rtol=2e-3)
+    under = (errors <= 2 * found.sigma_px)[crops.covered].mean()
+    assert under >= COVERED - 0.005
+    # no larger than it must be
+    assert scale.hidden < 0.01 or under <= COVERED + 0.02
 
 
 def test_outputs_follow_sigma_by_name_even_for_an_empty_batch(exported):

@@ -53,6 +53,14 @@ class CropCache:
     def __len__(self) -> int:
         return len(self.crops)
 
+    def evenly_spaced(self, count: int) -> NDArray[np.intp]:
+        """Return the rows of at most `count` faces, evenly spaced over the set."""
+        return np.linspace(0, len(self) - 1, min(count, len(self))).astype(np.intp)
+
+    def take(self, rows: NDArray[np.intp]) -> "CropCache":
+        """Return the crops, landmarks and boxes of the faces in `rows`."""
+        return CropCache(self.crops[rows], self.landmarks[rows], self.boxes[rows])
+
 
 def cache_crops(
     samples: Sequence[Sample],

@@ -48,16 +48,26 @@ def occlude_half(
     ).digest()
     rng = np.random.default_rng([SEED, *digest[:8]])
     angle, color = rng.uniform(0, 2 * np.pi), rng.integers(0, 256, 3)
-    box = sample.face_box()
-    center, half = box_center(box), MARGIN * box_side(box) / 2
-    half_plane = _half_plane(image.shape, center, angle, 4 * half)
-    covered = (half_plane & _square(image.shape, center, half)).astype(bool)
+    covered = half_of_box(image.shape, sample.face_box(), angle).astype(bool)
     occluded = image.copy()
     occluded[covered] = color
     visible = ~_at(covered, sample.landmarks)
     if sample.visible is not None:
         visible &= sample.visible != 0
     return occluded, replace(sample, visible=visible)
+
+
+def half_of_box(shape: tuple[int, ...], box: Array, angle: float) -> NDArray[np.uint8]:
+    """Return a mask (H, W), 1 in the half of a square around `box` that lies towards `angle`.
+
+    Args:
+        shape: Shape of the image, (H, W, ...).
+        box: Face box, (4,), pixels of the image.
+        angle: Direction from the center of the box, radians, clockwise from the right.
+    """
+    center, half = box_center(box), MARGIN * box_side(box) / 2
+    half_plane = _half_plane(shape, center, angle, 4 * half)
+    return np.asarray(half_plane & _square(shape, center, half))
 
 
 def _at(mask: NDArray[np.bool_], points: Array) -> NDArray[np.bool_]:

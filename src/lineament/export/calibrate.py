@@ -1,13 +1,13 @@
 """Calibrate `sigma_px`, `scores` and probabilities of a network on validation crops.
 
-`sigma_px` is fitted only on annotated points. For a point that is not visible, such as on the far
-side of a profile, it is the width of the predicted distribution at the same scale: not an expected
-error, since there is no annotation to compare with. `visible` is then low.
+`sigma_px` is fitted on annotated points: first on all of them, then, for a network that predicts
+visibility, its increase at points that are not visible is fitted on occluded copies of the same
+faces. Points on the far side of a profile are not annotated, so their errors are not known.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,26 +27,46 @@ RARE = 0.05
 """Fraction of validation faces beyond each of a model's `ValidationLimits`."""
 
 
+MOST_HIDDEN = 24.0
+"""Largest increase of the squared sigma_px of a point that is not visible."""
+
+
 @dataclass(frozen=True)
 class SigmaScale:
-    """sigma_px = sqrt(slope * variance + floor): `floor` in crop pixels squared."""
+    """sigma_px^2 = (slope * variance + floor) * (1 + hidden * (1 - visible)).
+
+    `floor` has crop pixels squared. `hidden` is None for a network without visibility; the last
+    factor is then 1.
+    """
 
     slope: float
     floor: float
+    hidden: float | None = None
 
     def as_dict(self) -> dict[str, float]:
         """Return the entries of a card."""
-        return asdict(self)
+        stated = asdict(self)
+        return {name: value for name, value in stated.items() if value is not None}
 
     def constants(self) -> dict[str, float]:
         """Return the constants of a graph by name."""
-        return {"sigma_slope": self.slope, "sigma_floor": self.floor}
+        return {f"sigma_{name}": value for name, value in self.as_dict().items()}
 
-    def sigma_px(self, variance: ArrayLike) -> Array:
+    def sigma_px(self, variance: ArrayLike, visible: ArrayLike | None = None) -> Array:
         """Return the calibrated sigma of `variance` (crop pixels squared)."""
-        return np.asarray(
-            np.sqrt(self.slope * np.asarray(variance, dtype=np.float64) + self.floor)
-        )
+        squared = self.slope * np.asarray(variance, dtype=np.float64) + self.floor
+        return np.asarray(np.sqrt(squared * self._increase(visible)))
+
+    def variance(self, sigma_px: ArrayLike, visible: ArrayLike | None = None) -> Array:
+        """Return the variance (crop pixels squared) that has the calibrated `sigma_px`."""
+        squared = np.asarray(sigma_px, dtype=np.float64) ** 2 / self._increase(visible)
+        return np.asarray((squared - self.floor) / self.slope)
+
+    def _increase(self, visible: ArrayLike | None) -> Array:
+        if visible is None or self.hidden is None:
+            return np.ones(())
+        hidden = 1 - np.asarray(visible, dtype=np.float64)
+        return np.asarray(1 + self.hidden * hidden)
 
 
 def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
@@ -86,6 +106,34 @@ def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
     ratio = distance / np.sqrt(slope * variance + floor)
     stretch = (np.quantile(ratio, COVERED) / 2) ** 2
     return SigmaScale(slope * float(stretch), floor * float(stretch))
+
+
+def fit_hidden(
+    scale: SigmaScale, errors: ArrayLike, variances: ArrayLike, visible: ArrayLike
+) -> SigmaScale:
+    """Return `scale` with the smallest increase for which 2 sigma cover `COVERED`.
+
+    Args:
+        scale: Fitted on plain crops.
+        errors: Distances from the truth of occluded points, crop pixels, (K,).
+        variances: Variances predicted for them, crop pixels squared, (K,).
+        visible: Their predicted visibility, (K,), in [0, 1].
+    """
+    distance = np.asarray(errors, dtype=np.float64)
+    finite = np.isfinite(distance)
+    # zero would be folded out of the graph, where it is replaced after quantization
+    low, high = 1e-3, MOST_HIDDEN
+    if finite.sum() < MIN_POINTS:
+        return replace(scale, hidden=low)
+    for _ in range(30):
+        middle = (low + high) / 2
+        tried = replace(scale, hidden=middle)
+        under = distance <= 2 * tried.sigma_px(variances, visible)
+        if under[finite].mean() < COVERED:
+            low = middle
+        else:
+            high = middle
+    return replace(scale, hidden=high)
 
 
 def near_exponent(size: int, padding: float) -> float:

@@ -17,7 +17,6 @@ from ..data.mixture import read_mixture
 from ..data.no_face_photos import read_presence_data
 from ..errors import InputError
 from ..estimator import ValidationLimits
-from ..geometry import Array
 from ..inference.onnx_model import Model
 from ..models.export_form import ExportForm
 from ..models.profile import multiply_adds, parameters
@@ -30,6 +29,7 @@ from .calibrate import SigmaScale, fit_sigma, validation_limits, write_constants
 from .card import check_name, make_card, write_model
 from .gate import Gate, GateFaces, check_second_frame, choose_gate_faces, run_plain
 from .graph import LandmarkGraph, set_metadata, write_onnx
+from .occluded import OccludedCrops, occluded_crops
 from .presence import StateGate
 from .quantize import PERCENTILE, calibration_crops, decoding_nodes, quantize_file
 from .request import ExportRequest
@@ -141,16 +141,20 @@ def _write_checked(
     predicted, variances = predict_plain(model, faces.faces, faces.padding)
     landmarks = predicted.astype(np.float64)
     scale = fit_sigma(np.linalg.norm(landmarks - faces.truth, axis=-1), variances)
-    in_torch = None if states is None else states.fit(states.logits)
-    in_file = in_torch
+    in_torch = in_file = occluded = None
+    if states is not None:
+        in_torch = in_file = states.fit(states.logits)
+        occluded = occluded_crops(faces, form.size)
+        scale = occluded.fit_network(model, scale, in_torch)
     write_onnx(LandmarkGraph(form, scale, faces.padding, in_torch, classes), path)
     if int8:
         path = _quantize(path, form, faces)
     set_metadata(path, metadata)
     if int8:
-        scale = _calibrate_again(path, faces, scale)
+        # visibility first, since sigma depends on it
         if states is not None and in_torch is not None:
             in_file = states.fit_again(path, in_torch)
+        scale = _calibrate_again(path, faces, occluded, scale)
     exported = Model(path, 1)
     in_onnx = run_plain(exported, faces.faces)
     limits = validation_limits(exported, in_onnx.landmarks_crop, in_onnx.scores)
@@ -196,13 +200,21 @@ def _quantize(path: Path, form: ExportForm, faces: GateFaces) -> Path:
     return quantize_file(path, "crops", crops, decoding_nodes, mean, std, PERCENTILE)
 
 
-def _calibrate_again(path: Path, faces: GateFaces, scale: SigmaScale) -> SigmaScale:
-    """Fit sigma to the errors of the quantized file at `path`, and store it in the file."""
-    predicted = run_plain(Model(path, 1), faces.faces)
-    variances: Array = (
-        predicted.sigma_px.astype(np.float64) ** 2 - scale.floor
-    ) / scale.slope
+def _calibrate_again(
+    path: Path, faces: GateFaces, occluded: OccludedCrops | None, scale: SigmaScale
+) -> SigmaScale:
+    """Fit sigma to the errors of the quantized file at `path`, and store it in the file.
+
+    Args:
+        occluded: Occluded crops, for a file with visibility.
+        scale: The scale that the file contains.
+    """
+    model = Model(path, 1)
+    predicted = run_plain(model, faces.faces)
+    variances = scale.variance(predicted.sigma_px, predicted.visible)
     errors = np.linalg.norm(predicted.landmarks_crop - faces.truth, axis=-1)
     fitted = fit_sigma(errors, variances)
+    if occluded is not None:
+        fitted = occluded.fit_file(model, scale, fitted)
     write_constants(path, fitted.constants())
     return fitted

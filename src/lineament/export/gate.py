@@ -106,15 +106,17 @@ def crop_truth(faces: CropCache, size: int, padding: float) -> Array:
 
 
 def run_plain(model: LandmarkModel, faces: CropCache) -> CropLandmarks:
-    """Run an exported model on the plain crops of `faces`."""
+    """Run an exported model on the plain crops of `faces`; return landmarks and visibility."""
     parts = [
         model.predict(crops)
         for crops, _ in plain_crops(faces, model.size, model.padding, 32)
     ]
+    visible = [part.visible for part in parts if part.visible is not None]
     return CropLandmarks(
         np.concatenate([part.landmarks_crop for part in parts]),
         np.concatenate([part.scores for part in parts]),
         np.concatenate([part.sigma_px for part in parts]),
+        visible=np.concatenate(visible) if visible else None,
     )
 
 

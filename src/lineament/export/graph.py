@@ -27,6 +27,7 @@ class LandmarkGraph(nn.Module):
 
     sigma_slope: Tensor
     sigma_floor: Tensor
+    sigma_hidden: Tensor
     presence_slope: Tensor
     presence_offset: Tensor
     visible_slope: Tensor
@@ -48,6 +49,7 @@ class LandmarkGraph(nn.Module):
         """
         super().__init__()
         self.form, self.classes = form, list(classes)
+        self.hidden = scale.hidden is not None
         constants = scale.constants() | ({} if states is None else states.constants())
         for name, value in constants.items():
             self.register_buffer(name, torch.tensor(value))
@@ -62,6 +64,8 @@ class LandmarkGraph(nn.Module):
             face, visible, *rest = rest
             face = torch.sigmoid(self.presence_slope * face + self.presence_offset)
             visible = torch.sigmoid(self.visible_slope * visible + self.visible_offset)
+            if self.hidden:
+                squared = squared * (1 + self.sigma_hidden * (1 - visible))
             rest = [face, visible, *rest]
         if self.classes:
             *states, logits = rest
