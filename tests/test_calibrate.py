@@ -15,8 +15,8 @@ from lineament.export.calibrate import (
     LogitScale,
     SigmaScale,
     StateScales,
-    fit_hidden,
     fit_logits,
+    fit_occluded,
     fit_sigma,
     near_exponent,
     validation_limits,
@@ -114,7 +114,7 @@ def test_sigma_keeps_the_shape_and_is_at_least_the_floor():
     assert sigma == pytest.approx(0.2)
 
 
-def test_hidden_points_get_a_larger_sigma_that_covers_their_errors():
+def test_occluded_points_get_a_larger_sigma_that_covers_their_errors():
     rng = np.random.default_rng(4)
     variance = rng.uniform(0.5, 30, 20_000)
     visible = rng.uniform(0.0, 0.8, len(variance))
@@ -123,9 +123,9 @@ def test_hidden_points_get_a_larger_sigma_that_covers_their_errors():
     per_axis = plain.sigma_px(variance) ** 2 / (-2 * math.log(0.05) / 4)
     errors = rayleigh_errors(per_axis * (1 + 3 * (1 - visible)), seed=5)
     errors[:50] = np.nan
-    fitted = fit_hidden(plain, errors, variance, visible)
+    fitted = fit_occluded(plain, errors, variance, visible)
     assert (fitted.slope, fitted.floor) == (plain.slope, plain.floor)
-    assert fitted.hidden == pytest.approx(3.0, rel=0.1)
+    assert fitted.occluded == pytest.approx(3.0, rel=0.1)
     under = errors[50:] <= 2 * fitted.sigma_px(variance, visible)[50:]
     assert under.mean() == pytest.approx(COVERED, abs=1e-3)
     # visible points keep their sigma
@@ -134,18 +134,18 @@ def test_hidden_points_get_a_larger_sigma_that_covers_their_errors():
     )
 
 
-def test_hidden_points_with_small_errors_keep_their_sigma():
+def test_occluded_points_with_small_errors_keep_their_sigma():
     small, one = np.full(100, 0.1), np.ones(100)
-    assert fit_hidden(SigmaScale(1.0, 1.0), small, one, 0 * one).hidden < 0.01
-    few = fit_hidden(SigmaScale(1.0, 1.0), np.full(5, 9.0), np.ones(5), np.zeros(5))
-    assert few.hidden < 0.01
+    assert fit_occluded(SigmaScale(1.0, 1.0), small, one, 0 * one).occluded < 0.01
+    few = fit_occluded(SigmaScale(1.0, 1.0), np.full(5, 9.0), np.ones(5), np.zeros(5))
+    assert few.occluded < 0.01
 
 
-@pytest.mark.parametrize("hidden", [None, 2.5])
-def test_the_variance_is_found_from_sigma(hidden):
+@pytest.mark.parametrize("occluded", [None, 2.5])
+def test_the_variance_is_found_from_sigma(occluded):
     rng = np.random.default_rng(6)
     variance, visible = rng.uniform(0, 9, (2, 30)), rng.uniform(0, 1, (2, 30))
-    scale = SigmaScale(0.5, 0.4, hidden)
+    scale = SigmaScale(0.5, 0.4, occluded)
     found = scale.variance(scale.sigma_px(variance, visible), visible)
     np.testing.assert_allclose(found, variance)
 

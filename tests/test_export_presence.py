@@ -13,7 +13,13 @@ from lineament.data.crop_cache import plain_crops
 from lineament.data.mixture import read_mixture
 from lineament.errors import ExportError
 from lineament.export import gate, occluded, presence
-from lineament.export.calibrate import COVERED, LogitScale, SigmaScale, StateScales
+from lineament.export.calibrate import (
+    COVERED,
+    LogitScale,
+    SigmaScale,
+    StateScales,
+    near_exponent,
+)
 from lineament.export.export import read_state_gate
 from lineament.export.graph import LandmarkGraph, write_onnx
 from lineament.export.registry import export_trained
@@ -131,7 +137,9 @@ def test_occluders_cover_the_points_they_are_said_to_cover(run):
     assert not (at & ~covered).any()
 
 
-def test_sigma_of_hidden_points_in_the_file_is_fitted_on_occluded_crops(run, exported):
+def test_sigma_of_occluded_points_in_the_file_is_fitted_on_occluded_crops(
+    run, exported
+):
     model, card = exported
     crops = occluded.occluded_crops(gate_faces(run), 64)
     found = model.predict(crops.crops)
@@ -142,10 +150,14 @@ def test_sigma_of_hidden_points_in_the_file_is_fitted_on_occluded_crops(run, exp
             raw = load_any(run[0])[0](torch.from_numpy(crops.crops))
         wanted = scale.sigma_px(raw.variance.numpy(), found.visible)
         np.testing.assert_allclose(found.sigma_px, wanted, rtol=2e-3)
+        # scores are those of visible points
+        plain = scale.sigma_px(raw.variance.numpy())
+        scores = 1 - np.exp(-near_exponent(64, 1.3) / plain**2)
+        np.testing.assert_allclose(found.scores, scores, atol=2e-3)
     under = (errors <= 2 * found.sigma_px)[crops.covered].mean()
     assert under >= COVERED - 0.005
     # no larger than it must be
-    assert scale.hidden < 0.01 or under <= COVERED + 0.02
+    assert scale.occluded < 0.01 or under <= COVERED + 0.02
 
 
 def test_outputs_follow_sigma_by_name_even_for_an_empty_batch(exported):

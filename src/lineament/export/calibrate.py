@@ -27,21 +27,21 @@ RARE = 0.05
 """Fraction of validation faces beyond each of a model's `ValidationLimits`."""
 
 
-MOST_HIDDEN = 24.0
+MAX_INCREASE = 24.0
 """Largest increase of the squared sigma_px of a point that is not visible."""
 
 
 @dataclass(frozen=True)
 class SigmaScale:
-    """sigma_px^2 = (slope * variance + floor) * (1 + hidden * (1 - visible)).
+    """sigma_px^2 = (slope * variance + floor) * (1 + occluded * (1 - visible)).
 
-    `floor` has crop pixels squared. `hidden` is None for a network without visibility; the last
+    `floor` has crop pixels squared. `occluded` is None for a network without visibility; the last
     factor is then 1.
     """
 
     slope: float
     floor: float
-    hidden: float | None = None
+    occluded: float | None = None
 
     def as_dict(self) -> dict[str, float]:
         """Return the entries of a card."""
@@ -63,10 +63,11 @@ class SigmaScale:
         return np.asarray((squared - self.floor) / self.slope)
 
     def _increase(self, visible: ArrayLike | None) -> Array:
-        if visible is None or self.hidden is None:
+        if visible is None or self.occluded is None:
             return np.ones(())
-        hidden = 1 - np.asarray(visible, dtype=np.float64)
-        return np.asarray(1 + self.hidden * hidden)
+        return np.asarray(
+            1 + self.occluded * (1 - np.asarray(visible, dtype=np.float64))
+        )
 
 
 def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
@@ -108,7 +109,7 @@ def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
     return SigmaScale(slope * float(stretch), floor * float(stretch))
 
 
-def fit_hidden(
+def fit_occluded(
     scale: SigmaScale, errors: ArrayLike, variances: ArrayLike, visible: ArrayLike
 ) -> SigmaScale:
     """Return `scale` with the smallest increase for which 2 sigma cover `COVERED`.
@@ -122,18 +123,18 @@ def fit_hidden(
     distance = np.asarray(errors, dtype=np.float64)
     finite = np.isfinite(distance)
     # zero would be folded out of the graph, where it is replaced after quantization
-    low, high = 1e-3, MOST_HIDDEN
+    low, high = 1e-3, MAX_INCREASE
     if finite.sum() < MIN_POINTS:
-        return replace(scale, hidden=low)
+        return replace(scale, occluded=low)
     for _ in range(30):
         middle = (low + high) / 2
-        tried = replace(scale, hidden=middle)
+        tried = replace(scale, occluded=middle)
         under = distance <= 2 * tried.sigma_px(variances, visible)
         if under[finite].mean() < COVERED:
             low = middle
         else:
             high = middle
-    return replace(scale, hidden=high)
+    return replace(scale, occluded=high)
 
 
 def near_exponent(size: int, padding: float) -> float:

@@ -27,7 +27,7 @@ class LandmarkGraph(nn.Module):
 
     sigma_slope: Tensor
     sigma_floor: Tensor
-    sigma_hidden: Tensor
+    sigma_occluded: Tensor
     presence_slope: Tensor
     presence_offset: Tensor
     visible_slope: Tensor
@@ -49,7 +49,7 @@ class LandmarkGraph(nn.Module):
         """
         super().__init__()
         self.form, self.classes = form, list(classes)
-        self.hidden = scale.hidden is not None
+        self.enlarged = scale.occluded is not None
         constants = scale.constants() | ({} if states is None else states.constants())
         for name, value in constants.items():
             self.register_buffer(name, torch.tensor(value))
@@ -60,17 +60,19 @@ class LandmarkGraph(nn.Module):
     ) -> tuple[Tensor, ...]:
         landmarks, variance, *rest = self.form(crops, memory)
         squared = self.sigma_slope * variance.clamp(min=0) + self.sigma_floor
+        # scores remain those of visible points: the predictor compares their mean over faces
+        scores = 1 - torch.exp(-self.exponent / squared)
         if self.form.presence:
             face, visible, *rest = rest
             face = torch.sigmoid(self.presence_slope * face + self.presence_offset)
             visible = torch.sigmoid(self.visible_slope * visible + self.visible_offset)
-            if self.hidden:
-                squared = squared * (1 + self.sigma_hidden * (1 - visible))
+            if self.enlarged:
+                squared = squared * (1 + self.sigma_occluded * (1 - visible))
             rest = [face, visible, *rest]
         if self.classes:
             *states, logits = rest
             rest = [*states, class_probabilities(logits, self.classes)]
-        return landmarks, 1 - torch.exp(-self.exponent / squared), squared.sqrt(), *rest
+        return landmarks, scores, squared.sqrt(), *rest
 
 
 def class_probabilities(logits: Tensor, classes: Sequence[int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Occluded copies of validation crops, on which the sigma of hidden points is fitted."""
+"""Occluded copies of validation crops, on which the sigma of occluded points is fitted."""
 
 from dataclasses import dataclass
 
@@ -15,11 +15,11 @@ from ..evaluation.occlude import half_of_box
 from ..geometry import Array, Image
 from ..inference.onnx_model import Model
 from ..training.validate import BATCH
-from .calibrate import SigmaScale, StateScales, fit_hidden
+from .calibrate import SigmaScale, StateScales, fit_occluded
 from .gate import GateFaces
 
-MOST_FACES = 400
-"""Number of faces that are occluded at most; they are evenly spaced over the set."""
+MAX_FACES = 400
+"""Maximum number of occluded faces; they are evenly spaced over the set."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class OccludedCrops:
         """
         errors = np.linalg.norm(landmarks - self.truth, axis=-1)
         at = self.covered
-        return fit_hidden(scale, errors[at], variances[at], visible[at])
+        return fit_occluded(scale, errors[at], variances[at], visible[at])
 
     @torch.no_grad()
     def fit_network(
@@ -93,7 +93,7 @@ class OccludedCrops:
 
 def occluded_crops(faces: GateFaces, size: int) -> OccludedCrops:
     """Return occluded plain crops of `faces`, `size` pixels wide; always the same ones."""
-    chosen = faces.faces.evenly_spaced(MOST_FACES)
+    chosen = faces.faces.evenly_spaced(MAX_FACES)
     half = size / faces.padding / 2
     center = (size - 1) / 2
     box = np.array([center - half] * 2 + [center + half] * 2)
