@@ -119,7 +119,7 @@ def test_a_table_may_contain_urls_or_hugging_face_images(folder):
     assert [red for _, _, red in photos[:2]] == [2, 2]
     assert all("expected the bytes of an image" in red for _, _, red in photos[2:])
     ((_, _, error),) = reds(source)
-    assert "has no column 'image'; choose one of path, photo by --column" in error
+    assert "has no column 'image'; choose one of path, photo with --column" in error
 
 
 def test_a_truncated_tar_gives_its_images_in_order_and_then_an_error(folder):

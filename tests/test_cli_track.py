@@ -531,7 +531,7 @@ def test_stability_is_measured_for_videos_and_tracks(video, tmp_path):
     assert out.splitlines()[-1].split()[-4:] == ["5", "0", "0", "0"]
     code, _, err = call("stability", video, "--reference", tmp_path / "raw.jsonl")
     assert code == 2
-    assert "--reference is only for a file of tracks" in " ".join(err.split())
+    assert "--reference is only for a track file" in " ".join(err.split())
     code, _, err = call(
         "stability", tmp_path / "a.jsonl", video, "--truth", tmp_path / "raw.jsonl"
     )

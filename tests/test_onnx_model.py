@@ -159,7 +159,7 @@ def test_the_face_detector_is_no_landmark_model_and_not_offered_as_one():
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(
         ModelError,
-        match=r"unknown model 'fats'; did you mean 'fast'\?.*path of an .onnx file",
+        match=r"unknown model 'fats'; give the path of an .onnx file.*: did you mean 'fast'\?",
     ):
         find_model("fats")
 

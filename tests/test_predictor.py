@@ -360,7 +360,7 @@ def test_without_a_model_a_detector_without_landmarks_is_refused():
     with pytest.raises(ModelError, match="flip averages two predictions of a model"):
         Predictor(None, stated, flip=True)
     with pytest.raises(
-        SchemeError, match="65 of the 68 points of ibug68 cannot be made"
+        SchemeError, match="65 of the 68 points of ibug68 cannot be derived"
     ):
         Predictor(None, stated, scheme="ibug68")
     with pytest.raises(ModelError, match="this predictor has no landmark model"):

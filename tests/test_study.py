@@ -371,7 +371,7 @@ def test_tasks_are_measured_only_if_they_were_learned():
     assert not learns(recipe, "glasses")
     assert not learns(make_recipe(base, "test"), "smiling")
     for name in ("gender", "smile", "glasses", "pose"):
-        assert column(name).title == f"{name} right %"
+        assert column(name).title == f"{name} accuracy %"
 
 
 def test_cells_hold_mean_and_standard_deviation_of_the_seeds():

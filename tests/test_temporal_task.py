@@ -394,7 +394,7 @@ def test_a_model_without_a_state_refuses_one():
         (
             {"init_from": ""},
             RecipeError,
-            "the recipe 'small' has no init_from; give it the checkpoint of the detector",
+            "the recipe 'small' has no init_from; set it to the checkpoint of a landmark model",
         ),
         (
             {"model.head": "heatmap2d"},

@@ -179,10 +179,10 @@ def test_tables_have_a_row_per_face_with_frame_and_time(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "not a file of tracks"),
+        ("", "not a track file"),
         (
             '{"image": "a.jpg", "faces": []}\n',
-            "not a file of tracks; expected the .jsonl file",
+            "not a track file; expected the .jsonl file",
         ),
         (
             json.dumps({"kind": "lineament tracks", "scheme": "five", "settings": {}})

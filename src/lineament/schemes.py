@@ -218,8 +218,8 @@ def check_scheme(name: str) -> str:
         return add_scheme(read_scheme(path))
     known = [*scheme_names(), *plugin_names(SCHEMES)]
     raise SchemeError(
-        f"unknown scheme {name!r}; {did_you_mean(str(name), known)}"
-        ", or give the path of a .toml file"
+        f"unknown scheme {name!r}; give the path of a .toml file, or a name: "
+        f"{did_you_mean(str(name), known)}"
     )
 
 

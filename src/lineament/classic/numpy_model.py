@@ -116,7 +116,7 @@ def read_numpy_file(path: Path) -> tuple[dict[str, Any], Arrays]:
         ) from error
     if METADATA_KEY not in header:
         raise ModelError(
-            f"{path}: a safetensors file, but not a model saved by lineament; export "
-            "weights of a network with lineament export"
+            f"{path}: a safetensors file, but not a model saved by lineament; if it "
+            "contains weights of a network, export them with lineament export"
         )
     return dict(json.loads(header[METADATA_KEY])), arrays

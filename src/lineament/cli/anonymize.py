@@ -51,7 +51,8 @@ MethodOption = Annotated[
     Method,
     typer.Option(
         help=(
-            "blur and pixelate keep four cells per side of the face; fill keeps nothing."
+            "blur and pixelate keep the mean colors of four cells per side of the face; "
+            "fill keeps nothing."
         )
     ),
 ]

@@ -9,10 +9,10 @@ from .app import app, progress_bar
 from .evaluate_detection import evaluate_detection
 from .options import (
     Category,
-    Data,
     DataScheme,
     DetectorName,
     Device,
+    EvaluationData,
     Flip,
     MinFace,
     MinPresence,
@@ -64,7 +64,7 @@ Perturb = Annotated[
 def evaluate(
     protocol: ProtocolId = "folder",
     model: ModelName = "accurate",
-    data: Data = None,
+    data: EvaluationData = None,
     scheme: DataScheme = None,
     boxes: BoxesFrom = BoxSource.truth,
     detector: DetectorName = "default",

@@ -88,7 +88,8 @@ Boxes = Annotated[
         "--boxes",
         metavar="X0,Y0,X1,Y1|FILE",
         help="Use these face boxes, in pixels, instead of the detector: one box (repeatable, "
-        "only for a single image), or a JSON file with the boxes of each image.",
+        "only for a single image), or a JSON file with the boxes of each image: "
+        '{"image.jpg": [[x0, y0, x1, y1], ...], ...}.',
     ),
 ]
 Partial = Annotated[
@@ -179,6 +180,13 @@ Data = Annotated[
     Path | None,
     typer.Option(
         help="Folder of the data sets; default: $LINEAMENT_DATA, else ./data."
+    ),
+]
+EvaluationData = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the data sets; default: $LINEAMENT_DATA, else ./data. With the "
+        "protocol folder: a folder of annotated images, or an annotation file."
     ),
 ]
 Cache = Annotated[

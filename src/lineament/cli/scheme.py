@@ -130,6 +130,6 @@ def _show(made: "Scheme") -> None:
         show(f"{rule} norm: from {ends[0]} to {ends[1]}")
     if not made.norm_points:
         note(
-            "no point is named as an eye, so errors are divided by the side of the "
+            "no point is named as an eye, so errors are divided by the size of the "
             "face's box"
         )

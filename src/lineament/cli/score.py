@@ -7,8 +7,8 @@ import typer
 
 from .app import app
 from .options import (
-    Data,
     DataScheme,
+    EvaluationData,
     Partial,
     Printed,
     ProtocolId,
@@ -24,11 +24,12 @@ def score(
         Path,
         typer.Argument(
             metavar="FILE.json",
-            help='JSON file: a list of {"image", "pred"}, with or without "truth".',
+            help='JSON list of {"image": NAME, "pred": [[x, y], ...]}, points in pixels; '
+            '"pred" is null for a missed face. "truth" may also be given.',
         ),
     ],
     protocol: ProtocolId,
-    data: Data = None,
+    data: EvaluationData = None,
     scheme: DataScheme = None,
     partial: Partial = False,
     format: ReportFormat = Printed.table,

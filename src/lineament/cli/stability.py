@@ -46,8 +46,8 @@ Reference = Annotated[
 Truth = Annotated[
     Path | None,
     typer.Option(
-        help="Ground-truth tracks, to also count id switches, misses and false "
-        "positives."
+        help="Track file (.jsonl) with the true track ids, to also count id switches, "
+        "misses and false positives."
     ),
 ]
 Filter = Annotated[Smooth, typer.Option(help="Temporal filter, for videos.")]
@@ -133,12 +133,12 @@ def _check(paths: list[Path], reference: Path | None, truth: Path | None) -> Non
     """Raise BadParameter if files do not match or contain too few frames."""
     if (reference or truth) and len(paths) != 1:
         raise typer.BadParameter(
-            "--reference and --truth need exactly one file of tracks or one video"
+            "--reference and --truth need exactly one track file or one video"
         )
     if reference and not _is_tracks(paths[0]):
         raise typer.BadParameter(
-            "--reference is only for a file of tracks; a video is compared with its "
-            "own unfiltered tracks"
+            "--reference is only for a track file; a video is compared with its own "
+            "unfiltered tracks"
         )
     for path in paths:
         if path.suffix in (".csv", ".parquet"):

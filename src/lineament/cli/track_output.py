@@ -70,7 +70,7 @@ class TrackTargets:
         self.video = out if suffix in ENCODERS else None
         if trails and not self.video:
             raise typer.BadParameter(
-                f"--trails needs a video as --out; {out} is a file of tracks"
+                f"--trails needs a video as --out; {out} is a track file"
             )
         if format and not self.video and format != suffix[1:]:
             raise typer.BadParameter(

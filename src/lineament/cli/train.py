@@ -143,9 +143,9 @@ def slim(
     """Train a network, then prune it to several sizes.
 
     A supernet is pruned at thresholds of its importance factors, any other network by
-    fractions of its channels. Each pruned network has a checkpoint and an ONNX file; the
-    table of sizes, times and errors is printed and written to the run's folder with a
-    plot. Fine-tune pruned networks with train or distill.
+    fractions of its channels. Each pruned network has a checkpoint and ONNX files, fp32
+    and int8; the table of sizes, times and errors is printed and written to the run's
+    folder with a plot. Fine-tune pruned networks with train or distill.
     """
     need_torch()
     from ..data.sample import cache_root, data_root

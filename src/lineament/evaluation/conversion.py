@@ -51,7 +51,7 @@ class FaceConverter:
             raise ProtocolError(
                 f"the model predicts {len(face)} landmarks ({face.scheme}), from which {lacking} "
                 f"of the {len(self.points)} points of protocol {self.protocol.id!r} ({target}) "
-                f"cannot be made; choose a model trained on {target}"
+                f"cannot be derived; choose a model trained on {target}"
             )
         self.source = face.scheme
         mixed = int((status == "interpolated").sum())

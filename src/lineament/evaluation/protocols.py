@@ -56,10 +56,10 @@ MISS_RULE = (
 )
 MATCH_IOU = 0.3
 NORM_SENTENCES = {
-    "box": "box: root of the area of the tight box of the landmarks",
-    "side": "longer side of the tight box of the annotated landmarks",
-    "diagonal": "diagonal of the tight box of the landmarks",
-    "given-box": "given-box: root of the area of the data set's own box",
+    "box": "box: square root of the area of the tight box of the landmarks",
+    "side": "side: longer side of the tight box of the landmarks",
+    "diagonal": "diagonal: diagonal of the tight box of the landmarks",
+    "given-box": "given-box: square root of the area of the data set's own box",
 }
 
 
@@ -245,21 +245,21 @@ class Protocol(_Frozen):
         used = "all points"
         if self.points != "all":
             used = f"points {', '.join(map(str, self.points))}"
-        made = f" made of {self.truth_from}" if self.truth_from else ""
+        made = f" derived from {self.truth_from}" if self.truth_from else ""
         limits = ", ".join(f"{100 * threshold:g} %" for threshold in self.thresholds)
         lines = [
             f"{self.id}: {self.title}",
             f"data      {self.data} {self.part}{validation} ({self._count()})",
             f"points    {self.scheme}{made}, {used}; {self.visibility} points count",
-            f"norm      {describe_norm(self.norm, self.norm_points)}, of the true annotation",
+            f"norm      {describe_norm(self.norm, self.norm_points)}, as annotated",
             f"failure   error above {limits}",
             f"missed    {self.miss_rule}",
         ]
         if self.convention:
             x, y = (100 * part for part in self.convention.shift)
             lines.append(
-                f"shift     ({x:.2f}, {y:.2f}) % of the norm, by which predictions are moved in "
-                f"convention, along x and y of the image; {self.convention.fitted_by}"
+                f"shift     ({x:.2f}, {y:.2f}) % of the norm, along x and y of the image, added to "
+                f"predictions for errors in convention; {self.convention.fitted_by}"
             )
         if self.contours:
             lines.append(

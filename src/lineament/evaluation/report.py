@@ -238,7 +238,7 @@ def format_report(report: Report) -> str:
             rows.append(
                 [p.kind, f"{p.amount:g}", _percent(p.nme), _percent(p.failure_rate)]
             )
-        lines += [*_table(["box changed", "by", "NME %", "FR %"], rows), ""]
+        lines += [*_table(["perturbation", "by", "NME %", "FR %"], rows), ""]
     if report.ms_per_face is not None:
         lines.append(f"{report.ms_per_face:.2f} ms per face (median of complete calls)")
     return "\n".join(lines).rstrip() + "\n"

@@ -144,6 +144,6 @@ def check_conversion(origin: str, points: int, source: str, target: str) -> None
     if missing:
         raise SchemeError(
             f"{origin} predicts {source}, from which {missing} of the "
-            f"{len(converted.points)} points of {target} cannot be made; choose a model "
-            f"trained on {target}"
+            f"{len(converted.points)} points of {target} cannot be derived; choose a "
+            f"model trained on {target}"
         )

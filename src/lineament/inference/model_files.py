@@ -39,9 +39,9 @@ def find_model(name: str) -> Path:
     landmark_models = [other for other in known if other != DETECTOR]
     landmark_models += plugin_names(MODELS)
     raise ModelError(
-        f"unknown model {name!r}; {did_you_mean(name, landmark_models)}, or give "
-        "the path of an .onnx file, or of a .toml file that describes a third-party "
-        "one"
+        f"unknown model {name!r}; give the path of an .onnx file, of a .toml file "
+        "that describes a third-party one, or a name: "
+        f"{did_you_mean(name, landmark_models)}"
     )
 
 

@@ -258,7 +258,7 @@ def _head(path: Path, line: str) -> dict[str, Any]:
     is_valid = isinstance(head, dict) and head.get("kind") == KIND
     if not is_valid or not {"scheme", "settings"} <= head.keys():
         raise DataError(
-            f"{path}: not a file of tracks; "
+            f"{path}: not a track file; "
             "expected the .jsonl file that lineament track writes"
         )
     return dict(head) | {"scheme": stated_scheme(head)}

@@ -40,7 +40,7 @@ def faces_by_presence(predict: Predictor) -> Callable[[Image], Detections]:
     if not predict.predicts_presence:
         raise ModelError(
             f"the model {predict.model.name!r} does not predict presence; choose one "
-            "trained with model.presence, or omit it"
+            "trained with model.presence, or give none"
         )
 
     def detect(image: Image) -> Detections:

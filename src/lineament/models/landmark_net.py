@@ -45,7 +45,7 @@ class LandmarkNet(nn.Module):
         size: Side S of the crop, a multiple of 32.
         channels: Width of the feature pyramid, for backbones that need one.
         imagenet: Start the backbone from ImageNet weights.
-        layout: Blocks of a slimmed hr-supernet; empty: all.
+        layout: Blocks of a pruned hr-supernet; empty: all.
         presence: Also predict whether the crop shows a face, and which points are visible.
 
     Raises:

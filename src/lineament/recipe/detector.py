@@ -46,14 +46,14 @@ class DetectorSettings(Settings):
     )
     mimic: str = Field(
         "",
-        description="backbone with ImageNet weights whose features the trunk learns "
-        "to imitate; empty: none",
+        description="network with ImageNet weights whose features the detector's "
+        "backbone learns to match; empty: none",
     )
     mimic_weight: NonNegative = Field(1.0, description=("weight of the mimic loss"))
     mine_from: str = Field(
         "",
         description="checkpoint of a detector, or the name of one in teachers/, whose "
-        "false positives in photos without faces are shown more often; "
+        "false positives in photos without faces are sampled more often; "
         "empty: none",
     )
     validation_scenes: int = Field(

@@ -27,7 +27,7 @@ class LandmarkNetSettings(ModelSettings):
     backbone: str = Field("mobilenetv2", description="name of the backbone")
     architecture: str = Field(
         "",
-        description="blocks of a slimmed hr-supernet, as written by lineament slim; "
+        description="blocks of a pruned hr-supernet, as written by lineament slim; "
         "empty: all",
     )
     head: Literal[
@@ -95,7 +95,7 @@ class SharedFeatureSettings(ModelSettings):
 
 
 class DeepAlignmentSettings(ModelSettings):
-    """A deep alignment network: each stage sees the whole face, aligned by the previous stage.
+    """A deep alignment network: each stage takes the entire face, aligned by the previous stage.
 
     Stages are trained one after the other: a recipe with one more stage starts from the checkpoint
     of the previous one (init_from) and freezes its stages (train.freeze). The new stage starts with
@@ -176,8 +176,8 @@ class MtcnnSettings(ModelSettings):
         gt=0,
         le=1,
         description=(
-            "fraction of the windows of a batch, those with the largest losses, that "
-            "train the score"
+            "fraction of a batch's windows, those with the largest losses, on which the "
+            "score is trained"
         ),
     )
     min_scores: tuple[Probability, Probability] = Field(

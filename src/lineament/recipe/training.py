@@ -49,8 +49,8 @@ class TrainSettings(Settings):
     )
     freeze: tuple[str, ...] = Field(
         (),
-        description="parts of the network to freeze, including their normalization statistics, by "
-        'the beginnings of their names: "backbone", "head.out"',
+        description="parts of the network to freeze, including their normalization statistics, "
+        'given as prefixes of parameter names, such as "backbone" or "head.out"',
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto: a GPU if torch finds one"
@@ -166,7 +166,7 @@ class SlimSettings(Settings):
     thresholds: tuple[float, ...] = Field(
         (0.1, 0.2, 0.3, 0.4, 0.5),
         description=(
-            "for a supernet: thresholds below which factors are removed, one slimmed "
+            "for a supernet: thresholds below which factors are removed, one pruned "
             "network each"
         ),
     )
@@ -179,7 +179,7 @@ class SlimSettings(Settings):
     pruning_ratios: tuple[float, ...] = Field(
         (0.2, 0.4, 0.6),
         description=(
-            "for other networks: fractions of channels to remove, one slimmed network "
+            "for other networks: fractions of channels to remove, one pruned network "
             "each"
         ),
     )

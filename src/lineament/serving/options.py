@@ -18,7 +18,8 @@ class ModelOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: Name | None = Field(
-        None, description="Name of a model of /v1/models; default: the server's."
+        None,
+        description="Name of a model of /v1/models; default: the first, or fast for /v1/track.",
     )
     scheme: Name | None = Field(
         None, description="Landmark scheme of the response; default: the model's own."

@@ -273,10 +273,10 @@ COLUMNS: dict[str, Column] = {
     "megabytes": Column("file", each(megabytes), digits=2, unit=" MB"),
     "minutes": Column("minutes to train", each(lambda run: run.minutes), digits=0),
     "rounds": Column("rounds of the search", each(search_rounds), digits=1),
-    "gender": percent("gender right %", right_classes("male")),
-    "smile": percent("smile right %", right_classes("smiling")),
-    "glasses": percent("glasses right %", right_classes("glasses")),
-    "pose": percent("pose right %", right_classes("pose")),
+    "gender": percent("gender accuracy %", right_classes("male")),
+    "smile": percent("smile accuracy %", right_classes("smiling")),
+    "glasses": percent("glasses accuracy %", right_classes("glasses")),
+    "pose": percent("pose accuracy %", right_classes("pose")),
     "accuracy": percent(
         "validation accuracy %", lambda run: class_accuracy(run, "validation")
     ),
@@ -289,10 +289,10 @@ COLUMNS: dict[str, Column] = {
     "face_found": percent("face found %", of_box(share_found, "face")),
     "inner_found": percent("inner box found %", of_box(share_found, "inner")),
     "face_found_interpupil": percent(
-        "face found %, by pupils", of_box(share_found, "face", "interpupil")
+        "face found %, interpupil", of_box(share_found, "face", "interpupil")
     ),
     "inner_found_interpupil": percent(
-        "inner box found %, by pupils", of_box(share_found, "inner", "interpupil")
+        "inner box found %, interpupil", of_box(share_found, "inner", "interpupil")
     ),
     "steps": Column("steps", each(steps_done), digits=0),
 }

@@ -23,7 +23,7 @@ Measure = Callable[[Path, Path, str], float]
 
 PERTURBED: dict[str, tuple[str, tuple[Change, ...]]] = {
     "shifted": (
-        "NME, boxes a tenth to four sides",
+        "NME, boxes shifted by a tenth",
         (("shift_x", -0.1), ("shift_x", 0.1), ("shift_y", -0.1), ("shift_y", 0.1)),
     ),
     "scaled": ("boxes 0.8 and 1.2 times", (("scale", 0.8), ("scale", 1.2))),
@@ -116,10 +116,10 @@ def _median(model: Path, data_root: Path, name: str) -> float:
 
 FIGURES: dict[str, tuple[str, Measure]] = {
     "": ("NME", _nme),
-    "interpupil": ("NME by pupils", _by_norm("interpupil")),
-    "diagonal": ("NME by the diagonal", _by_norm("diagonal")),
+    "interpupil": ("NME (interpupil)", _by_norm("interpupil")),
+    "diagonal": ("NME (diagonal)", _by_norm("diagonal")),
     "median": ("median", _median),
-    "failures": ("above 10", _failures),
+    "failures": ("failure rate at 10", _failures),
 }
 for _name, (_title, _changes) in PERTURBED.items():
     FIGURES[_name] = _title, _perturbed(_changes)

@@ -183,8 +183,8 @@ class AttributeTask(LandmarkTask):
                 logits.append(output.class_logits.cpu())
         if not caches:
             raise RecipeError(
-                "no validation face has an attribute of [tasks]; add mtfl, or remove "
-                "[tasks]"
+                "no validation face has an attribute of [tasks]; add the data set mtfl, "
+                "or remove [tasks]"
             )
         for name in {name for cache in caches for name in cache.attributes}:
             parts = []

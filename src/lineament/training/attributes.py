@@ -75,7 +75,7 @@ def _labels(
     if missing:
         raise RecipeError(
             f"the task {task!r} needs the attribute {missing[0]!r}, which no data set of "
-            "the recipe has; add mtfl, or remove the task"
+            "the recipe has; add the data set mtfl, or remove the task"
         )
     return torch.stack([attributes[name] for name in names], dim=1)
 

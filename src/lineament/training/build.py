@@ -285,7 +285,7 @@ def load_trained(checkpoint: Path, scheme_name: str = "") -> tuple[LandmarkNet, 
     if isinstance(model, RefinedNet):
         raise ModelError(
             f"{checkpoint}: a tracker, which carries state from frame to frame; "
-            "give the checkpoint of its detector"
+            "give the checkpoint of the landmark model that it refines"
         )
     return model, recipe
 

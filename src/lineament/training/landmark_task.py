@@ -70,7 +70,7 @@ class LandmarkTask(Task):
                 raise RecipeError(
                     f"data.{number} ({part.reader}) is not annotated, but there is no "
                     "teacher to learn from; name one in [distill] and use lineament "
-                    "distill, or remove annotated"
+                    "distill, or remove annotated = false"
                 )
 
     def input_files(self) -> tuple[str, ...]:

@@ -292,7 +292,7 @@ READERS: dict[str, DataSet] = {
         bioid.read_bioid, bioid.PARTS, "bioid",
     ),
     "lfpw": DataSet(
-        "LFPW", "35 points with visibility on photos of the web, or the published 29",
+        "LFPW", "35 points with visibility on photos from the web, or the published 29",
         lfpw.read_lfpw, lfpw.PARTS, "lfpw",
     ),
     "afw": DataSet(

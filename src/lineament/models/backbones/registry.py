@@ -74,7 +74,7 @@ def make_backbone(name: str, imagenet: bool, layout: str = "") -> nn.Module:
 
     Args:
         imagenet: Load its ImageNet weights.
-        layout: Blocks of a slimmed hr-supernet; empty: all.
+        layout: Blocks of a pruned hr-supernet; empty: all.
 
     Raises:
         RecipeError: If the name is unknown, or the backbone has no ImageNet weights.
@@ -84,7 +84,7 @@ def make_backbone(name: str, imagenet: bool, layout: str = "") -> nn.Module:
         raise RecipeError(f"unknown backbone {name!r}; {did_you_mean(name, BACKBONES)}")
     if layout and name != "hr-supernet":
         raise RecipeError(
-            "model.architecture is for a slimmed hr-supernet, but the backbone is "
+            "model.architecture is for a pruned hr-supernet, but the backbone is "
             f"{name!r}; remove it"
         )
     backbone = HRSuperNet(parse_layout(layout)) if layout else BACKBONES[name]()

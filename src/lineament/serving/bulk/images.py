@@ -137,7 +137,7 @@ def _table_rows(source: Source, options: ReadOptions) -> Iterator[Read]:
         if options.column not in table.schema_arrow.names:
             raise InputError(
                 f"{name}: has no column {options.column!r}; choose one of "
-                f"{', '.join(table.schema_arrow.names)} by --column"
+                f"{', '.join(table.schema_arrow.names)} with --column"
             )
         number = 0
         for group in range(source.entry):

@@ -24,7 +24,7 @@ export function startCamera(client, { onFrame, onEnd }) {
 
 async function run(client, onFrame, isOn) {
   const constraints = { video: { width: { ideal: WIDTH }, facingMode: "user" }, audio: false };
-  if (!navigator.mediaDevices) throw new Error("browsers allow it on HTTPS and localhost only");
+  if (!navigator.mediaDevices) throw new Error("browsers allow it only over HTTPS or on localhost");
   const stream = await navigator.mediaDevices.getUserMedia(constraints);
   try {
     const video = document.createElement("video");

@@ -34,7 +34,7 @@ export async function load({ model, base = new URL(".", import.meta.url), onProg
   const { models, detector, runtime } = JSON.parse(decode(await read(folder, "models.json")));
   const name = model ?? Object.keys(models)[0];
   if (!NAME.test(name) || !Object.hasOwn(models, name)) {
-    throw new Error(`unknown model '${name}'; known are ${Object.keys(models).join(", ")}`);
+    throw new Error(`unknown model '${name}'; choose one of ${Object.keys(models).join(", ")}`);
   }
   const card = models[name];
   const files = [runtime, detector, card];

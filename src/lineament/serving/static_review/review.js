@@ -297,7 +297,7 @@ function show() {
 function showFace(face, chosen) {
   const status = face.status ? `; ${face.status}` : "";
   get("facts").textContent =
-    `${face.image}, ${face.image_size.join(" × ")} px; doubt ${face.doubt.toPrecision(3)}${status}`;
+    `${face.image}, ${face.image_size.join(" × ")} px; ranking score ${face.doubt.toPrecision(3)}${status}`;
   get("points").value = chosen;
   const [x, y] = face.landmarks[chosen];
   const [x0, y0] = face.start[chosen];

@@ -55,7 +55,7 @@ class TemporalTask(LandmarkTask):
         if not recipe.init_from:
             raise RecipeError(
                 f"the recipe {recipe.name!r} has no init_from; "
-                "give it the checkpoint of the detector"
+                "set it to the checkpoint of a landmark model with 1D heatmaps"
             )
         self.settings = recipe.refine
         super().__init__(recipe.with_model(kind="refined-net"))
