@@ -18,11 +18,12 @@ from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from lineament.atomic import write_text
 from lineament.io.media_files import find_images
 from lineament.serving.bulk.job import read_status
 
 from .install import ROOT
-from .machine import describe, today, write_text
+from .machine import describe, today
 
 BULK_BAR, RAY_BAR, MEMORY_BAR_MB = 1.25, 0.6, 400.0
 MACHINES = (1, 10, 100, 1000)

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from lineament.atomic import write_text
 from lineament.data.readers.registry import data_set
 from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import Sample, data_root
 
 from .install import OURS, PEERS, ROOT, PeerPlan, install_mb, python_of
-from .machine import BUSY_LOAD, describe, timing_cpus, today, write_text
+from .machine import BUSY_LOAD, describe, timing_cpus, today
 from .process import PeerError, PeerProcess
 from .score import score_peers
 from .table import markdown

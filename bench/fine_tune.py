@@ -21,7 +21,7 @@ from time import perf_counter
 import numpy as np
 
 from bench.machine import describe
-from lineament.atomic import atomic_path
+from lineament.atomic import write_text
 from lineament.data.readers.helen194 import read_helen194
 from lineament.data.sample import Sample, data_root, group_digest
 from lineament.inference.predictor import Predictor
@@ -178,8 +178,7 @@ def main() -> None:
     page = page_of(results, len(tested), "python -m bench.fine_tune")
     print(page)
     if known_args.out:
-        with atomic_path(known_args.out) as partial:
-            partial.write_text(page, encoding="utf-8")
+        write_text(known_args.out, page)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,8 @@
 import os
 import platform
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from lineament.atomic import atomic_path
 from lineament.inference.device import read_processor
 
 BUSY_LOAD = 0.5
@@ -41,10 +39,3 @@ def timing_cpus() -> tuple[list[int], list[int]]:
     """Return one core and two cores for timing: the last ones available to this process."""
     cpus = sorted(os.sched_getaffinity(0))
     return cpus[-1:], cpus[-2:]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` atomically; create its folder if needed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as partial:
-        partial.write_text(text, encoding="utf-8")

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from lineament.atomic import write_text
 from lineament.data.sample import data_root
 from lineament.errors import LineamentError
 from lineament.inference.predictor import Predictor
 
 from .compare import read_faces
 from .install import ROOT
-from .machine import describe, today, write_text
+from .machine import describe, today
 from .peers.contract import peak_mb
 
 BAR_MB = 600.0

@@ -7,8 +7,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from lineament.atomic import write_text
+
 from .install import ROOT, SITE, folder_mb, python_of
-from .machine import describe, today, write_text
+from .machine import describe, today
 
 WHEEL_BAR_MB = 12.0
 ENVIRONMENT_BAR_MB = 350.0

@@ -14,12 +14,13 @@ from typing import Any
 import cv2
 import numpy as np
 
+from lineament.atomic import write_text
 from lineament.data.sample import Sample, data_root
 from lineament.errors import LineamentError
 
 from .compare import plans_of, read_faces, run_rounds, start, times_of, write_faces
 from .install import ROOT
-from .machine import describe, timing_cpus, today, write_text
+from .machine import describe, timing_cpus, today
 from .peers.contract import pin
 
 MESH = "MediaPipe mesh, LiteRT"

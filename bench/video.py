@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lineament import Predictor, Tracker, VideoReader, VideoWriter, convert, read_image
+from lineament.atomic import write_text
 from lineament.data.sample import data_root
 from lineament.evaluation.stability import interocular, jitter, lag, still_frames
 from lineament.face import Faces
@@ -19,7 +20,7 @@ from lineament.tracking.filters import DEFAULT
 from lineament.tracking.offline import smoothed, track_all
 
 from .install import ROOT
-from .machine import describe, today, write_text
+from .machine import describe, today
 from .memory import draw, judge, resident_mb
 from .peers.contract import peak_mb
 

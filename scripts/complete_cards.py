@@ -11,7 +11,7 @@ from typing import Any
 
 from pages import WORDS
 
-from lineament.atomic import atomic_path
+from lineament.atomic import write_text
 from lineament.data.readers.registry import read_data
 from lineament.data.sample import Sample, data_root
 from lineament.evaluation.evaluate import evaluate
@@ -78,8 +78,7 @@ def main() -> None:
             print(name, title, json.dumps(measured), flush=True)
         card = read_card(path)
         card |= about | {"figures": card.get("figures", {}) | figures}
-        with atomic_path(path.with_suffix(".json")) as partial:
-            partial.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        write_text(path.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
 
 
 if __name__ == "__main__":

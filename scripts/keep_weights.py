@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pages import WORDS
 
-from lineament.atomic import atomic_path
+from lineament.atomic import write_text
 from lineament.training.build import read_trained
 from lineament.training.checkpoint import save_weights
 from lineament.training.curves import read_log
@@ -48,8 +48,7 @@ def main() -> None:
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
     }
-    with atomic_path(options.out.with_suffix(".json")) as partial:
-        partial.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    write_text(options.out.with_suffix(".json"), json.dumps(card, indent=1) + "\n")
     print(json.dumps(card, indent=1))
 
 

@@ -54,6 +54,18 @@ def test_an_array_without_its_columns_is_remade(tmp_path):
     assert rows.tolist() == [[1, 1]]
 
 
+def test_an_array_stays_readable_until_it_is_remade(tmp_path):
+    """Another process may have written the array, but not yet its columns."""
+    path = tmp_path / "t.npy"
+    cached_rows(path, lambda: [np.zeros((5, 2))])
+
+    def entries():
+        assert cached_rows(path, never).shape == (5, 2)
+        yield np.ones((1, 2)), {"k": 1}
+
+    assert cached_table(tmp_path / "t", entries)[0].tolist() == [[1, 1]]
+
+
 def test_an_error_leaves_no_file(tmp_path):
     def broken():
         yield BLOCKS[0]

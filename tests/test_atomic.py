@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lineament import atomic
-from lineament.atomic import atomic_path
+from lineament.atomic import atomic_path, write_bytes, write_text
 
 
 def test_the_file_appears_once_it_is_complete(tmp_path):
@@ -60,3 +60,12 @@ def test_a_file_that_another_program_reads_is_replaced_a_moment_later(
     with atomic_path(path) as partial:
         partial.write_text("new")
     assert path.read_text() == "new"
+
+
+def test_text_is_written_into_a_new_folder(tmp_path):
+    path = tmp_path / "new" / "folder" / "a.txt"
+    write_text(path, "\u00fc \udc80", errors="backslashreplace")
+    assert path.read_bytes() == b"\xc3\xbc \\udc80"
+    write_bytes(path, b"other")
+    assert path.read_bytes() == b"other"
+    assert list(path.parent.iterdir()) == [path]

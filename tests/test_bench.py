@@ -428,9 +428,3 @@ def test_the_largest_parts_of_an_environment_come_first(tmp_path):
     (tmp_path / "big" / "f").write_bytes(bytes(3000))
     (tmp_path / "small.py").write_bytes(bytes(1000))
     assert size.largest(tmp_path) == [("big", 0.003), ("small.py", 0.001)]
-
-
-def test_results_are_written_atomically(tmp_path):
-    machine.write_text(tmp_path / "a" / "r.json", "{}")
-    assert (tmp_path / "a" / "r.json").read_text() == "{}"
-    assert [p.name for p in (tmp_path / "a").iterdir()] == ["r.json"]

@@ -96,7 +96,7 @@ def test_crops_are_the_same_in_a_spawned_loader(tmp_path):
 
 def test_the_cache_is_listed_and_removed(tmp_path):
     rows(tmp_path)
-    rows(tmp_path, "teacher-0123456789abcdef.npy")
+    rows(tmp_path / "detector", "photos-0123456789abcdef.npy")
     (tmp_path / "candidates.json").write_text("{}")
     (tmp_path / "notes.npy").write_text("mine")
     old = tmp_path / "crops-fedcba9876543210.npy"
@@ -104,7 +104,7 @@ def test_the_cache_is_listed_and_removed(tmp_path):
     os.utime(old, (time.time() - 5 * 86_400,) * 2)
     (tmp_path / ".0123456789abcdef.77.part").write_text("")
     kinds = [file.kind for file in list_cache(tmp_path)]
-    assert kinds == ["crops", "crops", "teacher", "unfinished"]
+    assert kinds == ["crops", "crops", "photos", "unfinished"]
     code, shown, noted = call("cache", "--cache", tmp_path)
     assert code == 0
     assert shown.splitlines()[-1] == f"4 files, 0.0 MB, in {tmp_path}"
@@ -113,7 +113,7 @@ def test_the_cache_is_listed_and_removed(tmp_path):
     code, shown, _ = call("cache", "--cache", tmp_path, "--remove")
     assert shown.splitlines()[-1] == f"2 files, 0.0 MB, removed from {tmp_path}"
     # only files that no process is writing and that a training does not produce
-    left = {path.name for path in tmp_path.iterdir()}
+    left = {path.name for path in tmp_path.rglob("*.*")}
     assert left == {"candidates.json", "notes.npy", ".0123456789abcdef.77.part"}
     with pytest.raises(InputError, match="expected 0 for all files"):
         remove_cache(tmp_path, -1)

@@ -1,6 +1,7 @@
 """The task of the face detector: resumed runs, a tiny overfit, the exported file."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,6 +86,23 @@ def test_training_scenes_are_reproducible(photos, tmp_path):
         scenes.make(1, 4, 0, 0)["crops"], scenes.make(0, 4, 0, 0)["crops"]
     )
     assert scenes.key() != other.key()
+
+
+def test_runs_share_scenes_only_if_their_faces_and_false_positives_are_equal(
+    photos, tmp_path
+):
+    images = ImageCache(tmp_path, photos)
+
+    def key(photos, hard):
+        maker = SceneMaker(photos, images, SHARES, size=128, hard=hard)
+        return TrainingScenes(maker).key()
+
+    empty = next(i for i, photo in enumerate(photos) if photo.has_no_face())
+    first = key(photos, {empty: np.full((1, 3), 20.0)})
+    assert first == key(list(photos), {empty: np.full((1, 3), 20.0)})
+    assert first != key(photos, {empty: np.full((1, 3), 30.0)})
+    labeled = [replace(photo, boxes=photo.boxes + 1) for photo in photos]
+    assert first != key(labeled, {empty: np.full((1, 3), 20.0)})
 
 
 def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(root):

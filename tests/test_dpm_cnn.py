@@ -20,12 +20,14 @@ from no_face import write_detection
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
+from lineament.export import dpm_cnn
 from lineament.export.dpm_cnn import Windows, check_windows
 from lineament.export.registry import export_trained
 from lineament.inference.dpm_cnn_detector import DpmCnnDetector, window_boxes
 from lineament.models.dpm_detector import DpmDetector
 from lineament.training.build import load_any
 from lineament.training.registry import make_trainer
+from lineament.training.scheduler import Run, train_together
 
 pytestmark = [
     pytest.mark.torch,
@@ -95,12 +97,38 @@ def test_windows_are_scored_by_appearance_and_shape(run):
     assert after < before - 1
 
 
+def test_the_star_is_fitted_in_a_study_too(run, root, tmp_path):
+    recipe, places = recipe_of(root / "faces", 1), (root, root / "cache")
+
+    def make(read):
+        return make_trainer(recipe, tmp_path / "run", *places, read=read)
+
+    assert train_together([Run("dpm", make)]) == ["dpm"]
+    star, own = load_any(run)[0].star, load_any(tmp_path / "run" / "checkpoint.pt")[0]
+    for name, value in star.state_dict().items():
+        torch.testing.assert_close(own.star.state_dict()[name], value)
+
+
+def test_the_score_is_also_measured_without_the_star(run):
+    net, _ = load_any(run)
+    assert "presence_auc_without_star=" in run.with_name("log.csv").read_text()
+    crops = torch.zeros(1, 112, 112, 3, dtype=torch.uint8)
+    with torch.no_grad():
+        before = net(crops).presence_logits
+        with net.without_star():
+            plain = net(crops).presence_logits
+            net.star.mean += 1
+            torch.testing.assert_close(net(crops).presence_logits, plain)
+            net.star.mean -= 1
+        assert float(plain) > float(before)
+        torch.testing.assert_close(net(crops).presence_logits, before)
+
+
 def test_a_resumed_detector_equals_an_uninterrupted_one(root, tmp_path):
     recipe, places = recipe_of(root / "faces", 4), (root, root / "cache")
     whole = make_trainer(recipe, tmp_path / "whole", *places).run()
     broken = make_trainer(recipe, tmp_path / "broken", *places)
     steps = broken.steps()
-    broken.task.before_run(broken.model, lambda line: None)
     while next(steps) < 2:
         pass
     steps.close()
@@ -127,6 +155,9 @@ def test_the_file_predicts_like_torch(exported, root):
     card, path, net = exported
     assert card["gate"]["max_difference"] <= 0.05
     assert card["padding"] == 1.6
+    assert card["star_weight"] == pytest.approx(
+        float(net.log_weight.detach().exp()), abs=1e-4
+    )
     other = DpmDetector(net.mean_shape + 3, 0.1).eval()
     with pytest.raises(ExportError, match="ONNX differs from torch by"):
         check_windows(Windows(other), path)
@@ -134,6 +165,23 @@ def test_the_file_predicts_like_torch(exported, root):
         export_trained(root / "run" / "checkpoint.pt", root, "x", True, root, root)
     with pytest.raises(ModelError, match="a dpm-cnn model; expected a landmarks model"):
         load_model(path)
+
+
+def test_the_threshold_is_below_1_even_if_all_scores_are_close_to_1(
+    run, root, monkeypatch, exported
+):
+    _, path, _ = exported
+    scores = 1 - 1e-5 * np.arange(1, 11)
+
+    def detect(image):
+        boxes = np.tile([0.0, 0, 9, 9], (10, 1))
+        return Detections(boxes, scores, np.zeros(10))
+
+    monkeypatch.setattr(dpm_cnn, "DpmCnnDetector", lambda path: detect)
+    threshold = dpm_cnn._threshold(path, load_any(run)[1], root)
+    assert 0.9999 < threshold < 1
+    # a face with a better score than any false positive is still found
+    assert threshold <= scores.max()
 
 
 def test_windows_cover_an_image_at_every_size():

@@ -11,10 +11,11 @@ pytest.importorskip("onnxscript")
 from faces import write_faces
 from lineament.data.crop_cache import plain_crops
 from lineament.data.mixture import read_mixture
-from lineament.errors import ExportError, InputError
+from lineament.errors import ExportError, InputError, ModelError
 from lineament.estimator import ValidationLimits
 from lineament.export import gate, web_gate
 from lineament.export.calibrate import SigmaScale
+from lineament.export.card import write_model
 from lineament.export.gate import Gate
 from lineament.export.graph import LandmarkGraph, write_onnx
 from lineament.export.registry import export_trained
@@ -314,3 +315,9 @@ def test_a_file_for_browsers_that_moves_landmarks_is_not_written(run, tmp_path):
 
 def refuse(*given):
     raise ExportError("moved")
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ModelError, match=r"cannot be written .*choose another folder"):
+        write_model(tmp_path / "file" / "models", "tiny", b"", {})

@@ -115,10 +115,15 @@ def gate_faces(run):
     return gate.choose_gate_faces(recipe, 64, *sources)
 
 
+def occluded_faces(run):
+    faces = gate_faces(run)
+    return occluded.occluded_crops(faces.faces, faces.truth, 64, faces.padding)
+
+
 def test_occluders_cover_the_points_they_are_said_to_cover(run):
     faces = gate_faces(run)
-    crops = occluded.occluded_crops(faces, 64)
-    assert np.array_equal(crops.crops, occluded.occluded_crops(faces, 64).crops)
+    crops = occluded_faces(run)
+    assert np.array_equal(crops.crops, occluded_faces(run).crops)
     plain = np.concatenate([c for c, _ in plain_crops(faces.faces, 64, 1.3, 8)])
     assert len(crops.crops) == 2 * len(plain)
     pairs = crops.crops.reshape(-1, 2, *plain.shape[1:])
@@ -141,7 +146,7 @@ def test_sigma_of_occluded_points_in_the_file_is_fitted_on_occluded_crops(
     run, exported
 ):
     model, card = exported
-    crops = occluded.occluded_crops(gate_faces(run), 64)
+    crops = occluded_faces(run)
     found = model.predict(crops.crops)
     errors = np.linalg.norm(found.landmarks_crop - crops.truth, axis=-1)
     scale = SigmaScale(**card["sigma"])

@@ -161,7 +161,7 @@ def broken(**changes):
         ({"faces": {}, "scheme": "five"}, r"these are not faces \(faces, scheme\)"),
         (
             {"faces": [], "scheme": "fife"},
-            "the faces' scheme is unknown: .*did you mean 'five'",
+            "the scheme of the faces: .*did you mean 'five'",
         ),
         (
             {"faces": [3], "scheme": "five"},

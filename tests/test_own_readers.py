@@ -200,6 +200,12 @@ def test_a_subset_of_points_is_accepted_only_if_the_scheme_is_known(tmp_path):
     ]
 
 
+def test_attributes_of_a_coco_annotation_may_be_a_list(tmp_path, four):
+    path = write_json(tmp_path / "a.json", coco(attributes=["blurred"]))
+    (face,) = read_data("coco", path, "all", OwnData(wanted=four))
+    np.testing.assert_array_equal(face.landmarks, POINTS)
+
+
 def test_a_scheme_inferred_from_the_number_of_points_is_noted(tmp_path):
     names = [str(i) for i in range(21)]
     path = write_json(tmp_path / "a.json", coco(shape(21), names))

@@ -233,6 +233,13 @@ def test_what_the_user_states_is_used_and_written(tmp_path):
     assert "set these keys of [[data]]" in " ".join(noted.split())
 
 
+def test_annotations_are_used_if_all_are_of_test_sets(tmp_path):
+    for site in "ab":
+        write_faces(tmp_path / site / "test", 3)
+    made = write_own_recipe(tmp_path, tmp_path / "run", "mine")
+    assert len(read_recipe(made.path).data) == 2
+
+
 def test_annotations_of_a_test_set_are_left_out(tmp_path):
     for name in ("train", "valid", "test"):
         write_faces(tmp_path / name, 3)

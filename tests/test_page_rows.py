@@ -7,8 +7,10 @@ import pytest
 
 pytest.importorskip("torch")
 
+from lineament.cli import study as cli
 from lineament.errors import LineamentError
 from lineament.inference.processors import usable_cores
+from lineament.study import curves, run
 from lineament.study.page_rows import (
     PageRows,
     RowOrigin,
@@ -16,6 +18,7 @@ from lineament.study.page_rows import (
     merge,
     read_page_rows,
 )
+from lineament.study.run import StudyOptions
 from lineament.study.settings import read_study
 from lineament.study.table import Table, write_page
 
@@ -98,3 +101,27 @@ def test_a_row_that_failed_keeps_the_machine_of_its_earlier_values(page):
 
 def test_the_machine_is_named_by_its_processor():
     assert machine().endswith(f"{usable_cores()} cores")
+
+
+def test_curves_are_drawn_for_rows_of_earlier_calls_too(tmp_path, monkeypatch):
+    path = tmp_path / "losses.toml"
+    text = STUDY + 'curves = ["loss"]\n'
+    path.write_text(text, encoding="utf-8")
+    recipe = (
+        'name = "small"\ntrain = { steps = 1 }\n'
+        'data = [{ reader = "folder", folder = "x" }]\n'
+    )
+    (tmp_path / "small.toml").write_text(recipe, encoding="utf-8")
+    drawn = []
+
+    def draw(study, rows, page):
+        drawn.append(list(rows))
+        return []
+
+    monkeypatch.setattr(curves, "draw_study_curves", draw)
+    for row in ("b", "a"):
+        values = {row: {"validation": [0.1]}}
+        monkeypatch.setattr(run, "run_study", lambda *args, v=values: v)
+        options = StudyOptions(tmp_path, tmp_path, tmp_path / "runs", only=[row])
+        cli._run(path, options, tmp_path / "page.md")
+    assert drawn == [["b"], ["a", "b"]]

@@ -50,6 +50,8 @@ pytestmark = [
 ]
 MEAN = torch.from_numpy(100 * scheme("ibug68").mean_shape + 80).float()
 SMALL = {"width": 0.1, "contour_width": 0.1}
+FROZEN = (), ("face",), ("face", "contour_box", "inner")
+"""Frozen parts of each level."""
 
 
 def recipe_of(folder, levels, steps=2, **values):
@@ -205,9 +207,8 @@ def levels(tmp_path_factory):
     """Return the folder of drawn faces, the cache and the checkpoint of each level."""
     root = tmp_path_factory.mktemp("levels")
     write_faces(root / "faces", 40)
-    frozen = (), ("face",), ("face", "contour_box", "inner")
     runs, start = [], ""
-    for number, parts in enumerate(frozen, 1):
+    for number, parts in enumerate(FROZEN, 1):
         recipe = recipe_of(root / "faces", number, 25, init_from=start)
         train = recipe.train.model_copy(update={"freeze": parts})
         recipe = recipe.model_copy(update={"train": train})
@@ -228,6 +229,25 @@ def test_each_level_keeps_those_before_it_and_moves_its_own(levels):
     assert nets[1]["inner.out.weight"].abs().sum() > 0
     assert nets[2]["contour.out.weight"].abs().sum() > 0
     assert all(nets[2][f"parts.{k}.out.weight"].abs().sum() > 0 for k in range(6))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_killed_level_is_resumed_with_the_same_numbers(levels, tmp_path, number):
+    root, runs = levels
+    start = str(runs[number - 2]) if number > 1 else ""
+    freeze = FROZEN[number - 1]
+
+    def trainer(folder, resume=False):
+        recipe = recipe_of(root / "faces", number, 4, init_from=start)
+        train = recipe.train.model_copy(update={"freeze": freeze, "ema": 0.9})
+        recipe = recipe.model_copy(update={"train": train})
+        return make_trainer(recipe, tmp_path / folder, root, root / "cache", resume)
+
+    whole = load_any(trainer("whole").run())[0].state_dict()
+    killed(trainer("killed"), saved=2, dies=3)
+    resumed = load_any(trainer("killed", resume=True).run())[0].state_dict()
+    for key, value in whole.items():
+        torch.testing.assert_close(resumed[key], value, rtol=0, atol=0)
 
 
 def test_boxes_are_measured_in_crops_like_a_detectors(levels):

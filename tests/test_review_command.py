@@ -1,6 +1,7 @@
 """lineament review, review stats, annotations: from the command line to files."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
 from commands import FakePredictor, call
-from lineament.io.review_files import read_face
+from lineament.io.review_files import read_face, write_face
 from lineament.serving.review import server
 from tiny_sets import picture, shape, text
 
@@ -133,6 +134,28 @@ def test_figures_are_printed(tmp_path):
     code, _, noted = call("review", "stats", tmp_path / "photos")
     assert code == 1
     assert "no reviewed face" in noted
+
+
+def test_figures_of_two_schemes_are_refused(tmp_path):
+    picture(tmp_path / "photos/a.jpg", size=(90, 90))
+    review(tmp_path / "photos", "--out", tmp_path / "r")
+    face = read_face(tmp_path / "r", "a")
+    for reviewer in ("ann", "bob"):
+        five = replace(
+            face.saves[0], reviewer=reviewer, landmarks=face.start[:5], occluded=()
+        )
+        other = replace(
+            face,
+            scheme="five",
+            start=face.start[:5],
+            sigma_px=np.ones(5),
+            saves=(five,),
+        )
+        write_face(tmp_path / reviewer, other)
+    folders = [tmp_path / name for name in ("r", "ann", "bob")]
+    code, _, noted = call("review", "stats", *folders)
+    assert code == 1
+    assert "faces of five, ibug68; give reviews of one scheme at a time" in noted
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,18 @@ import pytest
 pytest.importorskip("torch")
 
 from faces import write_faces
+from lineament.data.crop_cache import CropCache
 from lineament.errors import RecipeError, TrainError
 from lineament.recipe.file import make_recipe
-from lineament.study import protocol_figures
+from lineament.study import protocol_figures, tracked_clips
 from lineament.study.columns import COLUMNS, Column, column, each
 from lineament.study.finished_run import FinishedRun
-from lineament.study.plan import fit_budget, is_done, plan_runs
+from lineament.study.plan import below, fit_budget, is_done, plan_runs
 from lineament.study.run import StudyOptions, run_study
 from lineament.study.settings import read_study
 from lineament.study.table import Table, shown, write_page
 from lineament.study.task_accuracy import learns
-from lineament.study.tracked_clips import long_occluded
+from lineament.study.tracked_clips import long_occluded, track_clips
 from lineament.study.train_minutes import logged_minutes
 
 pytestmark = pytest.mark.torch
@@ -247,6 +248,57 @@ def test_dependents_of_a_failed_run_are_skipped_and_others_are_trained(place, ti
     assert "from first" not in Table(study, study.columns, values).markdown()
 
 
+def test_every_run_that_needs_a_failed_one_is_reported(place, tiny):
+    second = """
+[[needs]]
+name = "second"
+recipe = "small.toml"
+out = "second"
+needs = ["first"]
+
+[[rows]]
+name = "alone"
+needs = ["second"]
+"""
+    chain = STUDY.replace('\n[[rows]]\nname = "alone"\n', second)
+    chain = chain.replace('"train.steps" = 2', '"init_from" = "none.pt"')
+    study, path = read(place, chain)
+    notes: list[str] = []
+    run_study(study, path, options(place, seeds=[1]), notes.append)
+    assert [line for line in notes if line.startswith("skipped: ")] == [
+        "skipped: second, which needs first",
+        "skipped: alone, seed 1, which needs second",
+        "skipped: from first, seed 1, which needs first",
+    ]
+    assert [line.split(" in ")[0] for line in notes if "training " in line[:9]] == [
+        "training first"
+    ]
+
+
+def test_every_checkpoint_that_a_recipe_names_is_below_the_folder_of_runs():
+    values = {
+        "name": "small",
+        "init_from": "runs/a/checkpoint.pt",
+        "init_parts": {"head": "runs/b/checkpoint.pt", "backbone": "other.pt"},
+        "model": {"pruned_from": "runs/c/checkpoint.pt"},
+        "detector": {"mine_from": "runs/d/checkpoint.pt"},
+        "distill": {"teacher": "runs/e/checkpoint.pt"},
+        "train": {"steps": 1},
+    }
+    placed = below(make_recipe(values), Path("all"))
+    assert placed.detector is not None
+    assert placed.distill is not None
+    named = [
+        placed.init_from,
+        placed.init_parts["head"],
+        placed.model.pruned_from,
+        placed.detector.mine_from,
+        placed.distill.teacher,
+    ]
+    assert named == [str(Path("all", letter, "checkpoint.pt")) for letter in "abcde"]
+    assert placed.init_parts["backbone"] == "other.pt"
+
+
 def test_an_unknown_column_ends_a_study_before_it_trains(place, tiny):
     study, path = read(place, STUDY.replace('"validation"]', '"validaton"]'))
     with pytest.raises(RecipeError, match="did you mean 'validation'"):
@@ -389,6 +441,7 @@ def test_the_page_has_title_command_table_plot_and_notes(place):
         "from first": {"validation": [0.03, 0.03]},
     }
     table = Table(study, ("validation",), values)
+    place /= "new"  # made for the page and its plot
     write_page(table, place / "page.md", "lineament study x", ["Seeds 1, 2."])
     page = (place / "page.md").read_text(encoding="utf-8")
     assert page.startswith(
@@ -408,6 +461,22 @@ def test_columns_measure_each_run(monkeypatch):
     )
     runs = [FinishedRun(name, Path(), Path(), Path()) for name in ("a", "bcd")]
     assert column("length").measure(runs) == [1, 3]
+
+
+def test_errors_on_clips_are_divided_by_the_eye_distance_of_the_scheme(monkeypatch):
+    truth = np.array([[10.0, 20.0], [50.0, 20.0], [30.0, 40.0], [20.0, 60], [40, 60]])
+    frame = SimpleNamespace(
+        image=None, timestamp=0.0, landmarks=truth, occluded=np.zeros(5, bool)
+    )
+    found = [SimpleNamespace(landmarks=truth + np.array([4.0, 0.0]))]
+    monkeypatch.setattr(tracked_clips, "make_clip", lambda *given: [frame])
+    monkeypatch.setattr(
+        tracked_clips, "Tracker", lambda *given, **options: lambda *given: found
+    )
+    faces = CropCache(np.zeros((1, 8, 8, 3), np.uint8), truth[None], np.zeros((1, 4)))
+    measured = track_clips(Path("model.onnx"), faces, "five")
+    # 4 px of the 40 px between the pupils
+    np.testing.assert_allclose(measured.errors, 0.1)
 
 
 def test_an_occlusion_is_long_from_its_fourth_frame_within_a_clip():

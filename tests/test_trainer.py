@@ -501,6 +501,23 @@ def test_rows_wait_while_another_program_has_the_log_open(tmp_path, monkeypatch)
     assert [row["step"] for row in rows(tmp_path)] == ["1", "2", "3"]
 
 
+def test_a_failed_training_writes_the_last_rows_of_its_log(
+    mixed, tmp_path, monkeypatch
+):
+    run, closed = trainer(small(mixed), tmp_path / "run"), []
+    close = TrainLog.close
+    monkeypatch.setattr(TrainLog, "close", lambda log: closed.append(close(log)))
+
+    def diverge(model, batch, count):
+        total = sum(p.sum() for p in model.parameters()) * float("nan")
+        return {"total": total}
+
+    monkeypatch.setattr(run.task, "losses", diverge)
+    with pytest.raises(TrainError, match="the loss is nan at step 0"):
+        run.run()
+    assert len(closed) == 1
+
+
 def test_a_mixture_keeps_a_tenth_for_validation_and_unknown_points_as_nan(
     mixed, tmp_path
 ):

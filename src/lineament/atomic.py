@@ -30,6 +30,26 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file atomically; create its folder if needed."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(target) as partial:
+        partial.write_bytes(content)
+
+
+def write_text(path: str | os.PathLike[str], text: str, errors: str = "strict") -> None:
+    """Write text as UTF-8, like `write_bytes`.
+
+    Args:
+        errors: Handling of characters that UTF-8 cannot encode, as in `open`.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(target) as partial:
+        partial.write_text(text, encoding="utf-8", errors=errors)
+
+
 def replace_file(source: Path, target: Path) -> None:
     """Rename `source` to `target`, replacing it.
 

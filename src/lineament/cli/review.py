@@ -304,6 +304,7 @@ def stats(
     Corrections are compared with sigma_px; they equal the model's errors only if reviewers
     correct every wrong landmark.
     """
+    from ..errors import DataError
     from ..io.review_files import face_names, read_face
     from ..serving.review import stats as figures
 
@@ -312,9 +313,12 @@ def stats(
         read.append([read_face(folder, name) for name in face_names(folder)])
     records = figures.merged(read)
     if not records:
-        from ..errors import DataError
-
         raise DataError(f"{folders[0]}: no reviewed faces; run lineament review first")
+    schemes = sorted({str(record.scheme) for record in records})
+    if len(schemes) > 1:
+        raise DataError(
+            f"faces of {', '.join(schemes)}; give reviews of one scheme at a time"
+        )
     parts: dict[str, Sequence[Any]] = {
         "paces": figures.paces(records),
         "calibration": figures.calibration(records),

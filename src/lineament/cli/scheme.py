@@ -75,7 +75,7 @@ def _write(
     file: Path, out: Path, category: str, pictures: Path | None, model: str
 ) -> None:
     """Write and print the scheme of `file`, and draw it if its images are available."""
-    from ..atomic import atomic_path
+    from ..atomic import write_text
     from ..data.readers.coco_scheme import scheme_of_coco
     from ..data.readers.own_data import OwnData
     from ..labeling.own_scheme import save_drawing, with_mean_shape
@@ -92,8 +92,7 @@ def _write(
             "no image was found, so there is no mean shape and no drawing; give the "
             "folder of the images with --pictures"
         )
-    with atomic_path(out) as partial:
-        partial.write_text(scheme_text(made), encoding="utf-8")
+    write_text(out, scheme_text(made))
     _show(made)
     show(f"{out}: scheme {made.name} of {len(made)} points")
     if faces:

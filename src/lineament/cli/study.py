@@ -124,7 +124,8 @@ def _run(file: Path, options: "StudyOptions", out: Path | None) -> None:
         missing = [name for name in names if name not in rows.values]
         if missing:
             facts.append(f"Not measured yet: {'; '.join(missing)}.")
-        images = draw_study_curves(study, {row: plan.rows[row] for row in values}, out)
+        shown = {row: plan.rows[row] for row in rows.values}
+        images = draw_study_curves(study, shown, out)
         table = Table(study, columns, rows.values, rows.origins)
         write_page(table, out, command, facts, images)
         note(f"page -> {out}")

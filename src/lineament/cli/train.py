@@ -253,7 +253,7 @@ def _errors_before(
 
     They are stored in the run folder, for resumed runs.
     """
-    from ..atomic import atomic_path
+    from ..atomic import write_text
 
     path = folder / BEFORE
     errors: dict[str, list[float]] = {}
@@ -263,9 +263,7 @@ def _errors_before(
         errors = json.loads(path.read_text(encoding="utf-8"))
     elif not resume and trainer.task.starts_trained():
         errors = trainer.face_errors()
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(errors), encoding="utf-8")
+        write_text(path, json.dumps(errors))
     return errors
 
 

@@ -70,12 +70,7 @@ def cached_rows(path: Path, make: Callable[[], Iterable[Rows]]) -> Rows:
         DataError: If there is nothing to store, or the file is broken.
     """
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            if not _write_blocks(file, make()):
-                raise DataError(
-                    f"{path}: nothing to store; expected at least one block"
-                )
+        _write_rows(path, make())
     return map_rows(str(path))
 
 
@@ -90,9 +85,9 @@ def cached_table(
     """
     rows, columns = stem.with_suffix(".npy"), stem.with_suffix(".npz")
     if not (rows.exists() and columns.exists()):
-        rows.unlink(missing_ok=True)
         collected: dict[str, list[ArrayLike]] = {}
-        cached_rows(rows, lambda: _collect(make(), collected))
+        # replaced, not deleted: another process may be about to map it
+        _write_rows(rows, _collect(make(), collected))
         arrays: dict[str, Any] = {}
         for name, values in collected.items():
             arrays[name] = np.array(values)
@@ -100,7 +95,7 @@ def cached_table(
         with atomic_path(columns) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
     with np.load(columns, allow_pickle=False) as stored:
-        return cached_rows(rows, tuple), dict(stored)
+        return map_rows(str(rows)), dict(stored)
 
 
 def cached_groups(
@@ -133,6 +128,18 @@ def _collect(
         for name, value in values.items():
             collected.setdefault(name, []).append(value)
         yield block
+
+
+def _write_rows(path: Path, blocks: Iterable[Rows]) -> None:
+    """Write the blocks as the .npy file at `path`, atomically.
+
+    Raises:
+        DataError: If there is no block.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        if not _write_blocks(file, blocks):
+            raise DataError(f"{path}: nothing to store; expected at least one block")
 
 
 def _write_blocks(file: IO[bytes], blocks: Iterable[Rows]) -> int:

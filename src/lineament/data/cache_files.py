@@ -12,6 +12,8 @@ CACHED = re.compile(r"([a-z]+(?:-[a-z]+)*)-[0-9a-f]{16}\.np[yz]")
 """File name pattern of cached data that training recreates if it is missing."""
 UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.\d+\.part")
 """File name pattern of a file being written, or left behind by a killed process."""
+DETECTOR_FOLDER = "detector"
+"""Folder of the photos of face detectors in a cache folder."""
 UNFINISHED_KIND = "unfinished"
 DAY_S = 86_400.0
 
@@ -30,14 +32,14 @@ class CacheFile:
 
 
 def list_cache(folder: Path) -> list[CacheFile]:
-    """Return the files in `folder` that training has cached; other files are not listed."""
+    """Return the files in `folder` and its folder for detectors that training has cached."""
     return sorted(_files(folder), key=lambda file: (file.kind, file.path.name))
 
 
 def _files(folder: Path) -> Iterator[CacheFile]:
     if not folder.is_dir():
         return
-    for path in folder.iterdir():
+    for path in (*folder.iterdir(), *(folder / DETECTOR_FOLDER).glob("*")):
         cached = CACHED.fullmatch(path.name)
         if cached or UNFINISHED.fullmatch(path.name):
             stat = path.stat()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import atomic_path
+from ..atomic import write_text
 from ..errors import DataError, did_you_mean
 from ..geometry import Array, landmark_box
 from ..io.label_formats import LABEL_FORMATS
@@ -64,10 +64,7 @@ def write_label_files(
     ]
     files = LABEL_FORMATS[kind](results, scheme)
     for name, text in files.items():
-        path = out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        write_text(out / name, text, errors="backslashreplace")
     return [out / name for name in files]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..atomic import atomic_path
+from ..atomic import write_text
 from ..data.readers.find_annotations import find_annotations
 from ..data.readers.own_data import UNSTATED, OwnData, ignore
 from ..data.readers.registry import DataSet, data_folder, data_set
@@ -172,6 +172,4 @@ def _write_list(names: list[str], path: Path) -> None:
     if not names:
         path.unlink(missing_ok=True)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as partial:
-        partial.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    write_text(path, "".join(f"{name}\n" for name in names))

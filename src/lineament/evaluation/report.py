@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..atomic import atomic_path
+from ..atomic import write_text
 from ..data.sample import bare_name
 from ..errors import ProtocolError
 from .contours import ContourError
@@ -123,9 +123,7 @@ class Report(SubsetScore):
 def write_report(report: Report, path: str | os.PathLike[str]) -> Path:
     """Write `report` as JSON, atomically, and return its path."""
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(target) as partial:
-        partial.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_text(target, report.model_dump_json(indent=1) + "\n")
     return target
 
 

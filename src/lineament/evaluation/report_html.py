@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import atomic_path
+from ..atomic import write_bytes
 from ..errors import missing_extra
 from ..opencv import cv2
 from .metrics import ced
@@ -207,9 +207,7 @@ def _decode(encoded: bytes) -> NDArray[np.uint8]:
 
 def _write(path: str | os.PathLike[str], content: bytes) -> Path:
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(target) as partial:
-        partial.write_bytes(content)
+    write_bytes(target, content)
     return target
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..atomic import atomic_path
+from ..atomic import write_bytes
 from ..errors import InputError, ModelError
 from ..recipe import NAME, Recipe
 from ..training.checkpoint import load_checkpoint
@@ -106,14 +106,12 @@ def write_model(
         ModelError: If a file cannot be written.
     """
     text = json.dumps(card, indent=2, allow_nan=False) + "\n"
-    folder.mkdir(parents=True, exist_ok=True)
     for path, content in (
         (folder / f"{name}{suffix}", data),
         (folder / f"{name}.json", text.encode()),
     ):
         try:
-            with atomic_path(path) as partial:
-                partial.write_bytes(content)
+            write_bytes(path, content)
         except OSError as error:
             raise ModelError(
                 f"{path}: cannot be written ({error}); choose another folder"

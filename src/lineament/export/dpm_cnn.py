@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..data.detection.photos import read_detector_photos
 from ..errors import ExportError, InputError, missing_extra
+from ..evaluation.thresholds import lowest_threshold
 from ..inference.dpm_cnn_detector import KIND, DpmCnnDetector
 from ..inference.onnx_model import open_session
 from ..models.dpm_detector import DpmDetector
@@ -24,7 +25,7 @@ from ..training.checkpoint import load_checkpoint
 from .card import check_name, file_entries, recipe_entry, write_model
 from .graph import OPSET, set_metadata, trace
 from .request import ExportRequest
-from .thresholds import MIN_THRESHOLD, lowest_thresholds
+from .thresholds import ALLOWED_FALSE_POSITIVES, MIN_THRESHOLD
 
 MAX_DIFFERENCE = 0.05
 """Largest difference between file and torch: pixels of the window, hundredths of a score."""
@@ -81,6 +82,7 @@ def export_dpm_cnn(request: ExportRequest) -> dict[str, Any]:
             "parameters": parameters(net),
             "multiply_adds": multiply_adds(net, example),
             "precision": "fp32",
+            "star_weight": round(float(net.log_weight.detach().exp()), 4),
             **file_entries(path, load_checkpoint(request.checkpoint)["step"]),
             "recipe": recipe_entry(recipe),
             "gate": {"max_difference": round(difference, 6)},
@@ -134,7 +136,11 @@ def check_windows(graph: Windows, path: Path) -> float:
 
 
 def _threshold(path: Path, recipe: Recipe, data_root: Path) -> float:
-    """Return the threshold, chosen as for the face detector."""
+    """Return the threshold, chosen as for the face detector, but not rounded.
+
+    The score of a network trained without hard negatives is close to 1 for many windows, so that a
+    rounded threshold could be 1, above all faces.
+    """
     assert recipe.presence is not None  # ensured by the task
     photos = []
     for photo in read_detector_photos(data_root, recipe.presence.photos):
@@ -143,4 +149,6 @@ def _threshold(path: Path, recipe: Recipe, data_root: Path) -> float:
     if not photos:
         return WITHOUT_PHOTOS
     detect = DpmCnnDetector(path)
-    return lowest_thresholds([detect(photo.read()) for photo in photos])["threshold"]
+    allowed = int(ALLOWED_FALSE_POSITIVES["threshold"] * len(photos))
+    lowest = lowest_threshold([detect(photo.read()) for photo in photos], allowed)
+    return max(lowest, MIN_THRESHOLD)

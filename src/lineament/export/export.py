@@ -144,7 +144,7 @@ def _write_checked(
     in_torch = in_file = occluded = None
     if states is not None:
         in_torch = in_file = states.fit(states.logits)
-        occluded = occluded_crops(faces, form.size)
+        occluded = occluded_crops(faces.faces, faces.truth, form.size, faces.padding)
         scale = occluded.fit_network(model, scale, in_torch)
     write_onnx(LandmarkGraph(form, scale, faces.padding, in_torch, classes), path)
     if int8:

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..data.crop_cache import CropCache, plain_crops
+from ..data.crop_cache import CropCache, plain_crops, plain_landmarks
 from ..data.training_crops import Source
 from ..errors import DataError, ExportError
 from ..estimator import CropLandmarks, LandmarkModel
-from ..geometry import Array, apply_affine
+from ..geometry import Array
 from ..inference.onnx_model import Model
 from ..models.export_form import ExportForm
 from ..recipe import Recipe
@@ -96,15 +96,6 @@ class GateFaces:
         )
 
 
-def crop_truth(faces: CropCache, size: int, padding: float) -> Array:
-    """Return the annotated landmarks (M, N, 2) in pixels of the plain crops."""
-    affines = np.concatenate(
-        [part for _, part in plain_crops(faces, size, padding, 64)]
-    )
-    pairs = zip(affines, faces.landmarks, strict=True)
-    return np.stack([apply_affine(affine, landmarks) for affine, landmarks in pairs])
-
-
 def run_plain(model: LandmarkModel, faces: CropCache) -> CropLandmarks:
     """Run an exported model on the plain crops of `faces`; return landmarks and visibility."""
     parts = [
@@ -162,7 +153,7 @@ def choose_gate_faces(
     """
     padding = recipe.model.padding
     for faces in sorted(validation_faces.values(), key=_unannotated):
-        truth = crop_truth(faces, size, padding)
+        truth = plain_landmarks(faces, size, padding)
         if has_norm_points(truth, recipe.scheme).any():
             return GateFaces(
                 faces,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..data.augment import covered_points
-from ..data.crop_cache import plain_crops
+from ..data.crop_cache import CropCache, plain_crops
 from ..data.degrade import occlude
 from ..errors import ExportError
 from ..evaluation.occlude import half_of_box
@@ -16,7 +16,6 @@ from ..geometry import Array, Image
 from ..inference.onnx_model import Model
 from ..training.validate import BATCH
 from .calibrate import SigmaScale, StateScales, fit_occluded
-from .gate import GateFaces
 
 MAX_FACES = 400
 """Maximum number of occluded faces; they are evenly spaced over the set."""
@@ -91,14 +90,23 @@ class OccludedCrops:
         return self.fit(fitted, landmarks, variances, visible)
 
 
-def occluded_crops(faces: GateFaces, size: int) -> OccludedCrops:
-    """Return occluded plain crops of `faces`, `size` pixels wide; always the same ones."""
-    chosen = faces.faces.evenly_spaced(MAX_FACES)
-    half = size / faces.padding / 2
+def occluded_crops(
+    faces: CropCache, truth: Array, size: int, padding: float
+) -> OccludedCrops:
+    """Return occluded plain crops of `faces`; always the same ones.
+
+    Args:
+        faces: Validation faces.
+        truth: Their annotated landmarks, (M, N, 2), pixels of the plain crops.
+        size: Side of the crops, pixels.
+        padding: Side of a crop in longer sides of its box.
+    """
+    chosen = faces.evenly_spaced(MAX_FACES)
+    half = size / padding / 2
     center = (size - 1) / 2
     box = np.array([center - half] * 2 + [center + half] * 2)
     crops, covered = [], []
-    plain = plain_crops(faces.faces.take(chosen), size, faces.padding, 1)
+    plain = plain_crops(faces.take(chosen), size, padding, 1)
     for number, (batch, _) in zip(chosen, plain, strict=True):
         rng = np.random.default_rng(int(number))
         mask = np.zeros((size, size), np.uint8)
@@ -108,6 +116,6 @@ def occluded_crops(faces: GateFaces, size: int) -> OccludedCrops:
         halved = np.where(half_mask[..., None] > 0, color, batch[0])
         for crop, occluders in ((shapes, mask), (halved, half_mask)):
             crops.append(crop)
-            covered.append(covered_points(faces.truth[number], occluders))
-    truth = np.repeat(faces.truth[chosen], 2, axis=0)
-    return OccludedCrops(np.stack(crops), truth, np.stack(covered))
+            covered.append(covered_points(truth[number], occluders))
+    repeated = np.repeat(truth[chosen], 2, axis=0)
+    return OccludedCrops(np.stack(crops), repeated, np.stack(covered))

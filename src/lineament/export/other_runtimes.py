@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.crop_cache import CropCache, plain_crops
+from ..data.crop_cache import CropCache, plain_crops, plain_landmarks
 from ..data.mixture import read_mixture
 from ..errors import (
     ExportError,
@@ -26,7 +26,7 @@ from ..inference.onnx_model import Model
 from ..opencv import cv2
 from ..recipe import Recipe
 from ..training.validate import interocular_nme
-from .gate import choose_gate_faces, crop_truth
+from .gate import choose_gate_faces
 
 OUTPUT = "landmarks_crop"
 INPUT = "crops"
@@ -141,7 +141,7 @@ def compare_on(path: Path, name: str, faces: CropCache, model: Model) -> Moves:
     for crops, _ in plain_crops(faces, model.size, model.padding, BATCH):
         reference.append(model.predict(crops).landmarks_crop)
         other.append(_guarded(path, name, partial(run, crops)))
-    truth = crop_truth(faces, model.size, model.padding)
+    truth = plain_landmarks(faces, model.size, model.padding)
     return _moves(opened, reference, other, truth, model.scheme)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import atomic_path
+from ..atomic import atomic_path, write_text
 from ..errors import ExportError, InputError, missing_extra
 from ..inference.model_files import read_card
 from ..inference.onnx_model import METADATA_KEY
@@ -52,9 +52,8 @@ def export_web_file(source: Path, out: Path, name: str) -> dict[str, Any]:
         "bytes": len(data),
         "made_from": sha256(source.read_bytes()).hexdigest(),
     }
-    with atomic_path(target.with_suffix(".json")) as partial:
-        text = json.dumps(card, indent=2, allow_nan=False) + "\n"
-        partial.write_text(text, encoding="utf-8")
+    text = json.dumps(card, indent=2, allow_nan=False) + "\n"
+    write_text(target.with_suffix(".json"), text)
     return card
 
 

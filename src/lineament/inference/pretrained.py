@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from ..atomic import atomic_path
+from ..atomic import atomic_path, write_text
 from ..errors import ModelError, missing_extra, short_reason
 from ..estimator import LandmarkModel
 from ..recipe.settings import Settings
@@ -112,21 +112,16 @@ def save_folder(
         stated["model"] = f"model{model.suffix}"
         with atomic_path(folder / stated["model"]) as partial:
             shutil.copyfile(model, partial)
-        _write(folder / "model.json", _as_json(card))
+        write_text(folder / "model.json", _as_json(card))
     stated["recrop"] = None if recrop is None else asdict(recrop)
     settings = PretrainedSettings(**stated, **options)
-    _write(folder / "README.md", _readme(card, scheme))
+    write_text(folder / "README.md", _readme(card, scheme))
     # last, because the folder counts as complete when it exists
-    _write(folder / CONFIG, _as_json(settings.model_dump(exclude_none=True)))
+    write_text(folder / CONFIG, _as_json(settings.model_dump(exclude_none=True)))
 
 
 def _as_json(value: Any) -> str:
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as partial:
-        partial.write_text(text, encoding="utf-8")
 
 
 def _readme(card: Mapping[str, Any], scheme: str) -> str:

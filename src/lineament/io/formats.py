@@ -177,7 +177,7 @@ def faces_from_dict(given: Mapping[str, Any]) -> Faces:
         name = stated_scheme(given)
         points = len(scheme_called(name))
     except SchemeError as error:
-        raise DataError(f"the faces' scheme is unknown: {error}") from error
+        raise DataError(f"the scheme of the faces: {error}") from error
     faces = []
     for number, entry in enumerate(given["faces"]):
         faces.append(_face_from(entry, number, name))

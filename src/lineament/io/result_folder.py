@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from ..atomic import atomic_path
+from ..atomic import write_text
 from ..errors import DataError
 from ..face import Faces
 from ..geometry import as_boxes
@@ -252,10 +252,8 @@ class ResultFolder:
 
     def _write(self, path: Path, text: str) -> None:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(path) as temporary:
-                # a file name may contain undecodable bytes, which JSON can escape
-                temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+            # a file name may contain undecodable bytes, which JSON can escape
+            write_text(path, text, errors="backslashreplace")
         except OSError as error:
             raise DataError(
                 f"{path}: cannot be written ({error.strerror}); choose another folder"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..atomic import atomic_path
+from ..atomic import write_text
 from ..errors import DataError, InputError
 from ..geometry import Array
 from ..schemes import scheme as scheme_called
@@ -78,22 +78,17 @@ def write_face(folder: Path, face: FaceRecord) -> None:
     pts = folder / f"{face.name}.pts"
     path = folder / f"{face.name}{SUFFIX}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         if face.last.status == NOT_A_FACE:
             pts.unlink(missing_ok=True)
         else:
-            _write(pts, format_pts(face.last.landmarks))
+            write_text(pts, format_pts(face.last.landmarks))
         record = _to_record(face, path.parent)
-        _write(path, json.dumps(record, allow_nan=False) + "\n")
+        text = json.dumps(record, allow_nan=False) + "\n"
+        write_text(path, text, errors="backslashreplace")
     except OSError as error:
         raise DataError(
             f"{path}: cannot be written ({error.strerror}); choose another folder"
         ) from error
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def relative_name(image: Path, folder: Path) -> str:

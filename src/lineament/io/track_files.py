@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..atomic import AtomicWriter, atomic_path, partial_path, replace_file
+from ..atomic import AtomicWriter, partial_path, replace_file, write_text
 from ..errors import DataError, InputError
 from ..face import Faces
 from ..geometry import Array
@@ -136,8 +136,7 @@ class TrackWriter(AtomicWriter):
         os.fsync(self._file.fileno())
         length = self._file.tell()
         saved = {"frames": self.frames, "length": length, "state": dict(state)}
-        with atomic_path(self._state_path) as temporary:
-            temporary.write_text(json.dumps(saved), encoding="utf-8")
+        write_text(self._state_path, json.dumps(saved))
 
     def written(self) -> Iterator[Faces]:
         """Yield the faces of the frames already written; call before writing another frame."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..atomic import atomic_path
+from ..atomic import write_text
 from ..data.detection.photos import NO_FACE, read_detector_photos
 from ..errors import ModelError
 from ..geometry import Image
@@ -86,7 +86,5 @@ def write_candidates(
             name = photo.image.relative_to(root).as_posix()
             found[name] = rows.round(3).tolist()
         step()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as partial:
-        partial.write_text(json.dumps(found), encoding="utf-8")
+    write_text(path, json.dumps(found))
     return sum(map(len, found.values())), len(found)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis.draw import save_image
-from ..atomic import atomic_path
+from ..atomic import write_text
 from ..crop import warp
 from ..data.box_noise import move_box
 from ..data.crop_cache import CACHE_PADDING
@@ -149,8 +149,7 @@ def write_labels(
             name = f"{stem.name}{GROUP_SEPARATOR}{frame}{number}"
             stem.parent.mkdir(parents=True, exist_ok=True)
             save_image(stem.with_name(f"{name}.jpg"), crop)
-            with atomic_path(stem.with_name(f"{name}.pts")) as temporary:
-                temporary.write_text(format_pts(landmarks), encoding="utf-8")
+            write_text(stem.with_name(f"{name}.pts"), format_pts(landmarks))
             count += 1
     return count
 

@@ -4,6 +4,9 @@ Source: Sun et al. 2020, section 2.3. The paper defines no score; the face outpu
 the weight of the deformation cost are chosen here. Depends on torch.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -82,3 +85,15 @@ class DpmDetector(nn.Module):
         return HeadOutput(
             output.landmarks, face_nll.expand(-1, count), presence_logits=logits
         )
+
+    @contextmanager
+    def without_star(self) -> Iterator[None]:
+        """Score by the face logit alone, to measure what the deformation cost contributes."""
+        learned = self.log_weight.detach().clone()
+        with torch.no_grad():
+            self.log_weight.fill_(-torch.inf)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                self.log_weight.copy_(learned)

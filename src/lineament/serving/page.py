@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..analysis.draw import part_colors
-from ..atomic import atomic_path
+from ..atomic import write_bytes
 from ..errors import InputError, ModelError
 from ..export.web import write_web
 from ..geometry import Array
@@ -79,9 +79,9 @@ def write_page(
     out.mkdir(parents=True, exist_ok=True)
     for path in sorted(STATIC.iterdir()):
         text = path.read_text(encoding="utf-8").replace("{{policy}}", POLICY)
-        place_file(out / path.name, text.encode())
+        write_bytes(out / path.name, text.encode())
     for name, target in zip(FILES, (MODULE, LOADER, WASM), strict=True):
-        place_file(out / target, (source / name).read_bytes())
+        write_bytes(out / target, (source / name).read_bytes())
     entries = {}
     for model in opened:
         precision = str(stated_metadata(model.session).get("precision"))
@@ -98,7 +98,7 @@ def write_page(
         "models": entries,
     }
     text = json.dumps(described, allow_nan=False)
-    place_file(out / "models.json", text.encode())
+    write_bytes(out / "models.json", text.encode())
     size = sum(path.stat().st_size for path in out.iterdir())
     return WrittenPage(out, size, has_onnx())
 
@@ -145,14 +145,8 @@ def place_model(source: Path, target: Path, precision: str) -> dict[str, Any]:
     if precision == "int8" and has_onnx():
         write_web(source, target)
     else:
-        place_file(target, source.read_bytes())
+        write_bytes(target, source.read_bytes())
     return {"file": target.name, "bytes": target.stat().st_size}
-
-
-def place_file(target: Path, content: bytes) -> None:
-    """Write a file into the page, atomically."""
-    with atomic_path(target) as partial:
-        partial.write_bytes(content)
 
 
 def model_entry(model: Model) -> dict[str, Any]:

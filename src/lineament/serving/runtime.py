@@ -10,7 +10,7 @@ import tempfile
 from hashlib import sha256
 from pathlib import Path
 
-from ..atomic import atomic_path
+from ..atomic import write_bytes
 from ..data.sample import cache_root
 from ..errors import InputError
 
@@ -102,10 +102,8 @@ def _fetch(target: Path) -> None:
                 f"npm cannot fetch {PACKAGE} {VERSION} ({reason}); give --runtime the folder "
                 "of that package"
             )
-        target.mkdir(parents=True, exist_ok=True)
         with tarfile.open(packed) as archive:
             for name in FILES:
                 member = archive.extractfile(f"package/dist/{name}")
                 assert member is not None  # this version contains the file
-                with atomic_path(target / name) as partial:
-                    partial.write_bytes(member.read())
+                write_bytes(target / name, member.read())

@@ -28,7 +28,6 @@ def draw_study_curves(study: Study, rows: Checkpoints, page: Path) -> list[str]:
     images = []
     for name in study.curves:
         path = page.with_name(f"{page.stem}-{name}.png")
-        path.parent.mkdir(parents=True, exist_ok=True)
         _draw(name, rows, path)
         images.append(f"![{title_of(name)} by step]({path.name})")
     return images

@@ -157,7 +157,7 @@ def _row_run(
 
 
 def below(recipe: Recipe, runs: Path) -> Recipe:
-    """Return `recipe` with its paths below "runs/" moved to the folder `runs`."""
+    """Return `recipe` with the checkpoints that it names below "runs/" moved to `runs`."""
 
     def moved(name: str) -> str:
         path = Path(name)
@@ -168,10 +168,17 @@ def below(recipe: Recipe, runs: Path) -> Recipe:
         )
 
     update: dict[str, Any] = {"init_from": moved(recipe.init_from)}
+    update["init_parts"] = {
+        part: moved(file) for part, file in recipe.init_parts.items()
+    }
     if recipe.distill is not None:
         teacher = {"teacher": moved(recipe.distill.teacher)}
         update["distill"] = recipe.distill.model_copy(update=teacher)
-    return recipe.model_copy(update=update)
+    if recipe.detector is not None:
+        mine_from = {"mine_from": moved(recipe.detector.mine_from)}
+        update["detector"] = recipe.detector.model_copy(update=mine_from)
+    placed = recipe.model_copy(update=update)
+    return placed.with_model(pruned_from=moved(recipe.model.pruned_from))
 
 
 def is_done(run: PlannedRun) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..atomic import atomic_path
+from ..atomic import write_text
 from ..data.mixture import Mixture
 from ..errors import LineamentError
 from ..training.log import Progress
@@ -102,25 +102,26 @@ def train_all(
 ) -> None:
     """Train the `waiting` runs, needs first, `options.parallel` of them at a time."""
     remaining = list(waiting)
-    failed: list[str] = []
+    absent: set[str] = set()  # failed and skipped runs
+
+    def fail(name: str, error: Exception) -> None:
+        if not isinstance(error, LineamentError):
+            raise error
+        note(f"failed: {name}: {error}")
+        absent.add(name)
+
     while remaining:
-        missing = {run.name for run in remaining}
+        run = remaining[0]
+        if absent & set(run.needs):
+            note(f"skipped: {run.name}, which needs {', '.join(run.needs)}")
+            absent.add(run.name)
+            remaining = remaining[1:]
+            continue
+        missing = {run.name for run in remaining} | absent
         ready = [run for run in remaining if not missing & set(run.needs)]
         batch = ready[: options.parallel]
         remaining = [run for run in remaining if run not in batch]
-        blocked = [run for run in remaining if set(run.needs) & set(failed)]
-        for run in blocked:
-            note(f"skipped: {run.name}, which needs {', '.join(run.needs)}")
-        remaining = [run for run in remaining if run not in blocked]
-        batch = [run for run in batch if not set(run.needs) & set(failed)]
         started = time.monotonic()
-
-        def fail(name: str, error: Exception) -> None:
-            if not isinstance(error, LineamentError):
-                raise error
-            note(f"failed: {name}: {error}")
-            failed.append(name)
-
         done = train_together(
             [_as_run(run, options, note) for run in batch], report, fail
         )
@@ -156,9 +157,7 @@ def _as_run(run: PlannedRun, options: StudyOptions, note: Note) -> Run:
 
 def _save_minutes(folder: Path, row: str, minutes: float) -> None:
     durations = read_minutes(folder) | {row: round(minutes, 2)}
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / MINUTES) as partial:
-        partial.write_text(json.dumps(durations, indent=1) + "\n", encoding="utf-8")
+    write_text(folder / MINUTES, json.dumps(durations, indent=1) + "\n")
 
 
 def measure(

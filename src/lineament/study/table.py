@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
 
-from ..atomic import atomic_path
+from ..atomic import write_text
 from ..errors import RecipeError
 from ..training.curves import new_figure, save_figure
 from .columns import column
@@ -94,11 +94,8 @@ def write_page(
     parts += images
     if study.notes:
         parts.append(study.notes.strip())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as partial:
-        partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    with atomic_path(path.with_suffix(".json")) as partial:
-        partial.write_text(table.json(command), encoding="utf-8")
+    write_text(path, "\n\n".join(parts) + "\n")
+    write_text(path.with_suffix(".json"), table.json(command))
 
 
 def draw(table: Table, path: Path) -> None:

@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 
 from ..data.crop_cache import CropCache
 from ..data.synthetic_clips import ClipSettings, make_clip
+from ..evaluation.metrics import norm_length
 from ..geometry import Array
 from ..tracking.tracker import Tracker
+from ..training.validate import point_norm
 
 SEED = 2_000_000
 """First seed of the clips, different from those of training and validation."""
 CLIPS, FRAMES = 24, 150
 LOST = 0.2
-"""Interocular NME at or above which a frame counts as lost."""
+"""NME at or above which a frame counts as lost."""
 SHORT = 3
 """Maximum length of a short occlusion, frames."""
-RIGHT_EYE, LEFT_EYE = 36, 45
 
 Which = Literal["all", "occluded", "short", "lost"]
 
@@ -29,7 +30,7 @@ class ClipErrors(NamedTuple):
     """Errors on all frames of all clips."""
 
     errors: Array
-    """(T, N), fractions of the interocular distance; nan where the face was missed."""
+    """(T, N), fractions of the norm of validation; nan where the face was missed."""
     occluded: NDArray[np.bool_]
     """(T, N): True for occluded points."""
 
@@ -81,6 +82,7 @@ def long_occluded(occluded: NDArray[np.bool_], frames: int) -> NDArray[np.bool_]
 @cache
 def track_clips(model: Path, faces: CropCache, scheme: str) -> ClipErrors:
     """Track synthetic clips of CLIPS faces with the exported `model`."""
+    rule, eyes = point_norm(scheme)
     chosen = np.linspace(0, len(faces) - 1, CLIPS).round().astype(int)
     settings = ClipSettings(frames=FRAMES, occluders=FRAMES // 50 or 1)
     errors, occluded = [], []
@@ -91,12 +93,12 @@ def track_clips(model: Path, faces: CropCache, scheme: str) -> ClipErrors:
         for frame in clip:
             tracked_faces = tracker(frame.image, frame.timestamp)
             truth = frame.landmarks
-            eyes = np.linalg.norm(truth[RIGHT_EYE] - truth[LEFT_EYE])
+            norm = norm_length(rule, truth, eyes)
             landmarks = (
                 tracked_faces[0].landmarks
                 if len(tracked_faces)
                 else np.full_like(truth, np.nan)
             )
-            errors.append(np.linalg.norm(landmarks - truth, axis=1) / eyes)
+            errors.append(np.linalg.norm(landmarks - truth, axis=1) / norm)
             occluded.append(frame.occluded)
     return ClipErrors(np.stack(errors), np.stack(occluded))

@@ -74,6 +74,7 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """Write `figure` to `path` as PNG, atomically."""
+    """Write `figure` to `path` as PNG, atomically; create its folder if needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as partial:
         figure.savefig(partial, format="png", dpi=120)

@@ -11,7 +11,13 @@ from torch import Tensor
 from ..atomic import atomic_path
 from ..recipe import TrainSettings
 
-RATES = ("presence_auc", "presence_missed", "presence_false", "visible_auc")
+RATES = (
+    "presence_auc",
+    "presence_auc_without_star",
+    "presence_missed",
+    "presence_false",
+    "visible_auc",
+)
 """Validation results other than the task's metric, by full name; fractions."""
 
 

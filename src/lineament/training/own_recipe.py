@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..atomic import atomic_path
+from ..atomic import write_text
 from ..data.readers.find_annotations import Annotations, find_annotations
 from ..data.readers.own_data import UNSTATED, Note, OwnData, ignore
 from ..data.sample import Sample
@@ -115,16 +115,13 @@ def write_own_recipe(
     keys["group"] = stated.group
     text = _recipe_text(name, scheme, annotations, samples, training, start, keys)
     path = folder / RECIPE
-    with atomic_path(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    write_text(path, text)
     return OwnRecipe(path, text, training, drawing)
 
 
 def _without_test_sets(annotations: list[Annotations], note: Note) -> list[Annotations]:
-    """Return the annotations without test sets, training sets first."""
-    used = [
-        item for item in annotations if item.split != "test" or len(annotations) == 1
-    ]
+    """Return the annotations without test sets, training sets first; all if they are test sets."""
+    used = [item for item in annotations if item.split != "test"] or annotations
     for item in annotations:
         if item not in used:
             note(f"{item.path}: skipped, since its name marks it as a test set")
@@ -141,8 +138,7 @@ def _validation(part: Annotations, annotations: Sequence[Annotations]) -> bool |
 def _write_scheme(new_scheme: Scheme, folder: Path) -> str:
     """Write the file of a scheme; return the file's name."""
     path = folder / f"{new_scheme.name}.toml"
-    with atomic_path(path) as partial:
-        partial.write_text(scheme_text(new_scheme), encoding="utf-8")
+    write_text(path, scheme_text(new_scheme))
     return path.name
 
 

@@ -8,6 +8,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -155,32 +156,33 @@ class Trainer:
         Raises: TrainError: If the loss is not finite.
         """
         remaining = iter(self.batches() if batches is None else batches)
-        log = None
-        if self.processes.first:
-            log = TrainLog(self.folder, self.step, self.task.metric)
-        meter, saved = Meter(self.step), time.monotonic()
         self._to_training_mode()
-        while not self.ended:
-            train = self.recipe.train  # `steps` may be lowered during the run
-            with (
-                self.place.here()
-            ):  # one stream, so that reads of tensors wait for their writes
-                meter.add(self.update(remaining))
-                self.step += 1
-                self.average.update(self.step)
-                last = self.step == train.steps
-                validates = last or self.step % train.validate_every == 0
-                if log and (validates or self.step % LOG_EVERY == 0):
-                    report(self._log(log, meter, validates))
-                overdue = time.monotonic() - saved > 60 * train.checkpoint_minutes
-                if log and (overdue or last):
-                    if meter.losses is not None:
-                        self._by_name(meter.losses)
-                    self.save()
-                    saved = time.monotonic()
-            yield self.step
-        if log:
-            log.close()
+        with self._open_log() as log:
+            meter, saved = Meter(self.step), time.monotonic()
+            while not self.ended:
+                train = self.recipe.train  # `steps` may be lowered during the run
+                # one stream, so that reads of tensors wait for their writes
+                with self.place.here():
+                    meter.add(self.update(remaining))
+                    self.step += 1
+                    self.average.update(self.step)
+                    last = self.step == train.steps
+                    validates = last or self.step % train.validate_every == 0
+                    if log and (validates or self.step % LOG_EVERY == 0):
+                        report(self._log(log, meter, validates))
+                    overdue = time.monotonic() - saved > 60 * train.checkpoint_minutes
+                    if log and (overdue or last):
+                        if meter.losses is not None:
+                            self._by_name(meter.losses)
+                        self.save()
+                        saved = time.monotonic()
+                yield self.step
+
+    def _open_log(self) -> AbstractContextManager[TrainLog | None]:
+        """Return a context that closes the log; None in all processes but the first."""
+        if not self.processes.first:
+            return nullcontext()
+        return closing(TrainLog(self.folder, self.step, self.task.metric))
 
     def update(self, batches: Iterator[Batch]) -> Tensor:
         """Run one optimizer step; return the losses in the order of `loss_names`, on the device."""

@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 
-from ...atomic import atomic_path
+from ...atomic import write_text
 from ...errors import LineamentError
 from ...opencv import cv2
 from ..sample import Image, Sample
@@ -36,8 +36,7 @@ figcaption { font-size: 13px; overflow-wrap: anywhere; }
 
 def write_audit_html(report: AuditReport, path: str | os.PathLike[str]) -> None:
     """Write the report as a self-contained HTML file, atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(audit_html(report), encoding="utf-8")
+    write_text(path, audit_html(report))
 
 
 def audit_html(report: AuditReport) -> str:

@@ -2,7 +2,7 @@
 
 import os
 
-from ...atomic import atomic_path
+from ...atomic import write_bytes
 from ...errors import DataError, short_reason
 from .addresses import (
     arrow_module,
@@ -70,10 +70,7 @@ class OutputFolder:
             with system.open_output_stream(path) as file:
                 file.write(data)
             return
-        target = local_path(self.file(name))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(target) as temporary:
-            temporary.write_bytes(data)
+        write_bytes(local_path(self.file(name)), data)
 
     def remove_partial_files(self, folder: str) -> None:
         """Delete files left behind by killed processes; call only when nothing is being written."""

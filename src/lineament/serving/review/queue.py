@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atomic import atomic_path
+from ...atomic import write_text
 from ...data.label_files import common_folder, names_of_faces
 from ...errors import DataError
 from ...geometry import Array
@@ -86,9 +86,7 @@ def write_queue(
     faces = [_to_dict(face) for face in queue]
     text = json.dumps({"settings": dict(settings), "faces": faces}, allow_nan=False)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(folder / FILE) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+        write_text(folder / FILE, text + "\n")
     except OSError as error:
         raise DataError(
             f"{folder}: cannot be written ({error.strerror}); choose another --out"

@@ -1,7 +1,7 @@
 """Review statistics: pace, corrections compared with predicted sigma, agreement of reviewers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -157,15 +157,6 @@ def merged(folders: Sequence[Sequence[FaceRecord]]) -> list[FaceRecord]:
             key = (face.name, str(face.scheme))
             before = found.get(key)
             saves = (*before.saves, *face.saves) if before else face.saves
-            first = before or face
-            found[key] = FaceRecord(
-                name=first.name,
-                image=first.image,
-                image_size=first.image_size,
-                scheme=first.scheme,
-                box=first.box,
-                start=first.start,
-                sigma_px=first.sigma_px,
-                saves=tuple(sorted(saves, key=lambda save: save.when)),
-            )
+            ordered = tuple(sorted(saves, key=lambda save: save.when))
+            found[key] = replace(before or face, saves=ordered)
     return list(found.values())

@@ -7,6 +7,7 @@ uninterrupted one.
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -105,25 +106,25 @@ class ClassicTrainer:
             report: Called after each step.
             batches: Not used.
         """
-        log = TrainLog(self.folder, self.step)
-        steps, first, started = self.recipe.train.steps, self.step, time.monotonic()
-        while not self.ended:
-            before, number = time.monotonic(), self.step + 1
-            self.model = self.fit.step(self.model)
-            self.model.settings |= {
-                "step": number,
-                "recipe": self.recipe.model_dump(mode="json"),
-            }
-            error = self.fit.training_error()
-            validation = self.validate()
-            self.model.save(self.path)
-            seconds = time.monotonic() - before
-            speed = len(self.fit.faces) / seconds
-            log.write(number, {"total": error}, 0.0, speed, validation)
-            left = (time.monotonic() - started) / (number - first) * (steps - number)
-            report(Progress(number, steps, error, speed, left, validation))
-            yield number
-        log.close()
+        steps, first = self.recipe.train.steps, self.step
+        with closing(TrainLog(self.folder, first)) as log:
+            started = time.monotonic()
+            while not self.ended:
+                before, number = time.monotonic(), self.step + 1
+                self.model = self.fit.step(self.model)
+                self.model.settings |= {
+                    "step": number,
+                    "recipe": self.recipe.model_dump(mode="json"),
+                }
+                error = self.fit.training_error()
+                validation = self.validate()
+                self.model.save(self.path)
+                now = time.monotonic()
+                speed = len(self.fit.faces) / (now - before)
+                log.write(number, {"total": error}, 0.0, speed, validation)
+                left = (now - started) / (number - first) * (steps - number)
+                report(Progress(number, steps, error, speed, left, validation))
+                yield number
 
     def validate(self) -> dict[str, float]:
         """Return the interocular NME by data set, a fraction."""

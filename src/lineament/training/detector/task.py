@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...data.cache_files import DETECTOR_FOLDER
 from ...data.detection.image_cache import ImageCache
 from ...data.detection.photos import Photo, read_detector_photos
 from ...data.detection.scenes import SceneMaker
@@ -57,15 +58,11 @@ class TrainingScenes(Samples):
     def key(self) -> object:
         """Return a key that is equal for runs on the same scenes."""
         maker = self.maker
-        photos = tuple(str(photo.image) for photo in maker.photos)
-        return (
-            maker.seed,
-            maker.size,
-            photos,
-            tuple(maker.kinds),
-            tuple(maker.weights),
-            tuple(maker.hard),
-        )
+        # a teacher adds boxes, and each detector has false positives of its own
+        photos = tuple((str(p.image), p.boxes.tobytes()) for p in maker.photos)
+        hard = tuple((i, places.tobytes()) for i, places in maker.hard.items())
+        kinds = tuple(zip(maker.kinds, maker.weights, strict=True))
+        return (maker.seed, maker.size, photos, kinds, hard)
 
 
 class DetectorTask(Task):
@@ -109,7 +106,7 @@ class DetectorTask(Task):
         self, photos: Sequence[Photo], context: Context, mine_from: str = ""
     ) -> TrainingScenes:
         settings = self.settings
-        cache = context.cache / "detector"
+        cache = context.cache / DETECTOR_FOLDER
         images = ImageCache(cache, photos)
         if settings.teacher:
             teacher = Path(settings.teacher)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...data.cache_files import DETECTOR_FOLDER
 from ...data.detection.image_cache import ImageCache
 from ...data.detection.photos import Photo, read_detector_photos
 from ...data.detection.windows import WindowMaker
@@ -133,7 +134,7 @@ class MtcnnTask(LandmarkTask):
     def _windows(
         self, photos: Sequence[Photo], context: Context, augment: Augmentation
     ) -> TrainingWindows:
-        cache = context.cache / "detector"
+        cache = context.cache / DETECTOR_FOLDER
         images = ImageCache(cache, photos)
         hard: dict[int, Array] = {}
         if self.settings.stages > 1:

@@ -3,7 +3,6 @@
 Depends on torch.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,8 @@ from ..batch import Batch
 from ..build import load_any
 from ..landmark_task import LandmarkTask
 from ..losses import check_losses, total_loss
-from ..task import Context
+from ..presence_rates import presence_rates
+from ..task import Context, Samples
 from .box_errors import box_errors
 from .losses import is_complete, part_losses
 
@@ -171,15 +171,35 @@ class DpmTask(PartTask):
                 "dpm-cnn needs [presence], and presence in losses"
             )
 
-    def before_run(self, model: nn.Module, note: Callable[[str], None]) -> None:
-        """Fit the star to the training faces."""
-        assert isinstance(model, DpmDetector)
+    def new_network(self, context: Context) -> nn.Module:
+        self.network = super().new_network(context)
+        return self.network
+
+    def samples(self, context: Context) -> Samples:
+        """Read the data; in a new run, fit the star to the training faces."""
+        samples = super().samples(context)
+        if context.resume_from is None:
+            self._fit_star(context)
+        return samples
+
+    def _fit_star(self, context: Context) -> None:
+        assert isinstance(self.network, DpmDetector)
         rows = []
         for source in self.sources:
             complete = np.isfinite(source.cache.landmarks).all((1, 2))
             rows.append(source.cache.landmarks[complete])
         landmarks = torch.from_numpy(np.concatenate(rows))
         boxes = enlarged(corners(landmarks, "face"), 1.0)
-        model.star.fit(ends_of(landmarks), boxes)
-        count = len(model.star.mean)
-        note(f"star model of {count} points, fitted to {len(landmarks)} faces")
+        self.network.star.fit(ends_of(landmarks), boxes)
+        count = len(self.network.star.mean)
+        context.note(f"star model of {count} points, fitted to {len(landmarks)} faces")
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Return the results, and the AUC of presence without the deformation cost."""
+        assert isinstance(model, DpmDetector)
+        results, padding = super().validate(model), self.recipe.model.padding
+        if self.validation_presence is not None:
+            with model.without_star():
+                rates = presence_rates(model, self.validation_presence, padding)
+            results["presence_auc_without_star"] = rates["presence_auc"]
+        return results
