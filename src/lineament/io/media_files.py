@@ -1,8 +1,9 @@
 """Image and video files: table of their suffixes, and search by folder or pattern."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from PIL import Image
 
@@ -46,7 +47,7 @@ ANIMATED = {".gif": "GIF", ".webp": "WEBP", ".avif": "AVIF"}
 """Pillow formats of images that may have more than one frame, by suffix."""
 
 
-def has_image_suffix(path: Path) -> bool:
+def has_image_suffix(path: PurePath) -> bool:
     """Return True if `path` has the suffix of an image."""
     return path.suffix.lower() in IMAGE_SUFFIXES
 
@@ -131,9 +132,21 @@ def contains_visible(folder: Path, pattern: str) -> bool:
 
 
 def _visible(folder: Path, pattern: str) -> Iterator[Path]:
-    for path in folder.glob(pattern):
+    for path in folder.glob(_suffix_in_any_case(pattern)):
         if not is_hidden(path.relative_to(folder)):
             yield path
+
+
+def _suffix_in_any_case(pattern: str) -> str:
+    """Return a pattern that matches its suffix in lower, upper or mixed case.
+
+    >>> _suffix_in_any_case("labels/*.pts")
+    'labels/*.[pP][tT][sS]'
+    """
+    start, dot, suffix = pattern.rpartition("*.")
+    if not dot:
+        return pattern
+    return start + dot + re.sub("[a-z]", lambda m: f"[{m[0]}{m[0].upper()}]", suffix)
 
 
 def is_hidden(path: Path) -> bool:

@@ -289,17 +289,29 @@ def scheme_text(of: Scheme) -> str:
     ]
     if of.mean_shape is not None:
         lines.append(_listed("mean_shape", of.mean_shape.round(5).tolist()))
+    if of.smooth:
+        lines.append("smooth = true")
     lines += ["", "[parts]"]
     for part, points in of.parts.items():
         lines.append(f"{_toml(part)} = {_toml(_names(of, points))}")
     lines += ["", "[norm_points]"]
     for rule, (a, b) in of.norm_points.items():
         lines.append(f"{_toml(rule)} = {_toml([_names(of, a), _names(of, b)])}")
+    for source, table in of.rules.items():
+        lines += ["", f"[from.{_toml(source)}]", f"exact = {_toml(table['exact'])}"]
+        if "mixed" in table:
+            lines.append(f"mixed = [{', '.join(map(_mixed_text, table['mixed']))}]")
     return "\n".join(lines) + "\n"
 
 
 def _names(of: Scheme, indices: Iterable[int]) -> list[str]:
     return [of.points[index] for index in indices]
+
+
+def _mixed_text(mixed: Mapping[str, Any]) -> str:
+    """Return a point that is a weighted mean of others as an inline table of TOML."""
+    entries = [f"{key} = {_toml(value)}" for key, value in mixed.items()]
+    return f"{{ {', '.join(entries)} }}"
 
 
 def _listed(key: str, items: list[Any]) -> str:

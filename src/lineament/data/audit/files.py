@@ -15,6 +15,7 @@ from ...io.media_files import (
     visible_files,
 )
 from ..readers.find_annotations import find_annotations
+from ..readers.image_finder import StemFinder
 from ..readers.marks import leave_out_marks
 from ..readers.own_data import UNSTATED, OwnData, by_count_note
 from ..readers.pts import read_pts
@@ -188,11 +189,13 @@ def _read_pts_files(root: Path, own: OwnData) -> Read:
     alone: dict[str, list[str]] = defaultdict(list)
     headerless: dict[str, list[str]] = defaultdict(list)
     files: Counter[str] = Counter()
+    elsewhere = StemFinder(own.pictures) if own.pictures else None
     for path in visible_files(root, "**/*.pts"):
         folder = path.parent.relative_to(root).as_posix()
         files[folder] += 1
         try:
             landmarks = read_pts(path)
+            image = elsewhere.find(path) if elsewhere else None
         except DataError as error:
             name = path.relative_to(root).as_posix()
             findings.append(Finding("error", "file", name, str(error)))
@@ -203,18 +206,20 @@ def _read_pts_files(root: Path, own: OwnData) -> Read:
             .startswith("version")
         ):
             headerless[folder].append(path.name)
-        image = image_next_to(path)
+        image = image or image_next_to(path)
         if image is None:
             alone[folder].append(path.name)
             continue
+        # the image may be elsewhere, but its name is relative to the labels
+        name = path.with_suffix(image.suffix).relative_to(root).as_posix()
         samples.append(
             Sample(
                 image=image,
                 landmarks=landmarks,
                 scheme=own.scheme or SCHEME_OF_COUNT.get(len(landmarks), ""),
-                name=image.relative_to(root).as_posix(),
+                name=name,
                 subset=folder,
-                group=_group(own, root, image, folder, path),
+                group=own.group_of(name, {}, group_in(folder)(path.stem)),
             )
         )
     samples = leave_out_marks(samples, own, str(root), first_pixel=1.0)
@@ -233,17 +238,13 @@ def _read_pts_files(root: Path, own: OwnData) -> Read:
     return samples, findings + _images_without_points(root, list(files))
 
 
-def _group(own: OwnData, root: Path, image: Path, folder: str, path: Path) -> str:
-    name = image.relative_to(root).as_posix()
-    return own.group_of(name, {}, group_in(folder)(path.stem))
-
-
 def _images_without_points(root: Path, folders: list[str]) -> list[Finding]:
     findings = []
     for folder in folders:
         bare = []
+        labeled = {path.stem for path in visible_files(root / folder, "*.pts")}
         for path in sorted((root / folder).iterdir()):
-            if has_image_suffix(path) and not path.with_suffix(".pts").exists():
+            if has_image_suffix(path) and path.stem not in labeled:
                 bare.append(path.name)
         if bare:
             text = f"{len(bare)} images have no .pts file, e.g. {bare[0]}; annotate or remove them"

@@ -16,6 +16,10 @@ from .own_data import UNSTATED, OwnData, choose_category, choose_points
 
 NO_CATEGORY = "face"
 """Category name for annotations without a category."""
+CVAT_INFO = dict.fromkeys(
+    ("contributor", "date_created", "description", "url", "version", "year"), ""
+)
+"""The entry "info" of COCO files that CVAT writes."""
 
 
 def read_coco(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
@@ -97,6 +101,12 @@ def _read_table(
         )
     if crowds:
         own.note(f"{path}: {crowds} crowd annotations are skipped")
+    if table.get("info") == CVAT_INFO and own.first_pixel is None:
+        own.note(
+            f"{path}: seems to be exported by CVAT, whose coordinates count from the corner of "
+            "the first pixel, half a pixel from its center; set first_pixel = 0.5, or export "
+            '"CVAT for images 1.1"'
+        )
     by_category = {}
     for name, annotations in found.items():
         count = len(annotations[0]["keypoints"]) // 3

@@ -1,6 +1,7 @@
 """CSV files with an image and x, y columns per point: Lineament's, HRNet's, Kaggle's, ..."""
 
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -11,9 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DataError
+from ...errors import DataError, SchemeError
+from ...schemes import check_scheme
 from ..sample import Sample, numbered_name
 from .image_finder import ImageFinder
+from .label_text import read_label_text
 from .own_data import UNSTATED, OwnData, choose_points
 from .table import Row, read_table
 
@@ -64,9 +67,10 @@ def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
         rows = [_with_decimal_points(row, columns) for row in rows]
     finder, counted = ImageFinder(path, own.pictures, own.needs_images), Counter[str]()
     faces = []
+    rows = [row for row in rows if _has_content(row)]
     for number, row in enumerate(rows, 2):
         place = f"{path}:{number}"
-        cell = row.get(image_column) or ""
+        cell = (row.get(image_column) or "").strip()
         if not cell:
             raise DataError(
                 f"{place}: no image; expected its path in column {image_column!r}"
@@ -80,13 +84,9 @@ def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     schemes: dict[str, tuple[str, list[int]]] = {}
     samples = []
     for face, row in zip(faces, rows, strict=True):
-        scheme_name = row.get("scheme") or ""
+        scheme_name = (row.get("scheme") or "").strip()
         if scheme_name not in schemes:
-            row_info = (
-                own
-                if own.scheme or not scheme_name
-                else replace(own, scheme=scheme_name)
-            )
+            row_info = _with_scheme(own, scheme_name, path)
             schemes[scheme_name] = choose_points(names, row_info, str(path))
         sample = face.with_points(*schemes[scheme_name])
         samples.append(
@@ -94,6 +94,24 @@ def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
         )
     finder.check()
     return samples
+
+
+def _with_scheme(own: OwnData, name: str, path: Path) -> OwnData:
+    """Return `own` with the scheme stated in the table, unless the user specified another."""
+    if own.scheme or not name:
+        return own
+    try:
+        return replace(own, scheme=check_scheme(name))
+    except SchemeError as error:
+        raise DataError(
+            f"{path}: its faces have the points of {name!r}, which is not a known scheme; give "
+            'its file: scheme = "my.toml"'
+        ) from error
+
+
+def _has_content(row: Row) -> bool:
+    """Return False for a row of empty cells, as spreadsheets append to a table."""
+    return any(isinstance(cell, str) and cell.strip() for cell in row.values())
 
 
 def _with_pixels(face: Sample, row: int) -> Sample:
@@ -108,13 +126,8 @@ def _with_pixels(face: Sample, row: int) -> Sample:
 
 
 def _separator(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            first = file.readline()
-    except OSError:
-        # read_table reports the reason
-        return ","
-    return max(",;\t", key=first.count)
+    lines = read_label_text(path, "a CSV with a header").splitlines()
+    return max(",;\t", key=lines[0].count) if lines else ","
 
 
 def _with_decimal_points(row: Row, columns: PointColumns) -> Row:
@@ -223,9 +236,9 @@ def read_pixels(path: Path, row: int) -> NDArray[np.uint8]:
 def _gray_rows(path: Path, changed_ns: int) -> list[NDArray[np.uint8]]:
     """Return the gray pixels of each row as an image."""
     rows = []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for row in csv.reader(file):
-            cell = max(row, key=len, default="")
-            if _is_pixels(cell):
-                rows.append(np.array(cell.split(), dtype=np.uint8))
+    text = read_label_text(path, "a CSV with a header")
+    for row in csv.reader(io.StringIO(text, newline=""), delimiter=_separator(path)):
+        cell = max(row, key=len, default="")
+        if _is_pixels(cell):
+            rows.append(np.array(cell.split(), dtype=np.uint8))
     return rows

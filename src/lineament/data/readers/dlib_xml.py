@@ -1,5 +1,6 @@
 """dlib XML files with boxes and parts, as written by imglab; 0-based pixels, parts by name."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -9,6 +10,7 @@ import numpy as np
 from ...errors import DataError
 from ..sample import Sample
 from .image_finder import ImageFinder
+from .label_text import read_label_text
 from .own_data import UNSTATED, OwnData, choose_points
 
 
@@ -56,10 +58,15 @@ def read_dlib_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
 
 
 def sorted_names(names: set[str]) -> list[str]:
-    """Return names sorted with numbers first, by value, then words."""
-    return sorted(
-        names, key=lambda n: (not n.isdigit(), int(n) if n.isdigit() else 0, n)
-    )
+    """Return names sorted with numbers first, and by the numbers in them: p2 before p10."""
+    return sorted(names, key=_by_numbers)
+
+
+def _by_numbers(name: str) -> tuple[bool, list[tuple[str, int]], str]:
+    parts = []
+    for word, digits in re.findall(r"([^0-9]*)([0-9]*)", name):
+        parts.append((word, int(digits or -1)))
+    return not name.isdecimal(), parts, name
 
 
 def parse_xml(path: Path, kind: str) -> ElementTree.Element:
@@ -71,12 +78,7 @@ def parse_xml(path: Path, kind: str) -> ElementTree.Element:
     Raises:
         DataError: If the file cannot be read, is broken or declares entities.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: cannot be read ({error}); expected a {kind} file"
-        ) from error
+    text = read_label_text(path, f"a {kind} file")
     if "<!ENTITY" in text or "<!DOCTYPE" in text:
         raise DataError(
             f"{path}: declares entities, which are not expanded; expected plain {kind}"

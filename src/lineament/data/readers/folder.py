@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import DataError
-from ...io.media_files import images_by_stem
 from ..sample import GROUP_SEPARATOR, Sample
+from .image_finder import StemFinder
 from .marks import leave_out_marks
 from .own_data import UNSTATED, OwnData, choose_points
 from .pts import annotated_pts, with_images
@@ -38,9 +38,9 @@ def annotated_folder(
             "expected one next to each image"
         )
     if own.pictures is not None:
-        elsewhere = images_by_stem(own.pictures)
+        elsewhere = StemFinder(own.pictures)
         for number, face in enumerate(faces):
-            image = elsewhere.get(face.image.stem.lower(), face.image)
+            image = elsewhere.find(face.image) or face.image
             faces[number] = replace(face, image=image)
     schemes: dict[int, str] = {}
     samples = []

@@ -1,6 +1,7 @@
 """Find the images named in an annotation table, in the layouts of COCO, CVAT, FiftyOne, ..."""
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import PIL.Image
 
 from ...errors import DataError
 from ...io.image import ORIENTATION_TAG
-from ...io.media_files import has_image_suffix, visible_files
+from ...io.media_files import IMAGE_SUFFIXES, has_image_suffix, visible_files
 
 TABLE_KINDS = re.compile(r"^(person_keypoints|keypoints|instances|captions|labels)_")
 """Prefixes of COCO file names, before the name of the subset."""
@@ -35,6 +36,9 @@ class ImageFinder:
         self.bases = list(dict.fromkeys(self._bases()))
         self.found = 0
         self.missing: list[str] = []
+        self.clashes: list[tuple[str, str, Path]] = []
+        """Pairs of different names for which the same image was found."""
+        self._names: dict[Path, str] = {}
         self._by_name: dict[str, list[Path]] | None = None
 
     def _bases(self) -> Iterator[Path]:
@@ -57,6 +61,9 @@ class ImageFinder:
             self.missing.append(name)
             return self.home.joinpath(*parts)
         self.found += 1
+        other = self._names.setdefault(path, plain)
+        if other != plain and not _name_same_image(other, plain):
+            self.clashes.append((other, name, path))
         return path
 
     def _find_shortened(self, plain: str, parts: list[str]) -> Path | None:
@@ -86,10 +93,10 @@ class ImageFinder:
             for folder in filter(None, (self.pictures, self.home)):
                 for path in visible_files(folder, "**/*"):
                     if has_image_suffix(path):
-                        self._by_name[path.name.lower()].append(path)
+                        self._by_name[_plain_case(path.name)].append(path)
         if not parts:
             return None
-        last = parts[-1].lower()
+        last = _plain_case(parts[-1])
         matches = self._by_name.get(last) or self._by_name.get(
             UPLOAD_PREFIX.sub("", last)
         )
@@ -100,7 +107,16 @@ class ImageFinder:
         return matches[scores.index(best)] if scores.count(best) == 1 else None
 
     def check(self) -> None:
-        """Raise DataError if required images are missing, listing the searched folders."""
+        """Raise DataError if required images are missing, or two of them are the same file.
+
+        The message about missing images lists the searched folders.
+        """
+        if self.needed and self.clashes:
+            one, two, path = self.clashes[0]
+            raise DataError(
+                f"{self.table}: {one!r} and {two!r} are different images, but only {path} was "
+                'found for both; add the other one, or give the folder of both: pictures = "..."'
+            )
         if not self.missing or not self.needed:
             return
         count = f"{len(self.missing)} of {len(self.missing) + self.found} images"
@@ -112,6 +128,42 @@ class ImageFinder:
         )
 
 
+class StemFinder:
+    """Finds the images of label files by their names without suffix, below another folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._by_stem: dict[str, list[Path]] = defaultdict(list)
+        for path in visible_files(folder, "**/*"):
+            if has_image_suffix(path):
+                self._by_stem[_plain_case(path.stem)].append(path)
+
+    def find(self, label: Path) -> Path | None:
+        """Return the image with the stem of `label`; None if there is none.
+
+        Of several images, the one whose folders match most of the label's is returned, and in
+        one folder the most common suffix.
+
+        Raises:
+            DataError: If images in several folders match equally.
+        """
+        matches = self._by_stem.get(_plain_case(label.stem), [])
+        scores = [_common_end(path, list(label.parts)) for path in matches]
+        best = []
+        for path, score in zip(matches, scores, strict=True):
+            if score == max(scores):
+                best.append(path)
+        if len({path.parent for path in best}) > 1:
+            raise DataError(
+                f"{label}: {best[0]} and {best[1]} have its name; put labels and images into "
+                "folders of the same names, or give the folder of one of them"
+            )
+        ranked = sorted(
+            best, key=lambda path: IMAGE_SUFFIXES.index(path.suffix.lower())
+        )
+        return ranked[0] if ranked else None
+
+
 def _plain_path(name: str) -> str:
     """Return a path or URL with forward slashes, without drive, query or escapes."""
     name = re.sub(r"^(https?://[^?]*)\?.*", r"\1", name.rpartition("?d=")[2])
@@ -121,6 +173,26 @@ def _plain_path(name: str) -> str:
 
 def _unescaped(match: re.Match[str]) -> str:
     return bytes.fromhex(match[0].replace("%", "")).decode("utf-8", "replace")
+
+
+def _plain_case(name: str) -> str:
+    """Return a file name in lower case, with accents composed, as macOS does not write them."""
+    return unicodedata.normalize("NFC", name).lower()
+
+
+def _name_same_image(one: str, two: str) -> bool:
+    """Return True if one path is the end of the other, or both are from different computers."""
+    first, second = _plain_parts(one), _plain_parts(two)
+    length = min(len(first), len(second))
+    if one.startswith("/") or two.startswith("/"):
+        # absolute paths may begin differently, but the image's own folder is the same
+        length = min(length, 2)
+    return first[-length:] == second[-length:]
+
+
+def _plain_parts(name: str) -> list[str]:
+    parts = [part for part in _plain_case(name).split("/") if part not in ("", ".")]
+    return [*parts[:-1], UPLOAD_PREFIX.sub("", parts[-1])]
 
 
 def _common_end(path: Path, parts: list[str]) -> int:

@@ -4,12 +4,13 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from ...errors import DataError
+from ...io.media_files import has_image_suffix
 from ...scheme_file.names import is_numbered
 from ..sample import Sample, numbered_name
 from .dlib_xml import sorted_names
@@ -18,7 +19,7 @@ from .own_data import UNSTATED, OwnData, choose_points
 
 KIND = "keypointlabels"
 NOT_VISIBLE = "occluded"
-"""Text in a keypoint's "meta", or key of its value, that marks an invisible point."""
+"""Text in a keypoint's "meta" that marks an invisible point."""
 
 
 def read_label_studio(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
@@ -75,6 +76,12 @@ def _read_tasks(
             for result in results:
                 if result.get("type") != KIND:
                     continue
+                if result.get("image_rotation"):
+                    raise ValueError(
+                        f"task {task.get('id')}: the image was rotated in Label Studio by "
+                        f"{result['image_rotation']} degrees, and its points with it; rotate it "
+                        "back there, and export again"
+                    )
                 name = str(result["value"][KIND][0])
                 parent = result.get("parentID") or result.get("parent_id")
                 if name in grouped[parent]:
@@ -131,6 +138,17 @@ def _box_of(region: Mapping[str, Any] | None) -> Any:
     return np.concatenate([start, start + side])
 
 
+def _image_of(task: Mapping[str, Any]) -> str:
+    """Return the path or URL of a task's image: a text with an image suffix, or with a dot."""
+    texts = [text for text in task["data"].values() if isinstance(text, str)]
+    for text in texts:
+        plain = text if "?d=" in text else text.partition("?")[0]
+        if has_image_suffix(PurePosixPath(plain.replace("\\", "/"))):
+            return text
+    dotted = [text for text in texts if "." in text]
+    return dotted[0] if dotted else str(task.get("file_upload", ""))
+
+
 def _face(
     path: Path,
     task: Mapping[str, Any],
@@ -151,8 +169,7 @@ def _face(
             at = np.array([region["value"]["x"], region["value"]["y"]], np.float64)
             landmarks[number] = at / 100 * size
             visible[number] = NOT_VISIBLE not in str(region.get("meta", ""))
-        texts = [v for v in task["data"].values() if isinstance(v, str)]
-        image = next((t for t in texts if "." in t), task.get("file_upload", ""))
+        image = _image_of(task)
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(
             f"{path}: task {task.get('id')}: {error}; expected original_width, "

@@ -117,7 +117,10 @@ def choose_points(
     Raises:
         DataError: If the names do not match the scheme, or no scheme fits.
     """
-    if is_unnamed(points):
+    if is_unnamed(points) and not _are_names_of_scheme(points, own):
+        numbers = _numbers_in_scheme(points, own)
+        if numbers:
+            return own.scheme, numbers
         return _scheme_by_count(len(points), own, place), list(range(len(points)))
     candidates = [own.scheme] if own.scheme else [own.wanted, *NAMES]
     plain = [plain_name(point) for point in points]
@@ -143,6 +146,35 @@ def choose_points(
         'scheme = "my.toml"',
         points,
     )
+
+
+def _are_names_of_scheme(points: Sequence[str], own: OwnData) -> bool:
+    """Return True for names such as p0, p1 that the specified or requested scheme has itself.
+
+    Points may be absent, but not the first one: otherwise the names may count from another number.
+    """
+    plain = {plain_name(point) for point in points}
+    name = own.scheme or own.wanted
+    if not name or any(each.isdecimal() or not each for each in plain):
+        return False
+    known = [plain_name(point) for point in scheme(name).points]
+    return known[0] in plain and plain <= set(known)
+
+
+def _numbers_in_scheme(points: Sequence[str], own: OwnData) -> list[int]:
+    """Return the numbers by which points are named, if some of the scheme's are absent.
+
+    They count from 0 if 0 is among them, from 1 if the last number is that of the last point.
+    Empty if all points are present, or the first number is unknown.
+    """
+    if not own.scheme or not all(point.isdecimal() for point in points):
+        return []
+    numbers, count = [int(point) for point in points], len(scheme(own.scheme))
+    if len(set(numbers)) < len(numbers) or len(numbers) >= count:
+        return []
+    if min(numbers) == 0 and max(numbers) < count:
+        return numbers
+    return [number - 1 for number in numbers] if max(numbers) == count else []
 
 
 def _scheme_by_count(count: int, own: OwnData, place: str) -> str:

@@ -23,7 +23,7 @@ def read_pts(path: Path) -> Array:
         DataError: If the file is broken.
     """
     try:
-        text = path.read_text(encoding="utf-8", errors="strict")
+        text = path.read_text(encoding="utf-8-sig", errors="strict")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: cannot be read as text ({error}); expected a .pts file"

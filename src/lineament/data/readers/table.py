@@ -1,10 +1,12 @@
 """CSV files with a header."""
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import DataError
+from .label_text import read_label_text
 
 Row = dict[str, str]
 
@@ -17,13 +19,13 @@ def read_table(
     Raises:
         DataError: If the file cannot be read or one of `columns` is missing.
     """
+    text = read_label_text(path, "a CSV with a header")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter=separator)
-            header = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = header
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+        header = [name.strip() for name in reader.fieldnames or ()]
+        reader.fieldnames = header
+        rows = list(reader)
+    except csv.Error as error:
         message = (
             f"{path}: cannot be read as a table ({error}); expected a CSV with a header"
         )

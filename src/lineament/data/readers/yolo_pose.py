@@ -9,9 +9,10 @@ import numpy as np
 
 from ...errors import DataError
 from ...geometry import Array
-from ...io.media_files import image_next_to, images_by_stem, visible_files
+from ...io.media_files import image_next_to, visible_files
 from ..sample import Sample, numbered_name
-from .image_finder import ImageFinder, image_size
+from .image_finder import ImageFinder, StemFinder, image_size
+from .marks import note_absent
 from .own_data import UNSTATED, OwnData, choose_points
 
 LEAD = 5
@@ -42,7 +43,7 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
     count, per_point = _shape(root, rows, own)
     scheme, places = choose_points([""] * count, own, str(root))
     finder, counted = ImageFinder(root, own.pictures, own.needs_images), Counter[str]()
-    elsewhere = images_by_stem(own.pictures) if own.pictures else {}
+    elsewhere = StemFinder(own.pictures) if own.pictures else None
     samples = []
     for path, number, values in rows:
         if len(values) != LEAD + count * per_point:
@@ -53,7 +54,7 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
             )
         image = (
             _image_of(path)
-            or elsewhere.get(path.stem.lower())
+            or (elsewhere.find(path) if elsewhere else None)
             or finder.find(path.with_suffix(".jpg").name)
         )
         if not image.is_file():
@@ -65,6 +66,7 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
         sample = face.with_points(scheme, places)
         samples.append(replace(sample, group=own.group_of(name, {}, "")))
     finder.check()
+    note_absent(samples, own, str(root))
     return samples
 
 
@@ -99,7 +101,8 @@ def _shape(
 ) -> tuple[int, int]:
     """Return the number of points, and of values per point."""
     homes = (root, *root.parents[:2])
-    for path in sorted(each for home in homes for each in home.glob("*.y*ml")):
+    described = [path for home in homes for path in sorted(home.glob("*.y*ml"))]
+    for path in described:
         stated = re.search(
             r"kpt_shape:\s*(?:\[|-)\s*(\d+)\s*(?:,|-)\s*(\d)", "\n".join(_lines(path))
         )
