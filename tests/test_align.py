@@ -293,3 +293,12 @@ def test_another_kind_of_image_is_refused() -> None:
         align(np.zeros((20, 20), np.uint8), _ibug68())
     with pytest.raises(ImageError, match="the image is str; expected RGB"):
         align("a.jpg", _ibug68())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("side", [0, -112])
+def test_a_template_without_a_size_is_refused(side):
+    points = {"right_eye_center": (1.0, 1.0), "left_eye_center": (5.0, 1.0)}
+    five = np.array([[1.0, 1], [5, 1], [3, 3], [2, 5], [4, 5]])
+    face = Face(five, np.ones(5), np.ones(5), (1, 1, 5, 5), 1.0, "five")
+    with pytest.raises(InputError, match="the template's size is"):
+        align_affine(face, Template(side, points=points), size=100)

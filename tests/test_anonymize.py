@@ -236,3 +236,69 @@ def test_the_command_has_the_defaults_of_the_library():
 
     assert (command.MARGIN, command.HOLD_S) == (MARGIN, HOLD_S)
     assert {each.value for each in command.Method} == set(METHODS)
+
+
+def test_a_huge_face_is_covered_with_a_wide_margin():
+    # a line wider than OpenCV draws
+    faces = faces_of(face_at((120, 100), side=9000.0))
+    assert (anonymize_faces(NOISE, faces, "fill", margin=2.0) == 128).all()
+
+
+def test_a_negative_hold_time_is_refused():
+    frames = [(0.0, NOISE), (1.0, NOISE)]
+    with pytest.raises(InputError, match="hold_s is -1"):
+        list(anonymize_frames(frames, lambda image: faces_of(), hold_s=-1))
+
+
+def test_videos_of_one_name_have_results_of_their_own(tmp_path):
+    videos = ["a/talk.mp4", "b/talk.mp4", "talk.mov"]
+    targets = command._video_targets([*videos, videos[0]], tmp_path)
+    assert list(targets) == videos
+    names = [path.name for path in targets.values()]
+    assert names == ["talk.mp4", "talk.mp4.mp4", "talk.mov.mp4"]
+
+
+def test_no_video_replaces_another_input(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "talk.mp4").touch()
+    videos = [tmp_path / "a/talk.mp4", tmp_path / "b/talk.mp4"]
+    words = ("anonymize", *videos, "--out", tmp_path / "b", "--overwrite")
+    code, _, err = call(*words)
+    assert code == 2
+    assert "exists; choose another --out" in " ".join(err.split())
+
+
+def test_a_folder_with_a_dot_in_its_name_is_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "make_predictor", lambda *a, **b: _nobody)
+    for name in "ab":
+        Image.fromarray(NOISE).save(tmp_path / f"{name}.png")
+    (tmp_path / "out.v1").mkdir()
+    words = [tmp_path / "a.png", tmp_path / "b.png", "--out", tmp_path / "out.v1"]
+    assert call("anonymize", *words)[0] == 0
+    assert (tmp_path / "out.v1/b.png").is_file()
+
+
+def _nobody(images, boxes=None):
+    return [faces_of() for _ in images]
+
+
+def test_the_smallest_face_is_passed_to_another_detector(tmp_path, monkeypatch):
+    chosen = []
+
+    def make(model, **options):
+        chosen.append((options["detector"], options["min_face"]))
+        return _nobody
+
+    monkeypatch.setattr(command, "make_predictor", make)
+    Image.fromarray(NOISE).save(tmp_path / "a.png")
+    words = ("anonymize", tmp_path / "a.png", "--out", tmp_path / "out")
+    for options in ((), ("--detector", "x.onnx"), ("--min-face", "40px")):
+        assert call(*words, *options)[0] == 0
+    assert call(*words, "--detector", "x.onnx", "--min-face", "40px")[0] == 0
+    assert chosen == [
+        ("default", "8px"),
+        ("x.onnx", None),
+        ("default", "40px"),
+        ("x.onnx", "40px"),
+    ]

@@ -537,3 +537,10 @@ def test_empty_rows_apply_only_to_tables(pictures, tmp_path):
     )
     assert code == 2
     assert "has every frame" in err
+
+
+def test_a_missing_image_is_reported_although_boxes_are_given(tmp_path):
+    words = ("--boxes", "1,2,3,4", "--out", tmp_path)
+    code, _, err = call("draw", tmp_path / "none.jpg", *words)
+    assert code == 1
+    assert "no such file" in err

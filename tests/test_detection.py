@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from commands import call
 from lineament.data.detection.photos import Photo
 from lineament.evaluation.detection import (
     DetectionResult,
@@ -127,3 +128,11 @@ def test_a_detector_with_a_model_finds_what_the_predictor_accepts(tmp_path):
         )
         detected = faces_as_detections(predictor, image)
         assert detected.scores == pytest.approx([0.9] * found)
+
+
+def test_options_without_effect_on_detection_are_refused(tmp_path):
+    words = ("evaluate", "--protocol", "detection-val")
+    for option in (("--report", tmp_path / "r"), ("--perturb",), ("--partial",)):
+        code, _, err = call(*words, *option)
+        assert code == 2
+        assert "omit them" in " ".join(err.split())

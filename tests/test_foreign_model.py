@@ -250,3 +250,22 @@ def test_a_student_is_distilled_from_a_foreign_model(tmp_path, tiny):
     )
     state = trained(recipe, tmp_path / "run", kind="distill")
     assert state["step"] == 2
+
+
+def test_a_description_is_not_saved_without_its_model(tmp_path):
+    write_foreign(tmp_path / "a.onnx")
+    predictor = Predictor(describe(tmp_path / "a.toml"))
+    with pytest.raises(ModelError, match="copy both files"):
+        predictor.save_pretrained(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+
+
+def test_gray_crops_in_bytes_are_rounded(tmp_path):
+    from onnx import TensorProto
+
+    write_foreign(tmp_path / "a.onnx", ("F", 1, SIZE, SIZE), kind=TensorProto.UINT8)
+    model = ForeignModel(describe(tmp_path / "a.toml", color="gray", unit="pixels"))
+    levels = [(level,) * 3 for level in range(256)]
+    found = model.predict(crops_of(*levels)).landmarks_crop[:, 0, 0]
+    # a gray pixel keeps its level, to which the network adds the place
+    np.testing.assert_allclose(found, np.arange(256) + PLACES[0, 0], atol=1e-4)

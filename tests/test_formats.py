@@ -442,3 +442,8 @@ def test_supervision_gets_points_confidences_and_boxes():
         points.confidence if confidence is None else confidence, faces.scores, rtol=1e-6
     )
     assert faces_to_supervision(NONE).xy.shape == (0, 5, 2)
+
+
+def test_deeply_nested_json_is_one_clear_error():
+    with pytest.raises(DataError, match="not JSON"):
+        faces_from_json("[" * 200_000)

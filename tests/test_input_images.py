@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from lineament.errors import DataError, ImageError, InputError, ShapeError
+from lineament.io.image import read_image
 from lineament.io.input_images import (
     find_inputs,
     predict_images,
@@ -191,3 +192,12 @@ def test_no_two_names_differ_only_in_case(tmp_path):
         Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(path)
     names = [image.name for image in find_inputs(paths)[0]]
     assert names == ["IMG", "img.png", "Lineament.png"]
+
+
+def test_an_empty_stream_without_seek_is_one_clear_error():
+    class Stream:
+        def read(self):
+            return b""
+
+    with pytest.raises(ImageError, match="Stream object: empty"):
+        read_image(Stream())

@@ -13,6 +13,7 @@ from lineament.face import Face, Faces
 from lineament.io.coco import faces_to_coco
 from lineament.io.cvat import faces_to_cvat
 from lineament.io.label_studio import faces_to_label_studio
+from lineament.io.yolo import faces_to_yolo
 from lineament.schemes import check_scheme
 from tiny_sets import picture, text
 
@@ -85,3 +86,21 @@ def test_label_studio_needs_the_size_of_an_image():
 def test_faces_of_another_scheme_are_refused(write):
     with pytest.raises(SchemeError, match="are five, not ibug68"):
         write([("a.jpg", faces("five", 5))], "ibug68")
+
+
+def test_any_file_name_survives_label_studio(tmp_path):
+    name = "a b#1&2+3%41é?.jpg"
+    picture(tmp_path / name)
+    tasks = faces_to_label_studio([(name, faces("ibug68", 68, 1))], "ibug68")
+    place = tasks[0]["data"]["image"]
+    assert place == "/data/local-files/?d=a%20b%231%262%2B3%2541%C3%A9%3F.jpg"
+    text(tmp_path / "a.json", json.dumps(tasks))
+    own = OwnData(wanted="ibug68", needs_images=True, note=lambda line: None)
+    (sample,) = read_data("label-studio", tmp_path, "all", own)
+    assert sample.image == tmp_path / name
+    assert sample.name.startswith("a b#1&2+3%41é?.jpg")
+
+
+def test_yolo_labels_stay_in_their_folder():
+    with pytest.raises(DataError, match="outside the folder of images"):
+        faces_to_yolo([("../../x.jpg", Faces((), "five", 5, SIZE))], "five")

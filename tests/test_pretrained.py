@@ -145,3 +145,16 @@ def test_a_name_of_the_hub_needs_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ExtraError, match=r"lineament\[hub\]"):
         Predictor.from_pretrained("someone/faces")
+
+
+def test_a_folder_of_links_is_loaded_as_in_the_cache_of_the_hub(tmp_path):
+    Predictor("tiny").save_pretrained(tmp_path / "saved")
+    snapshot, blobs = tmp_path / "snapshots/main", tmp_path / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for number, file in enumerate(sorted((tmp_path / "saved").iterdir())):
+        file.rename(blobs / f"{number}")
+        (snapshot / file.name).symlink_to(blobs / f"{number}")
+    loaded = Predictor.from_pretrained(snapshot)
+    assert loaded.model.name == "tiny"
+    assert loaded.model.card == load_model("tiny").card

@@ -8,12 +8,16 @@ import sys
 import numpy as np
 import pytest
 
-from lineament.errors import RecipeError, SchemeError
+from lineament.errors import DataError, RecipeError, SchemeError
 from lineament.face import Face, Faces
 from lineament.io.formats import faces_from_json, faces_to_json
 from lineament.recipe.file import make_recipe, read_recipe
 from lineament.scheme_file.names import is_numbered, mirror_of_names, words_of
-from lineament.scheme_file.table import scheme_text, table_of_scheme
+from lineament.scheme_file.table import (
+    scheme_of_table,
+    scheme_text,
+    table_of_scheme,
+)
 from lineament.schemes import (
     add_scheme,
     check_scheme,
@@ -233,3 +237,30 @@ def test_a_recipe_with_a_wrong_scheme_gives_a_one_line_error(tmp_path):
         make_recipe(values)
     with pytest.raises(RecipeError, match=r"unknown scheme 'ibug86'; .* did you mean"):
         make_recipe(values | {"scheme": "ibug86"})
+
+
+def test_a_rule_of_names_instead_of_indices_is_refused(tmp_path):
+    path = tmp_path / "two.toml"
+    path.write_text(
+        'points = ["left_eye", "right_eye"]\n'
+        '[from.ibug68]\nexact = ["nose_tip", "chin"]\n'
+    )
+    with pytest.raises(SchemeError, match="the index of each of the 2"):
+        read_scheme(path)
+
+
+@pytest.mark.parametrize(
+    "entry", ['"scheme": ["five"]', '"scheme": "a", "own_scheme": 5']
+)
+def test_a_scheme_of_the_wrong_type_in_a_file_is_one_clear_error(entry):
+    with pytest.raises(DataError, match="the scheme of the faces"):
+        faces_from_json(f'{{"faces": [], {entry}}}')
+
+
+def test_a_users_combined_scheme_keeps_its_heads_in_files(tmp_path):
+    path = tmp_path / "joined.toml"
+    path.write_text(
+        'points = ["left_eye", "right_eye", "chin"]\n[heads]\none = [0, 1]\ntwo = [2]\n'
+    )
+    own = read_scheme(path)
+    assert scheme_of_table(table_of_scheme(own), "", "").heads == own.heads

@@ -62,3 +62,11 @@ def test_items_per_second_follow_from_the_median():
 def test_a_missing_model_cannot_be_timed():
     with pytest.raises(ModelError, match="unknown model 'absent'"):
         time_model({"name": "absent", "kind": "landmarks"})
+
+
+def test_a_plug_in_without_a_card_is_not_timed_as_the_detector(monkeypatch):
+    monkeypatch.setattr(
+        "lineament.inference.speed.load_model", lambda name, threads: Slow()
+    )
+    timings = time_model({"name": "own"}, seconds=0.0)
+    assert timings[0].workload == "1 crop of 16 px"

@@ -234,3 +234,18 @@ def test_tracks_smoothed_afterwards_are_what_a_tracker_with_the_filter_gives():
         assert np.nanmax(np.abs(found.landmarks(1) - raw.landmarks(1))) > 0.1
     with pytest.raises(InputError, match="unknown filter 'two-euro'"):
         smoothed(raw, "two-euro")
+
+
+def test_the_part_of_a_killed_run_is_read_up_to_its_last_complete_line(tmp_path):
+    part = write(tmp_path / "a.jsonl").rename(tmp_path / "a.jsonl.part")
+    part.write_bytes(part.read_bytes()[:-20])
+    assert len(read_tracks(part).times) == len(FRAMES) - 1
+    complete = part.rename(tmp_path / "a.jsonl")
+    with pytest.raises(DataError, match="a broken line"):
+        read_tracks(complete)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(b"\xff\xd8\xff\xe0\x80 a photo\n")
+    with pytest.raises(DataError, match="not a track file"):
+        read_tracks(tmp_path / "a.jsonl")

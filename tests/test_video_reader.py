@@ -144,3 +144,22 @@ def test_pyav_and_opencv_count_the_same_frames(data_root: Path, monkeypatch) -> 
             # conversions from YUV round differently; a neighboring frame differs by more
             assert np.abs(reader.read(k).astype(int) - image).mean() < 1
     assert frame_rate(path) == pytest.approx(rate)
+
+
+def test_animated_frames_without_a_duration_are_a_usual_time_apart(tmp_path):
+    frames = [Image.fromarray(np.full((16, 16, 3), v, np.uint8)) for v in (0, 90, 200)]
+    path = tmp_path / "a.webp"
+    frames[0].save(
+        path, save_all=True, append_images=frames[1:], duration=0, lossless=True
+    )
+    with VideoReader(path) as reader:
+        times = [frame.timestamp for frame in reader]
+    assert times == pytest.approx([0, 1 / 30, 2 / 30])
+
+
+def test_a_folder_may_have_names_with_superscripts(tmp_path):
+    image = Image.fromarray(np.zeros((8, 8, 3), np.uint8))
+    for name in ("1²2.png", "1²10.png"):
+        image.save(tmp_path / name)
+    with VideoReader(tmp_path) as reader:
+        assert len(list(reader)) == 2

@@ -168,6 +168,10 @@ def add_scheme_table(table: Mapping[str, Any]) -> str:
         SchemeError: If the table is invalid, or a different scheme has that name.
     """
     place = "the scheme in the file"
+    if not isinstance(table, Mapping):
+        raise SchemeError(
+            f"{place} is of type {type(table).__name__}; expected a table with points"
+        )
     return add_scheme(scheme_of_table(complete_table(table, place), "", place))
 
 
@@ -207,6 +211,8 @@ def check_scheme(name: str) -> str:
         SchemeError: If there is no such scheme; the message suggests the nearest name.
         ExtraError: If the plug-in that provides the scheme cannot be used.
     """
+    if not isinstance(name, str | Path):
+        raise SchemeError(f"the scheme is {name!r}; expected its name")
     if str(name).endswith(SUFFIX):
         return add_scheme(read_scheme(Path(name)))
     if name in NAMES:

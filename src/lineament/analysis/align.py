@@ -128,6 +128,11 @@ def _chosen(
         template = Template(size, points=_as_named_points(template))
     elif not isinstance(template, Template):
         template = load_template(template)
+    if not template.size >= 1:
+        raise InputError(
+            f"the template's size is {template.size}; expected the side of its crop, at "
+            "least 1 pixel"
+        )
     size = template.size if size is None else size
     is_integer = isinstance(size, int | np.integer) and not isinstance(size, bool)
     if not is_integer or not 1 <= size <= MAX_SIZE:

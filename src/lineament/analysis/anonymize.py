@@ -28,6 +28,8 @@ divide a face into thirds."""
 CELLS = 4
 """Number of cells per box side that remain of a blurred or pixelated face."""
 GRAY = 128
+MAX_THICKNESS = 32_767
+"""Widest line that OpenCV draws, pixels."""
 HOLD_S = 0.3
 """Time in seconds before and after its frame during which a region of a video is covered."""
 EYES, MOUTH = slice(0, 2), slice(3, 5)
@@ -188,7 +190,7 @@ def _window(
     if inside.size:
         fixed = np.rint((region.outline - (x0, y0)) * (1 << SHIFT)).astype(np.int32)
         cv2.fillConvexPoly(inside, fixed, (1,), cv2.LINE_8, SHIFT)
-        width = int(np.ceil(2 * region.margin_px)) + 1
+        width = min(int(np.ceil(2 * region.margin_px)) + 1, MAX_THICKNESS)
         cv2.polylines(inside, [fixed], True, (1,), width, cv2.LINE_8, SHIFT)
     return slice(y0, y1), slice(x0, x1), inside.astype(np.bool_)
 
@@ -213,8 +215,10 @@ def anonymize_frames(
 
     Raises:
         ImageError: If an image has another type or shape.
-        InputError: If the method is unknown, or the margin is negative.
+        InputError: If the method is unknown, or the margin or the time is negative.
     """
+    if not hold_s >= 0:
+        raise InputError(f"hold_s is {hold_s}; expected 0 or more, in seconds")
     waiting: deque[tuple[float, Image]] = deque()
     known: deque[tuple[float, list[Region]]] = deque()
 

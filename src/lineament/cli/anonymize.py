@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import app, progress_bar, show
+from .app import app, note, progress_bar, show
 from .images import each_image
 from .options import DetectorName, Device, ModelName, make_predictor
 
@@ -73,11 +73,12 @@ Presence = Annotated[
     ),
 ]
 FaceSize = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="8px|0.05",
+        show_default=MIN_FACE,
         help="Smallest face to search for: its side in pixels, or as a fraction of the "
-        "image's longer side.",
+        "image's longer side. Another detector has its own default.",
     ),
 ]
 Hold = Annotated[
@@ -101,7 +102,7 @@ def anonymize(
     method: MethodOption = Method.blur,
     margin: Margin = MARGIN,
     min_presence: Presence = MIN_PRESENCE,
-    min_face: FaceSize = MIN_FACE,
+    min_face: FaceSize = None,
     hold: Hold = HOLD_S,
     model: ModelName = "accurate",
     detector: DetectorName = "default",
@@ -119,28 +120,59 @@ def anonymize(
 
     videos = [path for path in paths if Path(path).is_file() and is_video(Path(path))]
     images = [path for path in paths if path not in videos]
-    if len(paths) > 1 and out.suffix:
+    is_file = bool(out.suffix) and not out.is_dir()
+    if len(paths) > 1 and is_file:
         raise typer.BadParameter(
             f"--out {out} is one file for {len(paths)} inputs; give a folder"
         )
+    if min_face is None and detector == "default":
+        min_face = MIN_FACE
     predictor = partial(
         make_predictor,
         model,
         detector=detector,
-        min_face=min_face if detector == "default" else None,
+        min_face=min_face,
         min_presence=min_presence,
         device=device,
     )
-    for video in videos:
-        target = out if out.suffix else out / f"{Path(video).stem}.mp4"
-        _cover_video(video, target, predictor(), method.value, margin, hold, overwrite)
+    targets = {videos[0]: out} if videos and is_file else _video_targets(videos, out)
+    _refuse_existing(targets, overwrite)
+    for video, target in targets.items():
+        _cover_video(video, target, predictor(), method.value, margin, hold)
     if images:
-        _cover_images(images, out, predictor, method.value, margin)
+        _cover_images(images, out, is_file, predictor, method.value, margin)
+
+
+def _video_targets(videos: list[str], folder: Path) -> dict[str, Path]:
+    """Return the path to write for each video; the suffix or a number is added if taken."""
+    from ..io.unique_names import UsedNames, unique_name
+
+    used_names = UsedNames()
+    targets = {}
+    for video in dict.fromkeys(videos):
+        path = Path(video)
+        name = unique_name((path.stem, path.name), used_names.is_free)
+        used_names.add(name)
+        targets[video] = folder / f"{name}.mp4"
+    return targets
+
+
+def _refuse_existing(targets: dict[str, Path], overwrite: bool) -> None:
+    """Raise BadParameter if a target exists and must not be replaced, or is an input."""
+    for target in targets.values():
+        if not target.exists():
+            continue
+        is_input = any(target.samefile(source) for source in targets)
+        if is_input or not overwrite:
+            raise typer.BadParameter(
+                f"{target} exists; choose another --out, or add --overwrite"
+            )
 
 
 def _cover_images(
     paths: list[str],
     out: Path,
+    is_file: bool,
     predictor: "partial[Predictor]",
     method: str,
     margin: float,
@@ -152,11 +184,11 @@ def _cover_images(
         image: "InputImage", pixels: "NDArray[np.uint8]", faces: "Faces", save: "Save"
     ) -> None:
         suffix = image.path.suffix if image.path.suffix.lower() in FORMATS else ".jpg"
-        target = out if out.suffix else out / f"{image.name}{suffix}"
+        target = out if is_file else out / f"{image.name}{suffix}"
         save(target, anonymize_faces(pixels, faces, method, margin))
         show(f"{image.path}: {_count(len(faces))} covered -> {target}")
 
-    each_image(paths, predictor, None, each, out, single_file=bool(out.suffix))
+    each_image(paths, predictor, None, each, out, single_file=is_file)
 
 
 def _count(faces: int) -> str:
@@ -170,16 +202,11 @@ def _cover_video(
     method: str,
     margin: float,
     hold_s: float,
-    overwrite: bool,
 ) -> None:
     from ..analysis.anonymize import anonymize_frames
     from ..io.video_reader import VideoReader
     from ..io.video_writer import VideoWriter
 
-    if target.exists() and (target.samefile(source) or not overwrite):
-        raise typer.BadParameter(
-            f"{target} exists; choose another --out, or add --overwrite"
-        )
     start = None
     with (
         VideoReader(source) as reader,
@@ -193,3 +220,8 @@ def _cover_video(
             writer.write(image, time - start)
             step()
     show(f"{source} -> {target}, without its sound")
+    if reader.broken:
+        note(
+            f"{reader.broken} frames of {source} could not be decoded and are missing "
+            f"from {target}"
+        )

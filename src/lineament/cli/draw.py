@@ -66,10 +66,12 @@ def draw(
     """Draw faces and their landmarks on copies of images."""
     from ..analysis.draw import draw_faces
 
+    is_file = bool(out.suffix) and not out.is_dir()
+
     def each(
         image: "InputImage", pixels: "NDArray[np.uint8]", faces: "Faces", save: "Save"
     ) -> None:
-        target = out if out.suffix else out / f"{image.name}.jpg"
+        target = out if is_file else out / f"{image.name}.jpg"
         drawn = draw_faces(
             pixels,
             faces,
@@ -87,4 +89,4 @@ def draw(
     predictor = partial(
         make_predictor, model, scheme, detector, flip, min_face, min_presence, device
     )
-    each_image(paths, predictor, boxes, each, out, single_file=bool(out.suffix))
+    each_image(paths, predictor, boxes, each, out, single_file=is_file)

@@ -94,11 +94,11 @@ def evaluate(
     from ..evaluation.protocol_data import read_protocol
 
     chosen = (model, None, detector, flip, min_face, min_presence, device)
+    if protocol in DETECTION_PROTOCOLS:
+        _refuse_ignored(report, scheme, perturb, partial)
     need_plots(report)
     if perturb and boxes is BoxSource.tracked:
-        raise typer.BadParameter(
-            "--perturb changes the boxes of single images; omit --boxes tracked"
-        )
+        raise typer.BadParameter("--perturb is for single images; omit --boxes tracked")
     # loading a model also registers the user's scheme stored in it
     predict: Any = make_predictor(*chosen)
     if protocol in DETECTION_PROTOCOLS:
@@ -120,6 +120,15 @@ def evaluate(
     limits = face_limits(min_face, min_presence)
     name = _described(model, boxes, detector, flip, smooth, limits)
     show_report(_measure(predict, found, boxes, name, perturb), format, report)
+
+
+def _refuse_ignored(*options: object) -> None:
+    """Raise BadParameter if options are given that a detection protocol ignores."""
+    if any(options):
+        raise typer.BadParameter(
+            "detection is measured without --report, --scheme, --perturb and --partial; "
+            "omit them"
+        )
 
 
 def _measure(

@@ -44,7 +44,7 @@ def each_image(
         raise typer.BadParameter(
             f"--out {out} is one file for {total} images; give a folder"
         )
-    image_boxes = known_boxes(boxes, images)
+    image_boxes = known_boxes(boxes, images) if images else None
     predict = predictor() if images else None
     save = _saver({image.path.resolve() for image in images})
     with progress_bar("images", len(images)) as step:

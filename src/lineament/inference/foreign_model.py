@@ -210,6 +210,8 @@ class ForeignModel:
             mean = np.asarray(settings.mean, np.float32)
             std = np.asarray(settings.std, np.float32)
             values = ((values - mean) / std).astype(np.float32)
+        else:
+            values = np.rint(values)  # grays are fractional, and a cast truncates
         if settings.layout == "nchw":
             values = values.transpose(0, 3, 1, 2)
         return np.ascontiguousarray(values.astype(self._type))

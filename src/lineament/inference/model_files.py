@@ -100,7 +100,7 @@ def read_card(path: Path) -> dict[str, Any]:
         return {}
     try:
         return dict(json.loads(card.read_text(encoding="utf-8")))
-    except (ValueError, OSError) as error:
+    except (ValueError, TypeError, OSError) as error:
         raise ModelError(
             f"{card}: not a card ({error}); "
             "expected the JSON file written with the model"

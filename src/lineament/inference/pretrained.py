@@ -18,6 +18,7 @@ from ..errors import ModelError, missing_extra, short_reason
 from ..estimator import LandmarkModel
 from ..recipe.settings import Settings
 from ..schemes import scheme_entries, stated_scheme
+from .foreign_model import SUFFIX as FOREIGN_SUFFIX
 from .model_files import SUFFIXES, find_model, read_card
 from .recrop import RecropPolicy
 
@@ -74,7 +75,7 @@ def file_of_model(model: LandmarkModel | None, given: str | Path | None) -> Path
         given: The name or file that the model was loaded from.
 
     Raises:
-        ModelError: If the model has none.
+        ModelError: If the model has none, or it is a description of a third-party model.
     """
     if model is None:
         return None
@@ -83,7 +84,13 @@ def file_of_model(model: LandmarkModel | None, given: str | Path | None) -> Path
             f"the model {model.name!r} has no file; write one with lineament export, "
             "and create the predictor from it"
         )
-    return find_model(str(given))
+    file = find_model(str(given))
+    if file.suffix == FOREIGN_SUFFIX:
+        raise ModelError(
+            f"{file} describes a third-party model, whose file is not saved with it; copy "
+            "both files, and create the predictor from the copy"
+        )
+    return file
 
 
 def save_folder(

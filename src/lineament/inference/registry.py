@@ -90,8 +90,9 @@ def load_model(
         raise ModelError(
             f"{DETECTOR!r} is the face detector and finds no landmarks; choose accurate or fast"
         )
-    path, checked_device = find_model(str(name)).resolve(), check_device(device)
-    return _load(path, threads, workers, checked_device)
+    # links are not followed: in the Hub's cache their targets have neither suffix nor card
+    path = find_model(str(name)).absolute()
+    return _load(path, threads, workers, check_device(device))
 
 
 @cache

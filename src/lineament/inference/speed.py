@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .face_detector import FaceDetector
+from .model_files import DETECTOR
 from .registry import load_model
 
 IMAGE_SHAPE = (480, 640, 3)
@@ -46,7 +47,7 @@ def time_model(card: dict[str, Any], seconds: float = 0.5) -> list[Timing]:
     """
     name = str(card["name"])
     noise = np.random.default_rng(0)
-    if card.get("kind") != "landmarks":
+    if name == DETECTOR:
         detector = FaceDetector(threads=1)
         image = noise.integers(0, 256, IMAGE_SHAPE, dtype=np.uint8)
         workload = f"an image of {IMAGE_SHAPE[1]} x {IMAGE_SHAPE[0]}"

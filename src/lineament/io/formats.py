@@ -192,7 +192,7 @@ def faces_from_json(text: str) -> tuple[str, Faces]:
     """
     try:
         data = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise DataError(
             f"not JSON ({error}); expected the text that faces_to_json writes"
         ) from error

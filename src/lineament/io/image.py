@@ -187,7 +187,8 @@ def _from_file(file: IO[bytes], bits: int | None) -> RGB:
         raise ImageError(
             f"{name}: gives {type(data).__name__}, not bytes; open it with mode 'rb'"
         )
-    if not data and file.seekable() and file.tell():
+    is_seekable = hasattr(file, "seekable") and file.seekable()
+    if not data and is_seekable and file.tell():
         raise ImageError(
             f"{name}: already at its end, after {file.tell()} bytes; call its seek(0) "
             "first"

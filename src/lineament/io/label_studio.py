@@ -1,5 +1,6 @@
 """Faces -> Label Studio tasks: boxes with keypoints, as predictions to correct."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 from xml.etree import ElementTree
@@ -11,6 +12,8 @@ from .pixel_origin import FIRST_PIXEL
 
 LOCAL_FILES = "/data/local-files/?d="
 """URL prefix under which Label Studio serves files from local storage."""
+UNESCAPED = re.compile(r"[A-Za-z0-9_.~/-]")
+"""Characters of a path that need no escape in a URL."""
 BOX_LABEL = "face"
 
 
@@ -47,11 +50,21 @@ def faces_to_label_studio(
         tasks.append(
             {
                 "id": number,
-                "data": {"image": LOCAL_FILES + image},
+                "data": {"image": LOCAL_FILES + _escaped(image)},
                 "predictions": [{"model_version": "lineament", "result": found}],
             }
         )
     return tasks
+
+
+def _escaped(path: str) -> str:
+    """Return a path as part of a URL, by its UTF-8 bytes; # and & would end it."""
+    characters = []
+    for byte in path.encode("utf-8", "surrogateescape"):
+        character = chr(byte)
+        is_plain = UNESCAPED.fullmatch(character)
+        characters.append(character if is_plain else f"%{byte:02X}")
+    return "".join(characters)
 
 
 def _regions(

@@ -24,6 +24,7 @@ from .tables import VIDEO, write_csv, write_parquet
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 DECIMALS = 4
 KIND = "lineament tracks"
+PART_SUFFIX = partial_path(Path("x")).suffix
 
 
 def frame_line(number: int, timestamp: float, faces: Faces) -> str:
@@ -193,12 +194,16 @@ class Tracks:
 def read_lines(path: Path) -> Iterator[tuple[int, float, Faces]]:
     """Yield number, time and faces of each frame in a .jsonl track file.
 
+    In the .part file of an interrupted run, an incomplete last line is ignored.
+
     Raises:
         DataError: If the file contains no tracks, or a line is broken.
     """
     with _opened(path) as file:
         head = _head(path, file.readline())
         for row, line in enumerate(file, 2):
+            if path.suffix == PART_SUFFIX and not line.endswith("\n"):
+                return  # an interrupted run may end in the middle of a line
             try:
                 yield _frame(json.loads(line), head["scheme"])
             except (ValueError, KeyError, TypeError, InputError) as error:
@@ -241,7 +246,8 @@ def convert_tracks(source: Path, target: Path, empty_rows: bool = False) -> None
 
 def _opened(path: Path) -> IO[str]:
     try:
-        return path.open(encoding="utf-8")
+        # bytes of another kind of file are then no JSON, which is reported
+        return path.open(encoding="utf-8", errors="replace")
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); "

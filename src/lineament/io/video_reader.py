@@ -67,7 +67,7 @@ class FolderDecoder(Decoder):
 def _numbers_last(path: Path) -> list[Any]:
     """Return a sort key that puts frame2 before frame10."""
     parts = re.split(r"(\d+)", str(path))
-    return [int(part) if part.isdigit() else part for part in parts]
+    return [int(part) if part.isdecimal() else part for part in parts]
 
 
 class AnimationDecoder(Decoder):
@@ -105,7 +105,7 @@ class AnimationDecoder(Decoder):
                 self.broken += 1
                 return
             yield time, lambda image=image: image  # type: ignore[misc]
-            time += self._shown_s()
+            time += self._shown_s() or 1 / DEFAULT_RATE
 
     def close(self) -> None:
         """Release the file."""

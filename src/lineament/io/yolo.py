@@ -23,7 +23,8 @@ def faces_to_yolo(results: Iterable[tuple[str, Drawn]], scheme: str) -> dict[str
 
     Raises:
         SchemeError: If faces have another scheme.
-        DataError: If the size of an image is unknown, or two images have the same name.
+        DataError: If the size of an image is unknown, two images have the same name, or a
+            name leads out of the folder.
     """
     files: dict[str, str] = {}
     for image, faces in of_scheme(results, scheme):
@@ -31,6 +32,11 @@ def faces_to_yolo(results: Iterable[tuple[str, Drawn]], scheme: str) -> dict[str
             raise DataError(
                 f"the size of {image!r} is unknown, but YOLO needs fractions of it; "
                 "give faces with their image_size"
+            )
+        if ".." in PurePosixPath(image).parts:
+            raise DataError(
+                f"{image!r} is outside the folder of images, so its labels would be "
+                "outside the output folder; give the folder that contains all images"
             )
         size = faces.image_size or (1, 1)
         lines = [_line(face, size) for face in faces]

@@ -227,7 +227,9 @@ class _Table:
     def rules(self) -> dict[str, Mapping[str, Any]]:
         rules = dict(self.table.get("from", {}))
         for source, rule in rules.items():
-            if len(rule.get("exact", ())) != len(self.points):
+            exact = rule.get("exact", ())
+            are_indices = all(type(index) is int for index in exact)
+            if not are_indices or len(exact) != len(self.points):
                 raise SchemeError(
                     f"{self.place}: from.{source} needs exact = [...], the index of each "
                     f"of the {len(self.points)} points in {source}, or -1"
@@ -269,6 +271,8 @@ def table_of_scheme(of: Scheme) -> dict[str, Any]:
         table["mean_shape"] = of.mean_shape.tolist()
     if of.smooth:
         table["smooth"] = True
+    if of.heads:
+        table["heads"] = {name: list(points) for name, points in of.heads.items()}
     if of.rules:
         table["from"] = {name: dict(rule) for name, rule in of.rules.items()}
     return table

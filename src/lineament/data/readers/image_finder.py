@@ -167,11 +167,16 @@ class StemFinder:
 def _plain_path(name: str) -> str:
     """Return a path or URL with forward slashes, without drive, query or escapes."""
     name = re.sub(r"^(https?://[^?]*)\?.*", r"\1", name.rpartition("?d=")[2])
-    name = re.sub(r"(?:%[0-9A-Fa-f]{2})+", _unescaped, name)
+    name = unescaped(name)
     return re.sub(r"^(?:[A-Za-z]:|file://|https?://[^/]*)", "", name.replace("\\", "/"))
 
 
-def _unescaped(match: re.Match[str]) -> str:
+def unescaped(name: str) -> str:
+    """Return a part of a URL with its escapes, such as %20, replaced by their characters."""
+    return re.sub(r"(?:%[0-9A-Fa-f]{2})+", _unescaped_bytes, name)
+
+
+def _unescaped_bytes(match: re.Match[str]) -> str:
     return bytes.fromhex(match[0].replace("%", "")).decode("utf-8", "replace")
 
 

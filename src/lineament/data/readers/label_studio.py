@@ -14,7 +14,7 @@ from ...io.media_files import has_image_suffix
 from ...scheme_file.names import is_numbered
 from ..sample import Sample, numbered_name
 from .dlib_xml import sorted_names
-from .image_finder import ImageFinder
+from .image_finder import ImageFinder, unescaped
 from .own_data import UNSTATED, OwnData, choose_points
 
 KIND = "keypointlabels"
@@ -176,11 +176,13 @@ def _face(
             "original_height, x and y of each keypoint"
         ) from error
     name = str(image).replace("\\", "/")
+    _, query, local = name.rpartition("?d=")
+    stem = unescaped(local) if query else local
     return Sample(
         image=Path(name),
         landmarks=landmarks,
         scheme="",
-        name=numbered_name(name.rpartition("?d=")[2].lstrip("/"), counted),
+        name=numbered_name(stem.lstrip("/"), counted),
         visible=visible,
         subset=path.stem,
         stated_size=size,
