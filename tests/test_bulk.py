@@ -27,10 +27,11 @@ from lineament.errors import DataError, WorkError
 from lineament.serving.bulk import processes
 from lineament.serving.bulk.folder import OutputFolder
 from lineament.serving.bulk.job import read_status
-from lineament.serving.bulk.plan import PARTS, PLAN, open_plan
+from lineament.serving.bulk.plan import PARTS, PLAN, open_plan, table_bytes
 from lineament.serving.bulk.processes import MAX_TRIES, process_tasks
 from lineament.serving.bulk.sources import find_sources
 
+pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
 
 
@@ -149,6 +150,21 @@ def test_a_broken_plan_is_an_error(images, tmp_path):
     (tmp_path / PLAN).write_text("{}")
     with pytest.raises(DataError, match="is not a plan of this version"):
         open_plan(OutputFolder(tmp_path), [str(images)], {})
+
+
+def test_a_broken_part_is_named_with_the_remedy(images, tmp_path):
+    folder = OutputFolder(tmp_path / "out")
+    plan = open_plan(folder, [str(images)], {}, part_images=10)
+    name = f"{PARTS}/{plan.part_name(1)}"
+    folder.write(name, b"")
+    with pytest.raises(
+        DataError, match=f"{plan.part_name(1)}: a broken part .*; delete"
+    ):
+        read_status(folder.address)
+    table = pyarrow.table({"image": ["of another program"]})
+    folder.write(name, table_bytes(table, 1))
+    with pytest.raises(DataError, match="a broken part"):
+        read_status(folder.address)
 
 
 # --- reruns

@@ -80,6 +80,35 @@ def test_patterns_lists_and_file_addresses_name_the_same_images_once(folder):
     pattern, listed = str(folder / "*" / "000[01].png"), str(folder / "list.txt")
     assert names([pattern]) == names([listed]) == names([pattern, listed]) == both
     assert names([f"file://{folder}/0/0000.png", listed]) == both
+    addresses = folder / "addresses.txt"
+    addresses.write_text(f"file://{folder}/0/0000.png\n{folder}/0/0000.png\n")
+    assert names([str(addresses), pattern]) == both
+
+
+def test_a_list_without_an_image_is_a_single_error(folder):
+    (folder / "empty.txt").write_text("\n")
+    with pytest.raises(DataError, match=r"empty\.txt: lists no image"):
+        find_sources([str(folder / "empty.txt")])
+
+
+def test_a_broken_address_is_an_error_of_its_image_only(folder):
+    wrong, good = f"file://{folder}/0/0 0.png", str(folder / "0/0000.png")
+    with pytest.raises(InputError, match="write file:///PATH with %20 for a space"):
+        find_sources([wrong])
+    (folder / "wrong.txt").write_text(f"{wrong}\n{good}\n")
+    sources = find_sources([str(folder / "wrong.txt")])
+    table = pyarrow.table({"image": [wrong, good]})
+    parquet.write_table(table, folder / "wrong.parquet")
+    (rows,) = find_sources([str(folder / "wrong.parquet")])
+    for found in ([*reds(sources[0]), *reds(sources[1])], reds(rows)):
+        assert [name for name, _, _ in found] == [wrong, good]
+        assert "not a URI of a local file" in found[0][2]
+        assert found[1][2] == 0
+
+
+def test_a_wrong_pattern_is_an_input_error():
+    with pytest.raises(InputError, match="not a pattern"):
+        glob_pattern("bucket/[z-a].jpg")
 
 
 def test_a_table_is_a_source_per_row_group(folder):

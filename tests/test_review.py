@@ -228,6 +228,15 @@ def test_a_second_person_starts_from_the_same_landmarks(review, tmp_path):
     assert len(read_face(tmp_path / "review", "2").saves) == 2
 
 
+def test_two_people_at_once_keep_the_decisions_of_both(review, tmp_path):
+    other = Review(review.folder, review.faces, "ben")
+    start = review.faces[0].start
+    for person in (review, other, review):
+        person.save(0, start, [False] * 4)
+    record = read_face(review.folder, review.faces[0].name)
+    assert [save.reviewer for save in record.saves] == ["ann", "ben", "ann"]
+
+
 def test_decisions_are_never_applied_to_another_face(review, tmp_path):
     review.save(0, review.faces[0].start, [False] * 4)
     moved = replace(review.faces[0], start=review.faces[0].start + 300)

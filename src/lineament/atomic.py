@@ -30,12 +30,21 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file atomically; create its folder if needed."""
+def write_bytes(
+    path: str | os.PathLike[str], content: bytes, sync: bool = False
+) -> None:
+    """Write a file atomically; create its folder if needed.
+
+    Args:
+        sync: Wait until the content is on the disk before renaming, which a power cut requires.
+    """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(target) as partial:
-        partial.write_bytes(content)
+    with atomic_path(target) as partial, partial.open("wb") as file:
+        file.write(content)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def write_text(path: str | os.PathLike[str], text: str, errors: str = "strict") -> None:

@@ -122,6 +122,8 @@ def serve(
 
     if token is not None and not token.strip():
         raise typer.BadParameter("--token is empty; give a token, or omit the option")
+    # a header has no space or line break at its ends, but a variable read from a file may
+    token = token.strip() if token is not None else None
     device = check_device(device)
     settings = ServerSettings(
         models=tuple(model or ("accurate", "fast")),

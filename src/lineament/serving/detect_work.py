@@ -17,9 +17,12 @@ from ..inference.predictor import Predictor
 from ..io.formats import faces_to_dict, to_dict
 from ..io.image import read_image
 from ..io.result_folder import DECIMALS
+from .refusals import Refusal
 from .uploads import Upload, check_image
 
 JPEG_QUALITY = 90
+MAX_JPEG_SIDE = 65_500
+"""Maximum width and height that a JPEG encoder accepts, pixels."""
 
 
 @dataclass(frozen=True)
@@ -86,15 +89,27 @@ def _predict(questions: list[Question], images: list[Image]) -> list[Any]:
 
 def _result(question: Question, image: Image, faces: Faces) -> Result:
     if question.draw:
-        file = io.BytesIO()
-        drawing = PILImage.fromarray(draw_faces(image, faces))
-        drawing.save(file, "JPEG", quality=JPEG_QUALITY)
-        return Result(file.getvalue(), "image/jpeg", len(faces))
+        return Result(_drawn(image, faces), "image/jpeg", len(faces))
     record = record_of(
         faces, question.upload.name, image.shape[1::-1], question.head_pose
     )
     text = json.dumps(record, allow_nan=False)
     return Result(text.encode(), "application/json", len(faces))
+
+
+def _drawn(image: Image, faces: Faces) -> bytes:
+    """Return the image with its faces drawn, as JPEG."""
+    longest = max(image.shape[:2])
+    if longest > MAX_JPEG_SIDE:
+        raise Refusal(
+            422,
+            f"the image has a side of {longest} pixels, but a drawn JPEG at most "
+            f"{MAX_JPEG_SIDE}; shrink it, or request JSON",
+        )
+    file = io.BytesIO()
+    drawing = PILImage.fromarray(draw_faces(image, faces))
+    drawing.save(file, "JPEG", quality=JPEG_QUALITY)
+    return file.getvalue()
 
 
 def record_of(

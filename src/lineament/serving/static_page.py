@@ -8,7 +8,8 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import Headers
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from ..errors import DataError
 
@@ -28,6 +29,9 @@ FOLDER_POLICY = "frame-ancestors 'none'"
 """Policy sent in addition to the page's <meta> policy, which does not support this directive."""
 COMPRESSED_FROM = 1000
 """Bytes from which a file is sent compressed."""
+MODULES = (".js", ".mjs")
+MODULE_TYPE = "text/javascript; charset=utf-8"
+"""Type of modules, which browsers require; Windows may state another one in its registry."""
 KEPT = ("content-type", "etag", "last-modified", "vary", POLICY)
 """Headers of a file that its compressed form has, too."""
 
@@ -62,6 +66,13 @@ class _Folder(StaticFiles):
                 if len(packed) < len(content):
                     self.compressed[str(path.resolve())] = path.stat().st_mtime, packed
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; a WebSocket is refused, because no file can answer it."""
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+            return
+        await super().__call__(scope, receive, send)
+
     def file_response(
         self,
         full_path: str | PathLike[str],
@@ -71,6 +82,8 @@ class _Folder(StaticFiles):
     ) -> Response:
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers[POLICY] = FOLDER_POLICY
+        if Path(full_path).suffix in MODULES:
+            response.headers["content-type"] = MODULE_TYPE
         modified, packed = self.compressed.get(str(Path(full_path).resolve()), (0, b""))
         if modified != stat_result.st_mtime:
             return response

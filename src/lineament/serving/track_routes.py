@@ -89,11 +89,12 @@ async def track(websocket: WebSocket) -> None:
             refusal = Refusal(500, "the server failed to open the track")
         await websocket.send_denial_response(refusal_response(refusal))
         return
-    await websocket.accept()
     lifecycle = service.lifecycle
+    # counted before the handshake, during which other connections may be opened
     lifecycle.active += 1
     lifecycle.tracks += 1
     try:
+        await websocket.accept()
         await _run(service, websocket, state)
     finally:
         lifecycle.active -= 1

@@ -84,6 +84,8 @@ class WorkQueue:
             wait_s = self._expected_wait_s()
             if wait_s > self.wait_s and not always:
                 raise busy(wait_s)
+            # a cancelled job would hold its image until a thread takes it
+            self._jobs = deque(self._waiting())
             self._jobs.append(job)
             self._changed.notify()
         return job

@@ -34,9 +34,19 @@ def is_remote(address: str) -> bool:
 
 
 def local_path(address: str) -> Path:
-    """Return the absolute local path of an address that is not remote."""
+    """Return the absolute local path of an address that is not remote.
+
+    Raises:
+        InputError: If a `file://` URI is not valid.
+    """
     if address.startswith("file://"):
-        address = arrow_module("fs").FileSystem.from_uri(address)[1]
+        try:
+            address = arrow_module("fs").FileSystem.from_uri(address)[1]
+        except (ValueError, OSError) as error:
+            raise InputError(
+                f"{address}: not a URI of a local file ({short_reason(error)}); write "
+                "file:///PATH with %20 for a space, or give the path itself"
+            ) from error
     return Path(address).absolute()
 
 
@@ -162,6 +172,9 @@ def _fixed_folder(pattern: str) -> str:
 def glob_pattern(pattern: str) -> re.Pattern[str]:
     """Convert a path pattern to a regular expression: * within a name, **/ for any folders.
 
+    Raises:
+        InputError: If it is not a pattern.
+
     >>> bool(glob_pattern("a/**/*.jpg").fullmatch("a/b/c.jpg"))
     True
     """
@@ -171,7 +184,12 @@ def glob_pattern(pattern: str) -> re.Pattern[str]:
         text += re.escape(pattern[end : match.start()])
         text += signs.get(match[0], match[0].replace("[!", "[^"))
         end = match.end()
-    return re.compile(text + re.escape(pattern[end:]))
+    try:
+        return re.compile(text + re.escape(pattern[end:]))
+    except re.error as error:
+        raise InputError(
+            f"{pattern}: not a pattern ({error}); expected *, ?, [] or **"
+        ) from error
 
 
 def _files_below(system: Any, path: str) -> list[str]:

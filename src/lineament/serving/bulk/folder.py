@@ -70,7 +70,8 @@ class OutputFolder:
             with system.open_output_stream(path) as file:
                 file.write(data)
             return
-        write_bytes(local_path(self.file(name)), data)
+        # synced, so that after a power cut a part is complete or missing, never empty
+        write_bytes(local_path(self.file(name)), data, sync=True)
 
     def remove_partial_files(self, folder: str) -> None:
         """Delete files left behind by killed processes; call only when nothing is being written."""

@@ -8,12 +8,12 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from ...errors import InputError, short_reason
+from ...errors import DataError, InputError, short_reason
 from ...face import Faces
 from ...io.image import RGB
 from ...io.input_images import Predict, predict_batches
 from ...io.tables import face_columns, face_row
-from .addresses import arrow_module, file_system
+from .addresses import arrow_module, file_system, shown_address
 from .folder import OutputFolder
 from .images import ImageName, ReadOptions, read_source
 from .plan import PARTS, Plan, table_bytes
@@ -138,9 +138,19 @@ def _part_bytes(tables: list[Any], counts: PartCounts) -> bytes:
 
 
 def read_counts(address: str) -> PartCounts:
-    """Return the counts in the metadata of a part."""
+    """Return the counts in the metadata of a part.
+
+    Raises:
+        DataError: If the part is broken.
+    """
     system, path = file_system(address)
     parquet = arrow_module("parquet")
     with system.open_input_file(path) as file:
-        content = parquet.read_metadata(file).metadata[METADATA_KEY]
-    return PartCounts(**json.loads(content))
+        try:
+            content = parquet.read_metadata(file).metadata[METADATA_KEY]
+            return PartCounts(**json.loads(content))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{shown_address(address)}: a broken part ({short_reason(error)}); delete "
+                "it, and rerun the job to write it again"
+            ) from error

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ...errors import DataError
+from ...errors import DataError, InputError
 from ...io.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from .addresses import (
     arrow_module,
@@ -70,6 +70,9 @@ def find_sources(inputs: Sequence[str]) -> list[Source]:
             )
         for address in addresses:
             found.update(dict.fromkeys(_sources_of(address)))
+    if not found:
+        names = ", ".join(map(shown_address, inputs))
+        raise DataError(f"{names}: lists no image; give a file with at least one")
     return list(found)
 
 
@@ -110,8 +113,13 @@ def _text_of(data: bytes) -> str:
 
 def address_next_to(file: str, line: str) -> str:
     """Return the address `line`, resolved relative to the folder of `file`."""
-    if is_remote(line) or line.startswith("file://"):
+    if is_remote(line):
         return line
+    if line.startswith("file://"):
+        try:
+            return str(local_path(line))  # the same image may also be given by its path
+        except InputError:
+            return line  # reading it gives a row with this error
     if is_remote(file):
         address, mark, options = file.partition("?")
         scheme, _, path = address.partition("://")

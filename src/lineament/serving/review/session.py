@@ -16,6 +16,7 @@ from ...io.image import read_image
 from ...io.review_files import (
     ACCEPTED,
     STATUSES,
+    SUFFIX,
     FaceRecord,
     Save,
     face_names,
@@ -150,6 +151,12 @@ class Review:
         _, encoded = cv2.imencode(".jpg", region[:, :, ::-1], quality)
         return bytes(encoded)
 
+    def _stored(self, name: str) -> FaceRecord | None:
+        """Return the decisions on a face, including those of another running review."""
+        if (self.folder / f"{name}{SUFFIX}").is_file():
+            return read_face(self.folder, name)
+        return self._records.get(name)
+
     def save(
         self,
         number: int,
@@ -180,7 +187,7 @@ class Review:
             occluded=tuple(names[np.asarray(occluded, np.bool_)].tolist()),
         )
         with self._lock:
-            before = self._records.get(face.name)
+            before = self._stored(face.name)
             record = FaceRecord(
                 name=face.name,
                 image=face.image,

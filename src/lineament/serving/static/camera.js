@@ -10,19 +10,24 @@ const RATE_FRAMES = 20; // number of frames over which the frame rate is average
  * @param {object} on Callbacks onFrame(source, result, frames per second) and onEnd(error?).
  */
 export function startCamera(client, { onFrame, onEnd }) {
-  let isOn = true;
-  const stop = () => (isOn = false);
-  run(client, onFrame, () => isOn).then(
+  const state = { isOn: true, wake() {} };
+  const stop = () => {
+    state.isOn = false;
+    state.wake();
+  };
+  run(client, onFrame, state).then(
     () => onEnd(),
     (error) => {
+      // after a stop, the worker of the last frame may be gone
+      const failure = state.isOn ? error : undefined;
       stop();
-      onEnd(error);
+      onEnd(failure);
     },
   );
   return stop;
 }
 
-async function run(client, onFrame, isOn) {
+async function run(client, onFrame, state) {
   const constraints = { video: { width: { ideal: WIDTH }, facingMode: "user" }, audio: false };
   if (!navigator.mediaDevices) throw new Error("browsers allow it only over HTTPS or on localhost");
   const stream = await navigator.mediaDevices.getUserMedia(constraints);
@@ -30,10 +35,14 @@ async function run(client, onFrame, isOn) {
     const video = document.createElement("video");
     video.srcObject = stream;
     video.muted = video.playsInline = true;
-    await video.play();
+    const [camera] = stream.getVideoTracks();
+    camera.addEventListener("ended", () => state.wake());
+    await unlessWoken(state, video.play());
     const times = [];
-    for (let isFirst = true; isOn(); isFirst = false) {
-      await nextFrame(video);
+    for (let isFirst = true; state.isOn; isFirst = false) {
+      await unlessWoken(state, nextFrame(video));
+      if (!state.isOn) return;
+      if (camera.readyState === "ended") throw new Error("it was disconnected");
       const source = await createImageBitmap(video);
       // a copy, because the image is transferred to the worker
       const image = await createImageBitmap(source);
@@ -41,11 +50,20 @@ async function run(client, onFrame, isOn) {
       times.push(performance.now());
       if (times.length > RATE_FRAMES) times.shift();
       const rate = (1000 * (times.length - 1)) / (times[times.length - 1] - times[0] || Infinity);
-      if (isOn()) onFrame(source, result, rate);
+      if (state.isOn) onFrame(source, result, rate);
+      else source.close();
     }
   } finally {
     for (const track of stream.getTracks()) track.stop();
   }
+}
+
+/** Wait, but not longer than until `state.wake` is called: a camera may give no frame any more. */
+function unlessWoken(state, wait) {
+  return new Promise((resolve, reject) => {
+    state.wake = resolve;
+    wait.then(resolve, reject);
+  });
 }
 
 /** Wait for the next new frame. */

@@ -30,6 +30,7 @@ const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 async function openModel(name) {
   client?.stop();
   card = null;
+  if (shown) shown.result = null; // its points may not be those of the new model
   $("progress").hidden = false;
   say("Loading the models …");
   client = startWorker((part) => ($("progress").value = part));

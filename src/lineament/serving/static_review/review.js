@@ -9,7 +9,9 @@ const IDLE_S = 30;
 const get = (id) => document.getElementById(id);
 const canvas = get("canvas");
 const view = new View(canvas);
-const state = { review: null, number: 0, face: null, image: null, chosen: 0, done: [], undone: [] };
+const state = {
+  review: null, number: 0, face: null, image: null, chosen: 0, done: [], undone: [], isSaving: false,
+};
 const clock = { seconds: 0, last: 0 };
 let dragged = null;
 
@@ -65,12 +67,13 @@ async function open(number) {
 // decisions
 
 async function decide(status) {
-  if (!state.face) return;
+  if (!state.face || state.isSaving) return;
   tick();
   const { number, face } = state;
   const decision = {
     landmarks: face.landmarks, occluded: face.occluded, status, seconds: clock.seconds,
   };
+  state.isSaving = true;
   try {
     await ask(`api/faces/${number}`, {
       method: "PUT",
@@ -80,9 +83,13 @@ async function decide(status) {
   } catch (error) {
     fail(error);
     return;
+  } finally {
+    state.isSaving = false;
   }
   state.review.faces[number].status = status;
-  await open(nextOpen(number));
+  // the reviewer may already have gone to another face
+  if (state.number === number) await open(nextOpen(number));
+  else show();
 }
 
 function nextOpen(number) {
@@ -175,10 +182,12 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 function onKey(event) {
   const inField = event.target instanceof HTMLSelectElement;
-  const onButton = event.target instanceof HTMLButtonElement;
+  const onButton = event.target.matches?.("button, summary");
   if (event.altKey || event.metaKey || !state.review || inField) return;
   if (event.ctrlKey && !["z", "y"].includes(event.key)) return;
   if (onButton && ["Enter", " "].includes(event.key)) return;
+  // a key that is held down decides on one face, not on all that follow
+  if (event.repeat && ["Enter", "Delete"].includes(event.key)) return;
   tick();
   const middle = [canvas.clientWidth / 2, canvas.clientHeight / 2];
   if (event.key in ARROWS) {
