@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from faces import draw_face
+from faces import draw_face, write_faces
 from lineament import Predictor, load_model
 from lineament.data.mixture import read_mixture
 from lineament.errors import RecipeError
@@ -30,7 +30,9 @@ from lineament.training.attributes import (
 )
 from lineament.training.build import load_any, load_initial_weights
 from lineament.training.clusters import gaussian_mixture, k_means
+from lineament.training.parallel import Processes
 from lineament.training.registry import make_trainer, task_for
+from lineament.training.resume import changed_keys
 
 ROOT = Path(__file__).parents[1]
 TASKS = TaskSettings(groups={"smiling": ("smiling",), "pose": ("left", "right")})
@@ -359,3 +361,52 @@ def test_clusters_start_from_a_network_without_them_and_equal_it_at_first(
     alone = recipe_of(folder, has_tasks=False, model={"clusters": 3})
     with pytest.raises(RecipeError, match="clusters is 3 without init_from"):
         make_trainer(alone, tmp_path / "alone", folder, tmp_path / "cache")
+
+
+def test_tasks_without_validation_faces_are_refused_before_training(folder, tmp_path):
+    write_mtfl(tmp_path, range(60, 70))
+    recipe = recipe_of(folder)
+    data = [
+        recipe.data[0].model_copy(update={"validation": False}),
+        recipe.data[0].model_copy(
+            update={"reader": "folder", "folder": "faces", "validation": True}
+        ),
+    ]
+    write_faces(tmp_path / "faces", 2)
+    recipe = recipe.model_copy(update={"data": tuple(data)})
+    with pytest.raises(
+        RecipeError,
+        match=r"no validation face has the attribute 'smiling' of \[tasks\]",
+    ):
+        make_trainer(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
+
+
+class First(Processes):
+    """The second of two processes; the first one runs no task any more."""
+
+    def total(self, value):
+        return value.mul_(2)
+
+    def from_first(self, value):
+        return []
+
+
+def test_tasks_stop_in_all_processes(folder):
+    task = task_for(recipe_of(folder))
+    task.sums += 3
+    processes = First(1, 2)
+    task.before_validation(processes)
+    assert task.sums.tolist() == [6, 6]
+    task.after_validation(processes)
+    assert task.running == []
+    assert task.sums.tolist() == [0, 0]
+
+
+def test_runs_with_early_stopping_resume_only_with_their_validation_steps(folder):
+    other = {"validate_every": 3}
+    stops = {"stop_threshold": 1.0}
+    for tasks, changed in ((stops, ["train.validate_every"]), ({}, [])):
+        stored = recipe_of(folder, tasks=tasks).model_dump(mode="json")
+        assert (
+            changed_keys(stored, recipe_of(folder, tasks=tasks, train=other)) == changed
+        )

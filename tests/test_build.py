@@ -203,3 +203,16 @@ def test_weights_without_a_recipe_are_refused_as_checkpoint(tmp_path):
     save_file({"a": torch.zeros(2)}, tmp_path / "bare.safetensors")
     with pytest.raises(ModelError, match="weights without a recipe"):
         load_trained(tmp_path / "bare.safetensors")
+
+
+def test_pruned_weights_in_safetensors_give_their_channels(faces, tmp_path):
+    pruned = small(faces, **{"model.pruned_from": "runs/slim/share-0.5/checkpoint.pt"})
+    weights = {"a": torch.zeros(2)}
+    for name, recipe in (("pruned", pruned), ("plain", small(faces))):
+        state = {"average": weights, "recipe": recipe.model_dump_json(), "step": 1}
+        save_weights(tmp_path / f"{name}.safetensors", state)
+    start = str(tmp_path / "pruned.safetensors")
+    adopted = build.adopt_architecture(small(faces, init_from=start))
+    assert adopted.model.pruned_from == start
+    recipe = small(faces, init_from=str(tmp_path / "plain.safetensors"))
+    assert build.adopt_architecture(recipe) is recipe

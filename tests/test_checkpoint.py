@@ -10,7 +10,12 @@ import torch
 
 from lineament.errors import ModelError
 from lineament.training.build import load_any
-from lineament.training.checkpoint import load_checkpoint, save_checkpoint
+from lineament.training.checkpoint import (
+    load_checkpoint,
+    read_weights,
+    save_checkpoint,
+    save_weights,
+)
 
 pytestmark = pytest.mark.torch
 
@@ -71,3 +76,15 @@ def test_a_checkpoint_with_code_is_refused_without_running_it(tmp_path, capsys):
     with pytest.raises(ModelError, match=r"evil.pt: not a checkpoint, or a broken one"):
         load_checkpoint(tmp_path / "evil.pt")
     assert "code" not in capsys.readouterr().out
+
+
+def test_numbers_too_large_for_half_precision_are_kept(tmp_path):
+    weights = {
+        "precisions": torch.tensor([[1e6, 1.0]]),
+        "small": torch.tensor([[1 / 3, 2.0]]),
+    }
+    path = tmp_path / "kept.safetensors"
+    save_weights(path, {"average": weights, "recipe": "{}", "step": 1})
+    kept = read_weights(path)[0]
+    assert torch.equal(kept["precisions"], weights["precisions"])
+    assert torch.equal(kept["small"], weights["small"].half().float())

@@ -202,3 +202,22 @@ def test_a_place_without_a_gpu_uses_the_cpu():
     with place.here():
         assert not place.on_gpu
         assert torch.ones(1).device == place.device
+
+
+def test_the_random_state_of_a_gpu_is_saved_and_restored(monkeypatch):
+    place = Place("cpu")
+    assert list(place.random_state()) == ["rng"]
+    drawn = {"state": torch.tensor([1])}
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: drawn["state"])
+    monkeypatch.setattr(
+        torch.cuda, "set_rng_state", lambda state, device: drawn.update(state=state)
+    )
+    place.on_gpu = True
+    before = place.random_state()
+    first = torch.rand(3)
+    drawn["state"] = torch.tensor([2])
+    place.set_random_state(before)
+    assert drawn["state"].tolist() == [1]
+    assert torch.equal(torch.rand(3), first)
+    # a checkpoint of an earlier version, or of a run on a CPU
+    place.set_random_state({"rng": before["rng"]})

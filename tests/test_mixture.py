@@ -171,3 +171,13 @@ def test_unknown_readers_parts_and_schemes_are_refused(tmp_path):
         read_part("talking-face", tmp_path, "", "ibug68")
     with pytest.raises(SchemeError, match="cannot convert ibug68 to mediapipe478"):
         read_part("folder", tmp_path, "", "mediapipe478", "faces")
+
+
+def test_the_visibility_of_points_that_a_face_lacks_is_unknown():
+    shown = np.array([True, False])
+    face = Sample(None, np.array([[1.0, 2], [3, 4]]), "", "x", visible=shown)
+    some = face.with_points("five", [4, 0])
+    assert some.visible[[4, 0]].tolist() == [1, 0]
+    assert np.isnan(some.visible[1:4]).all()
+    whole = Sample(None, np.zeros((5, 2)), "", "x", visible=np.ones(5, bool))
+    assert whole.with_points("five", range(5)).visible.dtype == bool

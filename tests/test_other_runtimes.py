@@ -13,8 +13,9 @@ pytest.importorskip("torch")
 pytest.importorskip("onnx")
 from lineament.data.crop_cache import CropCache
 from lineament.export import other_runtimes
-from lineament.export.other_runtimes import check_runtime, compare_on
+from lineament.export.other_runtimes import check_runtime, compare_on, compare_runtime
 from lineament.inference.onnx_model import Model
+from lineament.recipe.file import make_recipe
 
 pytestmark = pytest.mark.torch
 
@@ -102,3 +103,27 @@ def test_opencv_runs_a_network_of_convolutions_as_onnx_runtime_does(tmp_path):
     wanted = [session.run(None, {"crops": crop[None]})[0] for crop in crops]
     assert name.startswith("opencv ")
     np.testing.assert_allclose(run(crops), np.concatenate(wanted), atol=1e-4)
+
+
+def test_an_exported_part_of_joined_schemes_is_compared_on_its_own_points(
+    model, monkeypatch, tmp_path
+):
+    chosen = []
+
+    def choose(recipe, size, *mixture):
+        chosen.append(recipe.scheme)
+        raise InterruptedError
+
+    monkeypatch.setattr(other_runtimes, "read_mixture", lambda *a, **more: ([], {}))
+    monkeypatch.setattr(other_runtimes, "choose_gate_faces", choose)
+    recipe = make_recipe(
+        {
+            "name": "joined",
+            "scheme": "ibug68_helen194",
+            "data": [{"reader": "300w"}],
+            "train": {"steps": 1},
+        }
+    )
+    with pytest.raises(InterruptedError):
+        compare_runtime(model.path, "opencv", recipe, tmp_path, tmp_path)
+    assert chosen == [model.scheme]

@@ -1,6 +1,7 @@
 """Detector photos: annotations become tight boxes and rolls."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ import pytest
 from detector_photos import face_landmarks
 from lineament.data.detection.photos import (
     INSETS,
+    Photo,
     eye_roll_deg,
     read_detection,
     read_detector_photos,
 )
-from lineament.data.sample import in_validation
+from lineament.data.sample import Sample, in_validation
 from lineament.errors import DataError
 from lineament.geometry import inset_boxes
 
@@ -65,3 +67,14 @@ def test_only_the_requested_kinds_are_read(tmp_path):
         DataError, match="no kind of photo 'widr'; did you mean 'wider'"
     ):
         read_detector_photos(tmp_path, ["widr"])
+
+
+def test_photos_of_one_person_are_in_the_split_of_their_samples():
+    for number in range(30):
+        name = f"person{number}"
+        photos = []
+        for view in ("front", "side"):
+            image, nothing = Path(f"{name}__{view}.jpg"), np.zeros((0, 4))
+            photos.append(Photo(image, "landmarks", nothing, image.stem))
+        sample = Sample(photos[0].image, np.zeros((5, 2)), "five", name)
+        assert {photo.is_validation() for photo in photos} == {sample.is_validation()}

@@ -22,7 +22,7 @@ from lineament.classic.pyramid import (
 )
 from lineament.classic.shape_model import ShapeModel
 from lineament.classic.shapes import as_rows, centered, to_complex
-from lineament.errors import ModelError
+from lineament.errors import ModelError, RecipeError
 from lineament.geometry import landmark_box
 from lineament.inference.registry import load_numpy_model
 from lineament.recipe.file import make_recipe
@@ -37,6 +37,7 @@ from lineament.training.classic.active_appearance_fit import (
 from lineament.training.classic.active_shape_fit import discriminant_of, whitening_of
 from lineament.training.classic.registry import FITS
 from lineament.training.classic.trainer import ClassicTrainer
+from lineament.training.registry import make_trainer
 
 MEAN = to_complex(scheme("ibug68").mean_shape * 60 + 40)
 MODELS = {
@@ -344,3 +345,22 @@ def test_a_model_that_lacks_an_array_is_refused(name, array, words, trained):
     arrays = {key: value for key, value in model.arrays.items() if key != array}
     with pytest.raises(ModelError, match=f"{words}; train it again"):
         type(model)(model.settings, arrays)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"init_from": "fast.safetensors"}, "init_from"),
+        ({"tasks": {}}, r"\[tasks\]"),
+        ({"data": [{"reader": "300w", "annotated": False}]}, r"data\.0\.annotated = "),
+    ],
+)
+def test_settings_of_networks_are_refused_for_models_without_one(
+    changes, key, tmp_path
+):
+    values = {"name": "mean", "model": {"kind": "mean-shape"}, "train": {"steps": 1}}
+    recipe = make_recipe(values | {"data": [{"reader": "300w"}]} | changes)
+    with pytest.raises(
+        RecipeError, match=f"has {key}.*, which a mean-shape model does"
+    ):
+        make_trainer(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")

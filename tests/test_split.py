@@ -1,5 +1,6 @@
 """A small set has at least one validation face in ten, and a person is in one split."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from faces import write_faces
 from lineament.data.mixture import read_mixture
 from lineament.data.sample import Sample, group_digest, in_validation
-from lineament.data.split import SMALL, describe_split, split_faces
+from lineament.data.split import SMALL, SharedSplits, describe_split, split_faces
 from lineament.errors import DataError, RecipeError
 from lineament.recipe import DataPart
 
@@ -121,3 +122,31 @@ def test_a_space_in_the_name_of_a_folder_does_not_split_a_result(tmp_path):
     _, validation = read_mixture(parts, "ibug68", tmp_path, tmp_path / "cache")
     assert set(validation) <= {"folder-my-photos", "folder-b"}
     assert "folder-b" in validation
+
+
+def test_a_person_in_two_sets_is_in_one_split():
+    splits = SharedSplits()
+    one = [sample(f"{i}", group=f"person{i}") for i in range(20)]
+    training, kept = splits.split(one, None)
+    # without the first set, the second would need one of these people for validation
+    people = [face.group for face in training][:5]
+    two = [sample(f"other{group}", group=group) for group in people]
+    assert split_faces(two, None, fill=True)[1]
+    assert splits.split(two, None) == (two, [])
+    again = [sample(f"third{face.group}", group=face.group) for face in kept]
+    assert splits.split([*again, *camera(3)], None)[1][: len(kept)] == again
+
+
+def test_equal_file_names_in_two_folders_are_different_photos():
+    splits = SharedSplits()
+    faces = camera(12)
+    splits.split(faces, None)
+    moved = []
+    for face in faces[:4]:
+        moved.append(replace(face, image=Path("other") / face.image))
+    assert splits.split(moved, None) == split_faces(moved, None, fill=True)
+    # annotated twice, in two files: the same photo
+    both = splits.split(faces[:4], None)
+    first = split_faces(faces, None, fill=True)
+    assert all(face in first[0] for face in both[0])
+    assert all(face in first[1] for face in both[1])

@@ -33,7 +33,7 @@ from lineament.models.landmark_net import LandmarkNet
 from lineament.recipe.file import make_recipe
 from lineament.schemes import scheme
 from lineament.training.build import load_any, load_trained
-from lineament.training.checkpoint import load_checkpoint
+from lineament.training.checkpoint import load_checkpoint, save_weights
 from lineament.training.registry import task_for
 from lineament.training.temporal import task as refine
 from lineament.training.temporal.task import predict_clips
@@ -474,3 +474,15 @@ def test_a_run_is_not_overwritten(root, detector, tmp_path):
     trainer(root, made, tmp_path / "run").run()
     with pytest.raises(TrainError, match="run already contains a run"):
         trainer(root, made, tmp_path / "run")
+
+
+def test_a_detector_in_safetensors_must_have_the_settings_of_the_recipe(root, tmp_path):
+    stored = make_recipe(detector_recipe(root, padding=1.5)).model_dump_json()
+    path = tmp_path / "detector.safetensors"
+    weights = {"a": torch.zeros(2)}
+    save_weights(path, {"average": weights, "recipe": stored, "step": 1})
+    task = task_for(recipe(root, path), "refine")
+    with pytest.raises(RecipeError, match=r"model\.padding is 1\.3, but 1\.5 in init_"):
+        task._load_detector(torch.nn.Linear(2, 2), path)
+    with pytest.raises(RecipeError, match="has init_parts, but a refinement takes all"):
+        task_for(recipe(root, path, init_parts={"net": "other.pt"}), "refine")

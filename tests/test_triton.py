@@ -79,3 +79,11 @@ def test_options_of_other_targets_are_refused(tmp_path):
     code, _, error = call("export", "fast", "--to", "triton", "--int8")
     assert code == 2
     assert "--int8" in error
+
+
+def test_a_model_with_a_scalar_input_is_not_batched():
+    images = ModelTensor("images", "UINT8", (-1, -1, -1, 3))
+    network = ModelTensor("network", "INT64", ())
+    text = triton_config("mtcnn", [images, network], [images])
+    assert "max_batch_size: 0" in text
+    assert "dims: [ 1 ]\n  reshape { shape: [ ] }" in text

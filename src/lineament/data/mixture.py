@@ -15,7 +15,7 @@ from .readers.own_data import UNSTATED, Note, OwnData, ignore
 from .readers.registry import DataSet, data_set
 from .readers.talking_face import FOLDER, is_talking_face
 from .sample import Sample, bare_name, to_scheme
-from .split import Split, describe_split, split_faces
+from .split import SharedSplits, Split, describe_split, split_faces
 from .training_crops import Source
 from .units import unit_fault
 
@@ -56,6 +56,7 @@ def read_mixture(
     size = cached_size(*crop)
     sources: list[Source] = []
     validation_faces: dict[str, CropCache] = {}
+    own_splits = SharedSplits()
     for part in parts:
         samples = read_recipe_part(part, root, scheme_name, note)
         if any(is_talking_face(path) for path in {sample.image for sample in samples}):
@@ -65,7 +66,8 @@ def read_mixture(
             )
         if fault := mirror_note(samples, scheme_name):
             note(f"{part.reader}: {fault}")
-        training, validation = _split_part(part, samples, _label(part, parts), note)
+        label = _label(part, parts)
+        training, validation = _split_part(part, samples, label, note, own_splits)
         if training:
             faces = _cache_faces(training, cache, size)
             if not part.annotated:
@@ -73,10 +75,10 @@ def read_mixture(
                 faces = replace(faces, landmarks=nothing, visible=None)
             sources.append(Source(faces, part.repeat, part.use_until))
         if validation and part.annotated:
-            label = unique_name(
-                [_label(part, parts)], lambda name: name not in validation_faces
+            unique_label = unique_name(
+                [label], lambda name: name not in validation_faces
             )
-            validation_faces[label] = _cache_faces(validation, cache, size)
+            validation_faces[unique_label] = _cache_faces(validation, cache, size)
     if not sources:
         raise DataError("every [[data]] is for validation; add one to train on")
     _note_size(sources, validation_faces, cache, note)
@@ -97,11 +99,18 @@ def _note_size(
 
 
 def _split_part(
-    part: DataPart, samples: Sequence[Sample], label: str, note: Note
+    part: DataPart,
+    samples: Sequence[Sample],
+    label: str,
+    note: Note,
+    own_splits: SharedSplits,
 ) -> Split:
     """Split a part into training and validation faces, and report their numbers."""
     is_own = data_set(part.reader).is_format
-    training, validation = split_faces(samples, part.validation, fill=is_own)
+    if is_own:
+        training, validation = own_splits.split(samples, part.validation)
+    else:
+        training, validation = split_faces(samples, part.validation, fill=False)
     if is_own or part.validation is not None:
         note(describe_split(label, training, validation))
     if not training and not part.validation:

@@ -75,6 +75,8 @@ class Sample:
     def with_points(self, name: str, rows: Sequence[int]) -> "Sample":
         """Return the face with its points at indices `rows` of scheme `name`, nan elsewhere.
 
+        So is the visibility of points that the face does not have.
+
         Raises:
             DataError: If the number of points differs.
         """
@@ -86,9 +88,11 @@ class Sample:
         count = len(scheme(name))
         landmarks = np.full((count, 2), np.nan)
         landmarks[list(rows)] = self.landmarks
-        visible = None
+        visible: NDArray[np.bool_] | NDArray[np.float32] | None = None
         if self.visible is not None:
             visible = np.zeros(count, np.bool_)
+            if len(rows) < count:
+                visible = np.full(count, np.nan, np.float32)
             visible[list(rows)] = self.visible
         return replace(self, scheme=name, landmarks=landmarks, visible=visible)
 

@@ -11,6 +11,7 @@ from typing import Any
 from ..atomic import write_bytes
 from ..errors import InputError, ModelError
 from ..recipe import NAME, Recipe
+from ..recipe.kept_weights import CHECKOUT
 from ..training.checkpoint import load_checkpoint
 from .calibrate import SigmaScale
 
@@ -62,9 +63,13 @@ def file_entries(path: Path, steps_done: int) -> dict[str, Any]:
 
 
 def _commit() -> str:
+    """Return the commit of this package; empty if it does not run from its repository."""
+    # not of the current directory, which may be another repository
+    if not (CHECKOUT / ".git").exists():
+        return ""
     try:
         done = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"],
+            ["git", "-C", str(CHECKOUT), "rev-parse", "--short", "HEAD"],
             capture_output=True,
             text=True,
             check=True,
@@ -85,8 +90,14 @@ def recipe_entry(recipe: Recipe) -> dict[str, Any]:
         short(recipe.init_from),
         short(recipe.model.pruned_from),
     )
+    for name, path in recipe.init_parts.items():
+        entry["init_parts"][name] = short(path)
     for part in entry["data"]:
-        part["folder"] = short(part["folder"])
+        for key in ("folder", "pictures"):
+            part[key] = short(part[key])
+    if recipe.detector:
+        for key in ("teacher", "mine_from"):
+            entry["detector"][key] = short(entry["detector"][key])
     if recipe.refine:
         entry["refine"]["videos"] = [short(path) for path in recipe.refine.videos]
         entry["refine"]["labels"] = short(recipe.refine.labels)

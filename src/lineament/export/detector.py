@@ -22,7 +22,7 @@ from ..models.face_detector import FaceDetectorNet
 from ..models.profile import multiply_adds, parameters
 from ..training.build import load_detector
 from ..training.checkpoint import load_checkpoint
-from .card import file_entries, write_model
+from .card import file_entries, recipe_entry, write_model
 from .graph import trace, without_notes
 from .quantize import quantize_file
 from .request import ExportRequest
@@ -98,9 +98,10 @@ def export_detector(request: ExportRequest) -> dict[str, Any]:
         gate = write_detector(net, path, images)
         without_face = [p for p in photos if p.is_validation() and p.has_no_face()]
         example = torch.zeros((1, 480, 640, 3), dtype=torch.uint8)
-        recipe_entries = recipe.model_dump(
-            mode="json", include={"name", "init_from", "detector", "train"}
-        )
+        entry = recipe_entry(recipe)
+        recipe_entries = {
+            key: entry[key] for key in ("name", "init_from", "detector", "train")
+        }
         card = {
             "name": request.name,
             **ENTRIES,

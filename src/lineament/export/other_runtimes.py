@@ -123,6 +123,9 @@ def compare_runtime(
         ExtraError: If the runtime is not installed.
     """
     model = Model(path, 1)
+    if model.scheme != recipe.scheme:
+        # only the points of one of the joined schemes were exported
+        recipe = recipe.model_copy(update={"scheme": model.scheme})
     crop = (model.size, model.padding)
     mixture = read_mixture(recipe.data, recipe.scheme, data_root, cache, crop=crop)
     faces = choose_gate_faces(recipe, model.size, *mixture).faces

@@ -63,7 +63,7 @@ def triton_config(
 
     If the first dimension of tensors is variable, Triton may form batches.
     """
-    is_batched = all(tensor.shape[0] == -1 for tensor in (*inputs, *outputs))
+    is_batched = all(tensor.shape[:1] == (-1,) for tensor in (*inputs, *outputs))
     lines = [
         f'name: "{name}"',
         'platform: "onnxruntime_onnx"',

@@ -27,6 +27,7 @@ from .build import read_initial_weights
 from .clusters import gaussian_mixture, k_means
 from .landmark_task import LandmarkTask
 from .losses import total_loss
+from .parallel import Processes
 from .task import Context, Samples
 from .validate import crop_size
 
@@ -54,10 +55,24 @@ class AttributeTask(LandmarkTask):
         samples = super().samples(context)
         assert isinstance(samples, TrainingCrops)
         self.crops = samples
+        self._check_validation()
         self.sums = self.sums.to(context.device)
         if context.resume_from is None:
             self._find_clusters(context.note)
         return samples
+
+    def _check_validation(self) -> None:
+        """Check the data. Raises: RecipeError: If no validation face has an attribute of a task."""
+        tasks = self.recipe.tasks
+        known: set[str] = set()
+        for cache in self.validation_faces.values():
+            known.update(cache.attributes)
+        for name in [] if tasks is None else tasks.attributes():
+            if name not in known:
+                raise RecipeError(
+                    f"no validation face has the attribute {name!r} of [tasks]; add the data "
+                    "set mtfl without validation = false, or remove the task"
+                )
 
     def new_network(self, context: Context) -> nn.Module:
         self.network = model = super().new_network(context)
@@ -141,6 +156,14 @@ class AttributeTask(LandmarkTask):
             parts["total"] = parts["total"] + weighted
         return parts
 
+    def before_validation(self, processes: Processes) -> None:
+        processes.total(self.sums)
+
+    def after_validation(self, processes: Processes) -> None:
+        """Stop the same tasks in all processes, which would add up different losses otherwise."""
+        self.running = processes.from_first(self.running)
+        self.sums.zero_()
+
     def validate(self, model: nn.Module) -> dict[str, float]:
         results = super().validate(model)
         tasks = self.recipe.tasks
@@ -181,11 +204,6 @@ class AttributeTask(LandmarkTask):
             for crops, _ in plain_crops(cache, crop_size(model), padding, BATCH):
                 output = model(torch.from_numpy(crops).to(self.sums.device))
                 logits.append(output.class_logits.cpu())
-        if not caches:
-            raise RecipeError(
-                "no validation face has an attribute of [tasks]; add the data set mtfl, "
-                "or remove [tasks]"
-            )
         for name in {name for cache in caches for name in cache.attributes}:
             parts = []
             for cache in caches:

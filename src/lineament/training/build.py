@@ -20,6 +20,7 @@ from .checkpoint import (
     WEIGHTS,
     load_checkpoint,
     load_weights,
+    read_metadata,
     read_weights,
     student_weights,
 )
@@ -66,7 +67,7 @@ def adopt_architecture(recipe: Recipe, resume_from: Path | None = None) -> Recip
         resume_from: The run's own checkpoint, read instead of `init_from`, which may be missing.
     """
     source, m = resume_from or Path(recipe.init_from), recipe.model
-    if not recipe.init_from or source.suffix != ".pt" or not source.is_file():
+    if not recipe.init_from or not source.is_file():
         return recipe
     keys: tuple[str, ...]
     if isinstance(m, LandmarkNetSettings):
@@ -75,7 +76,10 @@ def adopt_architecture(recipe: Recipe, resume_from: Path | None = None) -> Recip
         keys = ("pruned_from",)
     else:
         return recipe
-    stored = read_trained(source)[1].model
+    stored_recipe = read_stored_recipe(source)
+    if stored_recipe is None:
+        return recipe
+    stored = stored_recipe.model
     same = stored.kind == m.kind and _backbone(stored) == _backbone(m)
     if not same or any(getattr(m, key) for key in keys):
         return recipe
@@ -237,9 +241,23 @@ def read_initial_weights(path: Path) -> tuple[dict[str, Tensor], Recipe | None]:
         state, recipe = read_trained(path)
         return student_weights(state["average"]), recipe
     weights, metadata = read_weights(path)
+    return weights, _recipe_in(metadata, path)
+
+
+def read_stored_recipe(path: Path) -> Recipe | None:
+    """Return the recipe of a checkpoint or of a weights file, None if it has none.
+
+    Raises: ModelError, RecipeError.
+    """
+    if path.suffix != WEIGHTS:
+        return read_trained(path)[1]
+    return _recipe_in(read_metadata(path), path)
+
+
+def _recipe_in(metadata: dict[str, str], path: Path) -> Recipe | None:
     if "recipe" not in metadata:
-        return weights, None
-    return weights, make_recipe(json.loads(metadata["recipe"]), str(path))
+        return None
+    return make_recipe(json.loads(metadata["recipe"]), str(path))
 
 
 def load_any(checkpoint: Path, scheme_name: str = "") -> tuple[Any, Recipe]:

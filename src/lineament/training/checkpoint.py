@@ -4,6 +4,8 @@ Weights files contain only the averaged weights, at half precision, with their r
 Depends on torch; files are written atomically and load without unpickling code.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,17 +75,26 @@ def student_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def save_weights(path: Path, state: dict[str, Any]) -> None:
     """Write the averaged weights of a checkpoint's `state`, with its recipe, atomically.
 
-    Matrices and larger tensors are stored at half precision; vectors and counters are unchanged.
+    Matrices and larger tensors are stored at half precision; vectors, counters, and matrices with
+    numbers too large for it are unchanged.
     """
     from safetensors.torch import save_file
 
     tensors = {}
     for key, value in student_weights(state["average"]).items():
-        tensors[key] = (value.half() if value.ndim > 1 else value).contiguous()
+        tensors[key] = _shortened(value).contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as partial:
         metadata = {"recipe": state["recipe"], "step": str(state["step"])}
         save_file(tensors, str(partial), metadata)
+
+
+def _shortened(value: Tensor) -> Tensor:
+    """Return a matrix at half precision, if its numbers fit: 1 / variance of a feature may not."""
+    if value.ndim < 2:
+        return value
+    half = value.half()
+    return half if torch.equal(half.isfinite(), value.isfinite()) else value
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -91,20 +102,36 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     Raises: ModelError: If the file is missing, broken or of another format.
     """
+    with _opened(path) as file:
+        weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = dict(file.metadata() or {})
+    for key, value in weights.items():
+        weights[key] = value.float() if value.is_floating_point() else value
+    return weights, metadata
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of a .safetensors file, without its weights.
+
+    Raises: ModelError: If the file is missing, broken or of another format.
+    """
+    with _opened(path) as file:
+        return dict(file.metadata() or {})
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a .safetensors file.    Raises: ModelError: If it cannot be opened or read."""
     from safetensors import safe_open
 
     try:
         with safe_open(path, "pt") as file:
-            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            metadata = dict(file.metadata() or {})
+            yield file
     except Exception as error:
         raise ModelError(
             f"{path}: not a safetensors file ({type(error).__name__}); give one "
             "that contains weights"
         ) from error
-    for key, value in weights.items():
-        weights[key] = value.float() if value.is_floating_point() else value
-    return weights, metadata
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:

@@ -2,9 +2,10 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,6 +79,23 @@ class Place:
     def here(self) -> AbstractContextManager[object]:
         """Return a context that queues GPU work on this stream."""
         return nullcontext() if self.stream is None else torch.cuda.stream(self.stream)
+
+    def random_state(self) -> dict[str, Tensor]:
+        """Return the states of torch's generators by their names in a checkpoint.
+
+        On a GPU, dropout draws from the generator of the GPU.
+        """
+        states = {"rng": torch.get_rng_state()}
+        if self.on_gpu:
+            states["gpu_rng"] = torch.cuda.get_rng_state(self.device)
+        return states
+
+    def set_random_state(self, states: Mapping[str, Any]) -> None:
+        """Restore what `random_state` returned; other entries are ignored."""
+        torch.set_rng_state(states["rng"])
+        # absent in checkpoints of earlier versions and of runs on a CPU
+        if self.on_gpu and "gpu_rng" in states:
+            torch.cuda.set_rng_state(states["gpu_rng"], self.device)
 
 
 Graph = tuple[torch.cuda.CUDAGraph, Tensor, Batch, Tensor]

@@ -16,7 +16,7 @@ from ..atomic import write_text
 from ..data.readers.find_annotations import Annotations, find_annotations
 from ..data.readers.own_data import UNSTATED, Note, OwnData, ignore
 from ..data.sample import Sample
-from ..data.split import split_faces
+from ..data.split import SharedSplits
 from ..errors import DataError, ExtraError, RecipeError
 from ..geometry import box_side
 from ..labeling.own_scheme import (
@@ -83,15 +83,12 @@ def write_own_recipe(
     own_name = f"{name}-points"
     first, new_scheme = read_own_faces(annotations[0], own_name, note, stated)
     samples = list(first)
-    training = len(
-        split_faces(first, _validation(annotations[0], annotations), fill=True)[0]
-    )
+    splits = SharedSplits()
+    training = len(splits.split(first, _validation(annotations[0], annotations))[0])
     for other in annotations[1:]:
         faces = read_more_faces(other, new_scheme, stated)
         samples += faces
-        training += len(
-            split_faces(faces, _validation(other, annotations), fill=True)[0]
-        )
+        training += len(splits.split(faces, _validation(other, annotations))[0])
     if not training:
         raise DataError(
             f"{place}: {len(samples)} faces, but none for training; add training faces"

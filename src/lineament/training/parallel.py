@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from ..errors import RecipeError
 from ..recipe import TrainSettings
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,14 @@ class Processes:
         if self.world > 1:
             dist.all_reduce(value)
         return value
+
+    def from_first(self, value: Value) -> Value:
+        """Return the `value` of the first process, which can be pickled."""
+        if self.world == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, src=0)
+        return values[0]
 
     def sum_gradients(self, model: nn.Module) -> None:
         """Sum every gradient of `model` over the processes, in place."""

@@ -19,7 +19,10 @@ FREE_ON_RESUME = (
     "checkpoint_minutes",
     "validate_every",
 )
-"""Settings of [train] that do not change the result."""
+"""Settings of [train] that do not change the result.
+
+If tasks stop early, `validate_every` does change it.
+"""
 
 
 def check_folder(checkpoint: Path, resume: bool) -> None:
@@ -72,15 +75,20 @@ def changed_keys(stored: dict[str, Any], recipe: Recipe) -> list[str]:
             names.append(key)
     for key in ("augment", "model", "train"):
         names += [
-            f"{key}.{name}" for name in old[key] if old[key][name] != new[key][name]
+            f"{key}.{name}"
+            for name in old[key]
+            if name in new[key] and old[key][name] != new[key][name]
         ]
     return names
 
 
 def _compared(recipe: Recipe) -> dict[str, Any]:
     values = recipe.model_dump()
+    tasks = values["tasks"]
     for key in FREE_ON_RESUME:
-        del values["train"][key]
+        # a task is stopped at a validation
+        if key != "validate_every" or not (tasks and tasks["stop_threshold"]):
+            del values["train"][key]
     # implied by the task; older checkpoints lack it
     del values["model"]["kind"]
     if values["slim"]:  # only used after training

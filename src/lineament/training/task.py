@@ -20,6 +20,7 @@ from ..data.training_crops import Source
 from ..recipe import Recipe
 from .batch import Batch
 from .optimizer import make_optimizer
+from .parallel import Processes
 
 Mixture = tuple[list[Source], dict[str, CropCache]]
 """Training sources, and validation faces by data set."""
@@ -126,9 +127,18 @@ class Task(ABC):
     def load_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027
         """Restore the result of `state`; {} for a run of an earlier version."""
 
+    def before_validation(self, processes: Processes) -> None:  # noqa: B027
+        """Collect what `validate` needs from other processes; every process calls this."""
+
     @abstractmethod
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Return the results by name for `model`, which is in evaluation mode."""
+        """Return the results by name for `model`, which is in evaluation mode.
+
+        Only the first process calls this.
+        """
+
+    def after_validation(self, processes: Processes) -> None:  # noqa: B027
+        """Adopt what `validate` has changed in the first process; every process calls this."""
 
     def face_errors(self, model: nn.Module) -> dict[str, list[float]]:
         """Return the error of each validation face by set; empty if the task has no landmarks."""

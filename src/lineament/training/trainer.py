@@ -168,8 +168,12 @@ class Trainer:
                     self.average.update(self.step)
                     last = self.step == train.steps
                     validates = last or self.step % train.validate_every == 0
+                    if validates:
+                        self.task.before_validation(self.processes)
                     if log and (validates or self.step % LOG_EVERY == 0):
                         report(self._log(log, meter, validates))
+                    if validates:
+                        self.task.after_validation(self.processes)
                     overdue = time.monotonic() - saved > 60 * train.checkpoint_minutes
                     if log and (overdue or last):
                         if meter.losses is not None:
@@ -277,7 +281,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "average": self.average.state,
             "optimizer": self.optimizer.state_dict(),
-            "rng": torch.get_rng_state(),
+            **self.place.random_state(),
             "step": self.step,
             "scheme": str(self.recipe.scheme),
             "recipe": self.recipe.model_dump_json(),
@@ -309,6 +313,6 @@ class Trainer:
         self.average.load(average, self.model)
         self.optimizer.load_state_dict(state["optimizer"])
         keep_rates_on(self.device, self.optimizer)
-        torch.set_rng_state(state["rng"])
+        self.place.set_random_state(state)
         self.task.load_state(state.get("task", {}))
         self.step = state["step"]

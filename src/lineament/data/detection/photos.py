@@ -22,7 +22,7 @@ from ..readers.mtfl import read_mtfl
 from ..readers.pts import read_pts_folder
 from ..readers.table import read_table
 from ..readers.w300 import read_300w
-from ..sample import Sample, bare_name, in_validation
+from ..sample import GROUP_SEPARATOR, Sample, bare_name, in_validation
 
 NO_FACE = ("background", "objects", "pets")
 """Kinds of photos that contain no face."""
@@ -83,8 +83,8 @@ class Photo:
     """False if the photo may contain faces without a box."""
 
     def is_validation(self) -> bool:
-        """Return True if the photo belongs to the validation set."""
-        return in_validation(self.name)
+        """Return True if the photo belongs to the validation set, as its samples do."""
+        return in_validation(self.name.partition(GROUP_SEPARATOR)[0])
 
     def has_no_face(self) -> bool:
         """Return True if the photo is of a kind without faces."""

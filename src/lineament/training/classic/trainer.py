@@ -14,7 +14,7 @@ from typing import Any
 from ...classic.numpy_model import NumpyModel
 from ...data.crop_cache import CropCache
 from ...data.mixture import Mixture, read_mixture
-from ...errors import TrainError
+from ...errors import RecipeError, TrainError
 from ...inference.registry import load_numpy_model
 from ...recipe import Recipe
 from ..log import Progress, TrainLog
@@ -50,6 +50,7 @@ class ClassicTrainer:
             TrainError: If `folder` contains a run and `resume` is False, or none and it is True.
             RecipeError, DataError: If recipe or data do not fit.
         """
+        check_unused(recipe)
         self.recipe, self.folder, self.resumed = recipe, folder, resume
         self.path = folder / CLASSIC_CHECKPOINT
         check_folder(self.path, resume)
@@ -145,3 +146,22 @@ class ClassicTrainer:
                 "differ); resume with that recipe, or start over with another --out"
             )
         return model
+
+
+def check_unused(recipe: Recipe) -> None:
+    """Check the recipe. Raises: RecipeError: If it has settings that only networks use."""
+    settings: dict[str, object] = {
+        "init_from": recipe.init_from,
+        "init_parts": recipe.init_parts,
+        "[presence]": recipe.presence,
+        "[tasks]": recipe.tasks,
+        "train.freeze": recipe.train.freeze,
+    }
+    for number, part in enumerate(recipe.data):
+        settings[f"data.{number}.annotated = false"] = not part.annotated
+    for key, value in settings.items():
+        if value:
+            raise RecipeError(
+                f"the recipe {recipe.name!r} has {key}, which a {recipe.kind} model does not use, "
+                "since it has no network; remove it"
+            )

@@ -74,6 +74,12 @@ class DetectorTask(Task):
         super().__init__(recipe)
         if recipe.detector is None:
             raise RecipeError(f"recipe {recipe.name!r} has no [detector]; add it")
+        for key in ("init_parts", "presence", "tasks"):
+            if getattr(recipe, key):
+                raise RecipeError(
+                    f"the recipe {recipe.name!r} has {key}, which a face detector does not use; "
+                    "remove it"
+                )
         self.settings: DetectorSettings = recipe.detector
         self.validation: list[Batch] = []
         self.features: FeatureTeacher | None = None

@@ -27,8 +27,7 @@ from ...models.landmark_net import LandmarkNet
 from ...models.refinement import RefinedNet, moved_memory
 from ...recipe import Recipe
 from ..batch import Batch
-from ..build import build_model, read_trained
-from ..checkpoint import load_weights
+from ..build import build_model, read_initial_weights
 from ..landmark_task import LandmarkTask
 from ..losses import STATE_LOSSES, check_losses, total_loss
 from ..task import Context, Samples
@@ -57,6 +56,11 @@ class TemporalTask(LandmarkTask):
                 f"the recipe {recipe.name!r} has no init_from; "
                 "set it to the checkpoint of a landmark model with 1D heatmaps"
             )
+        if recipe.init_parts:
+            raise RecipeError(
+                f"the recipe {recipe.name!r} has init_parts, but a refinement takes all weights "
+                "of its detector from init_from; remove it"
+            )
         self.settings = recipe.refine
         super().__init__(recipe.with_model(kind="refined-net"))
 
@@ -81,8 +85,8 @@ class TemporalTask(LandmarkTask):
 
     def _load_detector(self, net: LandmarkNet, path: Path) -> None:
         recipe = self.recipe
-        if path.suffix == ".pt":
-            detector_recipe = read_trained(path)[1]
+        weights, detector_recipe = read_initial_weights(path)
+        if detector_recipe is not None:
             pairs = {"sigma": (recipe.sigma, detector_recipe.sigma)}
             for key in MODEL_KEYS:
                 pairs[f"model.{key}"] = (
@@ -96,7 +100,7 @@ class TemporalTask(LandmarkTask):
                         "it to the detector's value"
                     )
         try:
-            net.load_state_dict(load_weights(path))
+            net.load_state_dict(weights)
         except RuntimeError as error:
             raise ModelError(
                 f"{path}: its weights do not fit the recipe's model; give the detector's checkpoint"
