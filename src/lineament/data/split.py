@@ -80,9 +80,9 @@ class SharedSplits:
             if side is not None:
                 earlier[sample.split_group()] = side
         split = split_faces(samples, validation, True, earlier)
-        for side, faces in enumerate(split):
+        for number, faces in enumerate(split):
             for sample in faces:
-                self.for_validation.setdefault(_identity(sample), bool(side))
+                self.for_validation.setdefault(_identity(sample), number == 1)
         return split
 
 
