@@ -536,4 +536,6 @@ def test_stability_is_measured_for_videos_and_tracks(video, tmp_path):
         "stability", tmp_path / "a.jsonl", video, "--truth", tmp_path / "raw.jsonl"
     )
     assert code == 2
-    assert "--reference and --truth need exactly one file" in " ".join(err.split())
+    assert "--reference and --truth need exactly one track file" in " ".join(
+        err.split()
+    )

@@ -151,7 +151,7 @@ def test_the_face_detector_is_no_landmark_model_and_not_offered_as_one():
     ):
         load_model("detector")
     with pytest.raises(
-        ModelError, match="choose one of accurate, best, dense, fast, tiny, or give"
+        ModelError, match="choose one of accurate, best, dense, fast, tiny"
     ):
         load_model("xyz")
 
