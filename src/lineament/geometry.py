@@ -191,6 +191,12 @@ def crop_affine(
     return similarity(scale, -roll_deg, box_center(box), center_crop)
 
 
+def box_in_crop(size: int, padding: float) -> Array:
+    """Return the square (4,) in a crop of `crop_affine` that the longer side of its box spans."""
+    center, half = (size - 1) / 2, size / padding / 2
+    return np.array([center - half] * 2 + [center + half] * 2)
+
+
 def apply_affine(affine: ArrayLike, points: ArrayLike) -> Array:
     """Return `points` (..., 2) mapped by `affine` (2, 3)."""
     matrix = np.asarray(affine, dtype=np.float64)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import app, note, progress_bar, show
-from .images import each_image
+from .images import each_image, names_file
 from .options import DetectorName, Device, ModelName, make_predictor
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def anonymize(
 
     videos = [path for path in paths if Path(path).is_file() and is_video(Path(path))]
     images = [path for path in paths if path not in videos]
-    is_file = bool(out.suffix) and not out.is_dir()
+    is_file = names_file(out)
     if len(paths) > 1 and is_file:
         raise typer.BadParameter(
             f"--out {out} is one file for {len(paths)} inputs; give a folder"

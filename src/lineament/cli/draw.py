@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import app, show
-from .images import each_image
+from .images import each_image, names_file
 from .options import (
     Boxes,
     DetectorName,
@@ -66,7 +66,7 @@ def draw(
     """Draw faces and their landmarks on copies of images."""
     from ..analysis.draw import draw_faces
 
-    is_file = bool(out.suffix) and not out.is_dir()
+    is_file = names_file(out)
 
     def each(
         image: "InputImage", pixels: "NDArray[np.uint8]", faces: "Faces", save: "Save"

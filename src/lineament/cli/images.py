@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     Each = Callable[[InputImage, NDArray[np.uint8], Faces, Save], None]
 
 
+def names_file(out: Path) -> bool:
+    """Return True if `out` names a file to write, not a folder."""
+    return bool(out.suffix) and not out.is_dir()
+
+
 def each_image(
     paths: list[str],
     predictor: "Callable[[], Predictor]",

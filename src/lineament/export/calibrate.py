@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import DataError, ExportError
 from ..estimator import LandmarkModel, ValidationLimits
-from ..geometry import Array, box_error, landmark_box
+from ..geometry import Array, box_error, box_in_crop, landmark_box
 from ..inference.box_shape import BoxShape
 from ..training.validate import MIN_POINTS
 
@@ -25,8 +25,6 @@ NEAR = 0.05
 """A score is the probability that the landmark is within this many box sides of the truth."""
 RARE = 0.05
 """Fraction of validation faces beyond each of a model's `ValidationLimits`."""
-
-
 MAX_INCREASE = 24.0
 """Largest increase of the squared sigma_px of a point that is not visible."""
 
@@ -159,8 +157,7 @@ def validation_limits(
     """
     means = np.asarray(scores, dtype=np.float64).mean(axis=1)
     shape = BoxShape(model.scheme, getattr(model, "never_learned", ()))
-    center, half = (model.size - 1) / 2, model.size / model.padding / 2
-    box = np.array([center - half] * 2 + [center + half] * 2)
+    box = box_in_crop(model.size, model.padding)
     errors = []
     for face_landmarks in np.asarray(landmarks, dtype=np.float64):
         errors.append(box_error(box, landmark_box(shape.points(face_landmarks))))

@@ -12,7 +12,7 @@ from ..data.crop_cache import CropCache, plain_crops
 from ..data.degrade import occlude
 from ..errors import ExportError
 from ..evaluation.occlude import half_of_box
-from ..geometry import Array, Image
+from ..geometry import Array, Image, box_in_crop
 from ..inference.onnx_model import Model
 from ..training.validate import BATCH
 from .calibrate import SigmaScale, StateScales, fit_occluded
@@ -102,9 +102,7 @@ def occluded_crops(
         padding: Side of a crop in longer sides of its box.
     """
     chosen = faces.evenly_spaced(MAX_FACES)
-    half = size / padding / 2
-    center = (size - 1) / 2
-    box = np.array([center - half] * 2 + [center + half] * 2)
+    box = box_in_crop(size, padding)
     crops, covered = [], []
     plain = plain_crops(faces.take(chosen), size, padding, 1)
     for number, (batch, _) in zip(chosen, plain, strict=True):

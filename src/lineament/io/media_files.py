@@ -149,6 +149,12 @@ def _suffix_in_any_case(pattern: str) -> str:
     return start + dot + re.sub("[a-z]", lambda m: f"[{m[0]}{m[0].upper()}]", suffix)
 
 
+def by_numbers(name: str) -> list[str | int]:
+    """Return a sort key that puts frame2 before frame10."""
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if part.isdecimal() else part for part in parts]
+
+
 def is_hidden(path: Path) -> bool:
     """Return True for a path below a folder with a name that begins with a dot, or __MACOSX.
 

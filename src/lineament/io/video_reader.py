@@ -2,7 +2,6 @@
 
 import math
 import os
-import re
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
@@ -15,7 +14,7 @@ from PIL import Image
 
 from ..errors import ImageError, short_reason
 from .image import read_image
-from .media_files import ANIMATED, find_images, is_video
+from .media_files import ANIMATED, by_numbers, find_images, is_video
 from .video_decoders import (
     RGB,
     AVDecoder,
@@ -49,7 +48,9 @@ class FolderDecoder(Decoder):
     """Read the images in a folder, ordered by the numbers in their names, `rate` per second."""
 
     def __init__(self, folder: Path, rate: float) -> None:
-        self._paths = sorted(find_images(folder), key=_numbers_last)
+        self._paths = sorted(
+            find_images(folder), key=lambda path: by_numbers(str(path))
+        )
         self.frames, self.rate = len(self._paths), rate
 
     def decode(self) -> Iterator[DecodedFrame]:
@@ -62,12 +63,6 @@ class FolderDecoder(Decoder):
                 self.broken += 1
                 continue
             yield index / self.rate, lambda image=image: image  # type: ignore[misc]
-
-
-def _numbers_last(path: Path) -> list[Any]:
-    """Return a sort key that puts frame2 before frame10."""
-    parts = re.split(r"(\d+)", str(path))
-    return [int(part) if part.isdecimal() else part for part in parts]
 
 
 class AnimationDecoder(Decoder):

@@ -1,7 +1,6 @@
 """CSV files with an image and x, y columns per point: Lineament's, HRNet's, Kaggle's, ..."""
 
 import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -16,9 +15,9 @@ from ...errors import DataError, SchemeError
 from ...schemes import check_scheme
 from ..sample import Sample, numbered_name
 from .image_finder import ImageFinder
-from .label_text import read_label_text
+from .label_text import label_encoding
 from .own_data import UNSTATED, OwnData, choose_points
-from .table import Row, read_table
+from .table import TABLE, Row, read_table
 
 IMAGE_COLUMNS = (
     *("image", "image_name", "image_path", "img", "img_path"),
@@ -126,8 +125,8 @@ def _with_pixels(face: Sample, row: int) -> Sample:
 
 
 def _separator(path: Path) -> str:
-    lines = read_label_text(path, "a CSV with a header").splitlines()
-    return max(",;\t", key=lines[0].count) if lines else ","
+    with path.open(encoding=label_encoding(path, TABLE)) as file:
+        return max(",;\t", key=file.readline().count)
 
 
 def _with_decimal_points(row: Row, columns: PointColumns) -> Row:
@@ -236,9 +235,9 @@ def read_pixels(path: Path, row: int) -> NDArray[np.uint8]:
 def _gray_rows(path: Path, changed_ns: int) -> list[NDArray[np.uint8]]:
     """Return the gray pixels of each row as an image."""
     rows = []
-    text = read_label_text(path, "a CSV with a header")
-    for row in csv.reader(io.StringIO(text, newline=""), delimiter=_separator(path)):
-        cell = max(row, key=len, default="")
-        if _is_pixels(cell):
-            rows.append(np.array(cell.split(), dtype=np.uint8))
+    with path.open(encoding=label_encoding(path, TABLE), newline="") as file:
+        for row in csv.reader(file, delimiter=_separator(path)):
+            cell = max(row, key=len, default="")
+            if _is_pixels(cell):
+                rows.append(np.array(cell.split(), dtype=np.uint8))
     return rows

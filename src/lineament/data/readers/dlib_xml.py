@@ -1,6 +1,5 @@
 """dlib XML files with boxes and parts, as written by imglab; 0-based pixels, parts by name."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -8,6 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ...errors import DataError
+from ...io.media_files import by_numbers
 from ..sample import Sample
 from .image_finder import ImageFinder
 from .label_text import read_label_text
@@ -59,14 +59,9 @@ def read_dlib_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
 
 def sorted_names(names: set[str]) -> list[str]:
     """Return names sorted with numbers first, and by the numbers in them: p2 before p10."""
-    return sorted(names, key=_by_numbers)
-
-
-def _by_numbers(name: str) -> tuple[bool, list[tuple[str, int]], str]:
-    parts = []
-    for word, digits in re.findall(r"([^0-9]*)([0-9]*)", name):
-        parts.append((word, int(digits or -1)))
-    return not name.isdecimal(), parts, name
+    return sorted(
+        names, key=lambda name: (not name.isdecimal(), by_numbers(name), name)
+    )
 
 
 def parse_xml(path: Path, kind: str) -> ElementTree.Element:

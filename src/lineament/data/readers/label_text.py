@@ -6,34 +6,42 @@ from ...errors import DataError
 
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 """Byte order marks of UTF-16, which Excel writes as "Unicode text"."""
-WINDOWS = "cp1252"
-"""Encoding of imglab and of Excel's CSV on Windows, if the text is not UTF-8."""
+ENCODINGS = ("utf-8-sig", "cp1252")
+"""Encodings of files without such a mark; the second is that of imglab and Excel on Windows."""
 
 
-def read_label_text(path: Path, expected: str) -> str:
-    """Return the text of a file in UTF-8, UTF-16 with a byte order mark, or Windows-1252.
+def label_encoding(path: Path, expected: str) -> str:
+    """Return the encoding of a file: UTF-8, UTF-16 with a byte order mark, or Windows-1252.
 
     Args:
-        path: The file.
+        path: The file, which is read line by line.
         expected: Description of the file that is expected, for the error.
 
     Raises:
         DataError: If the file cannot be read, or has another encoding.
     """
+    reason = ""
     try:
-        content = path.read_bytes()
-        if content.startswith(UTF16_MARKS):
-            return content.decode("utf-16")
-        try:
-            return content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            return content.decode(WINDOWS)
+        with path.open("rb") as file:
+            is_utf16 = file.read(2) in UTF16_MARKS
+        for encoding in ("utf-16",) if is_utf16 else ENCODINGS:
+            try:
+                with path.open(encoding=encoding) as text:
+                    for _ in text:
+                        pass
+                return encoding
+            except UnicodeDecodeError as error:
+                reason = str(error)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error}); expected {expected}"
         ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: neither UTF-8 nor Windows-1252 ({error}); expected {expected}: save it "
-            "as UTF-8"
-        ) from error
+    raise DataError(
+        f"{path}: neither UTF-8 nor Windows-1252 ({reason}); expected {expected}: save it "
+        "as UTF-8"
+    )
+
+
+def read_label_text(path: Path, expected: str) -> str:
+    """Return the text of a file; see `label_encoding`."""
+    return path.read_text(encoding=label_encoding(path, expected))

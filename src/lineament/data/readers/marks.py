@@ -23,7 +23,6 @@ def leave_out_marks(
         first_pixel: Coordinate of the center of the first pixel in the files.
     """
     cleaned = list(samples)
-    absent_points, absent_faces = _count_absent(samples)
     for mark in MARKS:
         points = faces = 0
         for number, sample in enumerate(cleaned):
@@ -37,24 +36,16 @@ def leave_out_marks(
                 f"{place}: {points} points of {faces} faces are at ({mark:g}, "
                 f"{mark:g}), which marks unannotated points; they get no weight"
             )
-    if absent_points:
-        own.note(absent_note(place, absent_points, absent_faces))
+    note_absent(samples, own, place)
     return cleaned
 
 
 def note_absent(samples: Sequence[Sample], own: OwnData, place: str) -> None:
-    """Report the number of points that are not annotated, if there are any."""
-    points, faces = _count_absent(samples)
-    if points:
-        own.note(absent_note(place, points, faces))
-
-
-def absent_note(place: str, points: int, faces: int) -> str:
-    """Return the message about points that the files mark as not annotated."""
-    return f"{place}: {points} points of {faces} faces are not annotated; they get no weight"
-
-
-def _count_absent(samples: Sequence[Sample]) -> tuple[int, int]:
-    """Return the number of points without coordinates, and of faces with such points."""
+    """Report the number of points without coordinates, if there are any."""
     counts = [int(np.isnan(sample.landmarks).any(1).sum()) for sample in samples]
-    return sum(counts), sum(count > 0 for count in counts)
+    if any(counts):
+        faces = sum(count > 0 for count in counts)
+        own.note(
+            f"{place}: {sum(counts)} points of {faces} faces are not annotated; they get no "
+            "weight"
+        )

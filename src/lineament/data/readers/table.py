@@ -1,14 +1,15 @@
 """CSV files with a header."""
 
 import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import DataError
-from .label_text import read_label_text
+from .label_text import label_encoding
 
 Row = dict[str, str]
+
+TABLE = "a CSV with a header"
 
 
 def read_table(
@@ -19,16 +20,15 @@ def read_table(
     Raises:
         DataError: If the file cannot be read or one of `columns` is missing.
     """
-    text = read_label_text(path, "a CSV with a header")
+    encoding = label_encoding(path, TABLE)
     try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-        header = [name.strip() for name in reader.fieldnames or ()]
-        reader.fieldnames = header
-        rows = list(reader)
+        with path.open(encoding=encoding, newline="") as file:
+            reader = csv.DictReader(file, delimiter=separator)
+            header = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = header
+            rows = list(reader)
     except csv.Error as error:
-        message = (
-            f"{path}: cannot be read as a table ({error}); expected a CSV with a header"
-        )
+        message = f"{path}: cannot be read as a table ({error}); expected {TABLE}"
         raise DataError(message) from error
     absent = sorted(set(columns).difference(header))
     if absent:
