@@ -13,7 +13,9 @@ from free_images import FOLDER
 from lineament import Predictor, Tracker
 from lineament.errors import ModelError
 from lineament.inference import device as devices
+from lineament.inference import onnx_model
 from lineament.inference.device import check_device, offered_devices, providers_of
+from lineament.inference.int8_sums import int8_sums_overflow
 from lineament.inference.onnx_model import OnnxSession
 from lineament.inference.registry import load_model
 from tiny_onnx import write_model
@@ -51,6 +53,7 @@ def offer(monkeypatch, *providers):
 @pytest.fixture
 def fake(monkeypatch):
     FakeSession.opened, FakeSession.most = [], 0
+    int8_sums_overflow()  # stored before its session would be a fake one
     monkeypatch.setattr(onnxruntime, "InferenceSession", FakeSession)
     devices.starts.cache_clear()
     yield
@@ -121,8 +124,21 @@ def test_a_session_uses_the_device_with_the_cpu_as_fallback(
     ]
     OnnxSession(path, 1)
     assert FakeSession.opened[-1][1] == ["CPUExecutionProvider"]
-    options = FakeSession.opened[-1][0]
-    assert options.get_session_config_entry("session.x64quantprecision") == "1"
+
+
+@pytest.mark.parametrize("overflows", [True, False])
+def test_the_exact_mode_is_used_only_where_sums_overflow(
+    overflows, tmp_path, monkeypatch, fake
+):
+    monkeypatch.setattr(onnx_model, "int8_sums_overflow", lambda: overflows)
+    entries = []
+    monkeypatch.setattr(
+        onnxruntime.SessionOptions,
+        "add_session_config_entry",
+        lambda options, *entry: entries.append(entry),
+    )
+    OnnxSession(write_model(tmp_path / "a.onnx"), 1)
+    assert entries == [("session.x64quantprecision", "1")] * overflows
 
 
 def test_a_provider_that_does_not_start_is_an_error(tmp_path, monkeypatch, fake):

@@ -20,6 +20,7 @@ from ..errors import ModelError, ShapeError
 from ..estimator import CropLandmarks, ValidationLimits, check_crops, check_no_memory
 from ..schemes import stated_scheme
 from .device import CPU, DEVICES, check_device, check_provider, providers_of
+from .int8_sums import EXACT_INT8, int8_sums_overflow
 from .model_files import (
     missing_data_remedy,
     path_here,
@@ -46,8 +47,6 @@ FIELDS = {
     "memory_after": "memory",
 }
 """Field of CropLandmarks by output name; a file may lack the last four outputs."""
-EXACT_INT8 = ("session.x64quantprecision", "1")
-"""Option without which sums of int8 products overflow on x86 processors without VNNI."""
 CHUNK = 64  # crops per call of the runtime: more would only need memory
 
 
@@ -132,7 +131,8 @@ def _runtime_session(path: Path, threads: int, device: str) -> Any:
     options.intra_op_num_threads = usable_cores() if limited else threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    options.add_session_config_entry(*EXACT_INT8)
+    if int8_sums_overflow():
+        options.add_session_config_entry(*EXACT_INT8)
     # some providers do not support memory patterns
     options.enable_mem_pattern = not DEVICES[device].one_at_a_time
     try:
