@@ -1,7 +1,7 @@
 """Measure face detectors on plain and hard photos; BlazeFace is included if its file is given.
 
 python -m bench.detection [--model FILE.onnx] [--blazeface face_detection_back.tflite] [--json FILE]
-python -m bench.detection --other viola-jones --other dpm-cnn.onnx --quick
+python -m bench.detection --other viola-jones --other dpm-cnn.onnx --quick --every 4
 Only validation photos are used, unless --final adds 300W common for published figures.
 """
 
@@ -27,6 +27,7 @@ from lineament.geometry import (
     similarity,
 )
 from lineament.inference.callable_detector import as_detector
+from lineament.inference.dpm_cnn_detector import DpmCnnDetector
 from lineament.inference.face_detector import FaceDetector
 from lineament.inference.open_detector import detector_of_file
 
@@ -106,9 +107,13 @@ HARD = {f"rolled {angle}": turn(float(angle)) for angle in (45, 90, 135, 180, 27
 }
 
 
-def measure(detect, root, final, quick):
-    """Return the results by test set."""
+def measure(detect, root, final, quick, every):
+    """Return the results by test set, on every n-th photo of each kind."""
     photos = DETECTION_PROTOCOLS["detection-val"](root)
+    kinds = dict.fromkeys(photo.kind for photo in photos)
+    photos = [
+        photo for k in kinds for photo in [p for p in photos if p.kind == k][::every]
+    ]
     results = evaluate_detector(detect, photos)
     portraits = [photo for photo in photos if photo.kind == "landmarks"][::3]
     for name, change in {} if quick else HARD.items():
@@ -150,6 +155,14 @@ def main():
         metavar="NAME|FILE",
         help=f"{', '.join(OTHERS)}, or an .onnx file such as DPM-CNN's; repeatable",
     )
+    parser.add_argument(
+        "--refine",
+        type=Path,
+        help="DPM-CNN's file, measured on the boxes that the packaged detector proposes",
+    )
+    parser.add_argument(
+        "--every", type=int, default=1, help="measure every n-th photo of each kind"
+    )
     parser.add_argument("--data", type=Path)
     parser.add_argument("--final", action="store_true", help="also measure 300W common")
     parser.add_argument("--quick", action="store_true", help="skip the hard sets")
@@ -173,9 +186,14 @@ def main():
     for name in args.other:
         known = OTHERS.get(name)
         systems[name] = as_detector(known()) if known else detector_of_file(name)
+    if args.refine:
+        proposals = FaceDetector(proposals=True)
+        systems["proposals, refined"] = DpmCnnDetector(args.refine, proposals=proposals)
     figures = {}
     for name, detect in systems.items():
-        results = measure(detect, data_root(args.data), args.final, args.quick)
+        results = measure(
+            detect, data_root(args.data), args.final, args.quick, args.every
+        )
         figures[name] = {key: result.as_json() for key, result in results.items()}
         figures[name]["ms_640x480"] = milliseconds(detect, args.runs)
         for key, values in figures[name].items():
