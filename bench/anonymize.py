@@ -3,7 +3,8 @@
 python -m bench.anonymize [--kind KIND]... [--min-face SIZE]... [--min-presence P]... [--json FILE]
 Coverage is measured on a face's 68 points, or else on the ellipse in its box. A face is missed if
 less than half is covered, and partly uncovered if less than 90 % is. The pixels covered in photos
-without a face are also reported.
+without a face are also reported, and, if all faces of a photo are annotated, the regions that show
+none.
 """
 
 import argparse
@@ -14,8 +15,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lineament.analysis.anonymize import covered_pixels, face_regions
-from lineament.cli.anonymize import MIN_FACE, MIN_PRESENCE
+from lineament.analysis.anonymize import (
+    MIN_PRESENCE,
+    covered_pixels,
+    face_regions,
+    likely_faces,
+)
+from lineament.cli.anonymize import MIN_FACE
 from lineament.cli.app import progress_bar
 from lineament.data.sample import data_root
 from lineament.evaluation.detection import (
@@ -23,9 +29,15 @@ from lineament.evaluation.detection import (
     MIN_HEIGHTS,
     must_be_found,
 )
+from lineament.geometry import box_center, iou
 from lineament.inference.predictor import Predictor
 
 MISSED, PART = 0.5, 0.9
+OVERLAP = 0.2
+AROUND = np.array([0.25, 0.6, 0.25, 0.0])
+"""Part of a head around its box, left, above, right and below, in sides of the box."""
+ONE_ANNOTATED = ("landmarks", "profiles", "infants", "unlabelled")
+"""Kinds of photos whose other faces are not annotated."""
 GRID = 16
 
 
@@ -48,10 +60,22 @@ def covered_share(covered, points):
     return float(covered[y[within], x[within]].mean()) if within.any() else 1.0
 
 
+def shows_a_face(box, photo):
+    """Return whether a detected box (4,) overlaps an annotated face or is centered in a head."""
+    if not len(photo.boxes):
+        return False
+    x, y = box_center(box)
+    sides = np.tile(photo.boxes[:, 2:] - photo.boxes[:, :2], 2)
+    x0, y0, x1, y1 = (photo.boxes + sides * AROUND * (-1, -1, 1, 1)).T
+    inside = (x0 <= x) & (x <= x1) & (y0 <= y) & (y <= y1)
+    return bool(inside.any() or (iou(photo.boxes, box[None]) >= OVERLAP).any())
+
+
 def count(photo, faces, shape, row):
     """Add the faces of one photo to a row of the table."""
     covered = covered_pixels(face_regions(faces), shape)
     row["photos"] += 1
+    row["false regions"] += sum(not shows_a_face(face.box, photo) for face in faces)
     if photo.has_no_face():
         row["false photos"] += bool(covered.any())
         row["false pixels"] += float(covered.mean())
@@ -104,7 +128,7 @@ def main():
                 image = photo.read()
                 faces = predict(image)
                 for limit in limits:
-                    kept = [face for face in faces if face.presence >= limit]
+                    kept = likely_faces(faces, limit)
                     row = rows[size, limit, photo.kind]
                     count(photo, kept, image.shape, row)
                 step()
@@ -112,21 +136,27 @@ def main():
     for (size, limit, kind), row in rows.items():
         stated = {"min_face": size, "min_presence": limit, "kind": kind}
         figures.append(stated | row)
-        print(f"{size} {limit:g} {kind}: {shown(row)}")
+        print(f"{size} {limit:g} {kind}: {shown(row, kind)}")
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def shown(row):
+def shown(row, kind):
     """Format a row of the table."""
-    photos = f"{row['photos']:.0f} photos"
-    if not row["faces"]:
+    text = f"{row['photos']:.0f} photos"
+    if row["faces"]:
+        rate = 100 * row["missed"] / row["faces"]
+        text += f", {row['faces']:.0f} faces, {row['missed']:.0f} missed ({rate:.1f} %)"
+        text += f", {row['in part']:.0f} covered in part"
+    else:
         pixels = 100 * row["false pixels"] / row["photos"]
-        return f"{photos}, {row['false photos']:.0f} covered somewhere, {pixels:.1f} % of pixels"
-    faces = row["faces"]
-    rate = 100 * row["missed"] / faces
-    part = f"{row['in part']:.0f} covered in part"
-    return f"{photos}, {faces:.0f} faces, {row['missed']:.0f} missed ({rate:.1f} %), {part}"
+        text += (
+            f", {row['false photos']:.0f} covered somewhere, {pixels:.1f} % of pixels"
+        )
+    if kind not in ONE_ANNOTATED:
+        regions = row["false regions"] / row["photos"]
+        text += f", {regions:.2f} regions per photo show no face"
+    return text
 
 
 if __name__ == "__main__":

@@ -1,19 +1,26 @@
 """Anonymized faces: which pixels are covered, how, and the command for images and videos."""
 
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from commands import call
 from lineament import Predictor, anonymize_faces, read_image
 from lineament.analysis.anonymize import (
     METHODS,
-    anonymize_frames,
     cover,
     covered_pixels,
     face_outline,
     face_regions,
+    likely_faces,
 )
+from lineament.analysis.anonymize_video import anonymize_frames
 from lineament.cli import anonymize as command
 from lineament.errors import ImageError, InputError
 from lineament.face import Face, Faces
@@ -21,6 +28,7 @@ from lineament.geometry import apply_affine, landmark_box, similarity
 from lineament.schemes import convert, scheme
 from scenes import scene
 
+ASTRONAUT = Path(__file__).parents[1] / "docs/pictures/astronaut.jpg"
 MEAN = scheme("ibug68").mean_shape
 NOISE = np.random.default_rng(0).integers(0, 256, (200, 240, 3), np.uint8)
 
@@ -154,6 +162,93 @@ def test_a_face_missed_in_one_frame_is_covered_from_neighboring_frames():
         assert gray == list(range(number - 2, number + 3))
 
 
+def gray_frames(seen, point, times, hold_s=0.3):
+    """Return the frames in which a point is covered; `seen` has faces by frame."""
+    numbers = iter(range(len(times)))
+
+    def find(image):
+        return faces_of(*seen.get(next(numbers), []))
+
+    frames = [(time, NOISE) for time in times]
+    made = anonymize_frames(frames, find, "fill", margin=0.1, hold_s=hold_s)
+    x, y = point
+    return [
+        number for number, (_, image) in enumerate(made) if (image[y, x] == 128).all()
+    ]
+
+
+def test_a_moving_face_missed_in_some_frames_is_covered_on_its_way():
+    # 60 pixels apart, each region reaches 20 + 4 + 2 pixels from its center
+    seen = {2: [face_at((70, 100), side=40.0)], 5: [face_at((130, 100), side=40.0)]}
+    times = [0.1 * number for number in range(8)]
+    assert gray_frames(seen, (100, 100), times, hold_s=0.21) == [3, 4]
+    # in the frames where it is found, and further ones, nothing is added
+    assert gray_frames(seen, (100, 100), times[:5], hold_s=0.21) == []
+
+
+def test_a_face_missed_in_one_frame_is_covered_at_any_frame_rate():
+    seen = {1: [face_at((100, 100), side=40.0)], 3: [face_at((104, 100), side=40.0)]}
+    times = [0.0, 2.0, 4.0, 6.0, 8.0]
+    assert gray_frames(seen, (100, 100), times) == [1, 2, 3]
+    assert gray_frames(seen, (100, 100), times, hold_s=0.0) == [1, 2, 3]
+
+
+def test_two_faces_are_not_joined_if_they_are_far_apart_or_differ_in_size():
+    times = [0.1 * number for number in range(3)]
+    first = [face_at((60, 100), side=30.0)]
+    for other in (face_at((160, 100), side=30.0), face_at((140, 100), side=70.0)):
+        seen = {0: first, 2: [other]}
+        assert gray_frames(seen, (92, 100), times) == []
+
+
+def test_each_of_two_faces_is_followed_while_one_of_them_is_missed():
+    left, right = face_at((70, 60), side=30.0), face_at((70, 140), side=30.0)
+    moved = face_at((120, 140), side=30.0)
+    seen = {0: [left, right], 1: [left], 2: [left, moved]}
+    times = [0.1 * number for number in range(3)]
+    assert gray_frames(seen, (95, 140), times, hold_s=0.0) == [1]
+    assert gray_frames(seen, (95, 100), times, hold_s=0.0) == []
+
+
+def present(side, presence):
+    return replace(face_at((120, 100), side=side), presence=presence)
+
+
+def test_detections_far_smaller_than_every_clear_face_need_more_presence():
+    clear, smaller = present(100.0, 0.95), present(45.0, 0.95)
+    doubtful = [present(40.0, 0.3), present(60.0, 0.3), present(40.0, 0.5)]
+    faces = faces_of(clear, *doubtful)
+    assert list(likely_faces(faces, 0.1)) == [clear, doubtful[1], doubtful[2]]
+    assert list(likely_faces(faces, 0.0)) == list(faces)
+    # clear faces of similar size, or none: the photo may show many small faces
+    for kept in (faces_of(clear, smaller, *doubtful), faces_of(*doubtful)):
+        assert list(likely_faces(kept, 0.1)) == list(kept)
+
+
+def test_presence_is_required_up_to_that_of_clear_faces_and_may_be_unknown():
+    clear, small = present(100.0, 0.95), present(40.0, 0.92)
+    faint, unknown = present(90.0, 0.05), present(20.0, math.nan)
+    faces = faces_of(clear, small, faint, unknown)
+    for limit in (0.1, 0.5, 0.92):
+        assert list(likely_faces(faces, limit)) == [clear, small, unknown]
+    kept = likely_faces(faces, 0.94)
+    assert list(kept) == [clear, unknown]
+    assert kept.image_size == faces.image_size
+
+
+def test_at_most_one_more_region_is_covered_in_a_photo_of_one_person(tmp_path):
+    # badges and valves on the suit have a presence of 0.1 to 0.4
+    code, out, _ = call("anonymize", ASTRONAUT, "--out", tmp_path / "a.png")
+    assert code == 0
+    assert int(re.search(r"(\d+) faces? covered", out)[1]) <= 2
+
+
+def test_faces_of_an_image_of_another_size_are_refused():
+    faces = faces_of(face_at((120, 100)))
+    with pytest.raises(InputError, match=r"\(240, 200\).*this one has \(120, 100\)"):
+        anonymize_faces(NOISE[::2, ::2], faces)
+
+
 def test_only_frames_within_the_hold_time_are_buffered():
     pulled = []
 
@@ -183,15 +278,79 @@ def test_the_command_covers_photos_and_lists_those_without_a_face(tmp_path):
     np.testing.assert_array_equal(after[0], before[0])
 
 
-def test_metadata_with_the_uncovered_image_is_not_copied(tmp_path):
-    photo = Image.fromarray(scene(("astronaut", 110, 90, 120)))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+def test_metadata_is_not_copied(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(command, "make_predictor", lambda *a, **b: _nobody)
     exif = Image.Exif()
     exif[270] = "a secret"
-    photo.save(tmp_path / "a.jpg", exif=exif, comment=b"a secret")
-    assert b"a secret" in (tmp_path / "a.jpg").read_bytes()
-    code, _, _ = call("anonymize", tmp_path / "a.jpg", "--out", tmp_path / "b.jpg")
+    notes = {"exif": exif, "comment": b"a secret"}
+    if suffix == "png":
+        text = PngInfo()
+        text.add_text("Comment", "a secret")
+        notes = {"exif": exif, "pnginfo": text}
+    photo, made = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
+    Image.fromarray(NOISE).save(photo, **notes)
+    assert b"a secret" in photo.read_bytes()
+    assert call("anonymize", photo, "--out", made)[0] == 0
+    assert b"a secret" not in made.read_bytes()
+
+
+def test_the_result_is_upright_8_bit_rgb(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "make_predictor", lambda *a, **b: _nobody)
+    exif = Image.Exif()
+    exif[274] = 6  # turned by a quarter
+    hidden = np.dstack([NOISE, np.zeros(NOISE.shape[:2], np.uint8)])
+    Image.fromarray(hidden).save(tmp_path / "a.png", exif=exif)
+    wide = (NOISE[..., 0].astype(np.uint16) * 257).copy()
+    Image.fromarray(wide).save(tmp_path / "b.png")
+    for name in "ab":
+        words = (tmp_path / f"{name}.png", "--out", tmp_path / "out")
+        assert call("anonymize", *words)[0] == 0
+    with Image.open(tmp_path / "out/a.png") as image:
+        assert (image.mode, image.size) == ("RGB", (200, 240))
+        assert dict(image.getexif()) == {}
+        assert (np.asarray(image) == 255).all()  # nothing of the transparent pixels
+    with Image.open(tmp_path / "out/b.png") as image:
+        assert image.mode == "RGB"
+        np.testing.assert_array_equal(np.asarray(image)[..., 1], NOISE[..., 0])
+
+
+def test_the_command_states_frames_and_videos_that_are_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "make_predictor", lambda *a, **b: _nobody)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    pages = [Image.fromarray(NOISE), Image.fromarray(NOISE[::-1])]
+    pages[0].save(photos / "pages.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(photos / "one.tif")
+    previews = {"format": "MPO", "save_all": True, "append_images": pages[1:]}
+    pages[0].save(photos / "phone.jpg", **previews)
+    (photos / "talk.mp4").touch()
+    code, _, err = call("anonymize", photos, "--out", tmp_path / "out")
     assert code == 0
-    assert b"a secret" not in (tmp_path / "b.jpg").read_bytes()
+    assert "pages.tif: only its first frame or page is in" in err
+    assert "one.tif" not in err
+    assert "phone.jpg" not in err
+    assert "its videos are not covered (1, such as" in err
+    with Image.open(tmp_path / "out/pages.tif") as image:
+        assert image.n_frames == 1
+
+
+def test_without_presence_all_faces_of_the_detector_are_covered(tmp_path, monkeypatch):
+    class Silent:
+        predicts_presence = False
+        min_landmark_score = 0.4
+
+        def __call__(self, images, boxes=None):
+            assert self.min_landmark_score == 0.0
+            return [faces_of(face_at((120, 100))) for _ in images]
+
+    monkeypatch.setattr(command, "make_predictor", lambda *a, **b: Silent())
+    for name in "ab":
+        Image.fromarray(NOISE).save(tmp_path / f"{name}.png")
+    words = (tmp_path / "a.png", tmp_path / "b.png", "--out", tmp_path / "out")
+    code, out, err = call("anonymize", *words, "--model", "own.onnx")
+    assert (code, out.count("1 face covered")) == (0, 2)
+    assert err.count("model own.onnx predicts no presence") == 1
 
 
 def test_the_command_covers_every_frame_of_a_video(tmp_path):
@@ -232,9 +391,11 @@ def test_several_inputs_need_a_folder(tmp_path):
 
 
 def test_the_command_has_the_defaults_of_the_library():
-    from lineament.analysis.anonymize import HOLD_S, MARGIN
+    from lineament.analysis.anonymize import MARGIN, MIN_PRESENCE
+    from lineament.analysis.anonymize_video import HOLD_S
 
-    assert (command.MARGIN, command.HOLD_S) == (MARGIN, HOLD_S)
+    chosen = command.MARGIN, command.HOLD_S, command.MIN_PRESENCE
+    assert chosen == (MARGIN, HOLD_S, MIN_PRESENCE)
     assert {each.value for each in command.Method} == set(METHODS)
 
 
@@ -280,7 +441,10 @@ def test_a_folder_with_a_dot_in_its_name_is_a_folder(tmp_path, monkeypatch):
 
 
 def _nobody(images, boxes=None):
-    return [faces_of() for _ in images]
+    return [Faces((), "ibug68", 68) for _ in images]
+
+
+_nobody.predicts_presence = True
 
 
 def test_the_smallest_face_is_passed_to_another_detector(tmp_path, monkeypatch):

@@ -1,11 +1,10 @@
 """Anonymization: blur, pixelate or fill face outlines that include the forehead.
 
-Covers too much rather than too little: outlines are wide, and in a video each region is also
-covered in neighboring frames.
+Covers too much rather than too little: outlines are wide. Videos: `anonymize_video`.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -30,8 +29,14 @@ CELLS = 4
 GRAY = 128
 MAX_THICKNESS = 32_767
 """Widest line that OpenCV draws, pixels."""
-HOLD_S = 0.3
-"""Time in seconds before and after its frame during which a region of a video is covered."""
+MIN_PRESENCE = 0.1
+"""Minimum presence of a face to cover, chosen with the next three by `bench.anonymize`."""
+CLEAR = 0.9
+"""Minimum presence of a clear face, whose size tells the size of the others."""
+SMALLER = 0.5
+"""Side of a face relative to the smallest clear face, below which it needs more presence."""
+STRICTER = 5.0
+"""Factor by which the minimum presence of such a small face is higher, up to CLEAR."""
 EYES, MOUTH = slice(0, 2), slice(3, 5)
 """Indices in the scheme `five`."""
 
@@ -86,9 +91,40 @@ def anonymize_faces(
 
     Raises:
         ImageError: If the image has another type or shape.
-        InputError: If the method is unknown, or the margin is negative.
+        InputError: If the method is unknown, the margin is negative, or the faces were found
+            in an image of another size.
     """
+    check_rgb(image)
+    width, height = image.shape[1], image.shape[0]
+    if faces.image_size not in (None, (width, height)):
+        raise InputError(
+            f"the faces were found in an image of {faces.image_size} pixels (width, height), "
+            f"this one has {(width, height)}; find the faces in the image to cover"
+        )
     return cover(image, face_regions(faces, margin), method)
+
+
+def likely_faces(faces: Faces, min_presence: float = MIN_PRESENCE) -> Faces:
+    """Return the faces to cover, those that are present and not far smaller than the others.
+
+    A detection less than half as large as every clear face (presence of at least 0.9) is often
+    a badge, a knot or an ear, so it needs five times the minimum presence, 0.9 at most. Without
+    a clear face, and with a minimum of 0, all detections count. Faces without a presence are
+    kept.
+
+    Args:
+        faces: The faces in one image; find them with a low `min_presence`.
+        min_presence: Minimum presence of a face.
+    """
+    clear = [box_side(face.box) for face in faces if face.presence >= CLEAR]
+    small = SMALLER * min(clear, default=0.0)
+    strict = max(min(STRICTER * min_presence, CLEAR), min_presence)
+    kept = []
+    for face in faces:
+        required = strict if box_side(face.box) < small else min_presence
+        if not face.presence < required:  # keeps nan
+            kept.append(face)
+    return replace(faces, faces=tuple(kept))
 
 
 def face_regions(faces: Iterable[Face], margin: float = MARGIN) -> list[Region]:
@@ -193,49 +229,3 @@ def _window(
         width = min(int(np.ceil(2 * region.margin_px)) + 1, MAX_THICKNESS)
         cv2.polylines(inside, [fixed], True, (1,), width, cv2.LINE_8, SHIFT)
     return slice(y0, y1), slice(x0, x1), inside.astype(np.bool_)
-
-
-def anonymize_frames(
-    frames: Iterable[tuple[float, Image]],
-    find: Callable[[Image], Faces],
-    method: str = "blur",
-    margin: float = MARGIN,
-    hold_s: float = HOLD_S,
-) -> Iterator[tuple[float, Image]]:
-    """Yield the frames of a video with their faces covered.
-
-    A face missed in some frames is covered where it is found in neighboring frames.
-
-    Args:
-        frames: Time in seconds, ascending, and RGB image of each frame.
-        find: Finds the faces of an image, e.g. a Predictor.
-        method: Method, as in `anonymize_faces`.
-        margin: Distance to cover beyond the face, as a fraction of the longer side of its box.
-        hold_s: Time in seconds before and after its frame during which a region is covered.
-
-    Raises:
-        ImageError: If an image has another type or shape.
-        InputError: If the method is unknown, or the margin or the time is negative.
-    """
-    if not hold_s >= 0:
-        raise InputError(f"hold_s is {hold_s}; expected 0 or more, in seconds")
-    waiting: deque[tuple[float, Image]] = deque()
-    known: deque[tuple[float, list[Region]]] = deque()
-
-    def covered() -> tuple[float, Image]:
-        time, image = waiting.popleft()
-        while known[0][0] < time - hold_s:
-            known.popleft()
-        regions = []
-        for seen, found in known:
-            if seen <= time + hold_s:
-                regions += found
-        return time, cover(image, regions, method)
-
-    for time, image in frames:
-        waiting.append((time, image))
-        known.append((time, face_regions(find(image), margin)))
-        while time > waiting[0][0] + hold_s:
-            yield covered()
-    while waiting:
-        yield covered()

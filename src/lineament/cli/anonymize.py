@@ -1,7 +1,7 @@
 """Command `anonymize`: cover the faces in images and videos."""
 
 from enum import StrEnum
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +12,8 @@ from .images import each_image, names_file
 from .options import DetectorName, Device, ModelName, make_predictor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -20,11 +22,9 @@ if TYPE_CHECKING:
     from ..io.input_images import InputImage
     from .images import Save
 
-MIN_PRESENCE = 0.1
-"""Minimum presence of a face to cover; see `python -m bench.anonymize`."""
 MIN_FACE = "8px"
 """Smallest face to search for."""
-MARGIN, HOLD_S = 0.1, 0.3
+MARGIN, HOLD_S, MIN_PRESENCE = 0.1, 0.3, 0.1
 
 
 class Method(StrEnum):
@@ -69,7 +69,8 @@ Presence = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help="Cover everything that is a face with at least this probability.",
+        help="Cover everything that is a face with at least this probability, or with five "
+        "times this if it is far smaller than all clear faces; 0: everything detected.",
     ),
 ]
 FaceSize = Annotated[
@@ -127,20 +128,42 @@ def anonymize(
         )
     if min_face is None and detector == "default":
         min_face = MIN_FACE
-    predictor = partial(
-        make_predictor,
+
+    @cache
+    def predictor() -> "Predictor":
+        return _predictor(model, detector, min_face, min_presence, device)
+
+    targets = {videos[0]: out} if videos and is_file else _video_targets(videos, out)
+    _refuse_existing(targets, overwrite)
+    for video, target in targets.items():
+        _cover_video(
+            video, target, predictor(), min_presence, method.value, margin, hold
+        )
+    if images:
+        _note_videos_in_folders(images, out)
+        _cover_images(
+            images, out, is_file, predictor, min_presence, method.value, margin
+        )
+
+
+def _predictor(
+    model: str, detector: str, min_face: str | None, min_presence: float, device: str
+) -> "Predictor":
+    """Create the predictor; without presence, keep all faces of the detector."""
+    predictor = make_predictor(
         model,
         detector=detector,
         min_face=min_face,
         min_presence=min_presence,
         device=device,
     )
-    targets = {videos[0]: out} if videos and is_file else _video_targets(videos, out)
-    _refuse_existing(targets, overwrite)
-    for video, target in targets.items():
-        _cover_video(video, target, predictor(), method.value, margin, hold)
-    if images:
-        _cover_images(images, out, is_file, predictor, method.value, margin)
+    if not predictor.predicts_presence:
+        predictor.min_landmark_score = 0.0
+        note(
+            f"model {model} predicts no presence, so --min-presence has no effect and only "
+            "confident detections are covered; a packaged model misses fewer faces"
+        )
+    return predictor
 
 
 def _video_targets(videos: list[str], folder: Path) -> dict[str, Path]:
@@ -155,6 +178,21 @@ def _video_targets(videos: list[str], folder: Path) -> dict[str, Path]:
         used_names.add(name)
         targets[video] = folder / f"{name}.mp4"
     return targets
+
+
+def _note_videos_in_folders(paths: list[str], out: Path) -> None:
+    """Print the number of videos in each folder, since only its images are covered."""
+    from ..io.media_files import find_videos
+
+    for folder in map(Path, paths):
+        if not folder.is_dir():
+            continue
+        videos = [video for video in find_videos(folder) if out not in video.parents]
+        if videos:
+            note(
+                f"{folder}: its videos are not covered ({len(videos)}, such as {videos[0]}); "
+                "give their paths"
+            )
 
 
 def _refuse_existing(targets: dict[str, Path], overwrite: bool) -> None:
@@ -173,20 +211,25 @@ def _cover_images(
     paths: list[str],
     out: Path,
     is_file: bool,
-    predictor: "partial[Predictor]",
+    predictor: "Callable[[], Predictor]",
+    min_presence: float,
     method: str,
     margin: float,
 ) -> None:
-    from ..analysis.anonymize import anonymize_faces
+    from ..analysis.anonymize import anonymize_faces, likely_faces
     from ..analysis.draw import FORMATS
+    from ..io.media_files import has_more_frames
 
     def each(
         image: "InputImage", pixels: "NDArray[np.uint8]", faces: "Faces", save: "Save"
     ) -> None:
         suffix = image.path.suffix if image.path.suffix.lower() in FORMATS else ".jpg"
         target = out if is_file else out / f"{image.name}{suffix}"
+        faces = likely_faces(faces, min_presence)
         save(target, anonymize_faces(pixels, faces, method, margin))
         show(f"{image.path}: {_count(len(faces))} covered -> {target}")
+        if has_more_frames(image.path):
+            note(f"{image.path}: only its first frame or page is in {target}")
 
     each_image(paths, predictor, None, each, out, single_file=is_file)
 
@@ -199,13 +242,18 @@ def _cover_video(
     source: str,
     target: Path,
     predictor: "Predictor",
+    min_presence: float,
     method: str,
     margin: float,
     hold_s: float,
 ) -> None:
-    from ..analysis.anonymize import anonymize_frames
+    from ..analysis.anonymize import likely_faces
+    from ..analysis.anonymize_video import anonymize_frames
     from ..io.video_reader import VideoReader
     from ..io.video_writer import VideoWriter
+
+    def find(image: "NDArray[np.uint8]") -> "Faces":
+        return likely_faces(predictor(image), min_presence)
 
     start = None
     with (
@@ -214,7 +262,7 @@ def _cover_video(
         progress_bar("frames", reader.frames, speed=True) as step,
     ):
         frames = ((frame.timestamp, frame.image) for frame in reader)
-        for time, image in anonymize_frames(frames, predictor, method, margin, hold_s):
+        for time, image in anonymize_frames(frames, find, method, margin, hold_s):
             if start is None:
                 start, writer.pixel_aspect = time, reader.pixel_aspect
             writer.write(image, time - start)

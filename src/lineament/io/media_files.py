@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 
@@ -62,6 +63,19 @@ def is_video(path: Path) -> bool:
         except Exception:  # decoders raise almost any exception
             return False
     return suffix in VIDEO_SUFFIXES
+
+
+def has_more_frames(path: Path) -> bool:
+    """Return True for an image file with frames or pages after the first, such as TIFF.
+
+    Further images in photos of phones (MPO), such as previews, do not count.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+            is_animated = bool(getattr(image, "is_animated", False))
+            return is_animated and image.format != "MPO"
+    except Exception:  # decoders raise almost any exception
+        return False
 
 
 def image_next_to(path: Path) -> Path | None:
