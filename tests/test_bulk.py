@@ -25,6 +25,7 @@ from bulk_jobs import (
 from commands import call
 from lineament.errors import DataError, WorkError
 from lineament.serving.bulk import processes
+from lineament.serving.bulk.addresses import read_bytes, shown_address
 from lineament.serving.bulk.folder import OutputFolder
 from lineament.serving.bulk.job import read_status
 from lineament.serving.bulk.plan import PARTS, PLAN, open_plan, table_bytes
@@ -372,6 +373,25 @@ def test_images_and_parts_may_be_on_s3(bucket, tmp_path):
         source
         for source in find_sources([address.format("in")])
         if "/000" in source.address
+    ]
+
+
+def test_keys_on_s3_may_contain_any_sign(bucket):
+    system, address = bucket
+    names = ["a?b.png", "a#b.png", "a%20b.png", "a?x=1", "[1].png", "*.png"]
+    for name in names:
+        with system.open_output_stream(f"bucket/signs/{name}") as file:
+            file.write(name.encode())
+    found = find_sources([address.format("signs")])
+    listed = {read_bytes(each.address).decode() for each in found}
+    assert listed == set(names) - {"a?x=1"}
+    for name in names:
+        (source,) = find_sources([address.format(f"signs/{name}")])
+        assert read_bytes(source.address).decode() == name
+    matched = find_sources([address.format("signs/a?b.*")])
+    assert [shown_address(each.address) for each in matched] == [
+        "s3://bucket/signs/a#b.png",
+        "s3://bucket/signs/a?b.png",
     ]
 
 

@@ -15,6 +15,7 @@ from lineament.serving.bulk.addresses import (
     file_system,
     glob_pattern,
     is_remote,
+    local_path,
     read_bytes,
     shown_address,
 )
@@ -239,6 +240,37 @@ def test_files_in_a_remote_folder_inherit_credentials_and_options():
         "s3://bucket/in/b/c.jpg?x=1"
     )
     assert address_next_to("s3://bucket/list.txt", "gs://b/c.jpg") == "gs://b/c.jpg"
+
+
+@pytest.mark.parametrize("options", ["", "?region=eu", "?region=eu&scheme=http"])
+@pytest.mark.parametrize(
+    "key",
+    ["a?b.jpg", "a#b.jpg", "a%20b%3F.jpg", "a?x=1", "a?x=1.jpg", "what?", "a?b?c"],
+)
+def test_a_key_may_contain_the_signs_of_a_url(key, options):
+    address = child_address(f"s3://id@bucket/in{options}", f"bucket/in/{key}")
+    assert shown_address(address) == f"s3://bucket/in/{key}"
+    assert address.startswith(f"s3://id@bucket/in/{key}")
+    assert address.endswith(options)
+    assert shown_address(address_next_to(address, key)) == f"s3://bucket/in/{key}"
+    below = child_address(address, f"bucket/in/{key}/b.jpg")
+    assert shown_address(below) == f"s3://bucket/in/{key}/b.jpg"
+
+
+def test_only_pairs_after_the_last_question_mark_are_options():
+    assert shown_address("s3://bucket/a?b.jpg") == "s3://bucket/a?b.jpg"
+    assert shown_address("s3://bucket/a?b.jpg?region=eu") == "s3://bucket/a?b.jpg"
+    assert shown_address("s3://bucket/a?x=1?") == "s3://bucket/a?x=1"
+    # found in a folder, a file has the address that is given for it
+    for name in ("a?b.jpg", "a?x=1?"):
+        key = f"bucket/{name.removesuffix('?')}"
+        assert child_address("s3://bucket", key) == f"s3://bucket/{name}"
+    assert shown_address("s3://bucket/a#b.jpg") == "s3://bucket/a#b.jpg"
+
+
+def test_a_file_uri_keeps_the_name_after_a_sign(tmp_path):
+    for name in ("a#b.jpg", "a?b.jpg", "a%23b.jpg"):
+        assert local_path(f"file://{tmp_path}/{name}").name == name.replace("%23", "#")
 
 
 def test_google_cloud_has_a_file_system():

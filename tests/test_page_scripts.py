@@ -102,10 +102,10 @@ def with_camera(act):
     return in_node(f"{CAMERA}{imported}{act}{shown}")
 
 
-def on_review(act):
+def on_review(act, page=PAGE):
     address = json.dumps(REVIEW.as_uri())
     shown = "console.log(JSON.stringify(saved)); process.exit(0);"
-    return in_node(f"{PAGE}await import({address}); await later(); {act} {shown}")
+    return in_node(f"{page}await import({address}); await later(); {act} {shown}")
 
 
 def test_a_camera_that_gives_no_frame_is_released_when_stopped():
@@ -123,6 +123,19 @@ def test_a_stopped_camera_reports_no_error_of_its_worker():
     act = "const stop = start(async () => { await later(); throw Error('gone'); });"
     act += "await later(5); stop(); await later(60);"
     assert with_camera(act) == [["end"], "ended"]
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("doubt: 1", "a.jpg, 9 × 9 px; ranking score 1.00"),
+        ("x: 1", "a.jpg, 9 × 9 px"),
+    ],
+)
+def test_a_ranking_score_is_shown_only_if_the_order_has_one(given, shown):
+    script = PAGE.replace("doubt: 1", given)
+    act = "saved.push(things.facts.textContent);"
+    assert on_review(act, script) == [shown]
 
 
 def test_the_enter_key_accepts_a_face_once():

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -177,6 +178,26 @@ def test_a_broken_record_and_an_unwritable_path_are_errors(pictures, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file is a file; give --out a folder"):
         ResultFolder(tmp_path / "file", SETTINGS)
+
+
+def test_a_folder_is_listed_once_for_all_pts_files(pictures, tmp_path, monkeypatch):
+    images, _ = find_inputs([pictures])
+    folders = {(tmp_path / "out" / image.name).parent for image in images}
+    assert len(images) > len(folders)
+    folder = ResultFolder(tmp_path / "out", SETTINGS)
+    for image in images:
+        folder.write(image, faces_of(face(), face(9)))
+    listed = []
+    glob = Path.glob
+
+    def counted(path, pattern, **options):
+        listed.append(path)
+        return glob(path, pattern, **options)
+
+    monkeypatch.setattr(Path, "glob", counted)
+    for count in (1, 2):
+        folder.export(images, "pts", "five")
+        assert len(listed) == count * len(folders)
 
 
 def test_records_are_exported_as_csv_coco_and_pts(pictures, tmp_path):

@@ -149,6 +149,19 @@ def test_every_order_puts_a_spoiled_label_first(order, tmp_path):
     assert int(np.argmax(doubts(made, order))) == 4
 
 
+@pytest.mark.parametrize("order", ["name", "random"])
+def test_an_order_without_a_score_states_none(order, tmp_path, own):
+    queue = make_queue(candidates(tmp_path, own), order)
+    assert [face.doubt for face in queue] == [None] * 3
+    if order == "name":
+        assert [face.name for face in queue] == ["0", "1", "2"]
+    write_queue(tmp_path / "r", queue, {"order": order})
+    assert "doubt" not in (tmp_path / "r/queue.json").read_text()
+    again = read_queue(tmp_path / "r", {"order": order})
+    assert [face.name for face in again] == [face.name for face in queue]
+    assert "doubt" not in Review(tmp_path / "r", again, "ann").face(0)
+
+
 def test_a_wrong_order_gives_a_one_line_error():
     assert parse_order("disagree:fast") == ("disagree", "fast")
     with pytest.raises(DataError, match="unknown order 'sigme'; did you mean"):
@@ -401,7 +414,9 @@ def test_landmarks_are_corrected_in_a_browser(address, review, tmp_path):
     flag = f"--window-size={width},{height}"
     with Chromium(tmp_path / "profile", flag) as tab:
         tab.open(address)
-        ready = "!!document.querySelector('#facts')?.textContent.includes('doubt')"
+        ready = (
+            "!!document.querySelector('#facts')?.textContent.includes('ranking score')"
+        )
         tab.wait_for(ready)
         box = tab.evaluate(
             "(({left, top, width, height}) => [left, top, width, height])"

@@ -141,7 +141,9 @@ def test_a_mean_shape_is_learned_in_the_frame_of_68_points(tmp_path):
         box = np.array([30.0, 30, 90, 90])
         found = Face(mean * 50 + 60, ones, ones, box, 1.0, "ibug68")
         other = Face(mean * 5 + 10, ones, ones, box, 1.0, "ibug68")
-        return Faces((other, found), "ibug68", 68)
+        # overlaps by more than a fifth, but less than the face itself
+        near = Face(mean * 50 + 71, ones, ones, box, 1.0, "ibug68")
+        return Faces((other, near, found), "ibug68", 68)
 
     learned, count = learn_mean_shape([face], predict)
     assert count == 1

@@ -91,7 +91,7 @@ class Sample:
         visible: NDArray[np.bool_] | NDArray[np.float32] | None = None
         if self.visible is not None:
             visible = np.zeros(count, np.bool_)
-            if len(rows) < count:
+            if len(rows) < count or self.visible.dtype != np.bool_:
                 visible = np.full(count, np.nan, np.float32)
             visible[list(rows)] = self.visible
         return replace(self, scheme=name, landmarks=landmarks, visible=visible)

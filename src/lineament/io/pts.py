@@ -26,8 +26,8 @@ def parse_pts(text: str, name: str = "this text") -> Array:
     stated_count = None
     rows: list[list[float]] = []
     for number, line in enumerate(text.splitlines(), 1):
-        words = line.split()
-        if not words or words[0] in "{}" or words[0].startswith("version"):
+        words = line.replace("{", " ").replace("}", " ").split()
+        if not words or words[0].startswith("version"):
             continue
         if words[0].startswith("n_points"):
             stated_count = words[-1].removeprefix("n_points:")

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -203,8 +203,9 @@ class ResultFolder:
         if kind == "json":
             return self.folder
         if kind == "pts":
+            existing = self._existing_pts(images)
             for image in images:
-                self._write_pts(image)
+                self._write_pts(image, existing.pop(image.name, []))
             return self.folder
         results = map(self.read, images)
         if kind in TEXTS:
@@ -216,13 +217,12 @@ class ResultFolder:
         write(path, results, scheme, empty_rows=empty_rows)
         return path
 
-    def _write_pts(self, image: InputImage) -> None:
-        """Replace the .pts files of an image, removing only those listed in its record."""
+    def _write_pts(self, image: InputImage, existing: Sequence[Path]) -> None:
+        """Replace the existing .pts files of an image, if they are listed in its record."""
         _, faces = self.read(image)
         texts = faces_to_pts(faces, image.name)
         record = _read_json(self.path(image))
         pts_names = record.get("pts", [])
-        existing = self._existing_pts(image)
         for path in existing:
             if not self.overwrite and path.name not in pts_names:
                 raise DataError(
@@ -237,13 +237,18 @@ class ResultFolder:
         for name, text in texts.items():
             self._write(self.folder / name, text)
 
-    def _existing_pts(self, image: InputImage) -> list[Path]:
-        """Return the existing .pts files of `image`, which may previously have had more faces."""
-        place = self.folder / image.name
-        found = []
-        for path in place.parent.glob("*.pts"):
-            if place.name in (path.stem, image_of_face(path.stem)):
-                found.append(path)
+    def _existing_pts(self, images: Sequence[InputImage]) -> dict[str, list[Path]]:
+        """Return the existing .pts files by image name, listing each folder once.
+
+        An image may previously have had more faces.
+        """
+        found: dict[str, list[Path]] = {image.name: [] for image in images}
+        for folder in {PurePosixPath(name).parent for name in found}:
+            for path in (self.folder / folder).glob("*.pts"):
+                for name in (path.stem, image_of_face(path.stem)):
+                    paths = found.get((folder / name).as_posix())
+                    if paths is not None:
+                        paths.append(path)
         return found
 
     def _write_record(self, image: InputImage, record: Mapping[str, Any]) -> None:

@@ -43,11 +43,11 @@ def learn_mean_shape(
         except ImageError:
             continue
         box = landmark_box(sample.landmarks)
-        for face in found:
-            if iou(box, landmark_box(face.landmarks))[0, 0] >= MIN_OVERLAP:
-                to_mean = fit_similarity(face.landmarks, mean)
-                shapes.append(apply_affine(to_mean, sample.landmarks))
-                break
+        overlaps = [iou(box, landmark_box(face.landmarks))[0, 0] for face in found]
+        if max(overlaps, default=0.0) >= MIN_OVERLAP:
+            nearest = found[int(np.argmax(overlaps))]
+            to_mean = fit_similarity(nearest.landmarks, mean)
+            shapes.append(apply_affine(to_mean, sample.landmarks))
     if not shapes:
         return None, 0
     stacked = np.stack(shapes)

@@ -30,6 +30,7 @@ from ..data.readers.own_data import (
 )
 from ..data.readers.registry import data_set
 from ..data.sample import Sample
+from ..errors import DataError
 from ..inference.predictor import Predictor
 from ..scheme_file.names import complete_table, mirror_of_names
 from ..scheme_file.table import Scheme, scheme_of_table
@@ -64,6 +65,7 @@ def read_own_faces(
         samples = read_more_faces(found, None, stated)
     except UnknownPointsError as error:
         points: Sequence[str] = error.points
+        mirror = error.mirror
     else:
         fault = _known_scheme_fault(samples)
         if not fault:
@@ -72,8 +74,8 @@ def read_own_faces(
             f"{found.path}: {fault}; inferring a scheme from the positions of the points "
             "instead"
         )
-        points = [""] * len(samples[0].landmarks)
-    made = _make_scheme(found, points, name, note, stated)
+        points, mirror = [""] * len(samples[0].landmarks), ()
+    made = _make_scheme(found, points, mirror, name, note, stated)
     add_scheme(made)
     return read_more_faces(found, made, stated), made
 
@@ -105,19 +107,36 @@ def _known_scheme_fault(samples: Sequence[Sample]) -> str:
 
 
 def _make_scheme(
-    found: Annotations, points: Sequence[str], name: str, note: Note, stated: OwnData
+    found: Annotations,
+    points: Sequence[str],
+    mirror: Sequence[int],
+    name: str,
+    note: Note,
+    stated: OwnData,
 ) -> Scheme:
-    """Return a new scheme for points that match no scheme of the package."""
+    """Return a new scheme for points that match no scheme of the package.
+
+    Args:
+        mirror: The mirror map that the files state; empty: inferred.
+    """
     if found.reader == "coco" and any(points):
         return scheme_of_coco(found.path, name, stated.category, note)
     place = str(found.path)
     unnamed = is_unnamed(points)
     names = [f"p{i}" for i in range(len(points))] if unnamed else list(points)
+    title = f"The {len(names)} points of {place}"
+    if mirror:
+        _check_stated_mirror(names, mirror, place)
+        table: dict[str, Any] = {
+            "points": names,
+            "mirror": list(mirror),
+            "title": title,
+        }
+        return scheme_of_table(complete_table(table, place), name, place)
     draft = scheme_of_table({"points": names}, f"{name}.draft", place)
     faces = _read(found, replace(stated, scheme=add_scheme(draft)))
     shapes = [face.landmarks for face in faces]
-    table: dict[str, Any] = {"points": names}
-    table["title"] = f"The {len(names)} points of {place}"
+    table = {"points": names, "title": title}
     named = mirror_of_names(names)
     if unnamed or named == list(range(len(names))):
         note(
@@ -134,6 +153,21 @@ def _make_scheme(
         note(f"{place}: {text}; using the latter pairs: check them")
         table["mirror"] = better
     return scheme_of_table(table, name, place)
+
+
+def _check_stated_mirror(
+    names: Sequence[str], mirror: Sequence[int], place: str
+) -> None:
+    """Raise DataError if the names tell left from right, but not as the stated mirror map."""
+    named = mirror_of_names(names)
+    if named == list(range(len(names))):
+        return
+    for index, partner in enumerate(mirror):
+        if partner != named[index]:
+            raise DataError(
+                f"{place}: the files mirror {names[index]!r} to {names[partner]!r}, but the "
+                f"names pair it with {names[named[index]]!r}; correct flip_idx or the names"
+            )
 
 
 def with_mean_shape(

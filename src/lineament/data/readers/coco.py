@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,10 +67,10 @@ def _read_table(
     crowds = 0
     try:
         table = json.loads(path.read_text(encoding="utf-8-sig"))
-        images = {image["id"]: image for image in table["images"]}
+        images = _by_id(table["images"], "file_name", path)
         for image in images.values():
             str(image["file_name"])
-        listed = {each["id"]: each for each in table.get("categories", ())}
+        listed = _by_id(table.get("categories", ()), "name", path)
         for annotation in table["annotations"]:
             keypoints = annotation.get("keypoints")
             if not keypoints or not any(keypoints[2::3]):
@@ -80,8 +80,9 @@ def _read_table(
                 continue
             category = listed.get(annotation.get("category_id"), {})
             found[str(category.get("name", NO_CATEGORY))].append(annotation)
-        with_points = [each for each in listed.values() if each.get("keypoints")]
-        names = {str(each.get("name")): each["keypoints"] for each in with_points}
+        names = _point_names(listed, path)
+    except DataError:
+        raise
     except (
         OSError,
         ValueError,
@@ -113,6 +114,37 @@ def _read_table(
         points = [str(point) for point in names.get(name) or ()]
         by_category[name] = (points or [""] * count, annotations)
     return images, by_category
+
+
+def _by_id(
+    entries: Sequence[Mapping[str, Any]], key: str, path: Path
+) -> dict[Any, Mapping[str, Any]]:
+    """Return images or categories by id, which may be repeated only with the same entry `key`."""
+    found: dict[Any, Mapping[str, Any]] = {}
+    for entry in entries:
+        other = found.setdefault(entry["id"], entry)
+        if other.get(key) != entry.get(key):
+            raise DataError(
+                f"{path}: {other.get(key)!r} and {entry.get(key)!r} have the same id "
+                f"{entry['id']!r}; give each its own"
+            )
+    return found
+
+
+def _point_names(
+    categories: Mapping[Any, Mapping[str, Any]], path: Path
+) -> dict[str, list[Any]]:
+    """Return the point names of each category that lists them."""
+    names: dict[str, list[Any]] = {}
+    for category in categories.values():
+        if not category.get("keypoints"):
+            continue
+        name = str(category.get("name"))
+        if names.setdefault(name, category["keypoints"]) != category["keypoints"]:
+            raise DataError(
+                f"{path}: two categories {name!r} list different keypoints; rename one"
+            )
+    return names
 
 
 def _face(

@@ -103,6 +103,8 @@ def _shapes(table: Mapping[str, Any], category: Mapping[str, Any]) -> list[Array
     shapes = []
     for annotation in table.get("annotations", ()):
         keypoints = annotation.get("keypoints") or ()
+        if annotation.get("category_id", category.get("id")) != category.get("id"):
+            continue
         if len(keypoints) != 3 * len(category["keypoints"]):
             continue
         points = np.array(keypoints, dtype=np.float64).reshape(-1, 3)

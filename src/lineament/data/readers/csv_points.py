@@ -1,9 +1,7 @@
 """CSV files with an image and x, y columns per point: Lineament's, HRNet's, Kaggle's, ..."""
 
 import csv
-import re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from ...errors import DataError, SchemeError
 from ...schemes import check_scheme
 from ..sample import Sample, numbered_name
+from .csv_columns import PointColumns, find_columns
 from .image_finder import ImageFinder
 from .label_text import label_encoding
 from .own_data import UNSTATED, OwnData, choose_points
@@ -21,19 +20,11 @@ from .table import TABLE, Row, read_table
 
 IMAGE_COLUMNS = (
     *("image", "image_name", "image_path", "img", "img_path"),
-    *("file", "file_name", "filename", "path", "name"),
+    *("file", "file_name", "filename", "path", "name", "image_id"),
 )
 BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")
-POINT_COLUMN = re.compile(
-    r"(?:original_|landmark_|point_)?(?:([xy])_?(\d+)|(\d+)_([xy]))", re.IGNORECASE
-)
-NAMED_COLUMN = re.compile(r"(.+)[_.\- ]([xy])|([xy])[_.\- ](.+)", re.IGNORECASE)
-BOX_NAMES = ("min", "max", "bbox", "box")
-"""Names of columns such as x_min or bbox_x, which are not points."""
-
 NOT_ANNOTATED = ("", "nan", "na", "n/a", "null", "none")
 """Lower-case cell contents that mean a point is not annotated."""
-PointColumns = list[tuple[str, str]]
 
 
 def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
@@ -41,9 +32,10 @@ def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
 
     Point columns are x_0, y_0 or x0, y0 or original_0_x, original_0_y, counted from 0 or 1, or
     <name>_x, <name>_y, in any case; an empty cell or NaN means not annotated. Columns visible_0,
-    ... hold the visibility of each point, 0 to 1. The image column contains a path, or gray pixels
-    as in Kaggle's data. Cells may be separated by commas, semicolons or tabs; with the latter two,
-    numbers may use decimal commas.
+    ..., counted like the points, hold the visibility of each point, 0 to 1; empty: unknown. Columns
+    of boxes and sizes are not points, such as x_min, or CelebA's x_1, y_1, width and height. The
+    image column contains a path, or gray pixels as in Kaggle's data. Cells may be separated by
+    commas, semicolons or tabs; with the latter two, numbers may use decimal commas.
 
     Args:
         path: The file.
@@ -56,8 +48,8 @@ def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     header, rows = read_table(path, separator=separator)
     lower = {name.lower(): name for name in reversed(header)}
     image_column = next((lower[n] for n in IMAGE_COLUMNS if n in lower), None)
-    names, columns = _point_columns(path, header)
-    if image_column is None or not columns:
+    columns = find_columns(path, header, own.note)
+    if image_column is None or not columns.pairs:
         found = ", ".join(header[:6])
         raise DataError(
             f"{path}: columns {found}...; expected image, x_0, y_0, x_1, y_1 and so on"
@@ -86,7 +78,7 @@ def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
         scheme_name = (row.get("scheme") or "").strip()
         if scheme_name not in schemes:
             row_info = _with_scheme(own, scheme_name, path)
-            schemes[scheme_name] = choose_points(names, row_info, str(path))
+            schemes[scheme_name] = choose_points(columns.names, row_info, str(path))
         sample = face.with_points(*schemes[scheme_name])
         samples.append(
             replace(sample, group=own.group_of(sample.name, row, sample.group))
@@ -132,7 +124,7 @@ def _separator(path: Path) -> str:
 def _with_decimal_points(row: Row, columns: PointColumns) -> Row:
     """Return a row with decimal commas of coordinates replaced by points."""
     changed = dict(row)
-    for column in [name for pair in columns for name in pair] + list(BOX_COLUMNS):
+    for column in [*columns.all(), *BOX_COLUMNS]:
         if changed.get(column):
             changed[column] = changed[column].replace(",", ".")
     return changed
@@ -141,7 +133,7 @@ def _with_decimal_points(row: Row, columns: PointColumns) -> Row:
 def _face(path: Path, row: Row, columns: PointColumns, place: str) -> Sample:
     """Return a face without its image, with points in the order of `columns`."""
     landmarks = np.array(
-        [[_number(row, x, place), _number(row, y, place)] for x, y in columns]
+        [[_number(row, x, place), _number(row, y, place)] for x, y in columns.pairs]
     )
     box = np.array([_number(row, column, place) for column in BOX_COLUMNS])
     return Sample(
@@ -150,51 +142,21 @@ def _face(path: Path, row: Row, columns: PointColumns, place: str) -> Sample:
         scheme="",
         name="",
         box=box if np.isfinite(box).all() else None,
-        visible=_visible(row, len(columns), place),
+        visible=_visible(row, columns, np.isfinite(landmarks).all(1), place),
         subset=path.stem,
     )
 
 
-def _visible(row: Row, count: int, place: str) -> NDArray[np.bool_] | None:
-    """Return the visibility mask (N,) of the points; None if the table has none."""
-    if f"visible_{count - 1}" not in row:
+def _visible(
+    row: Row, columns: PointColumns, annotated: NDArray[np.bool_], place: str
+) -> NDArray[np.bool_] | NDArray[np.float32] | None:
+    """Return the visibility (N,) of the points, nan if unknown; None if all are."""
+    values = np.array([_number(row, column, place) for column in columns.visible])
+    if np.isnan(values).all():
         return None
-    values = np.array([_number(row, f"visible_{i}", place) for i in range(count)])
-    return None if np.isnan(values).all() else np.asarray(values >= 0.5)
-
-
-def _point_columns(path: Path, header: list[str]) -> tuple[list[str], PointColumns]:
-    """Return the point names, empty for numbered points, and their x and y columns."""
-    numbered: dict[int, dict[str, str]] = {}
-    named: dict[str, dict[str, str]] = {}
-    for name in header:
-        if match := POINT_COLUMN.fullmatch(name):
-            axis, index = (match[1], match[2]) if match[1] else (match[4], match[3])
-            numbered.setdefault(int(index), {})[axis.lower()] = name
-        elif match := NAMED_COLUMN.fullmatch(name):
-            axis, point = (match[2], match[1]) if match[2] else (match[3], match[4])
-            if point.lower() in BOX_NAMES:
-                continue
-            named.setdefault(point, {})[axis.lower()] = name
-    if numbered:
-        first = min(numbered) if min(numbered) <= 1 else 0
-        pairs = [numbered.get(i, {}) for i in range(first, max(numbered) + 1)]
-        return [""] * len(pairs), _pairs(path, range(len(pairs)), pairs)
-    full = {point: pair for point, pair in named.items() if len(pair) == 2}
-    return list(full), _pairs(path, full, list(full.values()))
-
-
-def _pairs(
-    path: Path, points: Iterable[object], found: list[dict[str, str]]
-) -> PointColumns:
-    columns = []
-    for point, pair in zip(points, found, strict=True):
-        if len(pair) < 2:
-            raise DataError(
-                f"{path}: point {point} lacks its x or y column; expected both"
-            )
-        columns.append((pair["x"], pair["y"]))
-    return columns
+    visible = np.asarray(values >= 0.5)
+    unknown = np.isnan(values) & annotated
+    return np.where(unknown, np.float32(np.nan), visible) if unknown.any() else visible
 
 
 def _number(row: Row, column: str, place: str) -> float:

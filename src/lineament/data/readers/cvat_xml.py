@@ -91,6 +91,8 @@ def _shapes(image: Element) -> Iterator[tuple[str, _Shape]]:
         if shape.tag == "skeleton":
             points = {}
             for part in shape.iter("points"):
+                if part.attrib["label"] in points:
+                    raise ValueError(f"two points {part.get('label')!r} in a skeleton")
                 if part.get("outside") != "1":
                     points[part.attrib["label"]] = _coordinates(part)[0]
             yield shape.attrib["label"], _Shape(image, points, columns)

@@ -1,5 +1,6 @@
 """dlib XML files with boxes and parts, as written by imglab; 0-based pixels, parts by name."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -27,16 +28,19 @@ def read_dlib_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
         DataError: If the file is missing or not dlib XML, or a box is broken.
     """
     boxes = []
+    counted = Counter[str]()
     names: set[str] = set()
     ignored = 0
     for image in parse_xml(path, "dlib XML").iter("image"):
-        for number, box in enumerate(image.iter("box"), 1):
+        file = image.get("file", "").replace("\\", "/")
+        for box in image.iter("box"):
+            counted[file] += 1
             parts = {part.get("name", "") for part in box.iter("part")}
             if box.get("ignore", "0") not in ("0", "false"):
                 ignored += 1
             elif parts:
                 names |= parts
-                boxes.append((image.get("file", "").replace("\\", "/"), number, box))
+                boxes.append((file, counted[file], box))
     if ignored:
         own.note(f"{path}: {ignored} boxes marked as ignored are skipped")
     if not names:
@@ -95,8 +99,10 @@ def _face(
     landmarks = np.full((len(rows), 2), np.nan)
     try:
         for part in box.iter("part"):
-            point = float(part.attrib["x"]), float(part.attrib["y"])
-            landmarks[rows[part.get("name", "")]] = point
+            row = rows[part.get("name", "")]
+            if np.isfinite(landmarks[row]).any():
+                raise ValueError(f"two parts {part.get('name', '')!r}")
+            landmarks[row] = float(part.attrib["x"]), float(part.attrib["y"])
         left, top = float(box.attrib["left"]), float(box.attrib["top"])
         width, height = float(box.attrib["width"]), float(box.attrib["height"])
     except (KeyError, ValueError) as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...errors import DataError
 from ..sample import GROUP_SEPARATOR, Sample
-from .image_finder import StemFinder
+from .image_finder import StemFinder, check_shared
 from .marks import leave_out_marks
 from .own_data import UNSTATED, OwnData, choose_points
 from .pts import annotated_pts, with_images
@@ -39,9 +39,12 @@ def annotated_folder(
         )
     if own.pictures is not None:
         elsewhere = StemFinder(own.pictures)
+        found = []
         for number, face in enumerate(faces):
             image = elsewhere.find(face.image) or face.image
+            found.append((face.image.with_suffix(".pts"), image))
             faces[number] = replace(face, image=image)
+        check_shared(found)
     schemes: dict[int, str] = {}
     samples = []
     for face in leave_out_marks(faces, own, str(place), first_pixel=1.0):

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import PIL.Image
@@ -162,6 +162,26 @@ class StemFinder:
             best, key=lambda path: IMAGE_SUFFIXES.index(path.suffix.lower())
         )
         return ranked[0] if ranked else None
+
+
+def check_shared(found: Iterable[tuple[Path, Path]]) -> None:
+    """Raise DataError if a label file was given the image of another one in a closer folder.
+
+    Args:
+        found: Label file and image; the folder "images" corresponds to "labels".
+    """
+    labels_of: dict[Path, dict[Path, int]] = defaultdict(dict)
+    for label, image in found:
+        parts = ["images" if p.lower() == "labels" else p for p in label.parts]
+        labels_of[image][label] = _common_end(image, parts)
+    for image, scores in labels_of.items():
+        own = max(scores, key=scores.__getitem__)
+        wrong = min(scores, key=scores.__getitem__)
+        if scores[wrong] < scores[own]:
+            raise DataError(
+                f"{wrong}: its image is missing, and {image} is that of {own}; add the image, "
+                "or remove the labels"
+            )
 
 
 def _plain_path(name: str) -> str:

@@ -72,24 +72,7 @@ def _read_tasks(
         for task in tasks:
             results, is_predicted = _results_of(task)
             regions = {result["id"]: result for result in results if "id" in result}
-            grouped: dict[Any, Points] = defaultdict(dict)
-            for result in results:
-                if result.get("type") != KIND:
-                    continue
-                if result.get("image_rotation"):
-                    raise ValueError(
-                        f"task {task.get('id')}: the image was rotated in Label Studio by "
-                        f"{result['image_rotation']} degrees, and its points with it; rotate it "
-                        "back there, and export again"
-                    )
-                name = str(result["value"][KIND][0])
-                parent = result.get("parentID") or result.get("parent_id")
-                if name in grouped[parent]:
-                    raise ValueError(
-                        f"task {task.get('id')}: two points {name!r}; draw a box around each face "
-                        "and make its points children of it"
-                    )
-                grouped[parent][name] = result
+            grouped = _points_by_region(task, results)
             predicted += is_predicted and bool(grouped)
             for parent, points in grouped.items():
                 faces.append((task, points))
@@ -114,6 +97,40 @@ def _read_tasks(
             "read"
         )
     return faces, boxes
+
+
+def _points_by_region(task: Mapping[str, Any], results: list[Any]) -> dict[Any, Points]:
+    """Return the keypoints of a task by the id of their region, None without one.
+
+    Raises:
+        ValueError: If they are on a rotated image or several images, or a name is repeated.
+    """
+    grouped: dict[Any, Points] = defaultdict(dict)
+    drawn_on: set[tuple[Any, Any]] = set()
+    for result in results:
+        if result.get("type") != KIND:
+            continue
+        if result.get("image_rotation"):
+            raise ValueError(
+                f"task {task.get('id')}: the image was rotated in Label Studio by "
+                f"{result['image_rotation']} degrees, and its points with it; rotate it back "
+                "there, and export again"
+            )
+        drawn_on.add((result.get("to_name"), result.get("item_index") or 0))
+        name = str(result["value"][KIND][0])
+        parent = result.get("parentID") or result.get("parent_id")
+        if name in grouped[parent]:
+            raise ValueError(
+                f"task {task.get('id')}: two points {name!r}; draw a box around each face and "
+                "make its points children of it"
+            )
+        grouped[parent][name] = result
+    if len(drawn_on) > 1:
+        raise ValueError(
+            f"task {task.get('id')}: points on several images; give each image a task of its "
+            "own"
+        )
+    return grouped
 
 
 def _results_of(task: Mapping[str, Any]) -> tuple[list[Any], bool]:

@@ -20,10 +20,14 @@ Note = Callable[[str], None]
 class UnknownPointsError(DataError):
     """Raised if points match no known scheme; the user can define a scheme for them."""
 
-    def __init__(self, message: str, points: Sequence[str]) -> None:
+    def __init__(
+        self, message: str, points: Sequence[str], mirror: Sequence[int] = ()
+    ) -> None:
         super().__init__(message)
         self.points = tuple(points)
         """Names of the points; empty strings if they have none."""
+        self.mirror = tuple(mirror)
+        """Index of each point in a flipped image; empty if the files do not state it."""
 
 
 def ignore(line: str) -> None:

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ...errors import DataError
 from .label_text import label_encoding
@@ -18,7 +19,8 @@ def read_table(
     """Read the header of a CSV file, which must contain `columns`, and its rows by column.
 
     Raises:
-        DataError: If the file cannot be read or one of `columns` is missing.
+        DataError: If the file cannot be read, one of `columns` is missing, or a row has more cells
+            than the header.
     """
     encoding = label_encoding(path, TABLE)
     try:
@@ -26,7 +28,10 @@ def read_table(
             reader = csv.DictReader(file, delimiter=separator)
             header = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = header
-            rows = list(reader)
+            rows = []
+            for row in reader:
+                _check_length(row, f"{path}:{reader.line_num}")
+                rows.append(row)
     except csv.Error as error:
         message = f"{path}: cannot be read as a table ({error}); expected {TABLE}"
         raise DataError(message) from error
@@ -36,3 +41,13 @@ def read_table(
             f"{path}: no column {', '.join(absent)}; expected {', '.join(columns)}"
         )
     return header, rows
+
+
+def _check_length(row: dict[Any, Any], place: str) -> None:
+    """Raise DataError if a row has more cells than the header, other than empty ones."""
+    surplus = row.pop(None, [])
+    if any(cell.strip() for cell in surplus):
+        raise DataError(
+            f"{place}: {len(surplus)} more cells than columns; if numbers have decimal "
+            "commas, separate the cells by semicolons"
+        )

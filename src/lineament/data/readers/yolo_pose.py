@@ -1,7 +1,7 @@
 """YOLO pose labels: one .txt file per image, with coordinates as fractions of the image size."""
 
-import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +10,12 @@ import numpy as np
 from ...errors import DataError
 from ...geometry import Array
 from ...io.media_files import image_next_to, visible_files
+from ...schemes import scheme
 from ..sample import Sample, numbered_name
-from .image_finder import ImageFinder, StemFinder, image_size
+from .image_finder import ImageFinder, StemFinder, check_shared, image_size
 from .marks import note_absent
-from .own_data import UNSTATED, OwnData, choose_points
+from .own_data import UNSTATED, OwnData, UnknownPointsError, choose_points
+from .yolo_yaml import PointDescription, describe_points
 
 LEAD = 5
 """Number of values before the points in a line: class, and center and size of the box."""
@@ -24,27 +26,34 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
 
     The image of labels/a.txt is in the folder `images` next to `labels`, or next to the file.
     Points with v = 0 or at (0, 0) are not annotated; points with v = 1 are occluded. kpt_shape in a
-    .yaml file gives the number of values per point.
+    .yaml file gives the number of values per point, kpt_names their names. flip_idx must agree
+    with the mirror of the scheme.
 
     Raises:
-        DataError: If there is no label, a line is broken or an image is missing.
+        DataError: If there is no label, a line is broken, an image is missing, or the .yaml file
+            contradicts the scheme.
     """
     folder = root if part == "all" else root / part
     lines = []
     for path in visible_files(folder, "**/*.txt"):
         for number, line in enumerate(_lines(path), 1):
             lines.append((path, number, line))
-    rows = [(path, n, values) for path, n, line in lines if (values := _numbers(line))]
+    rows = []
+    for path, number, line in lines:
+        if values := _numbers(line, f"{path}:{number}"):
+            rows.append((path, number, values))
     if not rows:
         raise DataError(
             f"{folder}: no labels; "
             "expected .txt files of class, box and points as fractions"
         )
-    count, per_point = _shape(root, rows, own)
-    scheme, places = choose_points([""] * count, own, str(root))
+    described = describe_points(root)
+    count, per_point = described.shape if described else _shape(root, rows[0][2], own)
+    classes = sorted({int(values[0]) for _, _, values in rows})
+    scheme_name, places = _choose_points(described, classes, count, own, str(root))
     finder, counted = ImageFinder(root, own.pictures, own.needs_images), Counter[str]()
     elsewhere = StemFinder(own.pictures) if own.pictures else None
-    samples = []
+    samples, found = [], []
     for path, number, values in rows:
         if len(values) != LEAD + count * per_point:
             raise DataError(
@@ -59,13 +68,15 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
         )
         if not image.is_file():
             continue
+        found.append((path, image))
         name = path.relative_to(root).with_suffix(image.suffix).as_posix()
         face = _face(np.array(values), per_point, image)
         face = replace(face, name=numbered_name(name, counted))
         face = replace(face, subset=path.parent.relative_to(root).as_posix())
-        sample = face.with_points(scheme, places)
+        sample = face.with_points(scheme_name, places)
         samples.append(replace(sample, group=own.group_of(name, {}, "")))
     finder.check()
+    check_shared(found)
     note_absent(samples, own, str(root))
     return samples
 
@@ -73,43 +84,77 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
 def has_labels(folder: Path) -> bool:
     """Return True if a .txt file below `folder` contains a pose label."""
     for path in visible_files(folder, "**/*.txt"):
-        if any(_numbers(line) for line in _lines(path)):
-            return True
+        for number, line in enumerate(_lines(path), 1):
+            if _numbers(line, f"{path}:{number}"):
+                return True
     return False
 
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: cannot be read ({error}); expected labels as text"
         ) from error
 
 
-def _numbers(line: str) -> list[float]:
+def _numbers(line: str, place: str) -> list[float]:
     """Return the numbers in a label line; empty for names and labels without points."""
-    try:
-        values = [float(word) for word in line.split()]
-    except ValueError:
+    words = line.split()
+    if len(words) <= LEAD:
         return []
-    return values if len(values) > LEAD else []
+    values: list[float] = []
+    try:
+        for word in words:
+            values.append(float(word))
+    except ValueError as error:
+        if len(values) < LEAD:
+            return []
+        raise DataError(
+            f"{place}: {words[len(values)][:40]!r} is not a number; expected class, box and "
+            "points as fractions"
+        ) from error
+    return values
 
 
-def _shape(
-    root: Path, rows: list[tuple[Path, int, list[float]]], own: OwnData
-) -> tuple[int, int]:
-    """Return the number of points, and of values per point."""
-    homes = (root, *root.parents[:2])
-    described = [path for home in homes for path in sorted(home.glob("*.y*ml"))]
-    for path in described:
-        stated = re.search(
-            r"kpt_shape:\s*(?:\[|-)\s*(\d+)\s*(?:,|-)\s*(\d)", "\n".join(_lines(path))
-        )
-        if stated:
-            return int(stated[1]), int(stated[2])
-    rest = len(rows[0][2]) - LEAD
-    flags = np.array(rows[0][2][LEAD:])[2::3]
+def _choose_points(
+    described: PointDescription | None,
+    classes: Sequence[int],
+    count: int,
+    own: OwnData,
+    place: str,
+) -> tuple[str, list[int]]:
+    """Return the scheme of the points, and the index of each in it; see `choose_points`.
+
+    Raises:
+        DataError: If flip_idx contradicts the mirror of the scheme.
+    """
+    if described is None:
+        return choose_points([""] * count, own, place)
+    names = described.names_of(classes)
+    try:
+        name, rows = choose_points(names, own, place)
+    except UnknownPointsError as error:
+        raise UnknownPointsError(str(error), error.points, described.mirror) from error
+    points, mirror = scheme(name).points, scheme(name).mirror
+    for row, partner in zip(rows, described.mirror, strict=False):
+        if rows[partner] != mirror[row]:
+            message = (
+                f"{described.path}: flip_idx swaps {points[row]!r} with "
+                f"{points[rows[partner]]!r}, but the scheme {name} swaps it with "
+                f"{points[mirror[row]]!r}; correct or remove flip_idx, or set another scheme"
+            )
+            if own.scheme:
+                raise DataError(message)
+            raise UnknownPointsError(message, names, described.mirror)
+    return name, rows
+
+
+def _shape(root: Path, values: Sequence[float], own: OwnData) -> tuple[int, int]:
+    """Return the number of points, and of values per point, of a line of labels."""
+    rest = len(values) - LEAD
+    flags = np.array(values[LEAD:])[2::3]
     per_point = 3 if rest % 3 == 0 and np.isin(flags, (0, 1, 2)).all() else 2
     own.note(
         f"{root}: no kpt_shape in a .yaml file; the labels have {rest // per_point} points of "

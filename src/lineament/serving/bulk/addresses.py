@@ -11,6 +11,8 @@ from ...io.media_files import find_files, find_images
 
 GLOB_SIGNS = "*?["
 GLOB_PART = re.compile(r"\*\*/|\*|\?|\[[^]]+\]")
+OPTIONS = re.compile(r"(\w+=[^&?]*(&\w+=[^&?]*)*)?")
+"""Options after the last question mark of a URI; any other text there belongs to the key."""
 
 
 def arrow_module(name: str) -> Any:
@@ -40,8 +42,10 @@ def local_path(address: str) -> Path:
         InputError: If a `file://` URI is not valid.
     """
     if address.startswith("file://"):
+        # pyarrow drops an unescaped query or fragment, which here is part of the name
+        uri = address.replace("?", "%3F").replace("#", "%23")
         try:
-            address = arrow_module("fs").FileSystem.from_uri(address)[1]
+            address = arrow_module("fs").FileSystem.from_uri(uri)[1]
         except (ValueError, OSError) as error:
             raise InputError(
                 f"{address}: not a URI of a local file ({short_reason(error)}); write "
@@ -59,9 +63,17 @@ def shown_address(address: str) -> str:
 
 
 def _split(address: str) -> tuple[str, str, str]:
-    """Return scheme, path without user, and user with options, of a remote address."""
+    """Return scheme, path without user, and user with options, of a remote address.
+
+    A key may contain "?": options are name=value pairs after the last one. If the key itself ends
+    like that, "?" follows it, with or without options.
+    """
     scheme, _, rest = address.partition("://")
-    rest, mark, options = rest.partition("?")
+    before, mark, options = rest.rpartition("?")
+    if mark and OPTIONS.fullmatch(options):
+        rest = before
+    else:
+        mark = options = ""
     root, slash, below = rest.partition("/")
     user, at, bucket = root.rpartition("@")
     return scheme, f"{bucket}{slash}{below}", f"{user}{at}{bucket}{mark}{options}"
@@ -72,6 +84,9 @@ def child_address(folder: str, path: str) -> str:
     scheme, _, root = _split(folder)
     place, mark, options = root.partition("?")
     user, at, _ = place.rpartition("@")
+    _, sign, end = path.rpartition("?")
+    if sign and OPTIONS.fullmatch(end):
+        mark = "?"  # ends the key
     return f"{scheme}://{user}{at}{path}{mark}{options}"
 
 
@@ -141,14 +156,16 @@ def _expand_remote(address: str, predicate: Callable[[Path], bool]) -> list[str]
     system, path = file_system(address)
     fs = arrow_module("fs")
     try:
-        if any(sign in path for sign in GLOB_SIGNS):
+        # first as it is: a key may look like a pattern
+        info = system.get_file_info(path)
+        if info.type == fs.FileType.File:
+            return [address]
+        is_folder = info.type == fs.FileType.Directory
+        if not is_folder and any(sign in path for sign in GLOB_SIGNS):
             fixed = _fixed_folder(path)
             pattern = glob_pattern(path)
             found = _files_below(system, fixed)
             return [child_address(address, p) for p in found if pattern.fullmatch(p)]
-        info = system.get_file_info(path)
-        if info.type == fs.FileType.File:
-            return [address]
         found = _files_below(system, path)
     except OSError as error:
         raise DataError(

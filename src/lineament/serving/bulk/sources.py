@@ -10,6 +10,7 @@ from ...errors import DataError, InputError
 from ...io.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from .addresses import (
     arrow_module,
+    child_address,
     expand,
     file_system,
     is_remote,
@@ -121,9 +122,8 @@ def address_next_to(file: str, line: str) -> str:
         except InputError:
             return line  # reading it gives a row with this error
     if is_remote(file):
-        address, mark, options = file.partition("?")
-        scheme, _, path = address.partition("://")
-        return f"{scheme}://{PurePosixPath(path).parent / line}{mark}{options}"
+        path = shown_address(file).partition("://")[2]
+        return child_address(file, str(PurePosixPath(path).parent / line))
     return str(local_path(file).parent / line)
 
 

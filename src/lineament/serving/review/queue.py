@@ -16,7 +16,7 @@ from ...geometry import Array
 from ...io.formats import json_numbers
 from ...schemes import scheme_entries, stated_scheme
 from .candidate import Candidate
-from .order import doubts
+from .order import DOUBTS, doubts
 
 FILE = "queue.json"
 DECIMALS = 4
@@ -42,8 +42,8 @@ class QueuedFace:
     """Predicted uncertainty, (N,), pixels; nan if unknown."""
     second: Array | None
     """Landmarks shown for comparison, (N, 2), or None."""
-    doubt: float
-    """Priority: faces with a higher doubt are reviewed first."""
+    doubt: float | None
+    """Ranking score: a higher doubt is reviewed first; None in an order without a score."""
 
 
 def make_queue(faces: Sequence[Candidate], order: str) -> list[QueuedFace]:
@@ -56,8 +56,9 @@ def make_queue(faces: Sequence[Candidate], order: str) -> list[QueuedFace]:
         raise DataError("no faces to review; check the images, or --min-presence")
     images = [face.image for face in faces]
     names = names_of_faces(images, common_folder(images))
+    ranks = doubts(faces, order)
     queue = []
-    for face, name, doubt in zip(faces, names, doubts(faces, order), strict=True):
+    for face, name, rank in zip(faces, names, ranks, strict=True):
         queue.append(
             QueuedFace(
                 name=name,
@@ -69,10 +70,11 @@ def make_queue(faces: Sequence[Candidate], order: str) -> list[QueuedFace]:
                 occluded=face.occluded,
                 sigma_px=face.sigma_px,
                 second=face.compared_landmarks(),
-                doubt=doubt,
+                doubt=rank if order in DOUBTS else None,
             )
         )
-    return sorted(queue, key=lambda face: -face.doubt)
+    in_order = sorted(range(len(queue)), key=lambda number: -ranks[number])
+    return [queue[number] for number in in_order]
 
 
 def write_queue(
@@ -106,7 +108,7 @@ def read_queue(folder: Path, settings: Mapping[str, Any]) -> list[QueuedFace] | 
 
 def _to_dict(face: QueuedFace) -> dict[str, Any]:
     second = None if face.second is None else json_numbers(face.second, DECIMALS)
-    return {
+    entry = {
         "name": face.name,
         "image": str(face.image.resolve()),
         "image_size": list(face.image_size),
@@ -116,8 +118,8 @@ def _to_dict(face: QueuedFace) -> dict[str, Any]:
         "occluded": face.occluded.tolist(),
         "sigma_px": json_numbers(face.sigma_px, DECIMALS),
         "second": second,
-        "doubt": face.doubt,
     }
+    return entry if face.doubt is None else entry | {"doubt": face.doubt}
 
 
 def _from_dict(entry: Mapping[str, Any]) -> QueuedFace:
@@ -133,5 +135,5 @@ def _from_dict(entry: Mapping[str, Any]) -> QueuedFace:
         occluded=np.array(entry["occluded"], np.bool_),
         sigma_px=np.array(entry["sigma_px"], np.float64),
         second=None if second is None else np.array(second, np.float64),
-        doubt=entry["doubt"],
+        doubt=entry.get("doubt"),
     )

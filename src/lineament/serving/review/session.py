@@ -119,7 +119,7 @@ class Review:
             landmarks = own_save.landmarks
             occluded = occluded_mask(own_save.occluded, face.scheme)
         second = None if face.second is None else json_numbers(face.second, 4)
-        return {
+        values = {
             "name": face.name,
             "image": face.image.name,
             "image_size": list(face.image_size),
@@ -128,11 +128,11 @@ class Review:
             "occluded": occluded.tolist(),
             "sigma_px": json_numbers(face.sigma_px, 4),
             "second": second,
-            "doubt": face.doubt,
             "status": own_save.status if own_save else "",
             "region": list(shown_region(face)),
             "side": box_side(landmark_box(face.start)),
         }
+        return values if face.doubt is None else values | {"doubt": face.doubt}
 
     def image(self, number: int) -> bytes:
         """Return the shown region of face `number` as a JPEG.

@@ -304,20 +304,21 @@ function show() {
 }
 
 function showFace(face, chosen) {
-  const status = face.status ? `; ${face.status}` : "";
-  get("facts").textContent =
-    `${face.image}, ${face.image_size.join(" × ")} px; ranking score ${face.doubt.toPrecision(3)}${status}`;
+  const facts = [`${face.image}, ${face.image_size.join(" × ")} px`];
+  if (face.doubt !== undefined) facts.push(`ranking score ${face.doubt.toPrecision(3)}`);
+  if (face.status) facts.push(face.status);
+  get("facts").textContent = facts.join("; ");
   get("points").value = chosen;
   const [x, y] = face.landmarks[chosen];
   const [x0, y0] = face.start[chosen];
-  const facts = [`x ${x.toFixed(2)}, y ${y.toFixed(2)}`];
-  facts.push(`moved ${Math.hypot(x - x0, y - y0).toFixed(2)} px`);
-  if (face.sigma_px[chosen] !== null) facts.push(`sigma ${face.sigma_px[chosen].toFixed(2)} px`);
+  const details = [`x ${x.toFixed(2)}, y ${y.toFixed(2)}`];
+  details.push(`moved ${Math.hypot(x - x0, y - y0).toFixed(2)} px`);
+  if (face.sigma_px[chosen] !== null) details.push(`sigma ${face.sigma_px[chosen].toFixed(2)} px`);
   if (face.second) {
     const [u, v] = face.second[chosen];
-    facts.push(`comparison ${Math.hypot(x - u, y - v).toFixed(2)} px away`);
+    details.push(`comparison ${Math.hypot(x - u, y - v).toFixed(2)} px away`);
   }
-  get("point").textContent = facts.join("; ");
+  get("point").textContent = details.join("; ");
   get("occlude").setAttribute("aria-pressed", String(face.occluded[chosen]));
 }
 
