@@ -206,7 +206,7 @@ def test_weights_without_a_recipe_are_refused_as_checkpoint(tmp_path):
 
 
 def test_pruned_weights_in_safetensors_give_their_channels(faces, tmp_path):
-    pruned = small(faces, **{"model.pruned_from": "runs/slim/share-0.5/checkpoint.pt"})
+    pruned = small(faces, **{"model.pruned_from": "runs/slim/ratio-0.5/checkpoint.pt"})
     weights = {"a": torch.zeros(2)}
     for name, recipe in (("pruned", pruned), ("plain", small(faces))):
         state = {"average": weights, "recipe": recipe.model_dump_json(), "step": 1}

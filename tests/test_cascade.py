@@ -1,6 +1,7 @@
 """Cascades of ferns, trees and ridge on HOG: fitting, resuming, exporting, predicting."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -93,6 +94,18 @@ def trained(folder, tmp_path_factory):
     for regressor in REGRESSORS:
         train(folder, out / regressor, cache, regressor=regressor)
     return {name: out / name / "checkpoint.safetensors" for name in REGRESSORS}
+
+
+def test_a_step_shorter_than_a_tick_of_the_clock_is_logged(
+    folder, tmp_path, monkeypatch
+):
+    clock = SimpleNamespace(monotonic=lambda: 5.0)
+    monkeypatch.setattr("lineament.training.classic.trainer.time", clock)
+    reports = []
+    recipe = recipe_of(folder, "ridge", steps=1)
+    places = tmp_path / "run", folder, tmp_path / "cache"
+    ClassicTrainer(CascadeFit, recipe, *places).run(reports.append)
+    assert [report.step for report in reports] == [1]
 
 
 def test_turn_and_scale_undoes_a_similarity():

@@ -26,6 +26,7 @@ from lineament.export.registry import export_trained
 from lineament.inference.dpm_cnn_detector import DpmCnnDetector, window_boxes
 from lineament.models.dpm_detector import DpmDetector
 from lineament.training.build import load_any
+from lineament.training.presence_rates import presence_rates
 from lineament.training.registry import make_trainer
 from lineament.training.scheduler import Run, train_together
 
@@ -114,14 +115,32 @@ def test_the_score_is_also_measured_without_the_star(run):
     assert "presence_auc_without_star=" in run.with_name("log.csv").read_text()
     crops = torch.zeros(1, 112, 112, 3, dtype=torch.uint8)
     with torch.no_grad():
-        before = net(crops).presence_logits
-        with net.without_star():
-            plain = net(crops).presence_logits
-            net.star.mean += 1
-            torch.testing.assert_close(net(crops).presence_logits, plain)
-            net.star.mean -= 1
-        assert float(plain) > float(before)
-        torch.testing.assert_close(net(crops).presence_logits, before)
+        output, plain = net.run_with_face_logits(crops)
+        assert torch.equal(net(crops).presence_logits, output.presence_logits)
+        assert float(plain) > float(output.presence_logits)
+        net.star.mean += 1
+        assert torch.equal(net.run_with_face_logits(crops)[1], plain)
+        net.log_weight.fill_(-torch.inf)  # a cost of 0
+        assert torch.equal(net(crops).presence_logits, plain)
+
+
+def test_a_validation_runs_the_network_once_per_presence_crop(root, tmp_path):
+    recipe, places = recipe_of(root / "faces", 1), (root, root / "cache")
+    trainer = make_trainer(recipe, tmp_path / "run", *places)
+    task, model = trainer.task, trainer.model
+    crops, counts = task.validation_presence, []
+    hook = model.score.register_forward_hook(lambda *args: counts.append(len(args[2])))
+    model.eval()
+    results = task.presence_results(model, crops)
+    hook.remove()
+    assert sum(counts) == len(crops.presence())
+    # the same rates as of presence alone, with the cost and with a cost of 0
+    padding = recipe.model.padding
+    with_cost = presence_rates(model, crops, padding)
+    with torch.no_grad():
+        model.log_weight.fill_(-torch.inf)
+    without_cost = presence_rates(model, crops, padding)["presence_auc"]
+    assert results == with_cost | {"presence_auc_without_star": without_cost}
 
 
 def test_a_resumed_detector_equals_an_uninterrupted_one(root, tmp_path):

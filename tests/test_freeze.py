@@ -20,26 +20,30 @@ pytestmark = [
 PARTS = ["backbone", "head.out"]
 
 
+STUDENTS = {"distill": {"students": 2, "peer_kl": 1.0, "mask_prob": 0.5}}
+
+
 @pytest.mark.parametrize(
-    ("kind", "prefix", "more"),
+    ("kind", "prefix", "frozen_prefixes", "more"),
     [
-        ("train", "", {}),
-        (
-            "distill",
-            "students.0.",
-            {"distill": {"students": 2, "peer_kl": 1.0, "mask_prob": 0.5}},
-        ),
+        ("train", "", [""], {}),
+        # named as in train, parts are frozen in every student
+        ("distill", "", ["students.0.", "students.1."], STUDENTS),
+        ("distill", "students.1.", ["students.1."], STUDENTS),
     ],
 )
-def test_frozen_parts_do_not_change_and_others_do(kind, prefix, more, faces, tmp_path):
+def test_frozen_parts_do_not_change_and_others_do(
+    kind, prefix, frozen_prefixes, more, faces, tmp_path
+):
     parts = [prefix + part for part in PARTS]
+    names = [first + part for first in frozen_prefixes for part in PARTS]
     recipe = small(faces, **more, **{"train.freeze": parts, "train.steps": 4})
     run = trainer(recipe, tmp_path / "run", kind=kind)
     before = {key: value.clone() for key, value in run.model.state_dict().items()}
     run.run()  # includes validations, after which frozen norms must remain in evaluation mode
     for state in (run.model.state_dict(), run.average.state):
         for key, value in state.items():
-            frozen = any(in_part(key, part) for part in parts)
+            frozen = any(in_part(key, name) for name in names)
             constant = key.endswith((".mean", ".std")) or key in ("mean", "std")
             # softmax is invariant to the bias of a heatmap, so its gradient is only rounding
             if frozen or constant:
@@ -85,15 +89,23 @@ def test_a_frozen_part_is_deterministic_in_training():
 
 
 @pytest.mark.parametrize(
-    ("part", "nearest"),
-    [("head.uot", "head.out"), ("backbon", "backbone"), ("head.ou", "head.out")],
+    ("kind", "part", "nearest"),
+    [
+        ("train", "head.uot", "head.out"),
+        ("train", "backbon", "backbone"),
+        ("train", "head.ou", "head.out"),
+        ("distill", "head.ou", "head.out"),
+        ("distill", "students.0.heads", "students.0.head"),
+    ],
 )
 def test_an_unknown_part_is_refused_with_the_nearest_name(
-    part, nearest, faces, tmp_path
+    kind, part, nearest, faces, tmp_path
 ):
     message = (
         rf"train\.freeze names '{part}', which the network does not have; "
         f"did you mean '{nearest}'"
     )
+    more = STUDENTS if kind == "distill" else {}
+    recipe = small(faces, **more, **{"train.freeze": [part]})
     with pytest.raises(RecipeError, match=message):
-        trainer(small(faces, **{"train.freeze": [part]}), tmp_path / "run")
+        trainer(recipe, tmp_path / "run", kind=kind)

@@ -14,7 +14,7 @@ from faces import write_faces
 from lineament.data.crop_cache import CropCache
 from lineament.errors import RecipeError, TrainError
 from lineament.recipe.file import make_recipe
-from lineament.study import protocol_figures, tracked_clips
+from lineament.study import protocol_figures, prune_sweep, tracked_clips
 from lineament.study.columns import COLUMNS, Column, column, each
 from lineament.study.finished_run import FinishedRun
 from lineament.study.plan import below, fit_budget, is_done, plan_runs
@@ -220,6 +220,29 @@ def test_a_killed_row_is_resumed_without_measuring_other_rows(place, tiny):
     values = run_study(study, path, shorter, notes.append)
     assert any(line.startswith("training alone, seed 1") for line in notes)
     assert values["alone"]["steps"] == [3.0]
+
+
+def test_a_trained_row_is_pruned_again_only_by_other_amounts(place, tiny, monkeypatch):
+    swept = []
+
+    def nothing_pruned(net, slim, recipe):
+        swept.append(slim.pruning_ratios)
+        return iter(())
+
+    monkeypatch.setattr(prune_sweep, "_channels", nothing_pruned)
+    monkeypatch.setattr(prune_sweep, "draw_pareto", lambda curves, path: None)
+    path = place / "small.toml"
+    notes: list[str] = []
+    for ratios in ("[0.5]", "[0.5]", "[0.5, 0.75]"):
+        path.write_text(
+            f"{RECIPE}\n[slim]\npruning_ratios = {ratios}\n", encoding="utf-8"
+        )
+        study, study_path = read(place)
+        chosen = options(place, seeds=[1], only=["alone"])
+        run_study(study, study_path, chosen, notes.append)
+    assert swept == [(0.5,), (0.5, 0.75)]
+    counts = [line for line in notes if line.startswith("1 training runs")]
+    assert counts == [f"1 training runs, {done} done" for done in (0, 1, 0)]
 
 
 def test_a_folder_with_another_training_is_refused(place, tiny):

@@ -31,6 +31,7 @@ from lineament.training.optimizer import make_optimizer
 from lineament.training.parallel import (
     GlobalBatchNorm1d,
     GlobalBatchNorm2d,
+    Processes,
     use_global_norms,
 )
 from lineament.training.validate import interocular_nme, predict_plain, validate
@@ -292,9 +293,7 @@ def test_two_processes_distill_and_freeze_as_one_does(mixed, tmp_path):
     )
     teacher = str(tmp_path / "teacher/checkpoint.pt")
     distill = {"teacher": teacher, "cached": True, "landmarks": 1.0, "mask_prob": 0.5}
-    recipe = small(
-        mixed, distill=distill, **SLOW, **{"train.freeze": ["students.0.backbone"]}
-    )
+    recipe = small(mixed, distill=distill, **SLOW, **{"train.freeze": ["backbone"]})
     two = trained_by_two(recipe, tmp_path / "two", "distill")
     assert_close(two, trained(recipe, tmp_path / "alone", kind="distill"))
 
@@ -345,6 +344,21 @@ def test_the_global_norm_of_one_process_is_the_plain_norm(
         outputs[-1] += (norm.eval()(x),)
     for a, b in zip(*outputs, strict=True):
         assert torch.allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_a_process_that_writes_no_log_continues_when_a_loss_ends(
+    faces, tmp_path, monkeypatch
+):
+    second = Processes(rank=1, world=1)
+    monkeypatch.setattr("lineament.training.trainer.join", lambda: second)
+    run = trainer(small(faces, **{"train.steps": 4}), tmp_path / "run")
+    for step in run.steps():
+        if step == 2:  # after a validation, which may stop a task
+            fewer = {"losses": {"smooth_l1": 1.0}}
+            run.task.recipe = run.task.recipe.model_copy(update=fewer)
+    assert run.ended
+    assert run.loss_names == ("smooth_l1", "total")
+    assert not (tmp_path / "run" / "log.csv").exists()
 
 
 def test_a_batch_smaller_than_its_parts_is_refused(faces, tmp_path):

@@ -4,9 +4,6 @@ Source: Sun et al. 2020, section 2.3. The paper defines no score; the face outpu
 the weight of the deformation cost are chosen here. Depends on torch.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -64,6 +61,10 @@ class DpmDetector(nn.Module):
 
     def run(self, crops: Tensor) -> PartOutput:
         """Return box, points of parts, landmarks and presence of uint8 RGB windows."""
+        return self.run_with_face_logits(crops)[0]
+
+    def run_with_face_logits(self, crops: Tensor) -> tuple[PartOutput, Tensor]:
+        """Return the result of `run`, and its presence logits (B,) without deformation cost."""
         pixels = (crops.permute(0, 3, 1, 2).float() - self.mean) / self.std
         features = self.face.features(to_gray(pixels))
         steps = self.face.out(features).float().view(crops.shape[0], -1, 2)
@@ -73,8 +74,10 @@ class DpmDetector(nn.Module):
         landmarks = torch.cat([contour, fit_parts(self.mean_shape, ends)], dim=1)
         # no gradient: training of the score must not change the shape
         cost = self.star(ends.detach(), enlarged(box.detach(), 1.0))
-        logits = self.score(features).float()[:, 0] - self.log_weight.exp() * cost
-        return PartOutput({"face": box}, ends, landmarks, logits, ("face", "ends"))
+        face_logits = self.score(features).float()[:, 0]
+        logits = face_logits - self.log_weight.exp() * cost
+        output = PartOutput({"face": box}, ends, landmarks, logits, ("face", "ends"))
+        return output, face_logits
 
     def head(self, output: PartOutput) -> HeadOutput:
         """Return landmarks and presence; the variance grows as the face score falls."""
@@ -85,15 +88,3 @@ class DpmDetector(nn.Module):
         return HeadOutput(
             output.landmarks, face_nll.expand(-1, count), presence_logits=logits
         )
-
-    @contextmanager
-    def without_star(self) -> Iterator[None]:
-        """Score by the face logit alone, to measure what the deformation cost contributes."""
-        learned = self.log_weight.detach().clone()
-        with torch.no_grad():
-            self.log_weight.fill_(-torch.inf)
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                self.log_weight.copy_(learned)

@@ -50,7 +50,8 @@ class TrainSettings(Settings):
     freeze: tuple[str, ...] = Field(
         (),
         description="parts of the network to freeze, including their normalization statistics, "
-        'given as prefixes of parameter names, such as "backbone" or "head.out"',
+        'given as prefixes of parameter names, such as "backbone" or "head.out"; in a '
+        "distillation, those of every student",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto: a GPU if torch finds one"

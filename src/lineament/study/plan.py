@@ -13,6 +13,7 @@ from ..training.build import adopt_architecture
 from ..training.resume import changed_keys
 from ..training.run_files import checkpoint_of, read_progress
 from .settings import Need, Row, Study
+from .sweep_amounts import is_swept
 
 MINUTES = "minutes.json"
 """File in a study's folder with the minutes per run, by need or row, for budgets."""
@@ -184,6 +185,8 @@ def below(recipe: Recipe, runs: Path) -> Recipe:
 def is_done(run: PlannedRun) -> bool:
     """Return whether a run is complete, including the pruning that its recipe may ask for.
 
+    If only the amounts to prune have changed, the network is pruned again, but not trained again.
+
     Raises:
         TrainError: If its folder contains a training run by another recipe.
     """
@@ -197,7 +200,7 @@ def is_done(run: PlannedRun) -> bool:
             f"{run.checkpoint} was trained with another recipe ({', '.join(changed)} "
             "differ); move it away, or give another --runs"
         )
-    pruned = recipe.slim is None or (run.folder / "pareto.csv").exists()
+    pruned = recipe.slim is None or is_swept(run.folder, recipe.slim)
     return step >= recipe.train.steps and pruned
 
 

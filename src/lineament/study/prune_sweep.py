@@ -30,6 +30,7 @@ from ..training.checkpoint import load_checkpoint, save_checkpoint
 from ..training.curves import new_figure, save_figure
 from ..training.prune.channels import slimmed_channels
 from ..training.prune.supernet import Layout, slimmed, surviving
+from .sweep_amounts import write_amounts
 
 NME = "validation_nme_onnx"
 
@@ -75,7 +76,8 @@ def sweep(
 
     Each result gets a folder below `folder` with checkpoint.pt, for lineament train and distill,
     ONNX files in fp32 and int8 (a cascade: fp32 only) with their cards, and, for a supernet,
-    architecture.png. `folder` itself gets pareto.csv and pareto.png.
+    architecture.png. `folder` itself gets pareto.csv and pareto.png, and
+    pareto.json with the amounts.
 
     Args:
         slim: Thresholds for a supernet, fractions of channels for any other network.
@@ -105,6 +107,7 @@ def sweep(
     if not all(isnan(row.nme) for row in quantized):
         curves["int8"] = quantized
     draw_pareto(curves, folder / "pareto.png")
+    write_amounts(folder, slim)
     return pruned
 
 
@@ -174,10 +177,10 @@ def _supernets(
 def _channels(
     net: LandmarkNet | PartCascade, slim: SlimSettings, recipe: Recipe
 ) -> Iterator[_Candidate]:
-    for share in sorted({0.0, *slim.pruning_ratios}):
-        kept = f"{100 * (1 - share):g} % of the channels"
-        small = slimmed_channels(net, share)
-        yield _Candidate(share, kept, f"share-{share:g}", small, recipe.model)
+    for ratio in sorted({0.0, *slim.pruning_ratios}):
+        kept = f"{100 * (1 - ratio):g} % of the channels"
+        small = slimmed_channels(net, ratio)
+        yield _Candidate(ratio, kept, f"ratio-{ratio:g}", small, recipe.model)
 
 
 def _write_checkpoint(

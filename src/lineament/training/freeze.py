@@ -1,10 +1,14 @@
 """Freeze parts of a network during training. Depends on torch."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from torch import nn
 
 from ..errors import RecipeError, did_you_mean
+
+STUDENT = re.compile(r"^students\.[0-9]+\.")
+"""Prefix of the names in a student, which is trained together with other networks or layers."""
 
 
 def in_part(name: str, part: str) -> bool:
@@ -40,6 +44,9 @@ def check_parts(parts: Iterable[str], names: Iterable[str], key: str) -> None:
 def freeze(model: nn.Module, parts: Sequence[str]) -> list[nn.Module]:
     """Freeze the weights of `parts`, dotted prefixes of parameter names.
 
+    Students are named like a network that is trained alone: "backbone" freezes the backbones of all
+    students, "students.0.backbone" only that of the first.
+
     Returns:
         The norms and dropouts in those parts. They must stay in evaluation mode, so that the
         statistics and outputs of frozen parts do not change.
@@ -47,13 +54,22 @@ def freeze(model: nn.Module, parts: Sequence[str]) -> list[nn.Module]:
     Raises: RecipeError: If a part matches no weight.
     """
     parameters = dict(model.named_parameters())
-    check_parts(parts, parameters, "train.freeze")
+    names: dict[str, None] = {}
+    for name in parameters:
+        names |= dict.fromkeys((STUDENT.sub("", name), name))
+    check_parts(parts, names, "train.freeze")
     for name, parameter in parameters.items():
-        if any(in_part(name, part) for part in parts):
+        if _in_any(name, parts):
             parameter.requires_grad_(False)
     frozen = []
     for name, module in model.named_modules():
         has_state = hasattr(module, "running_mean") or isinstance(module, nn.Dropout)
-        if has_state and any(in_part(name, part) for part in parts):
+        if has_state and _in_any(name, parts):
             frozen.append(module)
     return frozen
+
+
+def _in_any(name: str, parts: Sequence[str]) -> bool:
+    """Return whether a name, or the name without the prefix of its student, is in a part."""
+    names = (name, STUDENT.sub("", name))
+    return any(in_part(either, part) for either in names for part in parts)

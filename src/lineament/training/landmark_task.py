@@ -204,8 +204,14 @@ class LandmarkTask(Task):
         padding = recipe.model.padding
         results = validate(model, self.validation_faces, recipe.scheme, padding)
         if self.validation_presence is not None:
-            results |= presence_rates(model, self.validation_presence, padding)
+            results |= self.presence_results(model, self.validation_presence)
         return results
+
+    def presence_results(
+        self, model: nn.Module, crops: PresenceCrops
+    ) -> dict[str, float]:
+        """Return the rates of presence and visibility on validation crops, by name."""
+        return presence_rates(model, crops, self.recipe.model.padding)
 
     def face_errors(self, model: nn.Module) -> dict[str, list[float]]:
         recipe = self.recipe

@@ -1,6 +1,7 @@
 """Train several runs in one process, interleaving their steps; on a GPU they overlap.
 
-Each run writes the same checkpoint and log as if trained alone, but no curves.
+Each run writes the same checkpoint and log as if trained alone, but no curves. Global random
+states and the thread count are exchanged between turns, see process_state.py.
 """
 
 import itertools
@@ -14,6 +15,7 @@ from ..errors import TrainError
 from ..recipe import DataPart
 from .classic.trainer import ClassicTrainer
 from .log import Progress
+from .process_state import ProcessState
 from .trainer import Trainer
 
 AnyTrainer = Trainer | ClassicTrainer
@@ -34,7 +36,27 @@ class Run:
     """Steps per round; more for a run that others wait for."""
 
 
-ActiveRun = tuple[Run, AnyTrainer, Iterator[int]]
+@dataclass(frozen=True)
+class ActiveRun:
+    """A run between its first and its last step."""
+
+    run: Run
+    trainer: AnyTrainer
+    steps: Iterator[int]
+    state: ProcessState
+
+    def take_turn(self) -> bool:
+        """Run the steps of one round; return whether the run has ended."""
+        with self.state.active():
+            for _ in range(self.run.turns):
+                if next(self.steps, None) is None or self.trainer.ended:
+                    next(self.steps, None)  # closes the log
+                    if self.run.after is not None:
+                        self.run.after(self.trainer)
+                    return True
+            return False
+
+
 Failed = Callable[[str, Exception], None] | None
 
 
@@ -70,9 +92,9 @@ def train_together(
             break  # the remaining runs need a run that failed
         waiting = [run for run in waiting if run not in ready]
         active |= _begin(ready, read, report, failed)
-        for name, trainer_of_run in list(active.items()):
+        for name, active_run in list(active.items()):
             try:
-                if not _take_turn(*trainer_of_run):
+                if not active_run.take_turn():
                     continue
                 done.append(name)
             except Exception as error:
@@ -80,20 +102,9 @@ def train_together(
                     raise
                 failed(name, error)
             del active[name]
-        if not between({name: trainer for name, (_, trainer, _) in active.items()}):
+        if not between({name: one.trainer for name, one in active.items()}):
             break
     return done
-
-
-def _take_turn(run: Run, trainer: AnyTrainer, steps: Iterator[int]) -> bool:
-    """Run the steps of one round; return whether the run has ended."""
-    for _ in range(run.turns):
-        if next(steps, None) is None or trainer.ended:
-            next(steps, None)  # closes the log
-            if run.after is not None:
-                run.after(trainer)
-            return True
-    return False
 
 
 def _begin(
@@ -103,25 +114,25 @@ def _begin(
     failed: Failed,
 ) -> dict[str, ActiveRun]:
     """Start `runs`, sharing batches within groups; return them before their first step."""
-    groups: dict[object, list[tuple[Run, AnyTrainer]]] = {}
+    groups: dict[object, list[tuple[Run, AnyTrainer, ProcessState]]] = {}
     for run in runs:
+        state = ProcessState()
         try:
-            trainer = run.make(read)
+            with state.active():
+                trainer = run.make(read)
         except Exception as error:
             if failed is None:
                 raise
             failed(run.name, error)
             continue
-        groups.setdefault((_batches_key(trainer), run.turns), []).append((run, trainer))
+        key = (_batches_key(trainer), run.turns)
+        groups.setdefault(key, []).append((run, trainer, state))
     active: dict[str, ActiveRun] = {}
     for group in groups.values():
         copies = itertools.tee(group[0][1].batches(), len(group))
-        for (run, trainer), batches in zip(group, copies, strict=True):
-            active[run.name] = (
-                run,
-                trainer,
-                trainer.steps(_named(report, run.name), batches),
-            )
+        for (run, trainer, state), batches in zip(group, copies, strict=True):
+            steps = trainer.steps(_named(report, run.name), batches)
+            active[run.name] = ActiveRun(run, trainer, steps, state)
     return active
 
 

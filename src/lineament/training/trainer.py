@@ -170,8 +170,11 @@ class Trainer:
                     validates = last or self.step % train.validate_every == 0
                     if validates:
                         self.task.before_validation(self.processes)
-                    if log and (validates or self.step % LOG_EVERY == 0):
-                        report(self._log(log, meter, validates))
+                    if validates or self.step % LOG_EVERY == 0:
+                        if log:
+                            report(self._log(log, meter, validates))
+                        # in every process, since a validation may change the number of losses
+                        meter.restart(self.step)
                     if validates:
                         self.task.after_validation(self.processes)
                     overdue = time.monotonic() - saved > 60 * train.checkpoint_minutes
@@ -241,7 +244,6 @@ class Trainer:
         log.write(
             self.step, losses, learning_rate(train, self.step - 1), speed, validation
         )
-        meter.restart(self.step)
         return Progress(
             self.step,
             train.steps,

@@ -14,11 +14,12 @@ from typing import Any
 from ...classic.numpy_model import NumpyModel
 from ...data.crop_cache import CropCache
 from ...data.mixture import Mixture, read_mixture
-from ...errors import RecipeError, TrainError
+from ...errors import TrainError
 from ...inference.registry import load_numpy_model
 from ...recipe import Recipe
 from ..log import Progress, TrainLog
 from ..resume import CLASSIC_CHECKPOINT, changed_keys, check_folder
+from ..unused_keys import refuse_unused
 from ..validate import has_norm_points, interocular_nme
 from .faces import GrayFaces, read_faces
 from .fit import Fit
@@ -121,7 +122,8 @@ class ClassicTrainer:
                 validation = self.validate()
                 self.model.save(self.path)
                 now = time.monotonic()
-                speed = len(self.fit.faces) / (now - before)
+                # a clock may not advance during a short step
+                speed = len(self.fit.faces) / max(now - before, 1e-9)
                 log.write(number, {"total": error}, 0.0, speed, validation)
                 left = (now - started) / (number - first) * (steps - number)
                 report(Progress(number, steps, error, speed, left, validation))
@@ -159,9 +161,5 @@ def check_unused(recipe: Recipe) -> None:
     }
     for number, part in enumerate(recipe.data):
         settings[f"data.{number}.annotated = false"] = not part.annotated
-    for key, value in settings.items():
-        if value:
-            raise RecipeError(
-                f"the recipe {recipe.name!r} has {key}, which a {recipe.kind} model does not use, "
-                "since it has no network; remove it"
-            )
+    user, reason = f"a {recipe.kind} model", "it has no network"
+    refuse_unused(recipe, settings, user, reason)

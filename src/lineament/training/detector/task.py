@@ -21,6 +21,7 @@ from ..batch import Batch, collate
 from ..checkpoint import load_weights
 from ..device import autocast
 from ..task import Context, Samples, Task
+from ..unused_keys import refuse_unused
 from .losses import detector_loss
 from .mimicry import FeatureTeacher, ImitatingDetector, feature_distance
 from .mining import mined_places
@@ -74,12 +75,12 @@ class DetectorTask(Task):
         super().__init__(recipe)
         if recipe.detector is None:
             raise RecipeError(f"recipe {recipe.name!r} has no [detector]; add it")
-        for key in ("init_parts", "presence", "tasks"):
-            if getattr(recipe, key):
-                raise RecipeError(
-                    f"the recipe {recipe.name!r} has {key}, which a face detector does not use; "
-                    "remove it"
-                )
+        settings = {
+            "init_parts": recipe.init_parts,
+            "[presence]": recipe.presence,
+            "[tasks]": recipe.tasks,
+        }
+        refuse_unused(recipe, settings, "a face detector")
         self.settings: DetectorSettings = recipe.detector
         self.validation: list[Batch] = []
         self.features: FeatureTeacher | None = None

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...data.negatives import PresenceCrops
 from ...errors import RecipeError
+from ...geometry import Array, Image
 from ...models.dpm_detector import DpmDetector
 from ...models.heads.output import STRIDE
 from ...models.part_cascade import PartCascade
@@ -22,7 +24,7 @@ from ..batch import Batch
 from ..build import load_any
 from ..landmark_task import LandmarkTask
 from ..losses import check_losses, total_loss
-from ..presence_rates import presence_rates
+from ..presence_rates import roc_auc, run_states, state_rates
 from ..task import Context, Samples
 from .box_errors import box_errors
 from .losses import is_complete, part_losses
@@ -194,12 +196,25 @@ class DpmTask(PartTask):
         count = len(self.network.star.mean)
         context.note(f"star model of {count} points, fitted to {len(landmarks)} faces")
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Return the results, and the AUC of presence without the deformation cost."""
+    @torch.no_grad()
+    def presence_results(
+        self, model: nn.Module, crops: PresenceCrops
+    ) -> dict[str, float]:
+        """Return the rates of presence, and its AUC without the deformation cost."""
         assert isinstance(model, DpmDetector)
-        results, padding = super().validate(model), self.recipe.model.padding
-        if self.validation_presence is not None:
-            with model.without_star():
-                rates = presence_rates(model, self.validation_presence, padding)
-            results["presence_auc_without_star"] = rates["presence_auc"]
-        return results
+        device, points = model.start.device, model.mean_shape.shape[0]
+
+        def predict(batch: Image) -> tuple[Array, Array]:
+            output, face = model.run_with_face_logits(
+                torch.from_numpy(batch).to(device)
+            )
+            assert output.presence_logits is not None
+            both = torch.stack([output.presence_logits, face], dim=1)
+            return both.double().cpu().numpy(), np.full((len(batch), points), np.nan)
+
+        logits, visible = run_states(
+            predict, crops, model.size, self.recipe.model.padding
+        )
+        rates = state_rates(logits[:, 0], visible, crops, 0.0)
+        auc = roc_auc(logits[:, 1], crops.presence())
+        return rates | {"presence_auc_without_star": auc}

@@ -25,25 +25,25 @@ ROUND = 8
 Net = TypeVar("Net", bound=LandmarkNet | PartCascade)
 
 
-def slimmed_channels(net: Net, share: float) -> Net:
-    """Return a copy of `net` with about `share` of the channels of every layer removed.
+def slimmed_channels(net: Net, ratio: float) -> Net:
+    """Return a copy of `net` with about `ratio` of the channels of every layer removed.
 
     The importance of a channel is the norm of all weights that are removed with it. Outputs of
     heads are kept. The networks of a cascade are pruned one by one.
 
     Args:
         net: Network, left unchanged.
-        share: Fraction from 0 to below 1.
+        ratio: Fraction from 0 to below 1.
 
     Raises:
-        RecipeError: If the share is out of range, or for a supernet.
+        RecipeError: If the ratio is out of range, or for a supernet.
         ExtraError: If torch-pruning is not installed.
 
     Source: Fang et al. 2023 (DepGraph), section 3.
     """
-    if not 0 <= share < 1:
+    if not 0 <= ratio < 1:
         raise RecipeError(
-            f"slim.pruning_ratios has {share}; "
+            f"slim.pruning_ratios has {ratio}; "
             "expected the fraction of channels to remove, at least 0 and below 1"
         )
     if isinstance(net, LandmarkNet) and isinstance(net.backbone, HRSuperNet):
@@ -53,38 +53,38 @@ def slimmed_channels(net: Net, share: float) -> Net:
         )
     small = copy.deepcopy(net)
     small.eval()
-    _remove_channels(small, share)
+    _remove_channels(small, ratio)
     return small
 
 
-def _remove_channels(net: LandmarkNet | PartCascade, share: float) -> None:
+def _remove_channels(net: LandmarkNet | PartCascade, ratio: float) -> None:
     if isinstance(net, PartCascade):
-        _prune_cascade(net, share)
+        _prune_cascade(net, ratio)
     else:
-        _prune_landmark_net(net, share)
+        _prune_landmark_net(net, ratio)
 
 
-def _prune_cascade(net: PartCascade, share: float) -> None:
+def _prune_cascade(net: PartCascade, ratio: float) -> None:
     for part, side in net.subnetworks():
         example = torch.zeros(1, 1, side, side)
         body = _DenseAsConvolution(part, example)
-        _prune(body, example, share, [body.dense])
+        _prune(body, example, ratio, [body.dense])
         part.out = body.as_linear()
 
 
-def _prune_landmark_net(net: LandmarkNet, share: float) -> None:
+def _prune_landmark_net(net: LandmarkNet, ratio: float) -> None:
     # the library does not support grouped transposed convolutions
     grouped = [
         m for m in net.modules() if isinstance(m, nn.ConvTranspose2d) and m.groups > 1
     ]
     ignored = [*net.head.modules(), *_presence_layers(net), *grouped]
-    _prune(_Body(net), torch.zeros(1, 3, net.size, net.size), share, ignored)
+    _prune(_Body(net), torch.zeros(1, 3, net.size, net.size), ratio, ignored)
 
 
 def _prune(
-    net: nn.Module, example: Tensor, share: float, ignored: list[nn.Module]
+    net: nn.Module, example: Tensor, ratio: float, ignored: list[nn.Module]
 ) -> None:
-    """Remove `share` of the channels of `net`, in place, except for those of `ignored`.
+    """Remove `ratio` of the channels of `net`, in place, except for those of `ignored`.
 
     Raises: ExtraError: If torch-pruning is not installed.
     """
@@ -92,7 +92,7 @@ def _prune(
         import torch_pruning
     except ImportError as error:
         raise missing_extra("torch-pruning", "train") from error
-    if share == 0:
+    if ratio == 0:
         return
     with warnings.catch_warnings():
         # warnings about parameters that the library does not handle
@@ -101,7 +101,7 @@ def _prune(
             net,
             example,
             importance=torch_pruning.importance.MagnitudeImportance(p=2),
-            pruning_ratio=share,
+            pruning_ratio=ratio,
             ignored_layers=ignored,
             round_to=ROUND,
         )
