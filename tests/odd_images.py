@@ -405,9 +405,9 @@ BROKEN = {
     "random bytes": (
         "r.jpg",
         lambda: np.random.default_rng(1).bytes(3000),
-        "not an image but unknown bytes",
+        "not an image but a file of unknown format",
     ),
-    "one byte": ("b.jpg", lambda: b"\xff", "not an image but unknown bytes"),
+    "one byte": ("b.jpg", lambda: b"\xff", "not an image but a file of unknown format"),
     "jpeg start alone": ("c.jpg", lambda: b"\xff\xd8\xff", "broken or truncated"),
     "jpeg cut in its header": ("c.jpg", lambda: jpeg_cut(0.05), "broken or truncated"),
     "jpeg cut at a fifth": ("c.jpg", lambda: jpeg_cut(0.2), CUT),

@@ -1,6 +1,6 @@
 """A face is checked when made and frozen; no face is an empty result of the same type."""
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -151,3 +151,22 @@ def test_a_box_may_reach_outside_the_image_and_is_clipped_to_its_pixels():
     assert a_face(box=[1, -9, 5, 99]).box_inside(size).tolist() == [1, 0, 5, 9]
     inner = a_face(box=[1.25, 2, 3, 4])
     assert inner.box_inside(size).tolist() == inner.box.tolist()
+
+
+def test_a_face_is_printed_in_one_line():
+    face = Face(
+        landmarks=np.zeros((68, 2)),
+        scores=np.ones(68),
+        sigma_px=np.ones(68),
+        box=np.array([1.0, 2.0, 3.25, 4.0]),
+        score=0.5,
+        scheme="ibug68",
+    )
+    line = (
+        "<Face: 68 landmarks, scheme='ibug68', box=(1.0, 2.0, 3.2, 4.0), score=0.500>"
+    )
+    assert repr(face) == line
+    faces = Faces((face,), "ibug68", 68, (10, 20))
+    assert repr(faces) == f"Faces([{line}], scheme='ibug68', image_size=(10, 20))"
+    tracked = replace(face, presence=0.9, track_id=3)
+    assert repr(tracked).endswith("score=0.500, presence=0.900, track_id=3>")

@@ -98,6 +98,14 @@ def test_using_the_names_opens_no_socket_and_loads_no_torch():
     assert json.loads(in_fresh_process(script)) == [[], []]
 
 
+def test_a_predictor_does_not_import_the_settings_of_recipes():
+    script = (
+        "import json, sys\nfrom lineament import Predictor\n"
+        "print(json.dumps([m for m in sys.modules if m.startswith('lineament.recipe')]))"
+    )
+    assert json.loads(in_fresh_process(script)) == []
+
+
 def test_importing_takes_under_three_tenths_of_a_second():
     def seconds():
         start = time.perf_counter()

@@ -328,7 +328,10 @@ def test_extends_names_files(tmp_path, named):
 
 def test_a_missing_file_to_extend_is_named(tmp_path):
     path = written(tmp_path, "recipe.toml", 'extends = "none.toml"\n')
-    with pytest.raises(RecipeError, match=r"none.toml: cannot be read as a recipe"):
+    with pytest.raises(
+        RecipeError,
+        match=r"none.toml: cannot be read as a recipe \(No such file or directory\)",
+    ):
         read_recipe(path)
 
 

@@ -132,12 +132,16 @@ def test_a_folder_of_other_settings_is_refused_unless_overwritten(tmp_path):
     ResultFolder(tmp_path, SETTINGS)
     with pytest.raises(
         DataError,
-        match=r"contains results of model fast.*this run is model accurate.*--overwrite",
+        match=r"contains results with model fast \(this run: accurate\); .*--overwrite",
     ):
         ResultFolder(tmp_path, {**SETTINGS, "model": "accurate"})
+    with pytest.raises(
+        DataError, match=r"results with min_face not set \(this run: 40px\); choose"
+    ):
+        ResultFolder(tmp_path, {**SETTINGS, "min_face": "40px"})
     ResultFolder(tmp_path, {**SETTINGS, "model": "accurate"}, overwrite=True)
     (tmp_path / "lineament.json").write_text("broken")
-    with pytest.raises(DataError, match="contains results of unknown settings"):
+    with pytest.raises(DataError, match="contains results with unknown settings"):
         ResultFolder(tmp_path, SETTINGS)
 
 

@@ -177,6 +177,13 @@ def test_a_wrong_review_gives_a_one_line_error_and_writes_nothing(
     assert not (tmp_path / "r").exists()
 
 
+def test_a_missing_folder_gives_a_one_line_error(tmp_path):
+    code, _, noted = review(tmp_path / "absent", "--out", tmp_path / "r")
+    assert code == 1
+    assert noted.strip().endswith("absent: no such file or folder; check the path")
+    assert len(noted.strip().splitlines()) == 1
+
+
 def test_no_face_gives_a_one_line_error(tmp_path):
     picture(tmp_path / "photos/a.jpg", 0, size=(90, 90))
     code, _, noted = review(tmp_path / "photos", "--out", tmp_path / "r")

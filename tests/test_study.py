@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from commands import call
 from faces import write_faces
 from lineament.data.crop_cache import CropCache
 from lineament.errors import RecipeError, TrainError
@@ -561,3 +562,14 @@ def test_figures_of_parts_are_the_means_of_their_points(monkeypatch):
     assert measure("mouth") == 57.5  # of 48 to 67
     # five points have no jaw
     assert np.isnan(measure("outer", "mtfl-aflw"))
+
+
+def test_a_missing_study_is_reported_before_the_data_is_looked_for(
+    tmp_path, monkeypatch
+):
+    monkeypatch.delenv("LINEAMENT_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    code, _, err = call("study", "absent.toml")
+    assert code == 1
+    assert "absent.toml: cannot be read as a study (No such file" in err
+    assert len(err.strip().splitlines()) == 1

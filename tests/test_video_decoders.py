@@ -3,6 +3,7 @@
 import math
 import socket
 import struct
+import sys
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,7 @@ from PIL import Image, features
 from drawn_video import picture, write
 from lineament import VideoReader, VideoWriter, save_image
 from lineament.errors import ExtraError, ImageError
-from lineament.io.video_decoders import AVDecoder
+from lineament.io.video_decoders import AVDecoder, open_camera
 
 av = pytest.importorskip("av")
 
@@ -327,3 +328,13 @@ def test_a_broken_animated_image_ends_with_the_frames_before(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ImageError, match=r"a\.webp: (cannot be opened|no frame)"):
         list(VideoReader(path))
+
+
+def test_a_camera_that_cannot_be_opened_is_called_a_camera(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(2, "No such file or directory")
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(av, "open", refuse)
+    with pytest.raises(ImageError, match=r"^camera 0: cannot be opened as a video"):
+        open_camera(0, 1)

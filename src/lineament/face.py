@@ -107,6 +107,21 @@ class Face:
     def __len__(self) -> int:
         return len(self.landmarks)
 
+    def __repr__(self) -> str:
+        # arrays of all landmarks would fill the terminal
+        corners = ", ".join(f"{value:.1f}" for value in self.box)
+        parts = [
+            f"{len(self)} landmarks",
+            f"scheme={self.scheme!r}",
+            f"box=({corners})",
+        ]
+        parts.append(f"score={self.score:.3f}")
+        if not math.isnan(self.presence):
+            parts.append(f"presence={self.presence:.3f}")
+        if self.track_id is not None:
+            parts.append(f"track_id={self.track_id}")
+        return f"<Face: {', '.join(parts)}>"
+
     def box_inside(self, image_size: tuple[int, int]) -> Array:
         """Return the box clipped to the image.
 
@@ -161,6 +176,10 @@ class Faces(Sequence[Face]):
 
     def __len__(self) -> int:
         return len(self.faces)
+
+    def __repr__(self) -> str:
+        faces = ", ".join(repr(face) for face in self.faces)
+        return f"Faces([{faces}], scheme={self.scheme!r}, image_size={self.image_size})"
 
     @overload
     def __getitem__(self, index: int) -> Face: ...

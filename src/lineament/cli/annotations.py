@@ -96,10 +96,11 @@ def write(
     pictures: Pictures = None,
     first_pixel: FirstPixel = None,
 ) -> None:
-    """Convert labels, such as a `lineament review` folder, to another format.
+    """Convert labels to a file or folder of another format.
 
-    Image names are relative to --pictures or, without it, to the deepest folder that
-    contains all images; in dlib files they are relative to the file.
+    The labels may also be a folder of `lineament review`. Image names are relative to
+    --pictures or, without it, to the deepest folder that contains all images; in dlib files
+    they are relative to the file.
     """
     samples = read_labels(source, reader, part, scheme, category, pictures, first_pixel)
     _write(samples, str(format), out, pictures)

@@ -171,8 +171,7 @@ def note(text: str) -> None:
 def report_failures(failures: "Sequence[FailedInput]", total: int) -> None:
     """Print the failures among `total` inputs; exit with code 1 if there are any."""
     for failure in failures:
-        named = failure.path in failure.reason
-        complain(failure.reason if named else f"{failure.path}: {failure.reason}")
+        complain(failure.line())
     if failures and total > 1:
         complain(f"{len(failures)} of {total} failed, as listed above")
     if failures:

@@ -157,10 +157,10 @@ def _run(worker: "PartWorker", workers: int, address: str | None) -> None:
                 failed += 1
                 complain(f"part {number}: {counts.failure}")
     status = read_status(worker.out)
+    earlier = f" ({kept} kept from an earlier run)" if kept else ""
     note(
         f"{status.images} images, {status.faces} faces, {status.errors} errors in "
-        f"{status.parts} of {plan.parts} parts ({kept} kept from an earlier run) -> "
-        f"{OutputFolder(worker.out)}"
+        f"{status.parts} of {plan.parts} parts{earlier} -> {OutputFolder(worker.out)}"
     )
     if failed:
         complain(f"{failed} parts failed; rerun the same command to retry them")

@@ -289,9 +289,8 @@ def _write_results(
     failed = {failure.path for failure in failures}
     done = [image for image in images if str(image.path) not in failed]
     path = folder.export(done, format.value, scheme, empty_rows)
-    note(
-        f"{len(done)} of {len(images)} images ({kept} kept from an earlier run) -> {path}"
-    )
+    earlier = f" ({kept} kept from an earlier run)" if kept else ""
+    note(f"{len(done)} of {len(images)} images{earlier} -> {path}")
     return failures
 
 

@@ -253,10 +253,11 @@ def _candidates(
     comparison = _comparison(rule, second, model, predictor.scheme, search)
     with progress_bar("images", len(images)) as step:
         found, broken = candidates_of_images(predictor, images, comparison, step)
-    for failure in [*failures, *broken]:
-        complain(f"{failure.path}: {failure.reason}")
+    failed = [*failures, *broken]
     if not found:
-        report_failures([*failures, *broken], len(images) + len(failures))
+        report_failures(failed, len(images) + len(failures))
+    for failure in failed:
+        complain(failure.line())
     return found
 
 

@@ -13,6 +13,7 @@ from .train import Changes, training_report
 
 if TYPE_CHECKING:
     from ..study.run import StudyOptions
+    from ..study.settings import Study
 
 
 StudyFile = Annotated[
@@ -78,7 +79,9 @@ def study(
     from ..data.sample import cache_root, data_root
     from ..recipe.file import parse_override
     from ..study.run import StudyOptions
+    from ..study.settings import read_study
 
+    settings = read_study(file)
     options = StudyOptions(
         data_root(data),
         cache_root(cache),
@@ -90,19 +93,17 @@ def study(
         parallel,
         dict(parse_override(text) for text in changes or ()),
     )
-    _run(file, options, out)
+    _run(settings, file, options, out)
 
 
-def _run(file: Path, options: "StudyOptions", out: Path | None) -> None:
+def _run(study: "Study", file: Path, options: "StudyOptions", out: Path | None) -> None:
     """Run the study in `file`, print its table, and write its results page to `out`."""
     from ..study.curves import draw_study_curves
     from ..study.page_rows import PageRows, merge, read_origins, read_page_rows
     from ..study.plan import plan_runs
     from ..study.run import run_study
-    from ..study.settings import read_study
     from ..study.table import Table, write_page
 
-    study = read_study(file)
     command = _command(file, options)
     if out is not None:
         plan = plan_runs(study, file, options.runs, options.seeds, (), options.changes)

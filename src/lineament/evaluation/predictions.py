@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..data.sample import Sample, bare_name
-from ..errors import InputError, ProtocolError
+from ..errors import InputError, ProtocolError, short_reason
 from ..geometry import Array, as_boxes
 from ..schemes import scheme
 from .accumulator import ErrorAccumulator
@@ -55,7 +55,7 @@ def read_predictions(path: PathLike, protocol: Protocol) -> list[Prediction]:
         rows = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ProtocolError(
-            f"{path}: cannot be read as JSON ({error}); {EXPECTED}"
+            f"{path}: cannot be read as JSON ({short_reason(error)}); {EXPECTED}"
         ) from error
     if not isinstance(rows, list):
         raise ProtocolError(

@@ -116,7 +116,8 @@ def _find_data(
         return data_set(fixed.data), data_folder(fixed.data, data_root(root))
     if root is None:
         raise ProtocolError(
-            f"protocol {fixed.id!r} has no data of its own; give a folder of images with --data"
+            f"protocol {fixed.id!r} has no data of its own; give a folder of images with --data "
+            "or another protocol with --protocol"
         )
     place = Path(root)
     found = find_annotations(place)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..atomic import write_text
 from ..data.sample import bare_name
-from ..errors import ProtocolError
+from ..errors import ProtocolError, short_reason
 from .contours import ContourError
 from .metrics import Calibration
 from .protocols import Protocol
@@ -137,7 +137,7 @@ def read_report(path: str | os.PathLike[str]) -> Report:
         return Report.model_validate_json(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ProtocolError(
-            f"{path}: cannot be read ({error}); "
+            f"{path}: cannot be read ({short_reason(error)}); "
             "expected a report written by evaluate or score"
         ) from error
     except ValidationError as error:

@@ -11,12 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..atomic import atomic_path, write_text
 from ..errors import ModelError, missing_extra, short_reason
 from ..estimator import LandmarkModel
-from ..recipe.settings import Settings
 from ..schemes import scheme_entries, stated_scheme
 from .foreign_model import SUFFIX as FOREIGN_SUFFIX
 from .model_files import SUFFIXES, find_model, read_card
@@ -53,8 +52,11 @@ CARD_WORDS = ("data", "limits", "history")
 """Entries of a card that are copied to the README."""
 
 
-class PretrainedSettings(Settings):
+class PretrainedSettings(BaseModel):
     """Settings of a predictor in `config.json`, except those of the machine."""
+
+    # not the Settings of recipes, whose import would slow down all commands that predict
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     library_name: str = Field("lineament", pattern="^lineament$")
     version: str = ""

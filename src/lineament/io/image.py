@@ -249,7 +249,7 @@ def _kind(start: bytes) -> str:
     for pattern, kind in SIGNATURES:
         if re.match(pattern, start, re.DOTALL | re.IGNORECASE):
             return kind
-    return "unknown bytes"
+    return "a file of unknown format"
 
 
 def _from_image(image: Image.Image, name: str, bits: int | None) -> RGB:

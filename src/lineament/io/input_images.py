@@ -41,6 +41,12 @@ class FailedInput:
     reason: str
     """Reason in one line."""
 
+    def line(self) -> str:
+        """Return the reason with the path, unless the reason names it."""
+        return (
+            self.reason if self.path in self.reason else f"{self.path}: {self.reason}"
+        )
+
 
 Predicted = tuple[InputImage, RGB | None, Faces | InputError]
 """An image, its pixels and its faces; or, for a failed image, None and the error."""

@@ -84,12 +84,10 @@ class ResultFolder:
     def _refuse_mixing(self, before: Any, images: Sequence[InputImage]) -> None:
         """Raise DataError if the folder would contain results with different settings."""
         if not self.overwrite:
-            existing = (
-                _listed(before) if isinstance(before, dict) else "unknown settings"
-            )
             raise DataError(
-                f"{self.folder} contains results of {existing}, but this run is "
-                f"{_listed(self.settings)}; choose another --out, or add --overwrite"
+                f"{self.folder} contains results with "
+                f"{_differences(before, self.settings)}; choose another --out, or add "
+                "--overwrite"
             )
         texts = [file for file, _ in TEXTS.values()]
         own_files = {self.folder / name for name in (SETTINGS, *texts)}
@@ -273,8 +271,19 @@ def _read_json(path: Path) -> Any:
         return None
 
 
-def _listed(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in settings.items())
+def _differences(before: Any, now: Mapping[str, Any]) -> str:
+    """Return the settings that differ between the results `before` and this run."""
+    if not isinstance(before, dict):
+        return "unknown settings"
+    pairs = {
+        name: (before.get(name, "not set"), now.get(name, "not set"))
+        for name in {**before, **now}
+    }
+    return ", ".join(
+        f"{name} {then} (this run: {this})"
+        for name, (then, this) in pairs.items()
+        if then != this
+    )
 
 
 def to_record(image: InputImage, faces: Faces) -> dict[str, Any]:

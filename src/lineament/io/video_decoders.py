@@ -247,9 +247,8 @@ def open_camera(number: int, threads: int) -> AVDecoder:
             if "video" in found.media_types:
                 devices.append(found.description)
         if number >= len(devices):
-            raise ImageError(f"{number}: no such camera; {len(devices)} found")
+            raise ImageError(f"camera {number}: no such camera; {len(devices)} found")
         device = devices[number]
     options = CAMERA_OPTIONS.get(sys.platform, {})
-    return AVDecoder(
-        address.format(device), str(number), threads, kind, options=options
-    )
+    name = f"camera {number}"
+    return AVDecoder(address.format(device), name, threads, kind, options=options)

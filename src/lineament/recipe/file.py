@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from ..errors import RecipeError, SchemeError, did_you_mean
+from ..errors import RecipeError, SchemeError, did_you_mean, short_reason
 from ..schemes import add_scheme_table, carried_table, check_scheme
 from .data import DataPart
 from .kept_weights import find_named_weights
@@ -68,8 +68,10 @@ def read_values(path: Path, seen: tuple[Path, ...] = ()) -> Values:
     try:
         file_values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = f"{path}: cannot be read as a recipe ({error}); expected a TOML file"
-        raise RecipeError(reason) from error
+        raise RecipeError(
+            f"{path}: cannot be read as a recipe ({short_reason(error)}); "
+            "expected a TOML file"
+        ) from error
     _find_places(file_values, path.parent)
     values: Values = {}
     for base in _bases(file_values, path):

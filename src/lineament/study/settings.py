@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from ..errors import RecipeError, did_you_mean
+from ..errors import RecipeError, did_you_mean, short_reason
 from ..recipe import NAME, Settings
 
 Name = Annotated[str, Field(pattern=NAME)]
@@ -128,7 +128,7 @@ def read_study(path: Path) -> Study:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(
-            f"{path}: cannot be read as a study ({error}); expected a TOML file"
+            f"{path}: cannot be read as a study ({short_reason(error)}); expected a TOML file"
         ) from error
     try:
         return Study.model_validate(values)
