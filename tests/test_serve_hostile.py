@@ -1,5 +1,6 @@
 """Hostile requests: each gets an error code in the common format, and the next one is served."""
 
+import gzip
 import io
 import json
 import struct
@@ -28,6 +29,8 @@ def encoded(size=(64, 64), kind="JPEG", **options):
 
 
 SMALL = encoded()
+SIDES = struct.pack(">HH", 64, 64)
+"""Bytes of the size in SMALL."""
 BOX = "/v1/landmarks?boxes=10,10,50,50"
 
 
@@ -43,10 +46,23 @@ def chunk(kind, data):
     return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
 
-def png(width, height, rows=b""):
+def png(width, height, rows=b"", extra=b""):
     head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    parts = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows, 9))
+    parts = chunk(b"IHDR", head) + extra + chunk(b"IDAT", zlib.compress(rows, 9))
     return b"\x89PNG\r\n\x1a\n" + parts + chunk(b"IEND", b"")
+
+
+def text_bomb(kind):
+    return chunk(kind, b"k\0\0" + zlib.compress(bytes(100_000_000), 9))
+
+
+def gif(screen, frame):
+    """Return a GIF with these sides of its screen and its only frame."""
+    data = bytearray(encoded(kind="GIF"))
+    data[6:10] = struct.pack("<HH", screen, screen)
+    place = data.index(b"\x2c") + 5
+    data[place : place + 4] = struct.pack("<HH", frame, frame)
+    return bytes(data)
 
 
 def tiff(width, height):
@@ -90,6 +106,16 @@ BODIES = [
     ("an SVG with an entity", 415, b"<svg xmlns='x'>&a;</svg>", {}),
     ("an icon of a bomb", 415, ico(png(30000, 30000)), {}),
     ("zeros", 415, bytes(100_000), {}),
+    ("a zip archive", 415, b"PK\x03\x04" + bytes(100), {}),
+    ("a compressed body", 415, gzip.compress(SMALL), {"Content-Encoding": "gzip"}),
+    ("a GIF with a huge screen", 413, gif(65_535, 64), {}),
+    ("a GIF with a huge frame", 413, gif(64, 65_535), {}),
+    ("a PNG with a text bomb", 400, png(8, 8, bytes(16), text_bomb(b"zTXt")), {}),
+    ("a PNG with a profile bomb", 400, png(8, 8, bytes(16), text_bomb(b"iCCP")), {}),
+    ("a PNG without rows", 400, png(16, 16), {}),
+    ("a PNG of no pixels", 400, png(0, 0), {}),
+    ("a broken AVIF", 400, b"\0\0\0\x18ftypavif" + bytes(200), {}),
+    ("a JPEG larger than its data", 413, SMALL.replace(SIDES, b"\xff" * 4), {}),
     ("a truncated photo", 400, PHOTO[:20_000], {}),
     ("a header alone", 400, PHOTO[:4], {}),
     ("noise after a signature", 400, b"\xff\xd8\xff" + bytes(range(256)) * 9, {}),
@@ -137,6 +163,17 @@ FORMS = [
     ("files beyond the limit", 400, [("a", "a", b"1")] * 21),
     ("an unknown field", 422, [("a", "a", SMALL), ("modle", None, b"fast")]),
     ("a wrong field", 422, [("a", "a", SMALL), ("draw", None, b"perhaps")]),
+    ("an empty file", 400, [("a", "a", b"")]),
+    ("a file without a field name", 400, [('"; x="', None, b"1")]),
+    ("a long file name", 400, [("a", "a" * 9000, SMALL)]),
+    ("a long field", 422, [("a", "a", SMALL), ("model", None, bytes(100_000))]),
+    ("a field that is not UTF-8", 422, [("a", "a", SMALL), ("model", None, b"\xff")]),
+    ("a private field", 422, [("a", "a", SMALL), ("__class__", None, b"1")]),
+    (
+        "fields beyond the limit",
+        400,
+        [("a", "a", SMALL)] + [("draw", None, b"")] * 1300,
+    ),
     (
         "boxes for two files",
         422,
@@ -178,6 +215,23 @@ QUERIES = [
     "draw=maybe",
     "head_pose=2",
     "unknown=1",
+    "boxes=",
+    "boxes=[]",
+    "boxes=[10,10,50,50]",
+    "boxes[]=1,1,9,9",
+    "boxes=-50,-50,-20,-20",
+    "boxes=0,0,0,0",
+    "boxes=1e999,0,1,1",
+    "boxes=1,2,3,4,5",
+    "min_face=-5px",
+    "min_face=infpx",
+    "scheme=",
+    "draw=",
+    "model=fast&model=nobody",
+    "model=%00",
+    "model=%ff%fe",
+    "%00=1",
+    "=",
     "model=" + "x" * 5000,
 ]
 
@@ -219,6 +273,16 @@ def test_a_search_of_too_many_pixels_is_refused_before_it_runs(live):
         ("GET", "/v2/models/..%2f..%2fpyproject", 404),
         ("GET", "/v1/nothing", 404),
         ("GET", "/docs", 404),
+        ("PUT", "/v1/detect", 405),
+        ("OPTIONS", "/v1/landmarks", 405),
+        ("POST", "/health/live", 405),
+        ("POST", "/", 405),
+        ("POST", "/v1/detect/", 404),
+        ("POST", "//v1/detect", 404),
+        ("GET", "/v1/track", 404),
+        ("GET", "/metrics/", 404),
+        ("GET", "/v2/models/fast%00", 404),
+        ("POST", "/v2/models/fast/infer", 404),
     ],
 )
 def test_a_wrong_path_or_method_is_also_a_json_error(live, method, path, status):
@@ -238,6 +302,12 @@ RAW = [
         f"{HEAD}Content-Length: 5\r\nContent-Length: 6\r\n\r\n".encode(),
     ),
     ("a broken chunk", 400, f"{HEAD}Transfer-Encoding: chunked\r\n\r\nzz\r\n".encode()),
+    ("two hosts", 400, HEAD.encode() + b"Host: y\r\n\r\n"),
+    ("no host", 400, b"GET /health/live HTTP/1.1\r\n\r\n"),
+    ("a NUL in a header", 400, HEAD.encode() + b"X: a\0b\r\n\r\n"),
+    ("a header without a colon", 400, HEAD.encode() + b"junk\r\n\r\n"),
+    ("an endless length", 400, f"{HEAD}Content-Length: {'9' * 5000}\r\n\r\n".encode()),
+    ("an unknown encoding", 400, f"{HEAD}Transfer-Encoding: gzip\r\n\r\n".encode()),
     ("half a head", 408, HEAD.encode()),
     ("nothing at all", 408, b""),
 ]
@@ -303,6 +373,41 @@ def test_a_client_that_sends_a_refused_body_still_gets_the_reason(live, status, 
     refused(live.send("POST", "/v1/detect", bytes(30_000_000), headers), status)
     assert live.service.bodies.held.count == 0
     served(live)
+
+
+def test_errors_about_addresses_and_options_say_what_to_do(live):
+    unknown = live.post("/v1/detect?modle=fast", SMALL).json["error"]["message"]
+    assert unknown == "modle: unknown option; did you mean 'model'?"
+    assert "use POST" in live.get("/v1/detect").json["error"]["message"]
+    assert "/openapi.json" in live.get("/v1/nothing").json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "kind"),
+    [
+        (["text/html", "image/jpeg"], "image/jpeg"),
+        (["application/json, Image/JPEG; q=0.5"], "image/jpeg"),
+        (["image/jpeg;q=0, */*"], "application/json"),
+        (["image/jpeg2000"], "application/json"),
+    ],
+)
+def test_accept_headers_are_read_as_lists(live, accepted, kind):
+    head = f"{HEAD}Connection: close\r\nContent-Length: {len(SMALL)}\r\n"
+    head += "".join(f"Accept: {each}\r\n" for each in accepted)
+    answer = live.send_raw(head.encode() + b"\r\n" + SMALL)
+    assert f"content-type: {kind}\r\n".encode() in answer
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe.jpg", b"a\0b.jpg", b"a\nb.jpg"])
+def test_odd_file_names_stay_in_one_line(live, name):
+    part = (
+        b'--x\r\nContent-Disposition: form-data; name=f; filename="%s"\r\n\r\n' % name
+    )
+    body = (part + SMALL + b"\r\n") * 2 + b"--x--\r\n"
+    answer = live.post("/v1/detect", body, "multipart/form-data; boundary=x")
+    assert answer.status == 200
+    lines = answer.body.splitlines()
+    assert [json.loads(line)["image"] for line in lines] == [name.decode("latin-1")] * 2
 
 
 def test_an_aborted_body_releases_its_memory(live):

@@ -56,7 +56,8 @@ def test_a_track_counts_before_its_handshake_ends(monkeypatch):
 
     service = SimpleNamespace(lifecycle=lifecycle)
     monkeypatch.setattr(track_routes, "service_of", lambda _: service)
-    monkeypatch.setattr(track_routes, "_open", lambda *_: None)
+    opened = SimpleNamespace(discard=lambda: None)
+    monkeypatch.setattr(track_routes, "_open", lambda *_: opened)
     monkeypatch.setattr(track_routes, "_run", run)
     asyncio.run(track_routes.track(Socket()))
     assert counted == [(1, 1)]

@@ -1,18 +1,23 @@
 """Command `serve`: serve requests over HTTP and WebSocket."""
 
 import logging
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .app import app, need_package, note
 
+if TYPE_CHECKING:
+    from ..serving.settings import ServerSettings
+
 EVERYWHERE = ("0.0.0.0", "::")
 GPU_BATCH = 16
 """Maximum number of images per model call on a GPU."""
-
+MOST_MB, MOST_S = 1_000_000, 86_400
+"""Largest value of options in megabytes and seconds, so that none is infinite."""
 
 Host = Annotated[
     str,
@@ -52,6 +57,7 @@ Wait = Annotated[
     typer.Option(
         envvar="LINEAMENT_WAIT_S",
         min=0.01,
+        max=MOST_S,
         help="Refuse requests (503) that would wait longer than this, in seconds.",
     ),
 ]
@@ -67,13 +73,108 @@ MaxBody = Annotated[
     typer.Option(
         envvar="LINEAMENT_MAX_MB",
         min=0.001,
-        help="Largest request body, in megabytes.",
+        max=MOST_MB,
+        help="Largest request body or video frame, in megabytes.",
     ),
 ]
 MaxImage = Annotated[
     float,
     typer.Option(
-        envvar="LINEAMENT_MAX_MPX", min=0.001, help="Largest image, in megapixels."
+        envvar="LINEAMENT_MAX_MPX",
+        min=0.001,
+        max=128,
+        help="Largest image, in megapixels.",
+    ),
+]
+MaxFiles = Annotated[
+    int,
+    typer.Option(
+        envvar="LINEAMENT_MAX_FILES",
+        min=1,
+        max=10_000,
+        help="Maximum number of files per form.",
+    ),
+]
+MaxBoxes = Annotated[
+    int,
+    typer.Option(
+        envvar="LINEAMENT_MAX_BOXES",
+        min=1,
+        max=10_000,
+        help="Maximum number of boxes per request.",
+    ),
+]
+MaxHeld = Annotated[
+    float,
+    typer.Option(
+        envvar="LINEAMENT_MAX_HELD_MB",
+        min=0.001,
+        max=MOST_MB,
+        help="Refuse bodies and video frames (503) that would hold more memory in total, "
+        "in megabytes.",
+    ),
+]
+MaxTracks = Annotated[
+    int,
+    typer.Option(
+        envvar="LINEAMENT_MAX_TRACKS",
+        min=0,
+        max=10_000,
+        help="Maximum number of open /v1/track connections.",
+    ),
+]
+MaxConnections = Annotated[
+    int,
+    typer.Option(
+        envvar="LINEAMENT_MAX_CONNECTIONS",
+        min=1,
+        max=100_000,
+        help="Maximum number of open connections.",
+    ),
+]
+BodyTime = Annotated[
+    float,
+    typer.Option(
+        envvar="LINEAMENT_BODY_S",
+        min=0.01,
+        max=MOST_S,
+        help="Time limit for receiving a request body, in seconds.",
+    ),
+]
+HeadTime = Annotated[
+    float,
+    typer.Option(
+        envvar="LINEAMENT_HEAD_S",
+        min=0.01,
+        max=MOST_S,
+        help="Time limit for receiving request headers, in seconds.",
+    ),
+]
+SendTime = Annotated[
+    float,
+    typer.Option(
+        envvar="LINEAMENT_SEND_S",
+        min=0.01,
+        max=MOST_S,
+        help="Time limit for a client to take a response, in seconds.",
+    ),
+]
+DrainTime = Annotated[
+    float,
+    typer.Option(
+        envvar="LINEAMENT_DRAIN_S",
+        min=0,
+        max=MOST_S,
+        help="Time limit for open requests after SIGTERM, in seconds.",
+    ),
+]
+MaxBatch = Annotated[
+    int,
+    typer.Option(
+        envvar="LINEAMENT_MAX_BATCH",
+        min=0,
+        max=1024,
+        help=f"Maximum number of images per model call; 0: {GPU_BATCH} on a GPU, else 1.",
     ),
 ]
 ServedOn = Annotated[
@@ -105,38 +206,96 @@ def serve(
     token: Token = None,
     max_mb: MaxBody = 10.0,
     max_mpx: MaxImage = 40.0,
+    max_files: MaxFiles = 100,
+    max_boxes: MaxBoxes = 256,
+    max_held_mb: MaxHeld = 256.0,
+    max_tracks: MaxTracks = 64,
+    max_connections: MaxConnections = 512,
+    max_batch: MaxBatch = 0,
+    body_s: BodyTime = 20.0,
+    head_s: HeadTime = 10.0,
+    send_s: SendTime = 60.0,
+    drain_s: DrainTime = 8.0,
     device: ServedOn = "cpu",
     page: Page = None,
 ) -> None:
     """Serve face and landmark detection over HTTP and WebSocket.
 
     Each option can also be set by an environment variable such as LINEAMENT_PORT. On
-    SIGTERM, the server finishes open requests and exits within 10 seconds.
+    SIGTERM, the server finishes open requests and exits within 10 seconds (--drain-s + 2).
     """
-    need_package("fastapi", "serve")
-    need_package("uvicorn", "serve")
-    from ..inference.device import CPU, check_device
-    from ..inference.processors import usable_cores
-    from ..serving.server import serve as run_server
-    from ..serving.settings import MAX_WORKERS, ServerSettings
+    for package in ("fastapi", "uvicorn", "websockets"):
+        need_package(package, "serve")
+    from ..inference.device import check_device
+    from ..serving.settings import ServerSettings
 
-    if token is not None and not token.strip():
-        raise typer.BadParameter("--token is empty; give a token, or omit the option")
-    # a header has no space or line break at its ends, but a variable read from a file may
-    token = token.strip() if token is not None else None
+    _check_memory(max_mb, max_held_mb)
     device = check_device(device)
     settings = ServerSettings(
         models=tuple(model or ("accurate", "fast")),
         device=device,
-        workers=workers or min(usable_cores(), MAX_WORKERS),
+        workers=_threads(workers),
         wait_s=wait_s,
-        token=token,
+        token=_checked_token(token),
         max_bytes=round(max_mb * 1e6),
         max_pixels=round(max_mpx * 1e6),
-        max_batch=1 if device == CPU else GPU_BATCH,
+        max_files=max_files,
+        max_boxes=max_boxes,
+        max_held_bytes=round(max_held_mb * 1e6),
+        max_tracks=max_tracks,
+        max_connections=max_connections,
+        body_s=body_s,
+        head_s=head_s,
+        send_s=send_s,
+        drain_s=drain_s,
+        max_batch=max_batch or _default_batch(device),
         page=page,
     )
-    if host in EVERYWHERE and token is None:
+    _run(settings, host, port)
+
+
+def _checked_token(token: str | None) -> str | None:
+    """Return the token without spaces and line breaks at its ends.
+
+    Raises:
+        BadParameter: If it is empty; the server would be open.
+    """
+    # an empty variable is no value for the parser of options
+    if token is None and "LINEAMENT_TOKEN" in os.environ:
+        raise typer.BadParameter(
+            "LINEAMENT_TOKEN is empty; give it a token, or unset it"
+        )
+    if token is not None and not token.strip():
+        raise typer.BadParameter("--token is empty; give a token, or omit the option")
+    # a header has no space or line break at its ends, but a variable read from a file may
+    return token.strip() if token is not None else None
+
+
+def _check_memory(max_mb: float, max_held_mb: float) -> None:
+    if max_held_mb < max_mb:
+        raise typer.BadParameter(
+            f"--max-held-mb is {max_held_mb:g}, less than --max-mb {max_mb:g}, so the largest "
+            "bodies could never be received; raise --max-held-mb or lower --max-mb"
+        )
+
+
+def _threads(workers: int) -> int:
+    from ..inference.processors import usable_cores
+    from ..serving.settings import MAX_WORKERS
+
+    return workers or min(usable_cores(), MAX_WORKERS)
+
+
+def _default_batch(device: str) -> int:
+    from ..inference.device import CPU
+
+    return 1 if device == CPU else GPU_BATCH
+
+
+def _run(settings: "ServerSettings", host: str, port: int) -> None:
+    from ..serving.server import serve as run_server
+
+    if host in EVERYWHERE and settings.token is None:
         note(
             f"warning: {host} accepts connections from any machine, and no --token is "
             "set"

@@ -12,17 +12,20 @@ from starlette.exceptions import HTTPException
 from .. import __version__
 from . import detect_routes, status_routes, track_routes
 from .gate import Gate
-from .options import invalid_options
-from .refusals import Refusal, refusal_response
+from .options import DetectOptions, invalid_options
+from .refusals import UNKNOWN_ADDRESS, Refusal, refusal_response
 from .service import Service
 from .static_page import add_page
 
 ABOUT = """Facial landmarks in images and live video.
 
 `WS /v1/track` tracks the faces of a live video: connect, with `model`, `scheme`, `min_face`,
-`faces` and `smooth` as query parameters, and send frames as binary messages. Each answer is the
-JSON of /v1/detect with `frame`, `time` and `dropped`, the number of frames that a newer one
-replaced.
+`head_pose`, `faces`, `smooth` and `token` as query parameters, and send frames as binary
+messages. Each answer is the JSON of /v1/detect with `frame`, `time` and `dropped`, the number of
+frames that a newer one replaced.
+
+If the server has a token, requests to `/v1/`, `/v2/models` and `/metrics` need the header
+`Authorization: Bearer TOKEN`.
 """
 
 
@@ -44,6 +47,8 @@ def make_app(service: Service) -> FastAPI:
         # FastAPI's documentation pages load scripts from third-party servers
         docs_url=None,
         redoc_url=None,
+        # a redirect would repeat the client's Host header, and curl does not follow it
+        redirect_slashes=False,
     )
     app.state.service = service
     app.add_middleware(Gate, service=service)
@@ -57,11 +62,17 @@ def make_app(service: Service) -> FastAPI:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return refusal_response(invalid_options(error.errors()))
+    return refusal_response(invalid_options(error.errors(), DetectOptions))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     """Handle errors raised by the router, such as an unknown path."""
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
-    return refusal_response(Refusal(error.status_code, error.detail, None, headers))
+    text = error.detail
+    if error.status_code == 404:
+        text = UNKNOWN_ADDRESS
+    elif error.status_code == 405:
+        allowed = headers.get("Allow", "GET or HEAD")
+        text = f"this address does not support {request.method}; use {allowed}"
+    return refusal_response(Refusal(error.status_code, text, None, headers))

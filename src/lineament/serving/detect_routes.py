@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -20,29 +21,43 @@ from .work_queue import Job, outcome_of
 
 router = APIRouter()
 JPEG, NDJSON = "image/jpeg", "application/x-ndjson"
+ZERO = re.compile(r"q=0(\.0*)?")
 FILE = {"type": "string", "format": "binary"}
 BODY = {
     "requestBody": {
         "required": True,
         "content": {
             "image/*": {"schema": FILE},
+            "application/octet-stream": {"schema": FILE},
             MULTIPART: {
                 "schema": {
                     "type": "object",
-                    "properties": {"file": {"type": "array", "items": FILE}},
+                    "properties": {
+                        "file": {"type": "array", "items": FILE},
+                        **DetectOptions.model_json_schema()["properties"],
+                    },
+                    "required": ["file"],
                 }
             },
         },
     }
 }
 REFUSED: dict[str, Any] = {"model": ErrorAnswer}
-ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"model": FacesAnswer, "content": {JPEG: {"schema": FILE}, NDJSON: {}}},
-    **dict.fromkeys((400, 401, 408, 413, 415, 422, 503), REFUSED),
+REFUSALS: dict[int | str, dict[str, Any]] = dict.fromkeys(
+    (400, 401, 408, 413, 415, 422, 500, 503), REFUSED
+)
+DRAWN: dict[str, Any] = {JPEG: {"schema": FILE}}
+DETECT_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": FacesAnswer, "content": {**DRAWN, NDJSON: {}}},
+    **REFUSALS,
+}
+LANDMARKS_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": FacesAnswer, "content": DRAWN},
+    **REFUSALS,
 }
 
 
-@router.post("/v1/detect", responses=ANSWERS, openapi_extra=BODY)
+@router.post("/v1/detect", responses=DETECT_ANSWERS, openapi_extra=BODY)
 async def detect(request: Request, options: DetectQuery) -> Response:
     """Find the faces of an image and their landmarks.
 
@@ -52,7 +67,7 @@ async def detect(request: Request, options: DetectQuery) -> Response:
     return await _answer(request, options)
 
 
-@router.post("/v1/landmarks", responses=ANSWERS, openapi_extra=BODY)
+@router.post("/v1/landmarks", responses=LANDMARKS_ANSWERS, openapi_extra=BODY)
 async def landmarks(request: Request, options: DetectQuery) -> Response:
     """Find the landmarks of faces in given boxes, without running a detector."""
     return await _answer(request, options, need_boxes=True)
@@ -65,7 +80,7 @@ async def _answer(
     service.queue.check_wait()  # refuse before reading the body
     form = await service.bodies.read(request)
     options = merge_form(options, form.fields)
-    if JPEG in request.headers.get("accept", ""):
+    if _wants_jpeg(request):
         options = options.model_copy(update={"draw": True})
     question = _question(service, form, options, need_boxes)
     if len(form.uploads) > 1:
@@ -80,6 +95,16 @@ async def _answer(
         gone.cancel()
     service.metrics.faces.inc(result.faces)
     return Response(result.content, media_type=result.media_type)
+
+
+def _wants_jpeg(request: Request) -> bool:
+    """Return True if an Accept header names JPEG, unless with the weight 0."""
+    for header in request.headers.getlist("accept"):
+        for part in header.lower().split(","):
+            kind, *parameters = part.replace(" ", "").split(";")
+            if kind == JPEG and not any(map(ZERO.fullmatch, parameters)):
+                return True
+    return False
 
 
 def _question(

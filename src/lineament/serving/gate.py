@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .access import check_token
 from .exchange import Exchange
 from .refusals import (
+    UNKNOWN_ADDRESS,
     Refusal,
     draining,
     log_failure,
@@ -21,6 +22,8 @@ from .work_queue import ClientGoneError
 LOG = logging.getLogger("lineament.serve")
 WORK = "/v1/"
 """Path prefix of requests that are refused while the server drains."""
+TRACK = "/v1/track"
+"""Path of the only WebSocket."""
 GUARDED = ("/v1/", "/v2/models", "/metrics")
 """Path prefixes that require the token; the page, health and description do not."""
 HEADERS = ((b"x-content-type-options", b"nosniff"),)
@@ -37,6 +40,9 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Process one request."""
+        if scope["type"] == "websocket" and scope["path"] != TRACK:
+            await refusal_response(Refusal(404, UNKNOWN_ADDRESS))(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

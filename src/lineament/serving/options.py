@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..errors import did_you_mean
 from .refusals import Refusal
 
 Options = TypeVar("Options", bound=BaseModel)
@@ -48,7 +49,7 @@ class TrackOptions(ModelOptions):
 
     faces: int | None = Field(None, ge=1, le=256, description="Maximum face count.")
     smooth: bool = Field(True, description="Smooth the landmarks over time.")
-    token: Name | None = Field(
+    token: str | None = Field(
         None, description="Bearer token, for browsers, which cannot set headers."
     )
 
@@ -77,15 +78,23 @@ def checked(kind: type[Options], given: Mapping[str, Any]) -> Options:
     try:
         return kind.model_validate(given)
     except ValidationError as error:
-        raise invalid_options(error.errors()) from error
+        raise invalid_options(error.errors(), kind) from error
 
 
-def invalid_options(errors: Any) -> Refusal:
-    """Return the refusal for pydantic errors; it contains option names but no values."""
+def invalid_options(errors: Any, kind: type[BaseModel]) -> Refusal:
+    """Return the refusal for pydantic errors; it contains option names but no values.
+
+    Args:
+        errors: The errors of pydantic.
+        kind: The options that the request may have.
+    """
     parts = []
     for error in list(errors)[:3]:
         place = ".".join(str(step) for step in error["loc"] if step != "query")
-        parts.append(f"{place[:50]}: {error['msg']}")
+        text = error["msg"]
+        if error["type"] == "extra_forbidden":
+            text = f"unknown option; {did_you_mean(place[:50], kind.model_fields)}"
+        parts.append(f"{place[:50]}: {text}")
     return Refusal(422, "; ".join(parts) or "the request is not valid")
 
 

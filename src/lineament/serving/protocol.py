@@ -8,9 +8,10 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .refusals import Refusal, busy
+from .send_limit import SendLimit
 
 
-class LimitedProtocol(H11Protocol):
+class LimitedProtocol(SendLimit, H11Protocol):
     """uvicorn's protocol, closing connections whose next request does not arrive in time."""
 
     head_s = 10.0
@@ -66,9 +67,12 @@ class LimitedProtocol(H11Protocol):
             self.transport.close()
 
 
-def limited_protocol(head_s: float, max_connections: int) -> type[LimitedProtocol]:
+def limited_protocol(
+    head_s: float, send_s: float, max_connections: int
+) -> type[LimitedProtocol]:
     """Return a protocol class with these limits."""
-    limits: dict[str, Any] = {"head_s": head_s, "max_connections": max_connections}
+    limits: dict[str, Any] = {"head_s": head_s, "send_s": send_s}
+    limits["max_connections"] = max_connections
     return type("LimitedProtocol", (LimitedProtocol,), limits)
 
 

@@ -24,6 +24,7 @@ CODES = {
     503: "busy",
 }
 """Error code by status, unless the refusal specifies another one."""
+UNKNOWN_ADDRESS = "unknown address; /openapi.json lists the addresses of this server"
 
 
 class Refusal(Exception):

@@ -12,6 +12,7 @@ from .app import make_app
 from .protocol import limited_protocol
 from .service import Service, make_service
 from .settings import ServerSettings
+from .websocket_protocol import counted_websocket
 
 CLOSE_S = 1
 """Time for closing connections after draining, seconds."""
@@ -39,14 +40,18 @@ class Server(uvicorn.Server):
             make_app(service),
             host=host,
             port=port,
-            http=limited_protocol(settings.head_s, settings.max_connections),
+            http=limited_protocol(
+                settings.head_s, settings.send_s, settings.max_connections
+            ),
+            ws=counted_websocket(
+                service.bodies.held, settings.max_bytes, settings.send_s
+            ),
             loop="asyncio",
             log_config=None,
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=CLOSE_S,
             ws_max_size=settings.max_bytes,
-            ws_max_queue=4,  # older frames are dropped anyway, so a long queue is useless
             ws_per_message_deflate=False,  # compressing images does not make them smaller
         )
         super().__init__(config)

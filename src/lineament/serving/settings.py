@@ -32,7 +32,7 @@ class ServerSettings(BaseModel):
     max_boxes: int = Field(default=256, ge=1)
     """Maximum number of boxes per request."""
     max_held_bytes: int = Field(default=256_000_000, ge=1)
-    """Maximum total size of the bodies of all open requests, bytes."""
+    """Maximum total size of the bodies of all open requests and of the frames of all tracks."""
     max_tracks: int = Field(default=64, ge=0)
     """Maximum number of simultaneous /v1/track connections."""
     max_connections: int = Field(default=512, ge=1)
@@ -41,6 +41,8 @@ class ServerSettings(BaseModel):
     """Time limit for receiving a request body, seconds."""
     head_s: float = Field(default=10.0, gt=0)
     """Time limit for receiving request headers, seconds."""
+    send_s: float = Field(default=60.0, gt=0)
+    """Time limit for a client to take a response that waits to be sent, seconds."""
     drain_s: float = Field(default=8.0, ge=0)
     """Time limit for open work after SIGTERM, seconds; closing takes up to 2 more."""
     max_batch: int = Field(default=1, ge=1)

@@ -25,10 +25,14 @@ from .service import service_of
 
 router = APIRouter()
 NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": ErrorAnswer}}
-UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ErrorAnswer}}
+GUARDED: dict[int | str, dict[str, Any]] = {401: {"model": ErrorAnswer}}
+# the default keeps FastAPI from adding an error with another type
+UNKNOWN = {**GUARDED, 404: {"model": ErrorAnswer}, "default": {"model": ErrorAnswer}}
 
 
-@router.get("/v1/models", response_model=ModelsAnswer)
+@router.get(
+    "/v1/models", response_model=ModelsAnswer, responses={**GUARDED, **NOT_READY}
+)
 async def models(request: Request) -> Any:
     """List the models that requests may name."""
     served = service_of(request).models
@@ -50,7 +54,8 @@ async def ready(request: Request) -> Any:
     if lifecycle.draining.is_set():
         raise draining()
     if not lifecycle.is_ready:
-        raise Refusal(503, "the models are warming up", "warming_up")
+        headers = {"Retry-After": "1"}
+        raise Refusal(503, "the models are warming up", "warming_up", headers)
     return {"status": "ready"}
 
 

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -14,6 +15,7 @@ from ..tracking.filters import DEFAULT
 from ..tracking.tracker import Tracker
 from .access import check_token
 from .detect_work import record_of
+from .held_bytes import HeldBytes
 from .options import TrackOptions, checked
 from .refusals import Refusal, busy, draining, log_failure, refusal_of, refusal_response
 from .service import Service, service_of
@@ -27,16 +29,38 @@ SERVER_ENDS, UNSUPPORTED = 1012, 1003
 """WebSocket close codes."""
 
 
-class Track:
-    """The tracker of one connection, and its newest unprocessed frame."""
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a live video."""
 
-    def __init__(self, tracker: Tracker, max_pixels: int, has_pose: bool) -> None:
+    number: int
+    seconds: float
+    """Time since the connection opened."""
+    data: bytes
+    """The image file; empty for a refused frame."""
+    refusal: Refusal | None = None
+    """Reason why the frame is not kept in memory."""
+
+
+class Track:
+    """The tracker of one connection, and its newest unprocessed frame. Thread-safe.
+
+    Args:
+        tracker: The tracker.
+        max_pixels: Maximum width x height of a frame.
+        has_pose: Add the head pose of each face.
+        held: Count of the bytes of all frames in memory.
+    """
+
+    def __init__(
+        self, tracker: Tracker, max_pixels: int, has_pose: bool, held: HeldBytes
+    ) -> None:
         self.tracker, self.max_pixels = tracker, max_pixels
-        self.has_pose = has_pose
+        self.has_pose, self.held = has_pose, held
         self.start = time.monotonic()
         self.received = self.dropped = 0
         self._changed = threading.Lock()
-        self._newest: tuple[int, float, bytes] | None = None
+        self._newest: Frame | None = None
 
     @property
     def has_frame(self) -> bool:
@@ -44,24 +68,54 @@ class Track:
         return self._newest is not None
 
     def put(self, data: bytes) -> bool:
-        """Store the next frame; return True if it replaced an unprocessed one."""
+        """Store the next frame; return True if it replaced an unprocessed one.
+
+        A frame for which the server has no memory is stored as its refusal.
+        """
+        refusal = None
         with self._changed:
-            is_dropping = self.has_frame
+            is_dropping = self._newest is not None
             self.dropped += is_dropping
-            self._newest = (self.received, time.monotonic() - self.start, data)
+            self._release(self._newest)
+            try:
+                self.held.add(len(data))
+            except Refusal as error:
+                data, refusal = b"", error
+            seconds = time.monotonic() - self.start
+            self._newest = Frame(self.received, seconds, data, refusal)
             self.received += 1
         return is_dropping
 
+    def discard(self) -> None:
+        """Forget the waiting frame, because the connection was closed."""
+        self._release(self._take())
+
     def follow(self) -> dict[str, Any]:
-        """Track the waiting frame, which must exist; called in a thread of the queue."""
-        with self._changed:
-            taken, self._newest = self._newest, None
-        assert taken is not None
-        number, seconds, data = taken
-        record: dict[str, Any] = {"frame": number, "time": round(seconds, 4)}
+        """Track the waiting frame; called in a thread of the queue."""
+        frame = self._take()
+        if frame is None:  # the connection was closed
+            return {}
         try:
-            check_image(data, self.max_pixels)
-            faces = self.tracker(read_image(data), seconds)
+            return self._follow(frame)
+        finally:
+            self._release(frame)
+
+    def _release(self, frame: Frame | None) -> None:
+        if frame is not None:
+            self.held.release(len(frame.data))
+
+    def _take(self) -> Frame | None:
+        with self._changed:
+            frame, self._newest = self._newest, None
+        return frame
+
+    def _follow(self, frame: Frame) -> dict[str, Any]:
+        record = {"frame": frame.number, "time": round(frame.seconds, 4)}
+        try:
+            if frame.refusal is not None:
+                raise frame.refusal
+            check_image(frame.data, self.max_pixels)
+            faces = self.tracker(read_image(frame.data), frame.seconds)
         except Exception as error:
             refusal = refusal_of(error)
             if refusal is None:
@@ -97,6 +151,7 @@ async def track(websocket: WebSocket) -> None:
         await websocket.accept()
         await _run(service, websocket, state)
     finally:
+        state.discard()
         lifecycle.active -= 1
         lifecycle.tracks -= 1
 
@@ -107,9 +162,10 @@ def _open(service: Service, websocket: WebSocket) -> Track:
     Raises:
         Refusal: If the token or an option is invalid, or the server is busy or draining.
     """
-    options = checked(TrackOptions, dict(websocket.query_params))
+    given = dict(websocket.query_params)
     headers = dict(websocket.scope["headers"])
-    check_token(service.settings.token, headers, options.token)
+    check_token(service.settings.token, headers, given.get("token"))
+    options = checked(TrackOptions, given)
     if service.lifecycle.draining.is_set():
         raise draining()
     service.queue.check_wait()
@@ -120,7 +176,8 @@ def _open(service: Service, websocket: WebSocket) -> Track:
     predictor = service.models.predictor(model, options.scheme, options.min_face)
     smooth = DEFAULT if options.smooth else None
     tracker = Tracker(predictor, faces=options.faces, smooth=smooth)
-    return Track(tracker, service.settings.max_pixels, options.head_pose)
+    limit, held = service.settings.max_pixels, service.bodies.held
+    return Track(tracker, limit, options.head_pose, held)
 
 
 async def _run(service: Service, websocket: WebSocket, state: Track) -> None:

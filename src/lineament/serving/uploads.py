@@ -13,7 +13,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from ..errors import ImageError
 from ..io.image import image_size
-from .refusals import Refusal, busy
+from .held_bytes import HeldBytes
+from .refusals import Refusal
 from .settings import ServerSettings
 
 ACCEPTED = re.compile(
@@ -26,6 +27,8 @@ MAX_SCANS = 100
 """Maximum number of scans in a progressive JPEG; each is decoded in full, and ten are typical."""
 HELD = "lineament.held_bytes"
 """Key in the request's scope for the size of its body."""
+MAX_FIELDS = 1000
+"""Maximum number of fields in a form, in addition to its boxes."""
 MULTIPART = "multipart/form-data"
 RAW_TYPES = (
     "",
@@ -50,23 +53,6 @@ class Form:
 
     uploads: list[Upload]
     fields: dict[str, list[str]] = field(default_factory=dict)
-
-
-class HeldBytes:
-    """Total size of the bodies of all open requests, bytes."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit, self.count = limit, 0
-
-    def add(self, count: int) -> None:
-        """Add to the total.
-
-        Raises:
-            Refusal: If the limit is exceeded.
-        """
-        if self.count + count > self.limit:
-            raise busy(1)
-        self.count += count
 
 
 class BodyReader:
@@ -96,7 +82,7 @@ class BodyReader:
 
     def release(self, scope: MutableMapping[str, Any]) -> None:
         """Stop counting the body of an answered request."""
-        self.held.count -= scope.pop(HELD, 0)
+        self.held.release(scope.pop(HELD, 0))
 
     async def _body(self, request: Request) -> bytes:
         limit = self.settings.max_bytes
@@ -125,8 +111,10 @@ class BodyReader:
         )
 
     async def _form(self, headers: Headers, body: bytes) -> Form:
+        # every box of a form is a field
+        fields = self.settings.max_boxes + MAX_FIELDS
         parser = _MemoryParser(
-            headers, _once(body), max_files=self.settings.max_files, max_fields=1000
+            headers, _once(body), max_files=self.settings.max_files, max_fields=fields
         )
         try:
             found = _uploads_and_fields(await parser.parse())
