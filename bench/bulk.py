@@ -25,7 +25,7 @@ from lineament.serving.bulk.job import read_status
 from .install import ROOT
 from .machine import describe, today
 
-BULK_BAR, RAY_BAR, MEMORY_BAR_MB = 1.25, 0.6, 400.0
+MIN_BULK_SPEEDUP, MIN_RAY_SPEEDUP, MAX_MEMORY_MB = 1.25, 0.6, 400.0
 MACHINES = (1, 10, 100, 1000)
 CORES, PART_IMAGES, START_S = 16, 500, 30.0
 """Assumptions of the estimate: cores per machine, images per part, startup time in seconds."""
@@ -109,15 +109,17 @@ def judge(runs: dict[str, Run]) -> list[str]:
     """Return one line per requirement with the required and the measured value."""
     detect = runs["detect"].images_per_s
     lines = []
-    for name, bar in (("bulk", BULK_BAR), ("ray", RAY_BAR)):
+    for name, least in (("bulk", MIN_BULK_SPEEDUP), ("ray", MIN_RAY_SPEEDUP)):
         if name in runs:
             measured = runs[name].images_per_s / detect
-            result = "holds" if measured >= bar else "MISSED"
-            lines.append(f"{result}: {name} {measured:.2f} x detect; wanted {bar:g} x")
+            result = "holds" if measured >= least else "MISSED"
+            lines.append(
+                f"{result}: {name} {measured:.2f} x detect; wanted {least:g} x"
+            )
     measured = runs["bulk"].memory_mb
-    result = "holds" if measured <= MEMORY_BAR_MB else "MISSED"
+    result = "holds" if measured <= MAX_MEMORY_MB else "MISSED"
     lines.append(
-        f"{result}: bulk {measured:.0f} MB; wanted at most {MEMORY_BAR_MB:.0f} MB"
+        f"{result}: bulk {measured:.0f} MB; wanted at most {MAX_MEMORY_MB:.0f} MB"
     )
     return lines
 

@@ -25,7 +25,7 @@ from lineament.inference.detector_adapters import yunet
 from lineament.inference.face_detector import FaceDetector
 from lineament.inference.open_detector import detector_of_file
 from lineament.inference.predictor import Predictor
-from lineament.labeling.candidates import faces_by_presence
+from lineament.labeling.hard_negatives import faces_by_presence
 
 LOWEST = 0.15
 YUNET_THRESHOLD = 0.6

@@ -12,7 +12,7 @@ from typing import Any
 from lineament.data.sample import cache_root, data_root
 from lineament.recipe.file import read_recipe
 from lineament.training.loader import make_loader
-from lineament.training.parallel import Processes
+from lineament.training.parallel import ProcessGroup
 from lineament.training.registry import task_for
 from lineament.training.task import Samples
 from lineament.training.trainer import Progress, Trainer
@@ -25,7 +25,9 @@ class Enough(Exception):
 def loader_speed(trainer: Trainer, seconds: float) -> float:
     """Return faces per second of the loader of `trainer`'s recipe on an idle machine."""
     train = trainer.recipe.train
-    batches: Iterator[Any] = iter(make_loader(trainer.samples, train, 0, Processes()))
+    batches: Iterator[Any] = iter(
+        make_loader(trainer.samples, train, 0, ProcessGroup())
+    )
     # first consume more batches than the loader prefetches, which would distort the speed
     for _ in range(1 + 8 * max(train.num_workers, 1)):
         next(batches)

@@ -20,7 +20,7 @@ from .install import ROOT
 from .machine import describe, today
 from .peers.contract import peak_mb
 
-BAR_MB = 600.0
+MAX_PEAK_MB = 600.0
 FLAT_MB = 15.0
 """Allowed growth from the second to the last quarter; allocators vary by a few MB."""
 
@@ -34,7 +34,7 @@ def resident_mb() -> float:
 
 
 def judge(curve: Sequence[tuple[int, float]], peak: float) -> tuple[bool, str]:
-    """Return whether the curve of (images, MB) is flat with `peak` below the bar, and a verdict.
+    """Return whether the curve of (images, MB) is flat with `peak` below the limit, and a verdict.
 
     A curve is flat if the median of the last quarter is at most FLAT_MB above that of the second;
     the first quarter is warm-up.
@@ -45,9 +45,9 @@ def judge(curve: Sequence[tuple[int, float]], peak: float) -> tuple[bool, str]:
         float(np.median(values[quarter : 2 * quarter])),
         float(np.median(values[-quarter:])),
     )
-    passed = peak < BAR_MB and last_median - early <= FLAT_MB
+    passed = peak < MAX_PEAK_MB and last_median - early <= FLAT_MB
     return passed, (
-        f"{'holds' if passed else 'MISSED'}: peak {peak:.0f} MB (wanted under {BAR_MB:.0f}); "
+        f"{'holds' if passed else 'MISSED'}: peak {peak:.0f} MB (wanted under {MAX_PEAK_MB:.0f}); "
         f"second quarter {early:.0f} MB, last quarter {last_median:.0f} MB "
         f"(wanted at most {FLAT_MB:.0f} more)"
     )

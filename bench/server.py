@@ -28,7 +28,7 @@ from .machine import describe
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 CLIENTS = (1, 4, 16, 64)
-RATE_BAR, GROWTH_BAR = 0.85, 1.1
+MIN_RATE_RATIO, MAX_GROWTH = 0.85, 1.1
 """Minimum throughput relative to the library, and maximum memory growth from the first tenth."""
 WARM = 20
 
@@ -208,7 +208,11 @@ def compare(
     limit = options.wait_s + 3 * service_s
     ratio, p99 = load.rate / library.rate, load.percentile(99)
     bad = load.statuses.total() - load.statuses[200] - load.statuses[503]
-    verdict(f"rate of the library's, at least {RATE_BAR}", ratio, ratio >= RATE_BAR)
+    verdict(
+        f"rate of the library's, at least {MIN_RATE_RATIO}",
+        ratio,
+        ratio >= MIN_RATE_RATIO,
+    )
     verdict(f"p99, at most {limit:.2f} s", p99, p99 <= limit)
     verdict("answers other than 200 and 503, none", bad, bad == 0)
 
@@ -224,7 +228,7 @@ def check_memory(pid: int, port: int, images: list[bytes], requests: int) -> Non
             f"after {done} requests: {sizes[-1]:.0f} MB, {load.rate:.1f}/s", flush=True
         )
     growth = sizes[-1] / sizes[0]
-    verdict(f"growth, at most {GROWTH_BAR}", growth, growth <= GROWTH_BAR)
+    verdict(f"growth, at most {MAX_GROWTH}", growth, growth <= MAX_GROWTH)
 
 
 def main() -> None:

@@ -12,9 +12,9 @@ from lineament.atomic import write_text
 from .install import ROOT, SITE, folder_mb, python_of
 from .machine import describe, today
 
-WHEEL_BAR_MB = 12.0
-ENVIRONMENT_BAR_MB = 350.0
-IMPORT_BAR_S = 0.3
+MAX_WHEEL_MB = 12.0
+MAX_ENVIRONMENT_MB = 350.0
+MAX_IMPORT_S = 0.3
 IMPORT = "import time; t = time.perf_counter(); import lineament; print(time.perf_counter() - t)"
 
 
@@ -84,19 +84,19 @@ def main() -> None:
     seconds, heavy = import_seconds(python), largest(cache / "lineament" / SITE)
     bars = [
         (
-            wheel < WHEEL_BAR_MB,
+            wheel < MAX_WHEEL_MB,
             f"wheel {wheel:.1f} MB with {', '.join(models) or 'no model'}; "
-            f"wanted < {WHEEL_BAR_MB:g}",
+            f"wanted < {MAX_WHEEL_MB:g}",
         ),
         (
-            added < ENVIRONMENT_BAR_MB,
+            added < MAX_ENVIRONMENT_MB,
             f"default environment {added:.0f} MB more than an empty one "
             f"({total:.0f} MB with pip and setuptools); "
-            f"wanted < {ENVIRONMENT_BAR_MB:g}",
+            f"wanted < {MAX_ENVIRONMENT_MB:g}",
         ),
         (
-            seconds < IMPORT_BAR_S,
-            f"import lineament {seconds:.3f} s; wanted < {IMPORT_BAR_S:g}",
+            seconds < MAX_IMPORT_S,
+            f"import lineament {seconds:.3f} s; wanted < {MAX_IMPORT_S:g}",
         ),
     ]
     lines = [f"{'holds' if good else 'MISSED'}: {text}" for good, text in bars]

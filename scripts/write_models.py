@@ -51,8 +51,8 @@ def figures(card):
     if detected:
         head = ["photos of", "photos", "faces", "found", "with a false detection"]
         return f"`{card['figures']['command']}`:\n\n{table(head, detected)}"
-    head = ["protocol", "NME %", "in convention %", "to contour %", "FR %", "AUC %"]
-    return table([*head, "under 2 sigma %", "missed", "command"], errors)
+    head = ["protocol", "NME %", "shift-corrected %", "to contour %", "FR %", "AUC %"]
+    return table([*head, "within 2 sigma %", "missed", "command"], errors)
 
 
 def main():

@@ -15,8 +15,8 @@ README = ROOT / "README.md"
 DETECTION = ROOT / "bench" / "results" / "detection.md"
 MODELS = ("tiny", "fast", "accurate", "best")
 HEAD = (
-    "| model | boxes | NME % | in convention % | FR@8 % | AUC@8 % | missed | "
-    "errors under 2 sigma % |\n|---|---|---|---|---|---|---|---|"
+    "| model | boxes | NME % | shift-corrected % | FR@8 % | AUC@8 % | missed | "
+    "within 2 sigma % |\n|---|---|---|---|---|---|---|---|"
 )
 RATES = ("nme", "nme_in_convention", "failure_rate", "auc")
 

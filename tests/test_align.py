@@ -29,10 +29,15 @@ from lineament.schemes import convert, scheme
 FIVE = scheme("five").points
 
 
-def _face(landmarks: Array, of: str) -> Face:
+def _face(landmarks: Array, scheme_name: str) -> Face:
     count = len(landmarks)
     return Face(
-        landmarks, np.ones(count), np.ones(count), landmark_box(landmarks), 1.0, of
+        landmarks,
+        np.ones(count),
+        np.ones(count),
+        landmark_box(landmarks),
+        1.0,
+        scheme_name,
     )
 
 
@@ -73,15 +78,15 @@ def test_ibug68_is_aligned_by_its_five_points() -> None:
     )
 
 
-@pytest.mark.parametrize("of", ["wflw98", "cofw29", "aflw19", "ibug51"])
-def test_other_schemes_are_aligned_if_they_have_the_points(of: str) -> None:
+@pytest.mark.parametrize("scheme_name", ["wflw98", "cofw29", "aflw19", "ibug51"])
+def test_other_schemes_are_aligned_if_they_have_the_points(scheme_name: str) -> None:
     face = _ibug68()
-    points = convert(face.landmarks, "ibug68", of).points
+    points = convert(face.landmarks, "ibug68", scheme_name).points
     points = np.where(np.isfinite(points), points, face.landmarks.mean(0))
     # the points differ a little in meaning (pupils, outlines): the crops agree within 3 % of
     # their side
     center = face.landmarks[36:48].mean(0)
-    ours, theirs = align_affine(face), align_affine(_face(points, of))
+    ours, theirs = align_affine(face), align_affine(_face(points, scheme_name))
     assert (
         np.abs(apply_affine(ours, center) - apply_affine(theirs, center)).max()
         < 0.03 * 112

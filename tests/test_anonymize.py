@@ -33,17 +33,30 @@ MEAN = scheme("ibug68").mean_shape
 NOISE = np.random.default_rng(0).integers(0, 256, (200, 240, 3), np.uint8)
 
 
-def face_at(center, side=80.0, roll_deg=0.0, sigma_px=1.0, points=MEAN, of="ibug68"):
+def face_at(
+    center, side=80.0, roll_deg=0.0, sigma_px=1.0, points=MEAN, scheme_name="ibug68"
+):
     turn = similarity(side, roll_deg, np.zeros(2), np.array(center))
     landmarks = apply_affine(turn, points)
     box, count = landmark_box(landmarks), len(points)
     return Face(
-        landmarks, np.ones(count), np.full(count, sigma_px), box, 0.9, of, presence=0.9
+        landmarks,
+        np.ones(count),
+        np.full(count, sigma_px),
+        box,
+        0.9,
+        scheme_name,
+        presence=0.9,
     )
 
 
-def faces_of(*found, of="ibug68"):
-    return Faces(found, of, len(found[0]) if found else len(scheme(of)), (240, 200))
+def faces_of(*found, scheme_name="ibug68"):
+    return Faces(
+        found,
+        scheme_name,
+        len(found[0]) if found else len(scheme(scheme_name)),
+        (240, 200),
+    )
 
 
 @pytest.mark.parametrize("roll_deg", [0.0, 70.0, 180.0, -90.0])
@@ -105,7 +118,9 @@ def test_uncertain_landmarks_and_a_margin_cover_more():
 
 
 def test_schemes_of_five_points_or_without_eyes_are_covered_by_the_box():
-    five = face_at((120, 100), points=convert(MEAN, "ibug68", "five").points, of="five")
+    five = face_at(
+        (120, 100), points=convert(MEAN, "ibug68", "five").points, scheme_name="five"
+    )
     nose = Face(
         np.full((9, 2), 100.0), np.ones(9), np.ones(9), [60, 60, 140, 140], 1, "x"
     )

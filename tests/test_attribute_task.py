@@ -30,7 +30,7 @@ from lineament.training.attributes import (
 )
 from lineament.training.build import load_any, load_initial_weights
 from lineament.training.clusters import gaussian_mixture, k_means
-from lineament.training.parallel import Processes
+from lineament.training.parallel import ProcessGroup
 from lineament.training.registry import make_trainer, task_for
 from lineament.training.resume import changed_keys
 
@@ -48,7 +48,7 @@ def recipe_of(folder, steps=4, has_tasks=True, **values):
         "train": {"steps": steps, "batch": 8, "num_workers": 0, "validate_every": 2},
     }
     if has_tasks:
-        made["tasks"] = {"groups": {"smiling": ["smiling"]}, "strip": 2}
+        made["tasks"] = {"groups": {"smiling": ["smiling"]}, "stop_window": 2}
     for key, value in values.items():
         made[key] = made.get(key, {}) | value if isinstance(value, dict) else value
     return make_recipe(made, "test")
@@ -381,20 +381,20 @@ def test_tasks_without_validation_faces_are_refused_before_training(folder, tmp_
         make_trainer(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
 
 
-class First(Processes):
+class SecondOfTwo(ProcessGroup):
     """The second of two processes; the first one runs no task any more."""
 
-    def total(self, value):
+    def all_reduce(self, value):
         return value.mul_(2)
 
-    def from_first(self, value):
+    def broadcast(self, value):
         return []
 
 
 def test_tasks_stop_in_all_processes(folder):
     task = task_for(recipe_of(folder))
     task.sums += 3
-    processes = First(1, 2)
+    processes = SecondOfTwo(1, 2)
     task.before_validation(processes)
     assert task.sums.tolist() == [6, 6]
     task.after_validation(processes)

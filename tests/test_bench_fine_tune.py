@@ -31,9 +31,9 @@ def face(folder, number):
 
 def shape_of_194():
     """Return points (194, 2) that are their own mirror image."""
-    of = scheme("helen194")
+    helen = scheme("helen194")
     points = np.random.default_rng(1).uniform(-0.5, 0.5, (194, 2))
-    return (points + points[of.mirror] * [-1, 1]) / 2
+    return (points + points[helen.mirror] * [-1, 1]) / 2
 
 
 def test_photos_are_written_as_cvat_exports_them(tmp_path):

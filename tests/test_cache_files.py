@@ -73,7 +73,7 @@ def test_crops_are_the_same_in_a_spawned_loader(tmp_path):
     from lineament.recipe.data import Augmentation
     from lineament.recipe.training import TrainSettings
     from lineament.training.loader import make_loader
-    from lineament.training.parallel import Processes
+    from lineament.training.parallel import ProcessGroup
 
     write_faces(tmp_path / "faces", 8)
     part = DataPart(reader="folder", folder=str(tmp_path / "faces"))
@@ -85,7 +85,7 @@ def test_crops_are_the_same_in_a_spawned_loader(tmp_path):
     found = []
     for workers in (0, 1):
         train = TrainSettings(steps=2, batch=4, num_workers=workers)
-        loader = make_loader(crops, train, 0, Processes())
+        loader = make_loader(crops, train, 0, ProcessGroup())
         if workers:
             # as on Windows and macOS
             loader.multiprocessing_context = "spawn"
@@ -97,7 +97,7 @@ def test_crops_are_the_same_in_a_spawned_loader(tmp_path):
 def test_the_cache_is_listed_and_removed(tmp_path):
     rows(tmp_path)
     rows(tmp_path / "detector", "photos-0123456789abcdef.npy")
-    (tmp_path / "candidates.json").write_text("{}")
+    (tmp_path / "hard-negatives.json").write_text("{}")
     (tmp_path / "notes.npy").write_text("mine")
     old = tmp_path / "crops-fedcba9876543210.npy"
     rows(tmp_path, old.name)
@@ -114,7 +114,7 @@ def test_the_cache_is_listed_and_removed(tmp_path):
     assert shown.splitlines()[-1] == f"2 files, 0.0 MB, removed from {tmp_path}"
     # only files that no process is writing and that a training does not produce
     left = {path.name for path in tmp_path.rglob("*.*")}
-    assert left == {"candidates.json", "notes.npy", ".0123456789abcdef.77.part"}
+    assert left == {"hard-negatives.json", "notes.npy", ".0123456789abcdef.77.part"}
     with pytest.raises(InputError, match="expected 0 for all files"):
         remove_cache(tmp_path, -1)
     assert list_cache(tmp_path / "absent") == []

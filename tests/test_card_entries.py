@@ -21,7 +21,11 @@ def test_a_card_states_no_full_path_of_the_user():
             "name": "own",
             "init_parts": {"head": f"{home}/runs/other/checkpoint.pt"},
             "data": [
-                {"reader": "folder", "folder": f"{home}/a/b", "pictures": f"{home}/c/d"}
+                {
+                    "reader": "folder",
+                    "folder": f"{home}/a/b",
+                    "pictures": f"{home}/c/d",
+                }
             ],
             "detector": {
                 "teacher": f"{home}/teachers/yunet.onnx",

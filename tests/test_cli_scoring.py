@@ -213,7 +213,7 @@ def test_detection_is_evaluated_with_face_limits(tmp_path, monkeypatch):
     }
 
 
-def test_a_protocol_with_missing_images_is_scored_only_if_partial(tmp_path):
+def test_a_protocol_with_missing_images_needs_allow_missing(tmp_path):
     data = write_points(tmp_path / "data")
     (data / "other.pts").write_text((data / "face.pts").read_text())
     words = ("evaluate", "--protocol", "folder", "--data", data)
@@ -223,7 +223,7 @@ def test_a_protocol_with_missing_images_is_scored_only_if_partial(tmp_path):
         "1 of 2 faces have their image; missing: other.jpg; get them, or score the rest"
         in err
     )
-    code, out, _ = call(*words, "--partial", "--format", "json")
+    code, out, _ = call(*words, "--allow-missing", "--format", "json")
     assert code == 0
     report = json.loads(out)
     missing, scheme = report["notes"]

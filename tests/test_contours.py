@@ -7,8 +7,8 @@ import pytest
 
 from lineament.evaluation.contours import (
     ContourAccumulator,
-    contour_chains,
     contour_errors,
+    contours_of_parts,
     distance_to_polyline,
 )
 from lineament.schemes import scheme
@@ -44,7 +44,7 @@ def test_errors_along_and_across_a_contour_are_separated() -> None:
     pred[5] += (0, -2)
     pred[8] += (3, 4)
     along, across = contour_errors(
-        pred, truth, contour_chains(scheme("ibug68"), ["jaw"])
+        pred, truth, contours_of_parts(scheme("ibug68"), ["jaw"])
     )
     assert along[[3, 5, 8]] == pytest.approx([4, 0, 3])
     assert across[[3, 5, 8]] == pytest.approx([0, 2, 4])
@@ -54,18 +54,18 @@ def test_errors_along_and_across_a_contour_are_separated() -> None:
 
 
 def test_points_are_measured_by_their_own_contour_including_closed_ones() -> None:
-    of = scheme("helen194")
-    chains = contour_chains(of, ["mouth"])
-    assert [chain[0] for chain in chains] == [58, 86]  # outer and inner lips
-    assert all(chain[0] == chain[-1] for chain in chains)
+    helen = scheme("helen194")
+    contours = contours_of_parts(helen, ["mouth"])
+    assert [contour[0] for contour in contours] == [58, 86]  # outer and inner lips
+    assert all(contour[0] == contour[-1] for contour in contours)
     rng = np.random.default_rng(1)
     truth = rng.uniform(0, 100, (194, 2))
     pred = truth.copy()
     pred[58] = (truth[58] + truth[85]) / 2  # on the segment that closes the outer lips
     pred[90] = truth[60]  # a point of the inner lips, on the outer ones
-    across = contour_errors(pred, truth, chains)[1]
+    across = contour_errors(pred, truth, contours)[1]
     assert across[58] == pytest.approx(0)
-    inner = truth[list(chains[1])]
+    inner = truth[list(contours[1])]
     assert across[90] == pytest.approx(distance_to_polyline(truth[60:61], inner)[0])
 
 
@@ -74,7 +74,7 @@ def test_squared_components_add_up_to_the_squared_error() -> None:
     truth = rng.uniform(0, 100, (68, 2))
     pred = truth + rng.normal(size=(68, 2))
     along, across = contour_errors(
-        pred, truth, contour_chains(scheme("ibug68"), ["jaw"])
+        pred, truth, contours_of_parts(scheme("ibug68"), ["jaw"])
     )
     error = np.linalg.norm(pred - truth, axis=1)
     assert np.hypot(along, across)[:17] == pytest.approx(error[:17])

@@ -132,7 +132,7 @@ def test_a_detector_with_a_model_finds_what_the_predictor_accepts(tmp_path):
 
 def test_options_without_effect_on_detection_are_refused(tmp_path):
     words = ("evaluate", "--protocol", "detection-val")
-    for option in (("--report", tmp_path / "r"), ("--perturb",), ("--partial",)):
+    for option in (("--report", tmp_path / "r"), ("--perturb",), ("--allow-missing",)):
         code, _, err = call(*words, *option)
         assert code == 2
         assert "omit them" in " ".join(err.split())

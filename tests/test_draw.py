@@ -27,17 +27,17 @@ ONLY = {"points": False, "edges": False, "boxes": False, "labels": False}
 
 def _faces(
     *landmarks: Array,
-    of: str = "five",
+    scheme_name: str = "five",
     side: float = 100.0,
     sigma: float = 1.0,
     score: float = 1.0,
 ) -> Faces:
     box = np.array([10.0, 30.0, 10.0 + side, 30.0 + side])
     made = tuple(
-        Face(p, np.ones(len(p)), np.full(len(p), sigma), box, score, of)
+        Face(p, np.ones(len(p)), np.full(len(p), sigma), box, score, scheme_name)
         for p in landmarks
     )
-    return Faces(made, of, len(scheme(of)))
+    return Faces(made, scheme_name, len(scheme(scheme_name)))
 
 
 def _black(height: int = 200, width: int = 240) -> NDArray[np.uint8]:
@@ -130,7 +130,7 @@ def test_dots_grow_with_the_face() -> None:
 
 
 def test_size_scales_what_is_drawn() -> None:
-    large = draw_faces(_black(), _faces(FIVE), size=3.0)
+    large = draw_faces(_black(), _faces(FIVE), scale=3.0)
     assert np.count_nonzero(large.any(-1)) > 1.5 * np.count_nonzero(
         draw_faces(_black(), _faces(FIVE)).any(-1)
     )
@@ -191,14 +191,16 @@ def test_an_image_smaller_than_the_label_is_no_error() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_part_of_every_scheme_has_a_color(name: str) -> None:
-    of = scheme(name)
-    colors = part_colors(of)
-    assert len(colors) == len(of)
-    for part, indices in of.parts.items():
+    landmark_scheme = scheme(name)
+    colors = part_colors(landmark_scheme)
+    assert len(colors) == len(landmark_scheme)
+    for part, indices in landmark_scheme.parts.items():
         if part in PART_COLORS:
             assert PART_COLORS[part] in {colors[i] for i in indices}
     assert set(PART_COLORS.values()) >= {
-        colors[i] for part in ("nose", "mouth") for i in of.parts.get(part, ())
+        colors[i]
+        for part in ("nose", "mouth")
+        for i in landmark_scheme.parts.get(part, ())
     }
 
 
@@ -348,15 +350,17 @@ def test_a_closed_contour_of_a_circle_is_nearly_round_everywhere() -> None:
     assert np.abs(radii - 1).max() < 0.003
 
 
-def nearest_to_center(of: str, chain: list[int], absent: int = -1) -> float:
-    """Return the smallest drawn radius for a chain on a circle of 500 px."""
-    landmarks = np.full((len(scheme(of)), 2), 1e9)  # too far out to be drawn
-    angles = np.linspace(0, 2 * np.pi, len(chain), endpoint=False)
-    landmarks[chain] = 550 + 500 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+def nearest_to_center(scheme_name: str, contour: list[int], absent: int = -1) -> float:
+    """Return the smallest drawn radius for a contour on a circle of 500 px."""
+    landmarks = np.full((len(scheme(scheme_name)), 2), 1e9)  # too far out to be drawn
+    angles = np.linspace(0, 2 * np.pi, len(contour), endpoint=False)
+    landmarks[contour] = 550 + 500 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     if absent >= 0:
         landmarks[absent] = 1e9
     edges = {**ONLY, "edges": True}
-    drawn = draw_faces(_black(1100, 1100), _faces(landmarks, of=of), **edges)
+    drawn = draw_faces(
+        _black(1100, 1100), _faces(landmarks, scheme_name=scheme_name), **edges
+    )
     return float(np.hypot(*(np.argwhere(drawn.any(-1)) - 550).T).min())
 
 
@@ -376,7 +380,7 @@ def test_a_curve_keeps_its_shape_where_points_are_occluded() -> None:
     seen = np.ones(194)
     seen[10] = 0.1
     only = {**ONLY, "edges": True}
-    (face,) = _faces(dense, of="helen194")
+    (face,) = _faces(dense, scheme_name="helen194")
     full = draw_faces(_black(), Faces((face,), "helen194", 194), **only).any(-1)
     partly = Faces((replace(face, visible=seen),), "helen194", 194)
     drawn = draw_faces(_black(), partly, **only).any(-1)

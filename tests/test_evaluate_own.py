@@ -114,8 +114,8 @@ def test_the_file_of_the_test_split_is_used_and_others_are_listed(tmp_path):
 
 def test_every_key_of_a_protocol_is_documented():
     page = PAGE.read_text(encoding="utf-8")
-    for of in (Protocol, Subset, OtherNorm, Convention):
-        absent = [key for key in of.model_fields if f"`{key}`" not in page]
+    for settings in (Protocol, Subset, OtherNorm, Convention):
+        absent = [key for key in settings.model_fields if f"`{key}`" not in page]
         assert absent == []
 
 

@@ -38,10 +38,15 @@ def rotation_of(yaw_deg, pitch_deg, roll_deg):
     return np.asarray(by_roll @ by_yaw @ by_pitch)
 
 
-def _face(landmarks: Array, of: str = "ibug68") -> Face:
+def _face(landmarks: Array, scheme_name: str = "ibug68") -> Face:
     count = len(landmarks)
     return Face(
-        landmarks, np.ones(count), np.ones(count), np.array([0, 0, 9, 9]), 1.0, of
+        landmarks,
+        np.ones(count),
+        np.ones(count),
+        np.array([0, 0, 9, 9]),
+        1.0,
+        scheme_name,
     )
 
 

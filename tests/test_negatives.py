@@ -19,7 +19,7 @@ from lineament.data.negatives import (
 )
 from lineament.data.no_face_photos import (
     read_boxed_faces,
-    read_candidates,
+    read_hard_negatives,
     read_negatives,
 )
 from lineament.data.readers.cfp30 import SHOWN
@@ -117,7 +117,7 @@ def test_faces_of_a_limited_source_are_resampled_in_each_epoch():
     assert set(first[:, 1]) != set(second[:, 1])
 
 
-def test_candidates_are_boxes_in_the_pixels_of_the_photo(tmp_path):
+def test_hard_negatives_are_boxes_in_the_pixels_of_the_photo(tmp_path):
     write_detection(tmp_path)
     for path in (tmp_path / "detection" / "objects").iterdir():
         image = np.zeros((60, 90, 3), np.uint8)
@@ -126,9 +126,9 @@ def test_candidates_are_boxes_in_the_pixels_of_the_photo(tmp_path):
     names = [f"detection/objects/objects{number}.png" for number in range(14)]
     boxes = {name: [[60.0, 10, 80, 30, 0.4]] for name in names}
     (tmp_path / "found.json").write_text(json.dumps(boxes))
-    settings = PresenceSettings(photos=("objects",), candidates="found.json")
+    settings = PresenceSettings(photos=("objects",), hard_negatives="found.json")
     negatives, _ = read_negatives(settings, 5, tmp_path, tmp_path)
-    row = negatives.candidates[0][0]
+    row = negatives.hard_negatives[0][0]
     box = negatives.close_ups.boxes[row]
     crop = warp(negatives.close_ups.crops[row], crop_affine(box, 64, PADDING), 64)
     rows, columns = np.nonzero(crop[..., 0] > 128)
@@ -141,7 +141,7 @@ def test_candidates_are_boxes_in_the_pixels_of_the_photo(tmp_path):
     assert 70 < sum(drawn) < 130
 
 
-def test_a_small_candidate_has_the_resolution_of_its_photo(tmp_path):
+def test_a_small_hard_negative_has_the_resolution_of_its_photo(tmp_path):
     write_detection(tmp_path)
     edge = np.zeros((600, 900, 3), np.uint8)
     edge[:, 451:] = 255
@@ -150,23 +150,23 @@ def test_a_small_candidate_has_the_resolution_of_its_photo(tmp_path):
     names = [f"detection/objects/objects{number}.png" for number in range(14)]
     boxes = {name: [[440.0, 290, 460, 310, 0.4]] for name in names}
     (tmp_path / "found.json").write_text(json.dumps(boxes))
-    settings = PresenceSettings(photos=("objects",), candidates="found.json")
+    settings = PresenceSettings(photos=("objects",), hard_negatives="found.json")
     negatives, validation = read_negatives(settings, 5, tmp_path, tmp_path)
-    row = negatives.candidates[0][0]
+    row = negatives.hard_negatives[0][0]
     line = negatives.close_ups.crops[row][112, :, 0]
     # 20 pixels are 224 / 2.2: the edge is one pixel of the photo wide, some five of the crop
     assert ((line > 20) & (line < 235)).sum() < 8
-    # all candidates of validation photos are validated on
+    # all hard negatives of validation photos are validated on
     assert len(validation[-1]) == len(validation[0])
 
 
 @pytest.mark.parametrize("text", [None, "no json", '{"a": [[1, 2, 3]]}', "[1]"])
-def test_broken_candidates_name_the_command_that_writes_them(text, tmp_path):
-    path = tmp_path / "candidates.json"
+def test_broken_hard_negatives_name_the_command_that_writes_them(text, tmp_path):
+    path = tmp_path / "hard-negatives.json"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(DataError, match="write it with `lineament candidates`"):
-        read_candidates(path)
+    with pytest.raises(DataError, match="write it with `lineament mine-negatives`"):
+        read_hard_negatives(path)
 
 
 def test_missing_photos_are_refused(root, tmp_path):
@@ -294,8 +294,8 @@ def test_shares_leave_room_for_annotated_faces():
         make_recipe(
             values | {"presence": {"negative_fraction": 0.6, "box_only_fraction": 0.5}}
         )
-    with pytest.raises(RecipeError, match="did you mean 'candidates'"):
-        make_recipe(values | {"presence": {"candidate": "a.json"}})
+    with pytest.raises(RecipeError, match="did you mean 'hard_negatives'"):
+        make_recipe(values | {"presence": {"hard_negative": "a.json"}})
 
 
 def test_an_epoch_without_photos_has_only_regions():

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lineament import Face, Faces, Predictor
 from lineament.errors import ExtraError
-from lineament.io.image import reread
+from lineament.io.image import image_loader
 from lineament.io.tables import csv_columns, csv_rows
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -71,7 +71,7 @@ def test_the_image_is_shown_if_it_can_be_read_again(kind, tmp_path):
 
 def test_faces_do_not_keep_the_image():
     array = np.zeros((60, 80, 3), np.uint8)
-    faces = one_face().shown_on(reread(array))
+    faces = one_face().with_image(image_loader(array))
     assert drawing(faces).find(f"{SVG}image") is not None
     del array
     gc.collect()
@@ -80,7 +80,7 @@ def test_faces_do_not_keep_the_image():
 
 def test_without_a_readable_image_only_landmarks_are_drawn(tmp_path):
     for source in (tmp_path / "gone.png", b"bytes"):
-        faces = one_face().shown_on(reread(source))
+        faces = one_face().with_image(image_loader(source))
         assert drawing(faces).find(f"{SVG}image") is None
         assert len(list(drawing(faces).iter(f"{SVG}path"))) == 2
 
@@ -101,7 +101,7 @@ def test_a_data_frame_has_the_columns_and_values_of_csv(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", pandas)
     faces = one_face(track_id=7, presence=0.9, visible=np.ones(5))
     assert isinstance(faces.to_dataframe(), DataFrame)
-    assert made["columns"] == csv_columns("five", lead=())
+    assert made["columns"] == csv_columns("five", key_columns=())
     assert made["rows"] == [row[1:] for row in csv_rows(faces, "a.jpg")]
     assert made["types"] == {"track_id": "Int64"}
 

@@ -249,7 +249,9 @@ def test_a_scheme_that_a_table_states_must_be_known(tmp_path):
     header = ",".join(["image,scheme", *(f"x{i},y{i}" for i in range(5))])
     cells = ",".join(str(v) for v in shape(5).ravel())
     path = text(tmp_path / "a.csv", f"{header}\na.jpg,unheard5,{cells}\n")
-    with pytest.raises(DataError, match="'unheard5', which is not a known scheme; give"):
+    with pytest.raises(
+        DataError, match="'unheard5', which is not a known scheme; give"
+    ):
         read_data("csv", path, "all")
 
 

@@ -123,5 +123,5 @@ def test_curves_are_drawn_for_rows_of_earlier_calls_too(tmp_path, monkeypatch):
         values = {row: {"validation": [0.1]}}
         monkeypatch.setattr(run, "run_study", lambda *args, v=values: v)
         options = StudyOptions(tmp_path, tmp_path, tmp_path / "runs", only=[row])
-        cli._run(path, options, tmp_path / "page.md")
+        cli._run(read_study(path), path, options, tmp_path / "page.md")
     assert drawn == [["b"], ["a", "b"]]

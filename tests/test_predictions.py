@@ -143,7 +143,7 @@ def test_a_file_that_lacks_a_face_is_refused_or_noted(tmp_path: Path) -> None:
         match=r"'b.jpg' is missing from the 2 faces of protocol 'folder'; predict",
     ):
         score_predictions("folder", path, samples)
-    report = score_predictions("folder", path, samples, partial=True)
+    report = score_predictions("folder", path, samples, allow_missing=True)
     assert report.images == 1
     assert report.notes == ("1 faces of the data are not in the file",)
 
@@ -157,13 +157,13 @@ def test_a_file_with_another_number_of_faces_than_the_protocol_is_refused(
         match=r"mine.json: 1 faces, but protocol '300w-common' has 554; predict each",
     ):
         score_predictions("300w-common", path)
-    report = score_predictions("300w-common", path, partial=True)
+    report = score_predictions("300w-common", path, allow_missing=True)
     assert report.notes == ("1 of the official 554 faces are in the file",)
     many = write(tmp_path, [row(f"{i}.jpg") for i in range(136)])
     with pytest.raises(
         ProtocolError, match=r"136 faces, but protocol '300w-challenging' has 135"
     ):
-        score_predictions("300w-challenging", many, partial=True)
+        score_predictions("300w-challenging", many, allow_missing=True)
 
 
 def test_an_image_named_twice_is_refused_under_two_spellings_too(
@@ -196,7 +196,7 @@ def test_rows_that_the_protocol_does_not_select_are_refused(tmp_path: Path) -> N
     assert needs_samples(
         "300w-val", path
     )  # with or without truth: only the data give the validation tenth
-    report = score_predictions("300vw-1", path, partial=True)
+    report = score_predictions("300vw-1", path, allow_missing=True)
     assert (
         "not checked, without the data: whether these are the 31 videos of the protocol"
         in report.notes[0]

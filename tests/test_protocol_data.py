@@ -29,7 +29,7 @@ def shape(count: int, seed: int = 0) -> np.ndarray:
 def test_a_protocol_reads_its_own_part_in_the_official_folders(tmp_path: Path) -> None:
     for folder in ("helen/testset", "lfpw/testset", "helen/trainset"):
         write_face(tmp_path / "300w" / folder, "a_1", shape(68))
-    data = read_protocol("300w-common", tmp_path, partial=True)
+    data = read_protocol("300w-common", tmp_path, allow_missing=True)
     assert data.protocol == protocol("300w-common")
     assert [s.subset for s in data.samples] == ["helen/testset", "lfpw/testset"]
     assert data.missing == ()
@@ -81,16 +81,18 @@ def test_a_protocol_without_faces_names_the_folders_that_were_searched(
         read_protocol("300vw-1", tmp_path)
 
 
-def test_a_missing_official_folder_is_named_and_needs_partial(tmp_path: Path) -> None:
+def test_a_missing_official_folder_is_named_and_needs_allow_missing(
+    tmp_path: Path,
+) -> None:
     for folder in ("helen/testset", "lfpw/testset"):
         write_face(tmp_path / "300w" / folder, "a_1", shape(68))
     with pytest.raises(
         ProtocolError,
         match=r"'300w-full': 2 of the official 689 faces are here; "
-        rf"missing: {tmp_path}/300w/ibug; get them, or score the rest with --partial",
+        rf"missing: {tmp_path}/300w/ibug; get them, or score the rest with --allow-missing",
     ):
         read_protocol("300w-full", tmp_path)
-    data = read_protocol("300w-full", tmp_path, partial=True)
+    data = read_protocol("300w-full", tmp_path, allow_missing=True)
     assert len(data.samples) == 2
     assert data.notes() == [f"missing: {tmp_path}/300w/ibug"]
 
@@ -115,7 +117,7 @@ def test_missing_images_are_listed_all_at_once_and_completely_in_a_file(
     ):
         read_protocol("folder", tmp_path, missing_file=file)
     assert file.read_text().splitlines() == names
-    data = read_protocol("folder", tmp_path, partial=True)
+    data = read_protocol("folder", tmp_path, allow_missing=True)
     assert [s.name for s in data.samples] == ["faces/00.png", "faces/01.png"]
     assert data.missing == tuple(names)
     for name in names:
@@ -124,7 +126,7 @@ def test_missing_images_are_listed_all_at_once_and_completely_in_a_file(
     assert not file.exists()  # no image is missing now
 
 
-def test_data_without_a_single_image_are_refused_even_if_partial(
+def test_data_without_a_single_image_are_refused_even_if_missing_ones_are_allowed(
     tmp_path: Path,
 ) -> None:
     write_face(tmp_path, "a", shape(68))
@@ -132,7 +134,7 @@ def test_data_without_a_single_image_are_refused_even_if_partial(
     with pytest.raises(
         ProtocolError, match=r"0 of 1 faces .* missing: a.jpg; get them, or give"
     ):
-        read_protocol("folder", tmp_path, partial=True)
+        read_protocol("folder", tmp_path, allow_missing=True)
 
 
 def test_images_that_a_list_names_but_are_absent_are_missing(tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ def test_images_that_a_list_names_but_are_absent_are_missing(tmp_path: Path) -> 
         ProtocolError, match=r"1 of the official 2500 faces .* missing: a.jpg; get"
     ):
         read_protocol("wflw", tmp_path)
-    data = read_protocol("wflw", tmp_path, partial=True)
+    data = read_protocol("wflw", tmp_path, allow_missing=True)
     assert ([s.name for s in data.samples], data.missing) == (["b.jpg"], ("a.jpg",))
 
 

@@ -79,7 +79,9 @@ def mentioned() -> list[str]:
         {
             m
             for path in DOCUMENTS
-            for m in re.findall(r"`lineament ([a-z]+)", path.read_text("utf-8"))
+            for m in re.findall(
+                r"`lineament ([a-z]+(?:-[a-z]+)*)", path.read_text("utf-8")
+            )
         }
     )
 

@@ -57,14 +57,17 @@ def test_a_recipe_lists_only_what_differs(path):
 def test_former_names_of_keys_in_stored_recipes_are_read():
     old = plain(
         augment={"grey": 0.3, "wild_rotation": 0.4},
-        presence={"share": 0.25, "boxed": ["wider"]},
+        presence={"share": 0.25, "boxed": ["wider"], "candidates": "a.json"},
         slim={"shares": [0.5], "every": 3},
         train={"steps": 10, "clip": 2.0},
+        tasks={"groups": {"smiling": ["smiling"]}, "strip": 3},
     )
     recipe = make_recipe(old)
+    assert recipe.tasks.stop_window == 3
     assert (recipe.augment.gray, recipe.augment.large_rotation) == (0.3, 0.4)
     assert recipe.presence.negative_fraction == 0.25
     assert recipe.presence.box_only == ("wider",)
+    assert recipe.presence.hard_negatives == "a.json"
     assert recipe.slim.pruning_ratios == (0.5,)
     assert recipe.slim.factor_interval == 3
     assert recipe.train.max_grad_norm == 2

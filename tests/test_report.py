@@ -160,8 +160,8 @@ def test_the_table_has_the_protocol_and_percentages() -> None:
 def test_the_table_of_a_protocol_with_a_convention_has_both_means_plain_first() -> None:
     made = report((1, 2, 6), "300w-common")
     lines = format_report(made).splitlines()
-    assert next(line for line in lines if line.startswith("faces")).split()[3:8] == [
-        *("NME", "%", "in", "convention", "%")
+    assert next(line for line in lines if line.startswith("faces")).split()[3:7] == [
+        *("NME", "%", "shift-corrected", "%")
     ]
     # 1, 2 and 6 px of 50 to the right; moved on by 0.75 % to the right and 0.08 % up
     means = [f"{100 * value:.3f}" for value in (made.nme, made.nme_in_convention)]
@@ -217,16 +217,16 @@ def test_the_table_of_a_report_without_sigma_or_found_faces_has_dashes() -> None
 def test_the_table_has_the_reliability_and_the_perturbed_boxes() -> None:
     changed = (Perturbed(kind="shift_x", amount=0.1, nme=0.035, failure_rate=0.0),)
     text = format_report(report(sigma=2.5).model_copy(update={"perturbation": changed}))
-    # Errors of 1, 2 and 6 px, sigma 2.5: two thirds are under 1 sigma, all under 2.5
+    # Errors of 1, 2 and 6 px, sigma 2.5: two thirds are within 1 sigma, all within 2.5
     assert (
         next(
-            line for line in text.splitlines() if line.startswith("under 1 sigma")
+            line for line in text.splitlines() if line.startswith("within 1 sigma")
         ).split()[3]
         == "66.7"
     )
     assert (
         next(
-            line for line in text.splitlines() if line.startswith("under 2.5 sigma")
+            line for line in text.splitlines() if line.startswith("within 2.5 sigma")
         ).split()[3]
         == "100.0"
     )
@@ -265,7 +265,7 @@ def test_a_comparison_has_both_means_and_the_contours() -> None:
     made = [report((1, 2), "300w-val", model=name) for name in ("a", "b")]
     lines = compare(made).table().splitlines()
     head = next(line for line in lines if line.startswith("model "))
-    assert "NME %  in convention %" in head
+    assert "NME %  shift-corrected %" in head
     assert head.endswith("jaw along  jaw across")
     row = next(line for line in lines if line.startswith("a ")).split()
     jaw = made[0].per_contour["jaw"]

@@ -64,10 +64,10 @@ def test_the_page_leads_with_both_means_if_there_is_a_convention(
     tmp_path: Path,
 ) -> None:
     plain = write_html(report(), tmp_path / "plain.html").read_text()
-    assert "in convention" not in plain
+    assert "shift-corrected" not in plain
     both = report().model_copy(update={"nme": 0.0321, "nme_in_convention": 0.0295})
     page = write_html(both, tmp_path / "both.html").read_text()
-    assert "<b>3.21 %</b>NME</div><div><b>2.95 %</b>NME in convention</div>" in page
+    assert "<b>3.21 %</b>NME</div><div><b>2.95 %</b>NME, shift-corrected</div>" in page
 
 
 def test_the_image_is_one_png_with_charts_above_faces(tmp_path: Path) -> None:

@@ -308,10 +308,10 @@ def test_figures_of_a_review_are_those_of_its_decisions(review, tmp_path):
         both.append([read_face(session.folder, name) for name in names])
     records = merged(both)
     ann, bob = paces(records)
-    assert (ann.reviewer, ann.faces, ann.corrected, ann.refused) == ("ann", 2, 2, 0)
+    assert (ann.reviewer, ann.faces, ann.corrected, ann.rejected) == ("ann", 2, 2, 0)
     assert ann.median_s == 15
     assert ann.faces_per_hour == 240  # 3600 s / mean of 15 s
-    assert (bob.faces, bob.corrected, bob.refused) == (2, 1, 1)
+    assert (bob.faces, bob.corrected, bob.rejected) == (2, 1, 1)
     assert np.isnan(bob.median_s)
     (pair,) = agreements(records)
     assert pair.people == ("ann", "bob")
@@ -323,7 +323,7 @@ def test_figures_of_a_review_are_those_of_its_decisions(review, tmp_path):
     # the smallest sigmas are 2 and 2, and moves of 3 px are below 4
     assert quarters[0].mean_sigma_px == 2
     assert quarters[0].mean_move_px == pytest.approx(3)
-    assert quarters[0].under_two_sigma == 1
+    assert quarters[0].within_two_sigma == 1
 
 
 # the server

@@ -116,14 +116,14 @@ def red_pixels(image):
 
 
 def test_the_drawing_shows_points_and_pairs(tmp_path):
-    of = scheme(scheme_of(tmp_path, "clean7", MIRROR))
-    drawn = draw_scheme(np.zeros((120, 120, 3), np.uint8), FACE, of)
+    made = scheme(scheme_of(tmp_path, "clean7", MIRROR))
+    drawn = draw_scheme(np.zeros((120, 120, 3), np.uint8), FACE, made)
     assert max(drawn.shape) == pytest.approx(1000, abs=1)
     # only mirrored pairs are drawn, as the scheme has no edges
     assert red_pixels(drawn) > 500
     alone = np.full_like(FACE, np.nan)
     alone[0], alone[4] = FACE[0], FACE[4]
-    few = draw_scheme(np.zeros((120, 120, 3), np.uint8), alone, of)
+    few = draw_scheme(np.zeros((120, 120, 3), np.uint8), alone, made)
     assert red_pixels(few) == 0
 
 

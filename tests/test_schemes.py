@@ -120,18 +120,20 @@ def test_edges_join_points_of_the_scheme_and_have_mirror_images(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_edges_are_the_neighbors_along_chains(name):
+def test_edges_are_the_neighbors_along_contours(name):
     s = scheme(name)
-    steps = sum(len(chain) - 1 for chain in s.chains)
+    steps = sum(len(contour) - 1 for contour in s.contours)
     assert len(s.edges) == steps
-    assert s.edges[0] == s.chains[0][:2]
+    assert s.edges[0] == s.contours[0][:2]
 
 
-def test_dense_schemes_are_drawn_smooth_and_their_chains_hold_all_points():
+def test_dense_schemes_are_drawn_smooth_and_their_contours_hold_all_points():
     assert [n for n in NAMES if scheme(n).smooth] == ["helen194", "ibug68_helen194"]
     for name in ("helen194", "ibug68_helen194"):
         s = scheme(name)
-        assert {point for chain in s.chains for point in chain} == set(range(len(s)))
+        assert {point for contour in s.contours for point in contour} == set(
+            range(len(s))
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from lineament import Predictor, __version__, head_pose
 from lineament.io.formats import faces_to_dict, to_dict
-from lineament.serving import answers
+from lineament.serving import responses
 from lineament.serving.lifecycle import Lifecycle
 from lineament.serving.work_queue import Job
 from live_server import ASTRONAUT, PICTURES, form, running, wait_until
@@ -74,7 +74,7 @@ def test_a_raw_body_gives_the_result_of_the_library(live, predictor):
     assert found.headers["content-type"] == "application/json"
     assert found.json == wanted(predictor(PHOTO))
     assert len(found.json["faces"]) == 1
-    answers.FacesAnswer.model_validate(found.json)
+    responses.FacesResponse.model_validate(found.json)
 
 
 def test_the_default_content_type_of_curl_is_accepted(live, predictor):
@@ -141,7 +141,7 @@ def test_the_head_pose_equals_that_of_the_library(live, predictor):
     assert found["faces"][0]["head_pose"] == to_dict(
         head_pose(faces[0], faces.image_size)
     )
-    answers.FacesAnswer.model_validate(found)
+    responses.FacesResponse.model_validate(found)
 
 
 def test_accept_jpeg_or_draw_returns_the_drawn_image(live):
@@ -216,7 +216,7 @@ def test_requests_of_disconnected_clients_are_not_processed(live):
 
 def test_models_are_listed_with_their_schemes(live):
     found = live.get("/v1/models").json
-    answers.ModelsAnswer.model_validate(found)
+    responses.ModelsResponse.model_validate(found)
     (only,) = found["models"]
     assert (only["name"], only["default"]) == ("fast", True)
     assert (only["scheme"], only["points"]) == ("ibug68", 68)
@@ -245,7 +245,7 @@ def test_the_open_inference_protocol_describes_server_and_models(live):
     assert live.get("/v2/health/ready").json == {"ready": True}
     assert live.get("/v2/models/fast/ready").json == {"name": "fast", "ready": True}
     found = live.get("/v2/models/fast").json
-    answers.ModelMetadataAnswer.model_validate(found)
+    responses.ModelMetadataResponse.model_validate(found)
     crops = {"name": "crops", "datatype": "UINT8", "shape": [-1, 128, 128, 3]}
     assert found["inputs"] == [crops]
     landmarks = {"name": "landmarks_crop", "datatype": "FP32", "shape": [-1, 68, 2]}
@@ -272,9 +272,9 @@ def test_the_description_has_the_types_of_all_answers(live):
         assert kinds == set(bodies)
         for status in ("400", "401", "408", "413", "415", "422", "500", "503"):
             schema = post["responses"][status]["content"]["application/json"]["schema"]
-            assert schema["$ref"].endswith("/ErrorAnswer")
+            assert schema["$ref"].endswith("/ErrorResponse")
         types = post["responses"]["200"]["content"]
-        assert types["application/json"]["schema"]["$ref"].endswith("/FacesAnswer")
+        assert types["application/json"]["schema"]["$ref"].endswith("/FacesResponse")
         assert "image/jpeg" in types
         # several files cannot have boxes
         assert ("application/x-ndjson" in types) == (path == "/v1/detect")

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from commands import call
 from lineament.face import Faces
 from lineament.serving import server, track_routes
-from lineament.serving.detect_work import MAX_JPEG_SIDE, Question, _result
+from lineament.serving.detect_work import MAX_JPEG_SIDE, DetectRequest, _result
 from lineament.serving.refusals import Refusal
 from lineament.serving.static_page import add_page
 from lineament.serving.uploads import Upload
@@ -67,11 +67,11 @@ def test_a_track_counts_before_its_handshake_ends(monkeypatch):
 def test_an_image_too_long_for_a_drawn_jpeg_is_refused():
     image = np.zeros((1, MAX_JPEG_SIDE + 1, 3), np.uint8)
     faces = Faces((), "five", 5)
-    question = Question(Upload("", b""), None, None, False, True, 10**9)
+    request = DetectRequest(Upload("", b""), None, None, False, True, 10**9)
     with pytest.raises(Refusal, match="has a side of 65501 pixels") as refused:
-        _result(question, image, faces)
+        _result(request, image, faces)
     assert refused.value.status == 422
-    longest = _result(question, image[:, 1:], faces)
+    longest = _result(request, image[:, 1:], faces)
     assert longest.media_type == "image/jpeg"
 
 

@@ -29,10 +29,10 @@ from lineament.training.loader import make_loader
 from lineament.training.log import TrainLog
 from lineament.training.optimizer import make_optimizer
 from lineament.training.parallel import (
-    GlobalBatchNorm1d,
-    GlobalBatchNorm2d,
-    Processes,
-    use_global_norms,
+    ProcessGroup,
+    SyncBatchNorm1d,
+    SyncBatchNorm2d,
+    convert_sync_batchnorm,
 )
 from lineament.training.validate import interocular_nme, predict_plain, validate
 from tiny import killed, small, trained, trainer
@@ -311,9 +311,9 @@ def parameter_names(recipe):
 @pytest.mark.parametrize(
     ("norm", "made", "shape"),
     [
-        (torch.nn.BatchNorm2d, GlobalBatchNorm2d, (3, 5, 4, 2)),
-        (torch.nn.BatchNorm1d, GlobalBatchNorm1d, (3, 5, 4)),
-        (torch.nn.BatchNorm1d, GlobalBatchNorm1d, (6, 5)),
+        (torch.nn.BatchNorm2d, SyncBatchNorm2d, (3, 5, 4, 2)),
+        (torch.nn.BatchNorm1d, SyncBatchNorm1d, (3, 5, 4)),
+        (torch.nn.BatchNorm1d, SyncBatchNorm1d, (6, 5)),
     ],
 )
 def test_the_global_norm_of_one_process_is_the_plain_norm(
@@ -322,7 +322,7 @@ def test_the_global_norm_of_one_process_is_the_plain_norm(
     monkeypatch.setattr("torch.distributed.all_reduce", lambda value: None)
     torch.manual_seed(0)
     plain, ours = norm(5).double(), norm(5).double()
-    use_global_norms(ours)
+    convert_sync_batchnorm(ours)
     assert type(ours) is made
     x = torch.randn(shape) * 3 + 1
     outputs = []
@@ -349,7 +349,7 @@ def test_the_global_norm_of_one_process_is_the_plain_norm(
 def test_a_process_that_writes_no_log_continues_when_a_loss_ends(
     faces, tmp_path, monkeypatch
 ):
-    second = Processes(rank=1, world=1)
+    second = ProcessGroup(rank=1, world_size=1)
     monkeypatch.setattr("lineament.training.trainer.join", lambda: second)
     run = trainer(small(faces, **{"train.steps": 4}), tmp_path / "run")
     for step in run.steps():

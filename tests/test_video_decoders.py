@@ -180,7 +180,7 @@ def test_a_folder_of_images_is_a_video_in_the_order_of_its_numbers(tmp_path):
     (tmp_path / "frame3.png").write_bytes(b"not an image")
     with VideoReader(tmp_path, rate=10) as reader:
         frames = list(reader)
-    assert reader.broken == 1
+    assert reader.skipped_frames == 1
     assert reader.frames == 4
     assert [frame.timestamp for frame in frames] == pytest.approx([0, 0.1, 0.3])
     assert [int(frame.image[0, -1, 1]) for frame in frames] == [10, 20, 100]
@@ -212,7 +212,7 @@ def test_frames_that_cannot_be_decoded_are_skipped_and_counted(tmp_path):
     with VideoReader(path) as reader:
         frames = list(reader)
     assert 30 <= len(frames) < 90
-    assert reader.broken > 0
+    assert reader.skipped_frames > 0
     times = [frame.timestamp for frame in frames]
     assert times == sorted(set(times))
 

@@ -57,7 +57,10 @@ def write_model(path, outputs=ALL):
     graph = helper.make_graph(
         [helper.make_node(kind, *ends, **more) for kind, *ends, more in steps],
         "tiny",
-        [helper.make_tensor_value_info(name, *of) for name, of in inputs.items()],
+        [
+            helper.make_tensor_value_info(name, *kind_and_shape)
+            for name, kind_and_shape in inputs.items()
+        ],
         [
             helper.make_tensor_value_info(
                 name, TensorProto.FLOAT, shapes.get(name, ["F", POINTS])

@@ -158,7 +158,7 @@ class Faces(Sequence[Face]):
     """Number of landmarks per face, N."""
     image_size: tuple[int, int] | None = None
     """Width and height of the image, pixels; None if unknown."""
-    _reread: ClassVar[Any] = None
+    _load_image: ClassVar[Any] = None
     """Function that reads the image again, for notebooks; ignored in comparisons."""
 
     def __post_init__(self) -> None:
@@ -261,25 +261,25 @@ class Faces(Sequence[Face]):
         table = pandas.DataFrame(self.rows(), columns=self.columns(self.points))
         return table.astype({"track_id": "Int64"})  # nullable integers
 
-    def shown_on(self, reread: Callable[[], Any]) -> "Faces":
+    def with_image(self, load_image: Callable[[], Any]) -> "Faces":
         """Return a copy that notebooks show drawn on its image.
 
         Args:
-            reread: Returns the image, RGB (H, W, 3), or None if it is no longer available.
+            load_image: Returns the image, RGB (H, W, 3), or None if it is no longer available.
         """
         faces = replace(self)
-        object.__setattr__(faces, "_reread", reread)
+        object.__setattr__(faces, "_load_image", load_image)
         return faces
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_reread": None}  # copies and pickles keep no image
+        return self.__dict__ | {"_load_image": None}  # copies and pickles keep no image
 
     def _repr_html_(self) -> str:
         """Return HTML with the faces drawn on their image, if it can be read again, and a table."""
         from .notebook import faces_svg, table_html
 
         try:
-            image = None if self._reread is None else self._reread()
+            image = None if self._load_image is None else self._load_image()
         except ImageError:
             image = None
         size = self.image_size if image is None else (image.shape[1], image.shape[0])

@@ -148,7 +148,7 @@ def add_scheme(own: Scheme) -> str:
         SchemeError: If a different scheme has that name.
     """
     known = scheme(own.name) if own.name in NAMES else _own.get(own.name, own)
-    if not known.has_meaning_of(own):
+    if not known.is_equivalent_to(own):
         raise SchemeError(
             f"two schemes are called {own.name!r} and differ in their points or "
             "mirror; rename one, or restart Python after changing its file"

@@ -63,7 +63,7 @@ def draw_faces(
     labels: bool = True,
     sigmas: bool = False,
     occluded: bool = True,
-    size: float = 1.0,
+    scale: float = 1.0,
 ) -> Image:
     """Return a copy of `image` with the faces drawn on it.
 
@@ -78,7 +78,7 @@ def draw_faces(
         sigmas: Draw a circle with a radius of 2 sigma around each landmark.
         occluded: Draw landmarks that are probably turned away or occluded, as rings;
             False: omit them.
-        size: Scale of lines, dots and text, which also grow with the face.
+        scale: Scale of lines, dots and text, which also grow with the face.
 
     Raises:
         ImageError: If the image has another type or shape.
@@ -86,7 +86,7 @@ def draw_faces(
     check_rgb(image)
     canvas = np.array(image, order="C")
     for face in faces:
-        unit = min(max(box_side(face.box) / 200.0, 0.25), 50.0) * size
+        unit = min(max(box_side(face.box) / 200.0, 0.25), 50.0) * scale
         if boxes:
             _draw_box(canvas, face.box, _thickness(unit))
         shown = _near(face.landmarks)
@@ -100,7 +100,7 @@ def draw_faces(
             _draw_points(canvas, face, shown, max(1.6 * unit, 0.75))
     for face in faces:  # labels last, so that no other face covers them
         if labels and box_side(face.box) >= LABEL_FROM_PX:
-            _draw_label(canvas, face, size)
+            _draw_label(canvas, face, scale)
     return canvas
 
 
@@ -147,10 +147,10 @@ def _near(points: Array) -> NDArray[np.bool_]:
     return np.asarray((np.abs(points) < FAR_PX).all(-1))
 
 
-def part_colors(of: Scheme) -> list[Color]:
+def part_colors(landmark_scheme: Scheme) -> list[Color]:
     """Return the color of each landmark: that of the last part that contains it."""
-    colors = [OTHER_COLOR] * len(of)
-    for part, indices in of.parts.items():
+    colors = [OTHER_COLOR] * len(landmark_scheme)
+    for part, indices in landmark_scheme.parts.items():
         for index in indices:
             colors[index] = PART_COLORS.get(part, OTHER_COLOR)
     return colors
@@ -190,10 +190,10 @@ def _draw_points(canvas: Image, face: Face, shown: Shown, radius: float) -> None
 
 
 def smooth_contour(points: Array, steps: int = CURVE_STEPS) -> Array:
-    """Return a Catmull-Rom curve through a chain of points.
+    """Return a Catmull-Rom curve through a contour.
 
     Args:
-        points: (K, 2) with K >= 3, in order; a closed chain ends with its first point.
+        points: (K, 2) with K >= 3, in order; a closed contour ends with its first point.
         steps: Number of line segments between two points.
 
     Returns:
@@ -216,11 +216,11 @@ def smooth_contour(points: Array, steps: int = CURVE_STEPS) -> Array:
 def _draw_edges(canvas: Image, face: Face, shown: Shown, thickness: int) -> None:
     landmark_scheme = scheme(face.scheme)
     colors = part_colors(landmark_scheme)
-    for chain in landmark_scheme.chains:
-        curve, steps = face.landmarks[list(chain)], 1
-        if landmark_scheme.smooth and len(chain) > 2 and _near(curve).all():
+    for contour in landmark_scheme.contours:
+        curve, steps = face.landmarks[list(contour)], 1
+        if landmark_scheme.smooth and len(contour) > 2 and _near(curve).all():
             curve, steps = smooth_contour(curve), CURVE_STEPS
-        for number, (a, b) in enumerate(pairwise(chain)):
+        for number, (a, b) in enumerate(pairwise(contour)):
             if shown[a] and shown[b]:
                 part = curve[number * steps : (number + 1) * steps + 1]
                 line = np.rint(part * (1 << SHIFT)).astype(np.int32)
@@ -249,14 +249,14 @@ def _draw_box(canvas: Image, box: Array, thickness: int) -> None:
     )
 
 
-def _draw_label(canvas: Image, face: Face, size: float) -> None:
+def _draw_label(canvas: Image, face: Face, scale: float) -> None:
     text = f"{face.score:.2f}"
     if face.track_id is not None:
         text = f"#{face.track_id} {text}"
-    height = min(max(box_side(face.box) / LABEL_DIVISOR, 8.0), 400.0) * size
-    scale = height / 21.0  # a capital of this font is 21 px high at scale 1
+    height = min(max(box_side(face.box) / LABEL_DIVISOR, 8.0), 400.0) * scale
+    font_scale = height / 21.0  # a capital of this font is 21 px high at scale 1
     thickness = max(1, round(height / 12))
-    width = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)[0][0]
+    width = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, font_scale, thickness)[0][0]
     pad = 0.35 * height
     # keep the label inside the image
     bottom = float(
@@ -267,7 +267,7 @@ def _draw_label(canvas: Image, face: Face, size: float) -> None:
     bottom_right = round(left + width + 2 * pad), round(bottom)
     cv2.rectangle(canvas, top_left, bottom_right, RIM_COLOR, cv2.FILLED)
     origin = (round(left + pad), round(bottom - pad))
-    style = cv2.FONT_HERSHEY_SIMPLEX, scale, BOX_COLOR, thickness, cv2.LINE_AA
+    style = cv2.FONT_HERSHEY_SIMPLEX, font_scale, BOX_COLOR, thickness, cv2.LINE_AA
     cv2.putText(canvas, text, origin, *style)
 
 

@@ -14,13 +14,13 @@ MARGIN = 0.25
 PAIR_COLOR = (255, 80, 80)
 
 
-def draw_scheme(image: Image, landmarks: Array, of: Scheme) -> Image:
+def draw_scheme(image: Image, landmarks: Array, scheme: Scheme) -> Image:
     """Return an enlarged part of `image` with numbered points, contours and mirrored pairs.
 
     Args:
         image: RGB uint8 (H, W, 3).
         landmarks: (N, 2), pixels; nan if not annotated.
-        of: Scheme of the landmarks.
+        scheme: Scheme of the landmarks.
 
     Raises:
         ImageError: If the image has another type or shape.
@@ -37,12 +37,12 @@ def draw_scheme(image: Image, landmarks: Array, of: Scheme) -> Image:
     canvas = np.asarray(cv2.warpAffine(image, affine, (width, height)), np.uint8)
     canvas = np.ascontiguousarray(canvas // 2 + 40)
     at = (landmarks - start) * scale
-    for index, partner in enumerate(of.mirror.tolist()):
+    for index, partner in enumerate(scheme.mirror.tolist()):
         if index < partner:
             _line(canvas, at[index], at[partner], PAIR_COLOR)
-    for a, b in of.edges:
+    for a, b in scheme.edges:
         _line(canvas, at[a], at[b], OTHER_COLOR)
-    for index, color in enumerate(part_colors(of)):
+    for index, color in enumerate(part_colors(scheme)):
         if not np.isfinite(at[index]).all():
             continue
         x, y = np.rint(at[index]).astype(int).tolist()

@@ -268,8 +268,8 @@ def _cover_video(
             writer.write(image, time - start)
             step()
     show(f"{source} -> {target}, without its sound")
-    if reader.broken:
+    if reader.skipped_frames:
         note(
-            f"{reader.broken} frames of {source} could not be decoded and are missing "
+            f"{reader.skipped_frames} frames of {source} could not be decoded and are missing "
             f"from {target}"
         )

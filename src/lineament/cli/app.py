@@ -39,7 +39,7 @@ LISTED = (
         "scheme",
         "audit",
         "label",
-        "candidates",
+        "mine-negatives",
         "train",
         "distill",
         "slim",
@@ -227,11 +227,11 @@ def progress_bar(
     ) as bar:
         task = bar.add_task(label, total=total, completed=done)
 
-        def step(at: int | None = None, of: int | None = None) -> None:
-            if at is None:
+        def step(completed: int | None = None, total: int | None = None) -> None:
+            if completed is None:
                 bar.advance(task)
             else:
-                bar.update(task, completed=at, total=of)
+                bar.update(task, completed=completed, total=total)
 
         yield step
 

@@ -34,7 +34,7 @@ def cache(
     """List or delete the cached training crops.
 
     Each training run caches crops of its faces, about 0.3 MB per face, so that the next
-    run starts immediately. Files of `lineament candidates` are not deleted.
+    run starts immediately. Files of `lineament mine-negatives` are not deleted.
     """
     from ..data.cache_files import list_cache, remove_cache
     from ..data.sample import cache_root

@@ -59,7 +59,7 @@ def draw(
     labels: Annotated[
         bool, typer.Option(help="Write the detector's score next to each box.")
     ] = True,
-    size: Annotated[
+    scale: Annotated[
         float, typer.Option(min=0.1, max=100, help="Scale of lines, dots and text.")
     ] = 1.0,
 ) -> None:
@@ -79,7 +79,7 @@ def draw(
             labels=labels,
             sigmas=sigmas,
             occluded=occluded,
-            size=size,
+            scale=scale,
         )
         save(target, drawn)
         show(

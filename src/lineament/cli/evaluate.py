@@ -8,6 +8,7 @@ import typer
 from .app import app, progress_bar
 from .evaluate_detection import evaluate_detection
 from .options import (
+    AllowMissing,
     Category,
     DataScheme,
     DetectorName,
@@ -17,7 +18,6 @@ from .options import (
     MinFace,
     MinPresence,
     ModelName,
-    Partial,
     Pictures,
     Printed,
     ProtocolId,
@@ -76,7 +76,7 @@ def evaluate(
     format: ReportFormat = Printed.table,
     report: ReportFolder = None,
     perturb: Perturb = False,
-    partial: Partial = False,
+    allow_missing: AllowMissing = False,
     category: Category = "",
     pictures: Pictures = None,
 ) -> None:
@@ -95,7 +95,7 @@ def evaluate(
 
     chosen = (model, None, detector, flip, min_face, min_presence, device)
     if protocol in DETECTION_PROTOCOLS:
-        _refuse_ignored(report, scheme, perturb, partial)
+        _refuse_ignored(report, scheme, perturb, allow_missing)
     need_plots(report)
     if perturb and boxes is BoxSource.tracked:
         raise typer.BadParameter("--perturb is for single images; omit --boxes tracked")
@@ -108,7 +108,7 @@ def evaluate(
         protocol,
         data,
         scheme,
-        partial=partial,
+        allow_missing=allow_missing,
         missing_file=missing_list(report),
         wanted=predict.scheme,
         stated=own_data("", category, pictures),
@@ -126,7 +126,7 @@ def _refuse_ignored(*options: object) -> None:
     """Raise BadParameter if options are given that a detection protocol ignores."""
     if any(options):
         raise typer.BadParameter(
-            "detection is measured without --report, --scheme, --perturb and --partial; "
+            "detection is measured without --report, --scheme, --perturb and --allow-missing; "
             "omit them"
         )
 

@@ -92,9 +92,11 @@ Boxes = Annotated[
         '{"image.jpg": [[x0, y0, x1, y1], ...], ...}.',
     ),
 ]
-Partial = Annotated[
+AllowMissing = Annotated[
     bool,
-    typer.Option("--partial", help="Accept missing faces; the report states how many."),
+    typer.Option(
+        "--allow-missing", help="Accept missing faces; the report states how many."
+    ),
 ]
 Flip = Annotated[
     bool,
@@ -358,7 +360,10 @@ def known_boxes(
 
 
 def own_data(
-    scheme: str = "", category: str = "", pictures: Path | None = None, group: str = ""
+    scheme: str = "",
+    category: str = "",
+    pictures: Path | None = None,
+    group: str = "",
 ) -> "OwnData":
     """Return what the user states about annotated faces; messages are printed.
 

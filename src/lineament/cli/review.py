@@ -344,7 +344,7 @@ def _show_stats(parts: dict[str, Sequence[Any]], scheme: str) -> None:
 
     rows = []
     for pace in parts["paces"]:
-        counts = [str(pace.faces), str(pace.corrected), str(pace.refused)]
+        counts = [str(pace.faces), str(pace.corrected), str(pace.rejected)]
         times = [f"{pace.median_s:.1f}", f"{pace.faces_per_hour:.0f}"]
         rows.append([pace.reviewer or "-", *counts, *times])
     head = (
@@ -360,12 +360,16 @@ def _show_stats(parts: dict[str, Sequence[Any]], scheme: str) -> None:
         rows = []
         for part in parts["calibration"]:
             means = [f"{part.mean_sigma_px:.2f}", f"{part.mean_move_px:.2f}"]
-            rows.append([str(part.points), *means, f"{100 * part.under_two_sigma:.1f}"])
+            rows.append(
+                [str(part.points), *means, f"{100 * part.within_two_sigma:.1f}"]
+            )
         show(
             "\ncorrections by quartile of sigma; if sigma is calibrated, 95 % are "
-            "under 2 sigma"
+            "within 2 sigma"
         )
-        show_table(("points", "mean sigma px", "mean move px", "% under 2 sigma"), rows)
+        show_table(
+            ("points", "mean sigma px", "mean move px", "% within 2 sigma"), rows
+        )
     if parts["agreements"]:
         rows = []
         for both in parts["agreements"]:

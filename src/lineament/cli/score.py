@@ -7,9 +7,9 @@ import typer
 
 from .app import app
 from .options import (
+    AllowMissing,
     DataScheme,
     EvaluationData,
-    Partial,
     Printed,
     ProtocolId,
     ReportFolder,
@@ -31,7 +31,7 @@ def score(
     protocol: ProtocolId,
     data: EvaluationData = None,
     scheme: DataScheme = None,
-    partial: Partial = False,
+    allow_missing: AllowMissing = False,
     format: ReportFormat = Printed.table,
     report: ReportFolder = None,
 ) -> None:
@@ -49,8 +49,10 @@ def score(
     if data is not None or needs_samples(fixed, file):
         missing_file = missing_list(report)
         found = read_protocol(
-            given, data, scheme, partial=partial, missing_file=missing_file
+            given, data, scheme, allow_missing=allow_missing, missing_file=missing_file
         )
         fixed, samples, notes = found.protocol, found.samples, found.notes()
-    scored = score_predictions(fixed, file, samples, partial=partial, notes=notes)
+    scored = score_predictions(
+        fixed, file, samples, allow_missing=allow_missing, notes=notes
+    )
     show_report(scored, format, report)

@@ -194,9 +194,9 @@ def _settings(source: str, model: str, detector: str, rate: float) -> dict[str, 
 
 
 def _note_missing_frames(reader: "VideoReader", done: int, limit: int | None) -> None:
-    if reader.silent:
+    if reader.stream_error:
         note(
-            f"{reader.name}: the frames stopped ({reader.silent}); the files are "
+            f"{reader.name}: the frames stopped ({reader.stream_error}); the files are "
             "complete up to there"
         )
     elif limit is None and done < 0.9 * (reader.frames or 0):
@@ -204,9 +204,9 @@ def _note_missing_frames(reader: "VideoReader", done: int, limit: int | None) ->
             f"{reader.name} claims {reader.frames} frames, but only {done} could be "
             "read"
         )
-    elif reader.broken:
+    elif reader.skipped_frames:
         note(
-            f"{reader.broken} frames of {reader.name} could not be decoded and were skipped"
+            f"{reader.skipped_frames} frames of {reader.name} could not be decoded and were skipped"
         )
 
 

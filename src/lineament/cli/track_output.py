@@ -152,7 +152,7 @@ def write_tracks(
 
     _refuse_existing(targets, resume, overwrite)
     with ExitStack() as stack:
-        stack.enter_context(_ended_by_signals(reader))  # until all files are closed
+        stack.enter_context(_stopped_by_signals(reader))  # until all files are closed
         scheme = tracker.predictor.scheme
         tracks = TrackWriter(targets.tracks, settings, scheme, resume, overwrite)
         stack.enter_context(tracks)
@@ -196,21 +196,21 @@ def _refuse_existing(targets: TrackTargets, resume: bool, overwrite: bool) -> No
 
 
 @contextmanager
-def _ended_by_signals(reader: "VideoReader") -> Iterator[None]:
-    """End a live reader on Ctrl-C or SIGTERM; a second Ctrl-C interrupts."""
+def _stopped_by_signals(reader: "VideoReader") -> Iterator[None]:
+    """Stop a live reader on Ctrl-C or SIGTERM; a second Ctrl-C interrupts."""
     is_interrupted = False
 
-    def end(number: int, frame: Any) -> None:
+    def stop(number: int, frame: Any) -> None:
         nonlocal is_interrupted
         if is_interrupted and number == signal.SIGINT:
             raise KeyboardInterrupt
         is_interrupted = True
-        reader.end()
+        reader.stop()
 
     before = {}
     if reader.live:
         for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, end)
+            before[number] = signal.signal(number, stop)
     try:
         yield
     finally:

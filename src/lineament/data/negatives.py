@@ -38,9 +38,9 @@ class Negatives:
     photos: CropCache
     """One row per photo, fitted into its cached crop; `boxes` are the extents of the photos."""
     close_ups: CropCache
-    """One row per candidate of a face detector, cropped from its photo, as sharp as faces."""
-    candidates: Sequence[NDArray[np.intp]]
-    """Rows in `close_ups` of each photo's candidates, (K,) per photo."""
+    """One row per hard negative, cropped from its photo, as sharp as faces."""
+    hard_negatives: Sequence[NDArray[np.intp]]
+    """Rows in `close_ups` of each photo's hard negatives, (K,) per photo."""
     weights: NDArray[np.float64]
     """Sampling probability of each photo, (M,); all kinds of photos are equally frequent."""
     settings: PresenceSettings
@@ -66,10 +66,10 @@ class Negatives:
     def draw(
         self, rng: np.random.Generator, photo: int
     ) -> tuple[CropCache, int, Array]:
-        """Return cached crops, a row and a box (4,) in it: a candidate, or a random place."""
-        candidates = self.candidates[photo]
-        if len(candidates) and rng.random() < self.settings.candidate_prob:
-            row = int(candidates[rng.integers(0, len(candidates))])
+        """Return cached crops, a row and a box (4,) in it: a hard negative, or a random place."""
+        rows = self.hard_negatives[photo]
+        if len(rows) and rng.random() < self.settings.hard_negative_prob:
+            row = int(rows[rng.integers(0, len(rows))])
             return self.close_ups, row, self.close_ups.boxes[row]
         return self.photos, photo, self.draw_place(rng, photo)
 

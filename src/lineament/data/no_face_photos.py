@@ -23,11 +23,11 @@ from .sample import Sample
 PHOTO_PX = 320
 """Side of the cached crop that a photo is fitted into, pixels."""
 BOXED_PX = 224
-"""Side of the cached crops of box-only faces and of candidates; both are small in the photo."""
+"""Side of the cached crops of box-only faces and hard negatives; both are small in the photo."""
 VALIDATION_DRAWS = 2
-"""Number of random places per validation photo, in addition to all its candidates."""
+"""Number of random places per validation photo, in addition to all its hard negatives."""
 
-Candidates = Mapping[str, Sequence[Sequence[float]]]
+BoxesByPhoto = Mapping[str, Sequence[Sequence[float]]]
 """Face detector boxes (x0, y0, x1, y1, score) by file path relative to the data root."""
 
 
@@ -60,7 +60,7 @@ def read_presence_data(
         cache: Folder of cached crops.
 
     Raises:
-        DataError: If photos, their boxes or the candidates file are missing or broken.
+        DataError: If photos, their boxes or the file of hard negatives are missing or broken.
         RecipeError: If no training photo is left.
     """
     points = len(scheme(recipe.scheme))
@@ -88,18 +88,18 @@ def read_negatives(
         settings: The [presence] section of the recipe.
         points: Number of landmarks of the model, N; all are nan.
         root: The data root.
-        cache: Folder of cached crops; a relative `candidates` path refers to it.
+        cache: Folder of cached crops; a relative `hard_negatives` path refers to it.
 
     Returns:
         The training photos, and the validation crops without a face.
 
     Raises:
-        DataError: If photos or the candidates file are missing or broken.
+        DataError: If photos or the file of hard negatives are missing or broken.
         RecipeError: If no training photo is left.
     """
-    candidates: Candidates = {}
-    if settings.candidates:
-        candidates = read_candidates(cache / settings.candidates)
+    hard_negatives: BoxesByPhoto = {}
+    if settings.hard_negatives:
+        hard_negatives = read_hard_negatives(cache / settings.hard_negatives)
     photos = read_detector_photos(root, settings.photos) if settings.photos else []
     training = [photo for photo in photos if not photo.is_validation()]
     validation = [photo for photo in photos if photo.is_validation()]
@@ -108,10 +108,10 @@ def read_negatives(
             f"no training photos for presence.photos = {list(settings.photos)}; add "
             "photos or remove these kinds"
         )
-    negatives = _negatives(training, candidates, settings, points, root, cache)
+    negatives = _negatives(training, hard_negatives, settings, points, root, cache)
     if not validation:
         return negatives, []
-    tested = _negatives(validation, candidates, settings, points, root, cache)
+    tested = _negatives(validation, hard_negatives, settings, points, root, cache)
     places = []
     for draw in range(VALIDATION_DRAWS):
         boxes = []
@@ -125,7 +125,7 @@ def read_negatives(
 
 def _negatives(
     photos: Sequence[Photo],
-    candidates: Candidates,
+    hard_negatives: BoxesByPhoto,
     settings: PresenceSettings,
     points: int,
     root: Path,
@@ -135,7 +135,7 @@ def _negatives(
     weights = np.array([1 / kinds.count(kind) for kind in kinds]) / max(
         len(set(kinds)), 1
     )
-    close_ups, rows = _close_ups(photos, candidates, points, root, cache)
+    close_ups, rows = _close_ups(photos, hard_negatives, points, root, cache)
     if not photos:
         empty = _no_crops(PHOTO_PX, points)
         return Negatives(empty, close_ups, rows, weights, settings)
@@ -157,15 +157,15 @@ def _negatives(
 
 def _close_ups(
     photos: Sequence[Photo],
-    candidates: Candidates,
+    hard_negatives: BoxesByPhoto,
     points: int,
     root: Path,
     cache: Path,
 ) -> tuple[CropCache, list[NDArray[np.intp]]]:
-    """Return crops of all candidates, and the rows of each photo's candidates."""
+    """Return crops of all hard negatives, and each photo's rows."""
     samples, boxes, rows = [], list[Array](), []
     for photo in photos:
-        rows_of_photo = candidates.get(photo.image.relative_to(root).as_posix(), [])
+        rows_of_photo = hard_negatives.get(photo.image.relative_to(root).as_posix(), [])
         boxes_of_photo = np.array(rows_of_photo, np.float64).reshape(-1, 5)[:, :4]
         rows.append(np.arange(len(boxes), len(boxes) + len(boxes_of_photo)))
         samples += [_sample_without_points(photo, points)] * len(boxes_of_photo)
@@ -223,19 +223,19 @@ def read_boxed_faces(
     return training, cache_crops(faces[True][0], cache, BOXED_PX, faces[True][1])
 
 
-def read_candidates(path: Path) -> Candidates:
-    """Read the boxes written by `lineament candidates`.
+def read_hard_negatives(path: Path) -> BoxesByPhoto:
+    """Read the boxes written by `lineament mine-negatives`.
 
     Raises:
         DataError: If the file is missing or broken.
     """
     try:
-        found: Candidates = json.loads(path.read_text(encoding="utf-8"))
+        found: BoxesByPhoto = json.loads(path.read_text(encoding="utf-8"))
         for boxes in found.values():
             np.array(boxes, np.float64).reshape(-1, 5)
     except (OSError, ValueError, AttributeError) as error:
         raise DataError(
-            f"{path}: cannot be read as candidates ({type(error).__name__}); write it "
-            "with `lineament candidates`"
+            f"{path}: cannot be read as hard negatives ({type(error).__name__}); write it "
+            "with `lineament mine-negatives`"
         ) from error
     return found

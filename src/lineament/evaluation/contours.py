@@ -1,4 +1,4 @@
-"""Errors along and across facial contours, the chains of points in a scheme."""
+"""Errors along and across the facial contours of a scheme."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,22 @@ from ..geometry import Array
 from ..scheme_file.table import Scheme
 from ..schemes import scheme
 
-Chain = tuple[int, ...]
+Contour = tuple[int, ...]
 
 
-def contour_chains(of: Scheme, parts: Sequence[str]) -> tuple[Chain, ...]:
-    """Return the chains of scheme `of` whose points all belong to one of `parts`."""
-    chains: list[Chain] = []
+def contours_of_parts(
+    landmark_scheme: Scheme, parts: Sequence[str]
+) -> tuple[Contour, ...]:
+    """Return the contours of the scheme whose points all belong to one of `parts`."""
+    contours: list[Contour] = []
     for part in parts:
-        inside = set(of.parts.get(part, ()))
-        chains += [chain for chain in of.chains if inside.issuperset(chain)]
-    return tuple(chains)
+        inside = set(landmark_scheme.parts.get(part, ()))
+        contours += [
+            contour
+            for contour in landmark_scheme.contours
+            if inside.issuperset(contour)
+        ]
+    return tuple(contours)
 
 
 def distance_to_polyline(points: Array, line: Array) -> Array:
@@ -39,22 +45,22 @@ def distance_to_polyline(points: Array, line: Array) -> Array:
 
 
 def contour_errors(
-    pred: Array, truth: Array, chains: Sequence[Chain]
+    pred: Array, truth: Array, contours: Sequence[Contour]
 ) -> tuple[Array, Array]:
-    """Return the errors along and across contours, (N,) pixels each; nan for points off the chains.
+    """Return the errors along and across contours, (N,), pixels; nan for points on no contour.
 
     The error across is the distance of a predicted point to the polyline of the true points of
-    its own chain. The error along is the remainder: the squares of both sum to the squared error.
+    its own contour. The error along is the remainder: the squares of both sum to the squared error.
 
     Args:
         pred: Predicted landmarks, (N, 2), pixels.
         truth: Annotated landmarks, (N, 2), same frame; nan if not annotated.
-        chains: Point indices of each contour, in order; a closed one ends with its first point.
+        contours: Point indices of each contour, in order; a closed one ends with its first point.
     """
     across = np.full(len(truth), np.nan)
-    for chain in chains:
-        rows = np.unique(chain)
-        across[rows] = distance_to_polyline(pred[rows], truth[list(chain)])
+    for contour in contours:
+        rows = np.unique(contour)
+        across[rows] = distance_to_polyline(pred[rows], truth[list(contour)])
     error = np.hypot(*(pred - truth).T)
     across[np.isnan(error)] = np.nan
     along = np.sqrt(np.maximum(error**2 - across**2, 0))
@@ -75,15 +81,15 @@ class ContourAccumulator:
 
     def __init__(self, scheme_name: str, parts: Sequence[str]) -> None:
         landmark_scheme = scheme(scheme_name)
-        self.chains = contour_chains(landmark_scheme, parts)
+        self.contours = contours_of_parts(landmark_scheme, parts)
         self.parts = {part: list(landmark_scheme.parts[part]) for part in parts}
         self._sums = np.zeros((2, len(landmark_scheme)))  # along, across
         self._count = np.zeros(len(landmark_scheme), dtype=np.int64)
 
     def add(self, pred: Array, truth: Array, norm: float) -> None:
         """Add the landmarks of a face, (N, 2), pixels; points with nan truth are skipped."""
-        if self.chains:
-            split = np.stack(contour_errors(pred, truth, self.chains)) / norm
+        if self.contours:
+            split = np.stack(contour_errors(pred, truth, self.contours)) / norm
             self._sums += np.nan_to_num(split)
             self._count += np.isfinite(split).all(0)
 

@@ -209,7 +209,7 @@ def score_predictions(
     path: PathLike,
     samples: Sequence[Sample] | None = None,
     *,
-    partial: bool = False,
+    allow_missing: bool = False,
     model: str = "",
     notes: Sequence[str] = (),
 ) -> Report:
@@ -220,7 +220,7 @@ def score_predictions(
         path: JSON file, see `read_predictions`.
         samples: The protocol's faces, see `needs_samples`. If given, each must have a
             prediction, and the report includes subsets.
-        partial: Accept a file with missing faces; the report mentions them.
+        allow_missing: Accept a file with missing faces; the report mentions them.
         model: Name of the system in the report; default: the file's stem.
         notes: Additional notes for the report.
 
@@ -231,7 +231,7 @@ def score_predictions(
     rows = read_predictions(path, fixed)
     known = None if samples is None else select_samples(fixed, samples)
     paired = _pair(rows, known, fixed, path)
-    short = _check_complete(paired, known, fixed, path, partial)
+    short = _check_complete(paired, known, fixed, path, allow_missing)
     errors = ErrorAccumulator(fixed)
     complete = [(_completed(row, sample), sample) for row, sample in paired]
     pairs = scored_pairs((row.pred, row.truth) for row, _ in complete)
@@ -327,16 +327,16 @@ def _check_complete(
     known: Sequence[Sample] | None,
     protocol: Protocol,
     path: PathLike,
-    partial: bool,
+    allow_missing: bool,
 ) -> str:
-    """Return a note about missing faces, or ""; raise an error unless `partial`."""
+    """Return a note about missing faces, or ""; raise an error unless `allow_missing`."""
     given = {sample.name for _, sample in paired if sample}
     missing = [sample.name for sample in known or () if sample.name not in given]
-    if missing and not partial:
+    if missing and not allow_missing:
         raise ProtocolError(
             f"{path}: {_list(missing)} missing from the {len(known or ())} faces of "
             f"protocol {protocol.id!r}; predict every face (null for a missed one), or "
-            "give --partial"
+            "give --allow-missing"
         )
     if known is None and protocol.videos is not None:
         return (
@@ -347,10 +347,10 @@ def _check_complete(
         return (
             f"{len(missing)} faces of the data are not in the file" if missing else ""
         )
-    if len(paired) > protocol.faces or (known is None and not partial):
+    if len(paired) > protocol.faces or (known is None and not allow_missing):
         raise ProtocolError(
             f"{path}: {len(paired)} faces, but protocol {protocol.id!r} has "
             f"{protocol.faces}; predict each of them once (null for a missed one), or "
-            "give --partial for fewer"
+            "give --allow-missing for fewer"
         )
     return f"{len(paired)} of the official {protocol.faces} faces are in the file"

@@ -44,7 +44,7 @@ def read_protocol(
     root: str | os.PathLike[str] | None = None,
     scheme_name: str | None = None,
     *,
-    partial: bool = False,
+    allow_missing: bool = False,
     missing_file: Path | None = None,
     wanted: str = "",
     stated: OwnData = UNSTATED,
@@ -56,14 +56,14 @@ def read_protocol(
         root: Folder of the data sets; None: $LINEAMENT_DATA. For the protocol 'folder', a folder of
             annotated images in any format, or an annotation file.
         scheme_name: Scheme of the points, for the protocol 'folder'.
-        partial: Accept missing faces.
+        allow_missing: Accept missing faces.
         missing_file: File for the complete list of missing faces, one name per line.
         wanted: Scheme tried first for the points of a user's data, such as the model's.
         stated: Category of the faces and folder of the images of a user's data.
 
     Raises:
         ProtocolError: If the protocol is unknown or does not accept the scheme, if there are
-            no faces, or, without `partial`, if some are missing.
+            no faces, or, without `allow_missing`, if some are missing.
         DataError: If the data are broken.
     """
     fixed = resolve_protocol(given)
@@ -95,7 +95,7 @@ def read_protocol(
     if missing_file is not None:
         _write_list(missing, missing_file)
     data = ProtocolData(fixed, here, tuple(missing), tuple(remarks))
-    if not here or not partial:
+    if not here or not allow_missing:
         _check_complete(data, len(samples), missing_file)
     return data
 
@@ -155,7 +155,7 @@ def _check_complete(
             facts.append(f"the complete list: {missing_file}")
         elif len(data.missing) > SHOWN:
             facts.append("--report FOLDER writes the complete list")
-    remedy = "score the rest with --partial"
+    remedy = "score the rest with --allow-missing"
     if not found:
         remedy = "give another folder with --data"
     raise ProtocolError(

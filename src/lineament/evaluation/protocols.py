@@ -15,7 +15,7 @@ from ..data.sample import Sample
 from ..errors import ProtocolError, SchemeError, did_you_mean
 from ..scheme_file.table import SUFFIX
 from ..schemes import NAMES, check_scheme, scheme, scheme_names
-from .contours import contour_chains
+from .contours import contours_of_parts
 from .metrics import POINT_NORMS, Norm
 
 NormPoints = dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
@@ -98,7 +98,7 @@ class OtherNorm(_Frozen):
 class Convention(_Frozen):
     """A constant shift between the annotated landmarks and their true positions.
 
-    Errors in this convention are computed after adding the shift to predictions.
+    Shift-corrected errors are computed after adding the shift to predictions.
     """
 
     shift: tuple[float, float]
@@ -173,7 +173,7 @@ class Protocol(_Frozen):
                     f"norm_points has no {rule!r}, which the protocol divides by"
                 )
         for part in self.contours:
-            if not contour_chains(scheme(self.scheme), [part]):
+            if not contours_of_parts(scheme(self.scheme), [part]):
                 known = ", ".join(scheme(self.scheme).parts)
                 raise ValueError(
                     f"{part!r} is not a contour of {self.scheme}; its parts are {known}"
@@ -259,7 +259,7 @@ class Protocol(_Frozen):
             x, y = (100 * part for part in self.convention.shift)
             lines.append(
                 f"shift     ({x:.2f}, {y:.2f}) % of the norm, along x and y of the image, added to "
-                f"predictions for errors in convention; {self.convention.fitted_by}"
+                f"predictions for shift-corrected errors; {self.convention.fitted_by}"
             )
         if self.contours:
             lines.append(

@@ -40,7 +40,7 @@ class SubsetScore(ErrorRates):
     misses: int
     """Number of missed faces."""
     nme_in_convention: float | None = None
-    """Mean error corrected for the protocol's convention; None if it has none."""
+    """Mean shift-corrected error (see Convention); None if the protocol defines no shift."""
 
 
 class ImageScore(_Frozen):
@@ -181,7 +181,7 @@ def _rates_cells(rates: Sequence[ErrorRates]) -> list[str]:
 
 
 def _score_head(protocol: Protocol) -> list[str]:
-    means = ["NME %", *(["in convention %"] if protocol.convention else [])]
+    means = ["NME %", *(["shift-corrected %"] if protocol.convention else [])]
     return ["images", "misses", *means, *_rates_head(protocol.thresholds)]
 
 
@@ -246,7 +246,7 @@ def _reliability_lines(found: Calibration) -> list[str]:
     rows = []
     for k, share in found.under.items():
         expected = _percent(found.expected_under[k], 1)
-        rows.append([f"under {k:g} sigma", _percent(share, 1), expected])
+        rows.append([f"within {k:g} sigma", _percent(share, 1), expected])
     return [
         *_table([f"{found.points:,} points", "%", "Gaussian %"], rows),
         f"expected calibration error {_percent(found.ece)} % of the norm, "

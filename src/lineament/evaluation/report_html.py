@@ -107,7 +107,7 @@ def _draw_reliability(axes: "Axes", report: Report) -> None:
         axis.set_minor_formatter(NullFormatter())
     two = ""
     if 2.0 in found.under:
-        two = f", {100 * found.under[2.0]:.1f} % under 2 sigma"
+        two = f", {100 * found.under[2.0]:.1f} % within 2 sigma"
     title = f"Reliability: off by {100 * found.ece_relative:.1f} %{two}"
     _label(axes, title, "predicted sigma, % of the norm", "mean error, % of the norm")
 
@@ -265,7 +265,7 @@ def _figures_html(report: Report) -> str:
     limit = f"{100 * report.threshold:g}"
     figures = {"NME": "-" if report.nme is None else _error_text(report.nme)}
     if report.nme_in_convention is not None:
-        figures["NME in convention"] = _error_text(report.nme_in_convention)
+        figures["NME, shift-corrected"] = _error_text(report.nme_in_convention)
     figures |= {
         f"failures above {limit} %": f"{100 * report.failure_rate:.2f} %",
         f"AUC to {limit} %": f"{100 * report.auc:.2f}",

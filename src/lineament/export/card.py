@@ -102,7 +102,7 @@ def recipe_entry(recipe: Recipe) -> dict[str, Any]:
         entry["refine"]["videos"] = [short(path) for path in recipe.refine.videos]
         entry["refine"]["labels"] = short(recipe.refine.labels)
     if recipe.presence:
-        entry["presence"]["candidates"] = short(recipe.presence.candidates)
+        entry["presence"]["hard_negatives"] = short(recipe.presence.hard_negatives)
     if recipe.distill:
         entry["distill"]["teacher"] = short(recipe.distill.teacher)
     return entry

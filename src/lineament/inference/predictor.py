@@ -15,7 +15,7 @@ from ..errors import ModelError, ShapeError
 from ..estimator import CropRequest, LandmarkModel
 from ..face import Faces
 from ..geometry import Array, Image
-from ..io.image import Source, read_image, reread
+from ..io.image import Source, image_loader, read_image
 from ..schemes import check_scheme
 from ..schemes import scheme as load_scheme
 from .acceptance import MIN_PRESENCE, keep_faces, min_score_for
@@ -230,7 +230,7 @@ class Predictor:
         results = []
         found = self._predict_images(images, boxes)
         for source, faces in zip(sources, found, strict=True):
-            results.append(warn_of_bgr(source, faces).shown_on(reread(source)))
+            results.append(warn_of_bgr(source, faces).with_image(image_loader(source)))
         return results
 
     def _predict_images(
@@ -248,14 +248,14 @@ class Predictor:
         results, start = [], 0
         for image, faces in zip(images, detections, strict=True):
             part = predicted.take(slice(start, start + len(faces)))
-            rows = list(range(len(faces))) if boxes is not None else self.keep(part)
+            rows = self.accepted_rows(part) if boxes is None else range(len(faces))
             results.append(self._faces(image, faces, part, rows))
             start += len(faces)
         return results
 
-    def keep(self, found: FaceLandmarks) -> list[int]:
+    def accepted_rows(self, predicted: FaceLandmarks) -> list[int]:
         """Return the rows of one image that pass the predictor's thresholds."""
-        return keep_faces(found, self.min_presence, self.min_landmark_score)
+        return keep_faces(predicted, self.min_presence, self.min_landmark_score)
 
     def _detect(self, image: Image, boxes: ArrayLike | None) -> Detections:
         return self.detector(image) if boxes is None else given_boxes(boxes, image)

@@ -126,7 +126,7 @@ def read_image(
     )
 
 
-def reread(source: Source | Any) -> Callable[[], RGB | None]:
+def image_loader(source: Source | Any) -> Callable[[], RGB | None]:
     """Return a function that reads `source` again, without keeping an image in memory.
 
     It returns None if the source object no longer exists or cannot be weakly referenced.

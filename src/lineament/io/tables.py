@@ -19,9 +19,9 @@ Where = str | tuple[int, float]
 """Values of the first columns: an image name, or a frame's number and time in seconds."""
 
 
-def csv_columns(scheme: str, lead: tuple[str, ...] = IMAGE) -> list[str]:
-    """Return the header of a CSV file: the `lead` columns, then `Faces.columns`."""
-    return [*lead, *Faces.columns(len(scheme_called(scheme)))]
+def csv_columns(scheme: str, key_columns: tuple[str, ...] = IMAGE) -> list[str]:
+    """Return the header of a CSV file: the `key_columns`, then `Faces.columns`."""
+    return [*key_columns, *Faces.columns(len(scheme_called(scheme)))]
 
 
 def csv_rows(
@@ -37,15 +37,17 @@ def csv_rows(
     """
     rows: list[list[str | int | float]] = []
     if empty_rows and not len(faces):
-        lead = _lead(where)
-        empty_count = len(csv_columns(faces.scheme, lead=())) - 2
-        return [[*lead, "", faces.scheme, *[""] * empty_count]]
+        keys = _key_values(where)
+        empty_count = len(csv_columns(faces.scheme, key_columns=())) - 2
+        return [[*keys, "", faces.scheme, *[""] * empty_count]]
     for row in faces.rows():
-        rows.append([*_lead(where), *("" if cell is None else cell for cell in row)])
+        rows.append(
+            [*_key_values(where), *("" if cell is None else cell for cell in row)]
+        )
     return rows
 
 
-def _lead(where: Where) -> tuple[str | int | float, ...]:
+def _key_values(where: Where) -> tuple[str | int | float, ...]:
     return (where,) if isinstance(where, str) else where
 
 
@@ -53,19 +55,19 @@ def write_csv(
     path: str | os.PathLike[str],
     results: Iterable[tuple[str, Faces]] | Iterable[tuple[tuple[int, float], Faces]],
     scheme: str,
-    lead: tuple[str, ...] = IMAGE,
+    key_columns: tuple[str, ...] = IMAGE,
     empty_rows: bool = False,
 ) -> None:
     """Write (image, faces) pairs as CSV, one row per face, atomically.
 
-    The columns are `lead`, then `Faces.columns`.
+    The columns are `key_columns`, then `Faces.columns`.
 
     Args:
         path: File to write.
         results: Name and faces of each image.
         scheme: Landmark scheme of all faces.
-        lead: Names of the first columns; with ("frame", "time"), results are ((frame, time),
-            faces) pairs.
+        key_columns: Names of the columns that identify the image; with ("frame", "time"),
+            results are ((frame, time), faces) pairs.
         empty_rows: Also write a row for an image or frame without a face, with only its
             name and the scheme.
 
@@ -79,7 +81,7 @@ def write_csv(
         ) as text,
     ):
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(csv_columns(scheme, lead))
+        writer.writerow(csv_columns(scheme, key_columns))
         for where, faces in of_scheme(results, scheme):
             writer.writerows(csv_rows(faces, where, empty_rows))
 
@@ -88,7 +90,7 @@ def write_parquet(
     path: str | os.PathLike[str],
     results: Iterable[tuple[str, Faces]] | Iterable[tuple[tuple[int, float], Faces]],
     scheme: str,
-    lead: tuple[str, ...] = IMAGE,
+    key_columns: tuple[str, ...] = IMAGE,
     empty_rows: bool = False,
 ) -> None:
     """Write (image, faces) pairs as Parquet, one row per face, atomically.
@@ -100,7 +102,7 @@ def write_parquet(
         path: As in `write_csv`.
         results: As in `write_csv`.
         scheme: As in `write_csv`.
-        lead: As in `write_csv`.
+        key_columns: As in `write_csv`.
         empty_rows: As in `write_csv`; all other columns are null.
 
     Raises:
@@ -113,8 +115,8 @@ def write_parquet(
     except ImportError as error:
         raise missing_extra("pyarrow", "report") from error
     text, number = pyarrow.string(), pyarrow.float64()
-    types = (text,) if lead == IMAGE else (pyarrow.int64(), number)
-    columns = dict(zip(lead, types, strict=True)) | face_columns(number)
+    types = (text,) if key_columns == IMAGE else (pyarrow.int64(), number)
+    columns = dict(zip(key_columns, types, strict=True)) | face_columns(number)
     schema = pyarrow.schema(list(columns.items()))
     with (
         atomic_path(path) as temporary,
@@ -122,9 +124,13 @@ def write_parquet(
     ):
         rows: list[dict[str, Any]] = []
         for where, faces in of_scheme(results, scheme):
-            first: dict[str, Any] = dict(zip(lead, _lead(where), strict=True))
+            first: dict[str, Any] = dict(
+                zip(key_columns, _key_values(where), strict=True)
+            )
             if isinstance(where, str):  # a file name may contain undecodable bytes
-                first[lead[0]] = where.encode("utf-8", "backslashreplace").decode()
+                first[key_columns[0]] = where.encode(
+                    "utf-8", "backslashreplace"
+                ).decode()
             rows += [first | face_row(i, face) for i, face in enumerate(faces)]
             if empty_rows and not len(faces):
                 rows.append(first | {"scheme": faces.scheme})

@@ -37,8 +37,8 @@ DecodedFrame = tuple[float | None, Callable[[], RGB]]
 class Decoder:
     """One pass over the frames of a video.
 
-    Frames that cannot be decoded are skipped and counted in `broken`. `frames` and `rate` are
-    as stated in the file.
+    Frames that cannot be decoded are skipped and counted in `skipped_frames`. `frames` and
+    `rate` are as stated in the file.
     """
 
     frames: int | None = None
@@ -47,10 +47,10 @@ class Decoder:
     """True if the source cannot be read again, like a camera."""
     pixel_aspect = Fraction(1)
     """Displayed width of a pixel divided by its height; known after the first frame."""
-    broken = 0
-    silent = ""
-    """Reason why a live source ended; empty if it did not."""
-    ended = False
+    skipped_frames = 0
+    stream_error = ""
+    """Error that ended a live source; empty if there was none."""
+    stopped = False
     """Set to True to end a live source after its next frame."""
 
     def decode(self) -> Iterator[DecodedFrame]:
@@ -136,14 +136,14 @@ class AVDecoder(Decoder):
     def decode(self) -> Iterator[DecodedFrame]:
         """Yield the frames with the times stated in the file."""
         av = import_av()
-        silent = ""
+        reason = ""
         packets = self._packets()
         while True:
             try:
                 packet = next(packets, None)
             except (av.error.FFmpegError, OSError) as error:
-                packet, silent = None, short_reason(error)
-            for frame in self._decoded(packet, flush=bool(silent)):
+                packet, reason = None, short_reason(error)
+            for frame in self._decoded(packet, flush=bool(reason)):
                 matrix = display_matrix(frame)
                 aspect = self._stream.sample_aspect_ratio or Fraction(1)
                 self.pixel_aspect = 1 / aspect if is_sideways(matrix) else aspect
@@ -151,14 +151,14 @@ class AVDecoder(Decoder):
             if packet is None:
                 break
         if self.live:
-            self.silent = silent
-        elif silent and self._remote:
+            self.stream_error = reason
+        elif reason and self._remote:
             raise ImageError(
-                f"{self._name}: the frames stopped ({silent}); resume when it is "
+                f"{self._name}: the frames stopped ({reason}); resume when it is "
                 "available again"
             )
-        elif silent:
-            self.broken += 1
+        elif reason:
+            self.skipped_frames += 1
 
     def _decoded(self, packet: Any, flush: bool) -> list[Any]:
         """Return the frames in a packet; for None, those left in the codec if `flush` is True."""
@@ -171,16 +171,16 @@ class AVDecoder(Decoder):
         except av.error.EOFError:
             return []
         except av.error.FFmpegError:
-            self.broken += 1
-            if self.broken > MAX_BROKEN and not codec.is_open:
-                self.ended = True
+            self.skipped_frames += 1
+            if self.skipped_frames > MAX_BROKEN and not codec.is_open:
+                self.stopped = True
             return []
 
     def _packets(self) -> Iterator[Any]:
         """Yield the packets of the file or camera until its end."""
         av = import_av()
         packets = self._container.demux(self._stream)
-        while not self.ended:
+        while not self.stopped:
             try:
                 packet = next(packets, None)
             except av.error.EOFError:

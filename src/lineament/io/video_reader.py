@@ -25,7 +25,7 @@ from .video_decoders import (
 )
 
 WAIT_S = 30.0
-"""Time in seconds after which a silent URL counts as ended."""
+"""Time in seconds after which a URL that sends nothing counts as ended."""
 DEFAULT_RATE = 30.0
 ANIMATIONS = (".webp", ".avif")
 """Animated images decoded by Pillow, because FFmpeg's support is poor or missing."""
@@ -60,7 +60,7 @@ class FolderDecoder(Decoder):
             try:
                 image = read_image(path)
             except ImageError:
-                self.broken += 1
+                self.skipped_frames += 1
                 continue
             yield index / self.rate, lambda image=image: image  # type: ignore[misc]
 
@@ -97,7 +97,7 @@ class AnimationDecoder(Decoder):
                 self._image.seek(number)
                 image = read_image(self._image)
             except Exception:  # a broken frame; decoders raise almost any exception
-                self.broken += 1
+                self.skipped_frames += 1
                 return
             yield time, lambda image=image: image  # type: ignore[misc]
             time += self._shown_s() or 1 / DEFAULT_RATE
@@ -114,11 +114,11 @@ class VideoReader:
     (H, W, 3).
 
     If a file has several video streams, cover images and thumbnails are ignored. Frames that
-    cannot be decoded are skipped and counted in `broken`. `live` sources cannot be read again;
-    if one stops sending, the frames end, and `silent` contains the reason. `frames` and `rate`
-    (frames per second) are as stated by the source, or None. `pixel_aspect` is the displayed
-    width of a pixel divided by its height, known after the first frame; landmarks are in stored
-    pixels.
+    cannot be decoded are skipped and counted in `skipped_frames`. `live` sources cannot be read
+    again; if one stops sending, the frames end, and `stream_error` contains the reason. `frames`
+    and `rate` (frames per second) are as stated by the source, or None. `pixel_aspect` is the
+    displayed width of a pixel divided by its height, known after the first frame; landmarks are
+    in stored pixels.
 
     Args:
         source: A file, a URL, the number of a camera, or a folder of images, in the order of
@@ -181,14 +181,14 @@ class VideoReader:
         return AVDecoder(str(path.absolute()), self.name, self._threads)
 
     @property
-    def broken(self) -> int:
-        """Number of frames that could not be decoded so far."""
-        return self._decoder.broken
+    def skipped_frames(self) -> int:
+        """Number of frames skipped so far because they could not be decoded."""
+        return self._decoder.skipped_frames
 
     @property
-    def silent(self) -> str:
-        """Reason why a live source stopped sending; empty if it did not."""
-        return self._decoder.silent
+    def stream_error(self) -> str:
+        """Error that ended a live source; empty if there was none."""
+        return self._decoder.stream_error
 
     @property
     def pixel_aspect(self) -> Fraction:
@@ -213,7 +213,7 @@ class VideoReader:
         if index < 0:
             self.close()
             if self.live:
-                reason = f" ({self.silent})" if self.silent else ""
+                reason = f" ({self.stream_error})" if self.stream_error else ""
                 raise ImageError(f"{self.name}: no frames received{reason}")
             raise ImageError(
                 f"{self.name}: no frames can be decoded; get the file again"
@@ -242,9 +242,9 @@ class VideoReader:
             "annotations"
         )
 
-    def end(self) -> None:
-        """End after the current frame; may be called from a signal handler."""
-        self._decoder.ended = True
+    def stop(self) -> None:
+        """Stop after the current frame; may be called from a signal handler."""
+        self._decoder.stopped = True
 
     def close(self) -> None:
         """Release the file or the camera."""

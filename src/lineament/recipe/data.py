@@ -136,17 +136,17 @@ class PresenceSettings(Settings):
         ("objects", "pets", "background"),
         description="kinds of photos without a face: folders in detection/",
     )
-    candidates: str = Field(
+    hard_negatives: str = Field(
         "",
-        description="file written by `lineament candidates`, in the cache folder: "
+        description="file written by `lineament mine-negatives`, in the cache folder: "
         "boxes in these photos that the face detector mistakes for faces; "
         "empty: none",
     )
-    candidate_prob: Probability = Field(
+    hard_negative_prob: Probability = Field(
         0.5,
         description=(
-            "probability of using a candidate rather than a random place, in a photo "
-            "that has candidates"
+            "probability of using a hard negative rather than a random place, in a photo "
+            "that has some"
         ),
     )
     region_fraction: Probability = Field(
@@ -206,7 +206,7 @@ class TaskSettings(Settings):
             "stop a task when its early-stopping criterion exceeds this; 0: never"
         ),
     )
-    strip: int = Field(
+    stop_window: int = Field(
         5,
         ge=2,
         description=(

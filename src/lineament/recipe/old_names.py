@@ -11,6 +11,8 @@ FORMER: dict[str, dict[str, str]] = {
     },
     "presence": {
         "share": "negative_fraction",
+        "candidates": "hard_negatives",
+        "candidate_prob": "hard_negative_prob",
         "region_share": "region_fraction",
         "boxed": "box_only",
         "boxed_share": "box_only_fraction",
@@ -18,6 +20,7 @@ FORMER: dict[str, dict[str, str]] = {
     },
     "detector": {"shares": "sampling_weights"},
     "slim": {"shares": "pruning_ratios", "every": "factor_interval"},
+    "tasks": {"strip": "stop_window"},
     "train": {"clip": "max_grad_norm"},
     "model": {
         "share": "shape_variance",

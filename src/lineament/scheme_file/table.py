@@ -21,7 +21,7 @@ SUFFIX = ".toml"
 NAME = r"[A-Za-z0-9][\w.+-]*"
 Array = NDArray[np.float64]
 KEYS = (
-    *("name", "title", "points", "mirror", "edges", "chains", "parts"),
+    *("name", "title", "points", "mirror", "edges", "contours", "parts"),
     *("norm_points", "mean_shape", "smooth", "heads", "from"),
 )
 
@@ -38,7 +38,7 @@ class Scheme:
     """Unique name of each point, with the subject's left and right spelled out."""
     mirror: NDArray[np.intp]
     """(N,): point i of a flipped image is point mirror[i] of the original."""
-    chains: tuple[tuple[int, ...], ...]
+    contours: tuple[tuple[int, ...], ...]
     """Point indices along each contour, in order; a closed one ends with its first point."""
     parts: dict[str, tuple[int, ...]]
     """Point indices by part of the face."""
@@ -59,14 +59,14 @@ class Scheme:
 
     @property
     def edges(self) -> tuple[tuple[int, int], ...]:
-        """Pairs of neighboring point indices along the chains."""
+        """Pairs of neighboring point indices along the contours."""
         pairs: list[tuple[int, int]] = []
-        for chain in self.chains:
-            pairs += pairwise(chain)
+        for contour in self.contours:
+            pairs += pairwise(contour)
         return tuple(pairs)
 
-    def has_meaning_of(self, other: "Scheme") -> bool:
-        """Return whether both have the same points, and the same mirror."""
+    def is_equivalent_to(self, other: "Scheme") -> bool:
+        """Return whether both have the same points and the same mirror."""
         return self.points == other.points and np.array_equal(self.mirror, other.mirror)
 
 
@@ -125,7 +125,7 @@ def _scheme_of(given: "_Table", name: str) -> Scheme:
         title=str(table.get("title", f"{len(given.points)} points")),
         points=given.points,
         mirror=_frozen(np.array(given.mirror(), dtype=np.intp)),
-        chains=(*given.chains("chains"), *given.chains("edges")),
+        contours=(*given.contours("contours"), *given.contours("edges")),
         parts=given.groups("parts"),
         norm_points=given.norm_points(),
         mean_shape=given.mean_shape(),
@@ -204,9 +204,13 @@ class _Table:
             )
         return indices[0], indices[1]
 
-    def chains(self, key: str) -> Iterable[tuple[int, ...]]:
-        for chain in self.table.get(key, ()):
-            yield self._pair(chain, key) if key == "edges" else self.indices(chain, key)
+    def contours(self, key: str) -> Iterable[tuple[int, ...]]:
+        for contour in self.table.get(key, ()):
+            yield (
+                self._pair(contour, key)
+                if key == "edges"
+                else self.indices(contour, key)
+            )
 
     def groups(self, key: str) -> dict[str, tuple[int, ...]]:
         given = self.table.get(key, {})
@@ -254,62 +258,62 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def table_of_scheme(of: Scheme) -> dict[str, Any]:
+def table_of_scheme(scheme: Scheme) -> dict[str, Any]:
     """Return a scheme as the table of plain lists that `scheme_of_table` takes."""
     table: dict[str, Any] = {
-        "name": of.name,
-        "title": of.title,
-        "points": list(of.points),
-        "mirror": of.mirror.tolist(),
-        "chains": [list(chain) for chain in of.chains],
-        "parts": {part: list(points) for part, points in of.parts.items()},
+        "name": scheme.name,
+        "title": scheme.title,
+        "points": list(scheme.points),
+        "mirror": scheme.mirror.tolist(),
+        "contours": [list(contour) for contour in scheme.contours],
+        "parts": {part: list(points) for part, points in scheme.parts.items()},
         "norm_points": {
-            rule: [list(a), list(b)] for rule, (a, b) in of.norm_points.items()
+            rule: [list(a), list(b)] for rule, (a, b) in scheme.norm_points.items()
         },
     }
-    if of.mean_shape is not None:
-        table["mean_shape"] = of.mean_shape.tolist()
-    if of.smooth:
+    if scheme.mean_shape is not None:
+        table["mean_shape"] = scheme.mean_shape.tolist()
+    if scheme.smooth:
         table["smooth"] = True
-    if of.heads:
-        table["heads"] = {name: list(points) for name, points in of.heads.items()}
-    if of.rules:
-        table["from"] = {name: dict(rule) for name, rule in of.rules.items()}
+    if scheme.heads:
+        table["heads"] = {name: list(points) for name, points in scheme.heads.items()}
+    if scheme.rules:
+        table["from"] = {name: dict(rule) for name, rule in scheme.rules.items()}
     return table
 
 
-def scheme_text(of: Scheme) -> str:
+def scheme_text(scheme: Scheme) -> str:
     """Return a scheme as the text of a TOML file, with points by their names."""
     pairs = []
-    for index, partner in enumerate(of.mirror.tolist()):
+    for index, partner in enumerate(scheme.mirror.tolist()):
         if index < partner:
-            pairs.append([of.points[index], of.points[partner]])
+            pairs.append([scheme.points[index], scheme.points[partner]])
     lines = [
-        f"name = {_toml(of.name)}",
-        f"title = {_toml(of.title)}",
-        _listed("points", list(of.points)),
+        f"name = {_toml(scheme.name)}",
+        f"title = {_toml(scheme.title)}",
+        _listed("points", list(scheme.points)),
         _listed("mirror", pairs),
-        _listed("chains", [_names(of, chain) for chain in of.chains]),
+        _listed("contours", [_names(scheme, contour) for contour in scheme.contours]),
     ]
-    if of.mean_shape is not None:
-        lines.append(_listed("mean_shape", of.mean_shape.round(5).tolist()))
-    if of.smooth:
+    if scheme.mean_shape is not None:
+        lines.append(_listed("mean_shape", scheme.mean_shape.round(5).tolist()))
+    if scheme.smooth:
         lines.append("smooth = true")
     lines += ["", "[parts]"]
-    for part, points in of.parts.items():
-        lines.append(f"{_toml(part)} = {_toml(_names(of, points))}")
+    for part, points in scheme.parts.items():
+        lines.append(f"{_toml(part)} = {_toml(_names(scheme, points))}")
     lines += ["", "[norm_points]"]
-    for rule, (a, b) in of.norm_points.items():
-        lines.append(f"{_toml(rule)} = {_toml([_names(of, a), _names(of, b)])}")
-    for source, table in of.rules.items():
+    for rule, (a, b) in scheme.norm_points.items():
+        lines.append(f"{_toml(rule)} = {_toml([_names(scheme, a), _names(scheme, b)])}")
+    for source, table in scheme.rules.items():
         lines += ["", f"[from.{_toml(source)}]", f"exact = {_toml(table['exact'])}"]
         if "mixed" in table:
             lines.append(f"mixed = [{', '.join(map(_mixed_text, table['mixed']))}]")
     return "\n".join(lines) + "\n"
 
 
-def _names(of: Scheme, indices: Iterable[int]) -> list[str]:
-    return [of.points[index] for index in indices]
+def _names(scheme: Scheme, indices: Iterable[int]) -> list[str]:
+    return [scheme.points[index] for index in indices]
 
 
 def _mixed_text(mixed: Mapping[str, Any]) -> str:

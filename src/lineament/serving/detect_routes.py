@@ -11,10 +11,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 
-from .answers import ErrorAnswer, FacesAnswer
-from .detect_work import Question, Result, answer_questions
+from .detect_work import DetectRequest, DetectResult, detect_batch
 from .options import DetectOptions, DetectQuery, merge_form, parse_boxes
 from .refusals import Refusal, log_failure, refusal_of
+from .responses import ErrorResponse, FacesResponse
 from .service import Service, service_of
 from .uploads import MULTIPART, Form
 from .work_queue import Job, outcome_of
@@ -42,17 +42,17 @@ BODY = {
         },
     }
 }
-REFUSED: dict[str, Any] = {"model": ErrorAnswer}
+REFUSED: dict[str, Any] = {"model": ErrorResponse}
 REFUSALS: dict[int | str, dict[str, Any]] = dict.fromkeys(
     (400, 401, 408, 413, 415, 422, 500, 503), REFUSED
 )
 DRAWN: dict[str, Any] = {JPEG: {"schema": FILE}}
 DETECT_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"model": FacesAnswer, "content": {**DRAWN, NDJSON: {}}},
+    200: {"model": FacesResponse, "content": {**DRAWN, NDJSON: {}}},
     **REFUSALS,
 }
 LANDMARKS_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"model": FacesAnswer, "content": DRAWN},
+    200: {"model": FacesResponse, "content": DRAWN},
     **REFUSALS,
 }
 
@@ -64,16 +64,16 @@ async def detect(request: Request, options: DetectQuery) -> Response:
     The body is an image, or a form with files. For several files, the response has one line of
     JSON per file, in order. With `Accept: image/jpeg` or `draw`, it is the drawn image.
     """
-    return await _answer(request, options)
+    return await _respond(request, options)
 
 
 @router.post("/v1/landmarks", responses=LANDMARKS_ANSWERS, openapi_extra=BODY)
 async def landmarks(request: Request, options: DetectQuery) -> Response:
     """Find the landmarks of faces in given boxes, without running a detector."""
-    return await _answer(request, options, need_boxes=True)
+    return await _respond(request, options, need_boxes=True)
 
 
-async def _answer(
+async def _respond(
     request: Request, options: DetectOptions, need_boxes: bool = False
 ) -> Response:
     service = service_of(request)
@@ -82,14 +82,14 @@ async def _answer(
     options = merge_form(options, form.fields)
     if _wants_jpeg(request):
         options = options.model_copy(update={"draw": True})
-    question = _question(service, form, options, need_boxes)
+    detect_request = _detect_request(service, form, options, need_boxes)
     if len(form.uploads) > 1:
         service.queue.check_wait()
-        lines = _lines(service, form, question, options)
+        lines = _lines(service, form, detect_request, options)
         return StreamingResponse(lines, media_type=NDJSON)
     gone = asyncio.create_task(_wait_until_gone(request))
     try:
-        job = service.queue.submit(_job(question, options))
+        job = service.queue.submit(_job(detect_request, options))
         result = await outcome_of(job, gone, service.settings.wait_s)
     finally:
         gone.cancel()
@@ -107,10 +107,10 @@ def _wants_jpeg(request: Request) -> bool:
     return False
 
 
-def _question(
+def _detect_request(
     service: Service, form: Form, options: DetectOptions, need_boxes: bool
-) -> Question:
-    """Return the question for the first file."""
+) -> DetectRequest:
+    """Return the request for the first file."""
     predictor = service.models.predictor(
         options.model, options.scheme, options.min_face
     )
@@ -125,16 +125,16 @@ def _question(
         raise Refusal(422, "boxes and drawing are for one file; send one at a time")
     limit = service.settings.max_pixels
     extras = (options.head_pose, options.draw, limit)
-    return Question(form.uploads[0], predictor, boxes, *extras)
+    return DetectRequest(form.uploads[0], predictor, boxes, *extras)
 
 
-def _job(question: Question, options: DetectOptions) -> Job:
-    stage = "detect" if question.boxes is None else "landmarks"
+def _job(detect_request: DetectRequest, options: DetectOptions) -> Job:
+    stage = "detect" if detect_request.boxes is None else "landmarks"
     kind = f"{stage} {options.model}"
     if options.min_face is not None:
         kind += " min_face"
-    batch_key = (id(question.predictor), stage)
-    return Job(kind, answer_questions, question, batch_key)
+    batch_key = (id(detect_request.predictor), stage)
+    return Job(kind, detect_batch, detect_request, batch_key)
 
 
 async def _wait_until_gone(request: Request) -> None:
@@ -144,13 +144,13 @@ async def _wait_until_gone(request: Request) -> None:
 
 
 async def _lines(
-    service: Service, form: Form, question: Question, options: DetectOptions
+    service: Service, form: Form, detect_request: DetectRequest, options: DetectOptions
 ) -> AsyncIterator[bytes]:
     """Yield one line per file, in order, processing as many files at once as there are workers."""
     jobs: deque[tuple[str, Job]] = deque()
     try:
         for upload in form.uploads:
-            job = _job(replace(question, upload=upload), options)
+            job = _job(replace(detect_request, upload=upload), options)
             jobs.append((upload.name, service.queue.submit(job, always=True)))
             if len(jobs) > service.settings.workers:
                 yield await _line(service, *jobs.popleft())
@@ -163,7 +163,7 @@ async def _lines(
 
 async def _line(service: Service, name: str, job: Job) -> bytes:
     try:
-        result: Result = await outcome_of(job)
+        result: DetectResult = await outcome_of(job)
     except Exception as error:
         refusal = refusal_of(error)
         if refusal is None:

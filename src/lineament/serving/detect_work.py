@@ -26,7 +26,7 @@ MAX_JPEG_SIDE = 65_500
 
 
 @dataclass(frozen=True)
-class Question:
+class DetectRequest:
     """One image in which to find faces."""
 
     upload: Upload
@@ -38,7 +38,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Result:
+class DetectResult:
     """The response for one image."""
 
     content: bytes
@@ -46,55 +46,55 @@ class Result:
     faces: int
 
 
-def answer_questions(questions: list[Question]) -> Sequence[Any]:
-    """Return a Result or an error for each question.
+def detect_batch(requests: list[DetectRequest]) -> Sequence[Any]:
+    """Return a DetectResult or an error for each request.
 
-    All questions must have the same predictor, and either all or none have boxes.
+    All requests must have the same predictor, and either all or none have boxes.
     """
     images: dict[int, Image] = {}
-    outcomes: list[Any] = [None] * len(questions)
-    for number, question in enumerate(questions):
+    outcomes: list[Any] = [None] * len(requests)
+    for number, request in enumerate(requests):
         try:
-            check_image(question.upload.data, question.max_pixels)
-            images[number] = read_image(question.upload.data)
+            check_image(request.upload.data, request.max_pixels)
+            images[number] = read_image(request.upload.data)
         except Exception as error:
             outcomes[number] = error
-    found = _predict([questions[number] for number in images], list(images.values()))
+    found = _predict([requests[number] for number in images], list(images.values()))
     for (number, image), faces in zip(images.items(), found, strict=True):
         outcomes[number] = faces
         if isinstance(faces, Faces):
             try:
-                outcomes[number] = _result(questions[number], image, faces)
+                outcomes[number] = _result(requests[number], image, faces)
             except Exception as error:
                 outcomes[number] = error
     return outcomes
 
 
-def _predict(questions: list[Question], images: list[Image]) -> list[Any]:
+def _predict(requests: list[DetectRequest], images: list[Image]) -> list[Any]:
     """Return the Faces in each image, or an error."""
     if not images:
         return []
-    boxes = [question.boxes for question in questions if question.boxes is not None]
+    boxes = [request.boxes for request in requests if request.boxes is not None]
     try:
-        return list(questions[0].predictor(images, boxes or None))
+        return list(requests[0].predictor(images, boxes or None))
     except Exception as error:
         if len(images) == 1:
             return [error]
-    # retry one at a time, so that only the faulty question fails
+    # retry one at a time, so that only the faulty request fails
     found = []
-    for question, image in zip(questions, images, strict=True):
-        found += _predict([question], [image])
+    for request, image in zip(requests, images, strict=True):
+        found += _predict([request], [image])
     return found
 
 
-def _result(question: Question, image: Image, faces: Faces) -> Result:
-    if question.draw:
-        return Result(_drawn(image, faces), "image/jpeg", len(faces))
+def _result(request: DetectRequest, image: Image, faces: Faces) -> DetectResult:
+    if request.draw:
+        return DetectResult(_drawn(image, faces), "image/jpeg", len(faces))
     record = record_of(
-        faces, question.upload.name, image.shape[1::-1], question.head_pose
+        faces, request.upload.name, image.shape[1::-1], request.head_pose
     )
     text = json.dumps(record, allow_nan=False)
-    return Result(text.encode(), "application/json", len(faces))
+    return DetectResult(text.encode(), "application/json", len(faces))
 
 
 def _drawn(image: Image, faces: Faces) -> bytes:

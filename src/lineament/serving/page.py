@@ -169,7 +169,7 @@ def model_entry(model: Model) -> dict[str, Any]:
         "mean_shape": _rows(shape.mean),
         "own": _rows(shape.own),
         **model.validation_limits.as_dict(),
-        "chains": [list(chain) for chain in landmark_scheme.chains],
+        "contours": [list(contour) for contour in landmark_scheme.contours],
         "colors": colors,
         "license": model.card.get("license", ""),
         "limits": model.card.get("limits", ""),

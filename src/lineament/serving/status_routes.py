@@ -10,28 +10,32 @@ from .. import __version__
 from ..errors import InputError
 from ..estimator import LandmarkModel
 from ..inference.tensors import input_tensors, output_tensors
-from .answers import (
-    ErrorAnswer,
-    LiveAnswer,
-    ModelMetadataAnswer,
-    ModelReadyAnswer,
-    ModelsAnswer,
-    ReadyAnswer,
-    ServerAnswer,
-    StatusAnswer,
-)
 from .refusals import Refusal, draining
+from .responses import (
+    ErrorResponse,
+    LiveResponse,
+    ModelMetadataResponse,
+    ModelReadyResponse,
+    ModelsResponse,
+    ReadyResponse,
+    ServerResponse,
+    StatusResponse,
+)
 from .service import service_of
 
 router = APIRouter()
-NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": ErrorAnswer}}
-GUARDED: dict[int | str, dict[str, Any]] = {401: {"model": ErrorAnswer}}
+NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": ErrorResponse}}
+GUARDED: dict[int | str, dict[str, Any]] = {401: {"model": ErrorResponse}}
 # the default keeps FastAPI from adding an error with another type
-UNKNOWN = {**GUARDED, 404: {"model": ErrorAnswer}, "default": {"model": ErrorAnswer}}
+UNKNOWN = {
+    **GUARDED,
+    404: {"model": ErrorResponse},
+    "default": {"model": ErrorResponse},
+}
 
 
 @router.get(
-    "/v1/models", response_model=ModelsAnswer, responses={**GUARDED, **NOT_READY}
+    "/v1/models", response_model=ModelsResponse, responses={**GUARDED, **NOT_READY}
 )
 async def models(request: Request) -> Any:
     """List the models that requests may name."""
@@ -40,14 +44,14 @@ async def models(request: Request) -> Any:
 
 
 @router.head("/health/live", include_in_schema=False)
-@router.get("/health/live", response_model=StatusAnswer)
+@router.get("/health/live", response_model=StatusResponse)
 async def live() -> Any:
     """Confirm that the process is running."""
     return {"status": "live"}
 
 
 @router.head("/health/ready", include_in_schema=False)
-@router.get("/health/ready", response_model=StatusAnswer, responses=NOT_READY)
+@router.get("/health/ready", response_model=StatusResponse, responses=NOT_READY)
 async def ready(request: Request) -> Any:
     """Respond with 200 if requests are accepted, 503 while warming up or draining."""
     lifecycle = service_of(request).lifecycle
@@ -66,14 +70,14 @@ async def metrics(request: Request) -> Response:
     return Response(figures.text(), media_type=figures.media_type)
 
 
-@router.get("/v2", response_model=ServerAnswer)
+@router.get("/v2", response_model=ServerResponse)
 async def server_metadata() -> Any:
     """Describe the server by the Open Inference Protocol."""
     return {"name": "lineament", "version": __version__, "extensions": []}
 
 
 @router.head("/v2/health/live", include_in_schema=False)
-@router.get("/v2/health/live", response_model=LiveAnswer)
+@router.get("/v2/health/live", response_model=LiveResponse)
 async def protocol_live() -> Any:
     """Confirm that the process is running."""
     return {"live": True}
@@ -82,8 +86,8 @@ async def protocol_live() -> Any:
 @router.head("/v2/health/ready", include_in_schema=False)
 @router.get(
     "/v2/health/ready",
-    response_model=ReadyAnswer,
-    responses={503: {"model": ReadyAnswer}},
+    response_model=ReadyResponse,
+    responses={503: {"model": ReadyResponse}},
 )
 async def protocol_ready(request: Request) -> Any:
     """Respond with 200 if requests are accepted."""
@@ -91,7 +95,9 @@ async def protocol_ready(request: Request) -> Any:
     return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
 
-@router.get("/v2/models/{name}", response_model=ModelMetadataAnswer, responses=UNKNOWN)
+@router.get(
+    "/v2/models/{name}", response_model=ModelMetadataResponse, responses=UNKNOWN
+)
 async def model_metadata(request: Request, name: str) -> Any:
     """Describe the network of a model: crops to landmarks."""
     model = _model(request, name)
@@ -107,8 +113,8 @@ async def model_metadata(request: Request, name: str) -> Any:
 
 @router.get(
     "/v2/models/{name}/ready",
-    response_model=ModelReadyAnswer,
-    responses={**UNKNOWN, 503: {"model": ModelReadyAnswer}},
+    response_model=ModelReadyResponse,
+    responses={**UNKNOWN, 503: {"model": ModelReadyResponse}},
 )
 async def model_ready(request: Request, name: str) -> Any:
     """Respond with 200 if a model accepts requests."""

@@ -178,7 +178,7 @@ def right_classes(task: str) -> Callable[[FinishedRun], float]:
 
 
 def search_rounds(run: FinishedRun) -> float:
-    """Measure the mean number of rounds of a model without a network on validation faces."""
+    """Measure the mean number of search iterations on validation faces; nan for a network."""
     if run.has_network:
         return float("nan")
     model, faces = run.classic, run.validation_faces
@@ -272,7 +272,7 @@ COLUMNS: dict[str, Column] = {
     "clips_lost": Column("frames lost", lambda runs: on_clips(runs, "lost"), digits=0),
     "megabytes": Column("file", each(megabytes), digits=2, unit=" MB"),
     "minutes": Column("minutes to train", each(lambda run: run.minutes), digits=0),
-    "rounds": Column("rounds of the search", each(search_rounds), digits=1),
+    "rounds": Column("search iterations", each(search_rounds), digits=1),
     "gender": percent("gender accuracy %", right_classes("male")),
     "smile": percent("smile accuracy %", right_classes("smiling")),
     "glasses": percent("glasses accuracy %", right_classes("glasses")),

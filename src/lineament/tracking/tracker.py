@@ -22,7 +22,7 @@ from ..inference.face_landmarks import make_face
 from ..inference.predictor import Predictor
 from ..inference.recrop import first_crops
 from ..inference.recurrent_state import RecurrentState
-from ..io.image import read_image, reread
+from ..io.image import image_loader, read_image
 from ..schemes import scheme
 from .association import (
     find_duplicates,
@@ -44,7 +44,7 @@ from .tracked_face import (
 
 FRAME_S = 1 / 30
 """Time between frames without timestamps, seconds."""
-Seen = dict[TrackedFace, FaceObservation]
+Observations = dict[TrackedFace, FaceObservation]
 
 
 class Tracker:
@@ -150,7 +150,7 @@ class Tracker:
         faces = tuple(self._to_face(face, seen[face]) for face in confirmed)
         scheme_name = self.predictor.scheme
         found = Faces(faces, scheme_name, len(scheme(scheme_name)), size)
-        return warn_of_bgr(frame, found).shown_on(reread(frame))
+        return warn_of_bgr(frame, found).with_image(image_loader(frame))
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next frame depends on, as JSON values."""
@@ -200,7 +200,7 @@ class Tracker:
         self._time = time
         return FRAME_S if last is None else time - last
 
-    def _follow(self, image: Image, size: tuple[int, int]) -> Seen:
+    def _follow(self, image: Image, size: tuple[int, int]) -> Observations:
         """Run the model on each face at its predicted position, and drop implausible results."""
         followed = [face for face in self._tracks if not face.lost_s]
         requests = [self.predictor.crop_around(0, face.landmarks) for face in followed]
@@ -232,7 +232,7 @@ class Tracker:
         affines = np.concatenate([state.image_to_crop for state in states])
         return RecurrentState(maps, affines)
 
-    def _check_appearance(self, image: Image, seen: Seen, is_cut: bool) -> None:
+    def _check_appearance(self, image: Image, seen: Observations, is_cut: bool) -> None:
         """After a sudden change, lose the faces that look different, unless it is a flash."""
         for face, observation in list(seen.items()):
             if (
@@ -258,7 +258,7 @@ class Tracker:
             self._since_detection, self._detect_now = 0, False
         return due
 
-    def _detect(self, image: Image, seen: Seen) -> None:
+    def _detect(self, image: Image, seen: Observations) -> None:
         """Run the detector: add new faces, and end tracks that it contradicts."""
         detections = self.predictor.detector(image)
         boxes = {face: observation.box for face, observation in seen.items()}
@@ -273,7 +273,7 @@ class Tracker:
         observations = observations_of(found)
         new: list[FaceObservation] = []
         scores: list[float] = []
-        for row in self.predictor.keep(found):
+        for row in self.predictor.accepted_rows(found):
             box = observations[row].box
             is_known = any(is_same_box(box, known) for known in boxes.values())
             if not is_known and not self._has_turned_over(observations[row], seen):
@@ -281,7 +281,9 @@ class Tracker:
                 scores.append(float(unknown.scores[row]))
         self._add(image, new, scores, seen)
 
-    def _has_turned_over(self, observation: FaceObservation, seen: Seen) -> bool:
+    def _has_turned_over(
+        self, observation: FaceObservation, seen: Observations
+    ) -> bool:
         """Return True for a lost face at its position, rotated further than a head can."""
         for face in self._tracks:
             if face in seen or face.lost_at_cut:
@@ -292,7 +294,7 @@ class Tracker:
         return False
 
     def _judge(
-        self, face: TrackedFace, image: Image, seen: Seen, scores: Array
+        self, face: TrackedFace, image: Image, seen: Observations, scores: Array
     ) -> None:
         """Confirm or end a track based on the scores (K,) of its detections."""
         rules = self.rules
@@ -315,7 +317,7 @@ class Tracker:
             else:
                 self._assign_id(face)
 
-    def _lost(self, seen: Seen) -> list[TrackedFace]:
+    def _lost(self, seen: Observations) -> list[TrackedFace]:
         """Return the faces with a track id that are not in the current frame."""
         return [face for face in self._tracks if face not in seen and face.track_id]
 
@@ -331,7 +333,7 @@ class Tracker:
             seen.presence, score, rules.new_face_presence, rules.new_face_score
         )
 
-    def _is_full(self, seen: Seen) -> bool:
+    def _is_full(self, seen: Observations) -> bool:
         """Return True if the maximum number of confirmed faces is tracked."""
         if self.faces is None:
             return False
@@ -342,7 +344,11 @@ class Tracker:
         self._next_id += 1
 
     def _add(
-        self, image: Image, new: list[FaceObservation], scores: list[float], seen: Seen
+        self,
+        image: Image,
+        new: list[FaceObservation],
+        scores: list[float],
+        seen: Observations,
     ) -> None:
         """Start tracking newly detected faces, under their old track ids if they returned."""
         returned = match_lost(self._lost(seen), new, image, self.rules)
@@ -359,7 +365,7 @@ class Tracker:
             face.reacquire(observation, score, self._new_smoother())
             seen[face] = observation
 
-    def _update(self, image: Image, seen: Seen, dt: float) -> None:
+    def _update(self, image: Image, seen: Observations, dt: float) -> None:
         """Update the tracks, smooth the observations, and remove tracks lost for too long."""
         kept = []
         for face in self._tracks:

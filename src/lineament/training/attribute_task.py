@@ -27,7 +27,7 @@ from .build import read_initial_weights
 from .clusters import gaussian_mixture, k_means
 from .landmark_task import LandmarkTask
 from .losses import total_loss
-from .parallel import Processes
+from .parallel import ProcessGroup
 from .task import Context, Samples
 from .validate import crop_size
 
@@ -156,12 +156,12 @@ class AttributeTask(LandmarkTask):
             parts["total"] = parts["total"] + weighted
         return parts
 
-    def before_validation(self, processes: Processes) -> None:
-        processes.total(self.sums)
+    def before_validation(self, processes: ProcessGroup) -> None:
+        processes.all_reduce(self.sums)
 
-    def after_validation(self, processes: Processes) -> None:
+    def after_validation(self, processes: ProcessGroup) -> None:
         """Stop the same tasks in all processes, which would add up different losses otherwise."""
-        self.running = processes.from_first(self.running)
+        self.running = processes.broadcast(self.running)
         self.sums.zero_()
 
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -188,7 +188,7 @@ class AttributeTask(LandmarkTask):
         if not tasks.stop_threshold or not weight:
             return False
         errors = self.training_errors[name], self.validation_errors[name]
-        return stop_criterion(*errors, weight, tasks.strip) > tasks.stop_threshold
+        return stop_criterion(*errors, weight, tasks.stop_window) > tasks.stop_threshold
 
     @torch.no_grad()
     def _validate_tasks(

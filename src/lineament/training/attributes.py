@@ -81,11 +81,11 @@ def _labels(
 
 
 def stop_criterion(
-    training: list[float], validation: list[float], weight: float, strip: int
+    training: list[float], validation: list[float], weight: float, window: int
 ) -> float:
     """Return the early-stopping criterion of eq. 5; a task stops if it exceeds a threshold.
 
-    It is the product of two factors. The trend of the training error over the last `strip` values
+    It is the product of two factors. The trend of the training error over the last `window` values
     is large if the error hardly decreases. The gap is the last validation error minus the lowest
     training error, relative to the latter. If the decrease accelerates, the trend is negative and
     so is the criterion, even if the validation error is below the training error. Eq. 5 has a pole
@@ -95,15 +95,15 @@ def stop_criterion(
         training: Training errors of the task, one per validation.
         validation: Validation errors.
         weight: Weight lambda of the task, above 0: a task with a larger weight stops later.
-        strip: Number of values k.
+        window: Number of values k.
 
     Returns:
-        The criterion; -inf with fewer than `strip` values.
+        The criterion; -inf with fewer than `window` values.
     """
-    if len(training) < strip:
+    if len(training) < window:
         return -math.inf
-    last = training[-strip:]
-    middle = strip * median(last)
+    last = training[-window:]
+    middle = window * median(last)
     decrease = sum(last) - middle
     lowest = max(min(training), 1e-9)
     gap = (validation[-1] - lowest) / (weight * lowest)

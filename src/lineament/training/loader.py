@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ..opencv import cv2
 from ..recipe import TrainSettings
 from .batch import Batch, collate
-from .parallel import Processes
+from .parallel import ProcessGroup
 from .task import Samples
 
 Index = tuple[int, int, int, int]  # epoch, position, source, item
@@ -33,7 +33,11 @@ class _Batches(Sampler[list[Index]]):
     """Batches of one process from step `start` on; each global batch is split among processes."""
 
     def __init__(
-        self, samples: Samples, train: TrainSettings, start: int, processes: Processes
+        self,
+        samples: Samples,
+        train: TrainSettings,
+        start: int,
+        processes: ProcessGroup,
     ) -> None:
         self.samples, self.train = samples, train
         self.start, self.processes = start, processes
@@ -52,7 +56,7 @@ class _Batches(Sampler[list[Index]]):
                 batch_rows, pending = pending[:batch], pending[batch:]
                 if step >= self.start:
                     process_rows = batch_rows[
-                        self.processes.rank :: self.processes.world
+                        self.processes.rank :: self.processes.world_size
                     ]
                     for part in np.array_split(process_rows, self.train.accumulate):
                         yield [tuple(row) for row in part.tolist()]
@@ -63,7 +67,7 @@ def make_loader(
     samples: Samples,
     train: TrainSettings,
     start: int,
-    processes: Processes,
+    processes: ProcessGroup,
     pinned: bool = False,
 ) -> DataLoader[Batch]:
     """Return the batches of one process from step `start` on.

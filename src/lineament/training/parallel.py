@@ -21,83 +21,83 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Processes:
+class ProcessGroup:
     """Rank of this process, and operations across all processes."""
 
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
 
     @property
-    def first(self) -> bool:
-        """True for the process of rank 0, which writes files."""
+    def is_main(self) -> bool:
+        """True in the main process, rank 0, which writes files."""
         return self.rank == 0
 
     def check_batch(self, train: TrainSettings) -> None:
         """Check the batch. Raises: RecipeError: If it is too small for the processes and passes."""
-        if train.batch < self.world * train.accumulate:
+        if train.batch < self.world_size * train.accumulate:
             raise RecipeError(
-                f"train.batch is {train.batch}, less than {self.world} processes x "
+                f"train.batch is {train.batch}, less than {self.world_size} processes x "
                 f"{train.accumulate} accumulated batches; "
                 "expected at least one face in each; raise train.batch"
             )
 
-    def total(self, value: Tensor) -> Tensor:
+    def all_reduce(self, value: Tensor) -> Tensor:
         """Return `value`, summed over the processes in place."""
-        if self.world > 1:
+        if self.world_size > 1:
             dist.all_reduce(value)
         return value
 
-    def from_first(self, value: Value) -> Value:
-        """Return the `value` of the first process, which can be pickled."""
-        if self.world == 1:
+    def broadcast(self, value: Value) -> Value:
+        """Return the `value` of the main process; it must be picklable."""
+        if self.world_size == 1:
             return value
         values = [value]
         dist.broadcast_object_list(values, src=0)
         return values[0]
 
-    def sum_gradients(self, model: nn.Module) -> None:
+    def all_reduce_gradients(self, model: nn.Module) -> None:
         """Sum every gradient of `model` over the processes, in place."""
-        if self.world == 1:
+        if self.world_size == 1:
             return
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        joined = self.total(torch.cat([g.reshape(-1) for g in gradients]))
+        joined = self.all_reduce(torch.cat([g.reshape(-1) for g in gradients]))
         sizes = [g.numel() for g in gradients]
         for gradient, part in zip(gradients, torch.split(joined, sizes), strict=True):
             gradient.copy_(part.view_as(gradient))
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Wait until every process has called this."""
-        if self.world > 1:
+        if self.world_size > 1:
             dist.barrier()
 
     @contextmanager
-    def first_ahead(self) -> Iterator[None]:
-        """Run the block in the first process, then in the others, which reuse its files."""
-        if not self.first:
-            self.wait()
+    def main_process_first(self) -> Iterator[None]:
+        """Run the block in the main process, then in the others, which reuse its files."""
+        if not self.is_main:
+            self.barrier()
         yield
-        if self.first:
-            self.wait()
+        if self.is_main:
+            self.barrier()
 
 
-def join() -> Processes:
+def init_process_group() -> ProcessGroup:
     """Initialize the process group of torch's launcher; without a launcher, one process."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        return Processes()
+        return ProcessGroup()
     if not dist.is_initialized():
-        # long timeout: the others wait while the first prepares crops, clips and teacher landmarks
+        # long timeout: the others wait while the main process prepares crops and teacher landmarks
         dist.init_process_group("gloo", timeout=timedelta(hours=12))
-    return Processes(dist.get_rank(), dist.get_world_size())
+    return ProcessGroup(dist.get_rank(), dist.get_world_size())
 
 
-def leave() -> None:
-    """Undo `join`."""
+def destroy_process_group() -> None:
+    """Undo `init_process_group`."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
-class _Total(torch.autograd.Function):
+class _AllReduce(torch.autograd.Function):
     """Sum over the processes. Each loss depends on it, so the backward pass sums gradients, too."""
 
     @staticmethod
@@ -113,14 +113,14 @@ class _Total(torch.autograd.Function):
         return gradient
 
 
-def _total(value: Tensor) -> Tensor:
-    return _Total.apply(value)  # type: ignore[no-any-return, no-untyped-call]
+def _all_reduce(value: Tensor) -> Tensor:
+    return _AllReduce.apply(value)  # type: ignore[no-any-return, no-untyped-call]
 
 
-class _GlobalNorm(nn.modules.batchnorm._BatchNorm):
+class _SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch normalization with statistics over the batches of all processes.
 
-    torch's SyncBatchNorm supports only CUDA.
+    Unlike torch's SyncBatchNorm, it also runs on the CPU.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -129,10 +129,10 @@ class _GlobalNorm(nn.modules.batchnorm._BatchNorm):
         values = x.float()
         rest = list(range(2, x.ndim))
         channels = (-1, *(1 for _ in rest))
-        count = _total(values.new_tensor([values.numel() / values.shape[1]]))
-        mean = _total(values.sum([0, *rest])) / count
+        count = _all_reduce(values.new_tensor([values.numel() / values.shape[1]]))
+        mean = _all_reduce(values.sum([0, *rest])) / count
         centered = values - mean.view(channels)
-        variance = _total(centered.square().sum([0, *rest])) / count
+        variance = _all_reduce(centered.square().sum([0, *rest])) / count
         with torch.no_grad():
             self._track(mean, variance * count / (count - 1))
         scale = self.weight * (variance + self.eps).rsqrt()
@@ -144,22 +144,22 @@ class _GlobalNorm(nn.modules.batchnorm._BatchNorm):
         self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
 
 
-class GlobalBatchNorm1d(_GlobalNorm, nn.BatchNorm1d):
-    """Global normalization of vectors (B, C) and sequences (B, C, L)."""
+class SyncBatchNorm1d(_SyncBatchNorm, nn.BatchNorm1d):
+    """Batch normalization of vectors (B, C) and sequences (B, C, L)."""
 
 
-class GlobalBatchNorm2d(_GlobalNorm, nn.BatchNorm2d):
-    """Global normalization of maps (B, C, H, W)."""
+class SyncBatchNorm2d(_SyncBatchNorm, nn.BatchNorm2d):
+    """Batch normalization of maps (B, C, H, W)."""
 
 
-GLOBAL_NORMS: dict[type[nn.Module], type[_GlobalNorm]] = {
-    nn.BatchNorm1d: GlobalBatchNorm1d,
-    nn.BatchNorm2d: GlobalBatchNorm2d,
+SYNC_BATCH_NORMS: dict[type[nn.Module], type[_SyncBatchNorm]] = {
+    nn.BatchNorm1d: SyncBatchNorm1d,
+    nn.BatchNorm2d: SyncBatchNorm2d,
 }
 
 
-def use_global_norms(model: nn.Module) -> None:
-    """Replace the batch norms of `model` by global ones, in place, keeping weights."""
+def convert_sync_batchnorm(model: nn.Module) -> None:
+    """Replace the batch norms of `model` by synchronized ones, in place, keeping weights."""
     for module in model.modules():
-        if type(module) in GLOBAL_NORMS:
-            module.__class__ = GLOBAL_NORMS[type(module)]
+        if type(module) in SYNC_BATCH_NORMS:
+            module.__class__ = SYNC_BATCH_NORMS[type(module)]

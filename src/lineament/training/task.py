@@ -20,7 +20,7 @@ from ..data.training_crops import Source
 from ..recipe import Recipe
 from .batch import Batch
 from .optimizer import make_optimizer
-from .parallel import Processes
+from .parallel import ProcessGroup
 
 Mixture = tuple[list[Source], dict[str, CropCache]]
 """Training sources, and validation faces by data set."""
@@ -127,7 +127,7 @@ class Task(ABC):
     def load_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027
         """Restore the result of `state`; {} for a run of an earlier version."""
 
-    def before_validation(self, processes: Processes) -> None:  # noqa: B027
+    def before_validation(self, processes: ProcessGroup) -> None:  # noqa: B027
         """Collect what `validate` needs from other processes; every process calls this."""
 
     @abstractmethod
@@ -137,7 +137,7 @@ class Task(ABC):
         Only the first process calls this.
         """
 
-    def after_validation(self, processes: Processes) -> None:  # noqa: B027
+    def after_validation(self, processes: ProcessGroup) -> None:  # noqa: B027
         """Adopt what `validate` has changed in the first process; every process calls this."""
 
     def face_errors(self, model: nn.Module) -> dict[str, list[float]]:

@@ -27,7 +27,7 @@ from .loader import make_loader
 from .log import Meter, Progress, TrainLog
 from .memory import keep_freed_memory
 from .optimizer import keep_rates_on, set_rates
-from .parallel import join, leave, use_global_norms
+from .parallel import convert_sync_batchnorm, destroy_process_group, init_process_group
 from .resume import CHECKPOINT, changed_keys, check_digests, check_folder, digests
 from .schedule import learning_rate
 from .task import Context, Task
@@ -68,14 +68,14 @@ class Trainer:
         self.input_digests = digests(task.input_files())
         if train.threads:
             torch.set_num_threads(train.threads)
-        self.processes = join()
+        self.processes = init_process_group()
         self.processes.check_batch(train)
-        self.note = note if self.processes.first else lambda line: None
+        self.note = note if self.processes.is_main else lambda line: None
         self.place = Place(train.device)
         self.device = self.place.device
         self._note_precision()
         # a graph cannot include several passes per step or communication with other processes
-        alone = self.processes.world == 1 and train.accumulate == 1
+        alone = self.processes.world_size == 1 and train.accumulate == 1
         self.captured = (
             Captured(self._step, self.device) if self.place.on_gpu and alone else None
         )
@@ -88,12 +88,12 @@ class Trainer:
             self.evaluated = freeze(self.model, train.freeze)
             self.model.to(device=self.device)
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            with self.processes.first_ahead():
+            with self.processes.main_process_first():
                 self.samples = task.samples(context)
             self.recipe = task.recipe
             keep_freed_memory()
-            if self.processes.world > 1:
-                use_global_norms(self.model)
+            if self.processes.world_size > 1:
+                convert_sync_batchnorm(self.model)
             self.average = EMA(self.model, train.ema)
             self.optimizer = task.make_optimizer(self.model)
             keep_rates_on(self.device, self.optimizer)
@@ -122,15 +122,15 @@ class Trainer:
         Raises: TrainError: If the loss is not finite.
         """
         try:
-            if self.processes.first and not self.resumed:
+            if self.processes.is_main and not self.resumed:
                 with self.place.here():
                     self.task.before_run(self.model, self.note)
             for _ in self.steps(report):
                 pass
-            self.processes.wait()  # until the first one has validated and saved
+            self.processes.barrier()  # until the first one has validated and saved
         finally:
-            leave()
-        if self.processes.first:
+            destroy_process_group()
+        if self.processes.is_main:
             try:
                 draw_curves(self.folder, self.task.metric)
             except ExtraError as error:
@@ -187,7 +187,7 @@ class Trainer:
 
     def _open_log(self) -> AbstractContextManager[TrainLog | None]:
         """Return a context that closes the log; None in all processes but the first."""
-        if not self.processes.first:
+        if not self.processes.is_main:
             return nullcontext()
         return closing(TrainLog(self.folder, self.step, self.task.metric))
 
@@ -198,7 +198,7 @@ class Trainer:
         parts = [self.task.prepare(next(batches)) for _ in range(train.accumulate)]
         # divided by the count of the global batch, so losses do not depend on how it is split
         count = torch.stack([self.task.count(part) for part in parts]).sum(0)
-        count = self.processes.total(count)
+        count = self.processes.all_reduce(count)
         if self.captured is not None:
             return self.captured(self.task.graph_key(self.step), count, parts[0])
         return self._step(
@@ -215,8 +215,8 @@ class Trainer:
             sums = values if sums is None else sums + values
             self.loss_names = tuple(losses)
         assert sums is not None
-        self.processes.sum_gradients(self.model)
-        sums = self.processes.total(sums)
+        self.processes.all_reduce_gradients(self.model)
+        sums = self.processes.all_reduce(sums)
         # on a GPU this would synchronize, so losses are checked when they are logged
         if not self.place.on_gpu:
             self._by_name(sums)

@@ -115,7 +115,8 @@ class ImageFinder:
             one, two, path = self.clashes[0]
             raise DataError(
                 f"{self.table}: {one!r} and {two!r} are different images, but only {path} was "
-                'found for both; add the other one, or give the folder of both: pictures = "..."'
+                "found for both; add the other one, or set the folder of both: "
+                'pictures = "..."'
             )
         if not self.missing or not self.needed:
             return

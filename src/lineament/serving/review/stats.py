@@ -24,7 +24,7 @@ class Pace:
     faces: int
     corrected: int
     """Number of accepted faces with a moved landmark."""
-    refused: int
+    rejected: int
     """Number of faces rejected as not a face."""
     median_s: float
     """Median time per face, seconds; nan if unknown."""
@@ -38,7 +38,7 @@ class Calibration:
     points: int
     mean_sigma_px: float
     mean_move_px: float
-    under_two_sigma: float
+    within_two_sigma: float
     """Fraction of movements below 2 sigma; 0.95 if movements are errors and sigma is calibrated."""
 
 
@@ -72,15 +72,15 @@ def paces(faces: Sequence[FaceRecord]) -> list[Pace]:
     found = []
     for reviewer, listed in sorted(saves.items()):
         timed = np.array([save.seconds for _, save in listed if save.seconds > 0])
-        corrected = refused = 0
+        corrected = rejected = 0
         for face, save in listed:
             if save.status != ACCEPTED:
-                refused += 1
+                rejected += 1
             elif (_moves(face, save) > MOVED_PX).any():
                 corrected += 1
         median = float(np.median(timed)) if len(timed) else float("nan")
         per_hour = 3600 / float(timed.mean()) if len(timed) else float("nan")
-        found.append(Pace(reviewer, len(listed), corrected, refused, median, per_hour))
+        found.append(Pace(reviewer, len(listed), corrected, rejected, median, per_hour))
     return found
 
 
@@ -107,7 +107,7 @@ def calibration(faces: Sequence[FaceRecord]) -> list[Calibration]:
                 points=len(rows),
                 mean_sigma_px=float(sigma[rows].mean()),
                 mean_move_px=float(move[rows].mean()),
-                under_two_sigma=float((move[rows] < 2 * sigma[rows]).mean()),
+                within_two_sigma=float((move[rows] < 2 * sigma[rows]).mean()),
             )
         )
     return found

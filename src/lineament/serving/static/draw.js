@@ -60,9 +60,9 @@ function drawSigmas(context, face, card, side) {
 }
 
 function drawEdges(context, face, card) {
-  for (const chain of card.chains) {
-    for (let k = 1; k < chain.length; k++) {
-      const [from, to] = [chain[k - 1], chain[k]];
+  for (const contour of card.contours) {
+    for (let k = 1; k < contour.length; k++) {
+      const [from, to] = [contour[k - 1], contour[k]];
       if (isOccluded(face, from) || isOccluded(face, to)) continue;
       context.strokeStyle = card.colors[from];
       context.beginPath();

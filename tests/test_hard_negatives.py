@@ -8,10 +8,10 @@ import pytest
 from lineament.errors import ModelError
 from lineament.inference.detections import Detections
 from lineament.inference.predictor import Predictor
-from lineament.labeling.candidates import (
+from lineament.labeling.hard_negatives import (
     MAX_BOXES,
     faces_by_presence,
-    write_candidates,
+    write_hard_negatives,
 )
 from no_face import write_detection
 from test_predictor import LEFT_AND_RIGHT, MeanShapeModel, Present, ramp
@@ -29,7 +29,7 @@ def test_the_best_boxes_of_each_photo_are_written_and_small_ones_left_out(tmp_pa
         return found if len(seen) > 1 else found.take([])
 
     path = tmp_path / "out" / "found.json"
-    counts = write_candidates(detect, tmp_path, path, kinds=("objects",))
+    counts = write_hard_negatives(detect, tmp_path, path, kinds=("objects",))
     written = json.loads(path.read_text())
     assert counts == (MAX_BOXES, 1)
     ((name, rows),) = written.items()

@@ -1,4 +1,4 @@
-"""Collect false positives of a detector in photos without a face, for training presence.
+"""Mine false positives of a detector in photos without a face, to train presence.
 
 Depends on the face detector; data/negatives.py reads the boxes.
 """
@@ -17,7 +17,7 @@ from ..inference.detections import Detections
 from ..inference.predictor import Predictor
 
 MIN_SCORE = 0.15
-"""Minimum detector score of a candidate box."""
+"""Minimum detector score of a box."""
 MIN_SIDE_PX = 12.0
 """Minimum side of a box; smaller ones contain too few pixels."""
 MAX_BOXES = 10
@@ -52,7 +52,7 @@ def faces_by_presence(predict: Predictor) -> Callable[[Image], Detections]:
     return detect
 
 
-def write_candidates(
+def write_hard_negatives(
     detect: Callable[[Image], Detections],
     root: Path,
     path: Path,

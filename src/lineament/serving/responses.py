@@ -14,13 +14,13 @@ class ErrorDetail(BaseModel):
     message: str = Field(description="Human-readable message, one line.")
 
 
-class ErrorAnswer(BaseModel):
+class ErrorResponse(BaseModel):
     """Body of every error response."""
 
     error: ErrorDetail
 
 
-class HeadPoseAnswer(BaseModel):
+class HeadPoseResponse(BaseModel):
     """Head pose as `lineament.head_pose` returns it."""
 
     yaw_deg: float
@@ -31,7 +31,7 @@ class HeadPoseAnswer(BaseModel):
     error: float
 
 
-class FaceAnswer(BaseModel):
+class FaceResponse(BaseModel):
     """One face."""
 
     box: list[float] = Field(description="x0, y0, x1, y1, pixels of the image.")
@@ -49,14 +49,14 @@ class FaceAnswer(BaseModel):
     )
     attributes: dict[str, float] | None = None
     track_id: int | None = None
-    head_pose: HeadPoseAnswer | None = None
+    head_pose: HeadPoseResponse | None = None
 
 
-class FacesAnswer(BaseModel):
+class FacesResponse(BaseModel):
     """The faces of one image."""
 
     image: str = Field(description="Name of the file, empty for a raw body.")
-    faces: list[FaceAnswer]
+    faces: list[FaceResponse]
     scheme: str
     own_scheme: dict[str, Any] | None = Field(
         None, description="Definition of the scheme, if it is user-defined."
@@ -64,7 +64,7 @@ class FacesAnswer(BaseModel):
     image_size: tuple[int, int] = Field(description="Width and height, pixels.")
 
 
-class ModelAnswer(BaseModel):
+class ModelResponse(BaseModel):
     """One model."""
 
     name: str
@@ -75,31 +75,31 @@ class ModelAnswer(BaseModel):
     license: str | None
 
 
-class ModelsAnswer(BaseModel):
+class ModelsResponse(BaseModel):
     """The models that requests may name."""
 
-    models: list[ModelAnswer]
+    models: list[ModelResponse]
 
 
-class StatusAnswer(BaseModel):
+class StatusResponse(BaseModel):
     """Status of the server."""
 
     status: str
 
 
-class LiveAnswer(BaseModel):
+class LiveResponse(BaseModel):
     """Open Inference Protocol: the server is running."""
 
     live: bool
 
 
-class ReadyAnswer(BaseModel):
+class ReadyResponse(BaseModel):
     """Open Inference Protocol: the server accepts requests."""
 
     ready: bool
 
 
-class ServerAnswer(BaseModel):
+class ServerResponse(BaseModel):
     """Open Inference Protocol: the server."""
 
     name: str
@@ -107,7 +107,7 @@ class ServerAnswer(BaseModel):
     extensions: list[str]
 
 
-class TensorAnswer(BaseModel):
+class TensorResponse(BaseModel):
     """Open Inference Protocol: an input or output of a model."""
 
     name: str
@@ -115,17 +115,17 @@ class TensorAnswer(BaseModel):
     shape: list[int]
 
 
-class ModelMetadataAnswer(BaseModel):
+class ModelMetadataResponse(BaseModel):
     """Open Inference Protocol: a model."""
 
     name: str
     versions: list[str]
     platform: str
-    inputs: list[TensorAnswer]
-    outputs: list[TensorAnswer]
+    inputs: list[TensorResponse]
+    outputs: list[TensorResponse]
 
 
-class ModelReadyAnswer(BaseModel):
+class ModelReadyResponse(BaseModel):
     """Open Inference Protocol: a model accepts requests."""
 
     name: str

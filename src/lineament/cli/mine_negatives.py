@@ -1,4 +1,4 @@
-"""Command `candidates`: collect false positives in photos without a face, to train on."""
+"""Command `mine-negatives`: mine false positives in photos without faces, to train on."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 
 @app.command()
-def candidates(
+def mine_negatives(
     out: Annotated[
         Path | None,
-        typer.Option(help="JSON file to write; default: candidates.json in the cache."),
+        typer.Option(
+            help="JSON file to write; default: hard-negatives.json in the cache."
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -37,23 +39,23 @@ def candidates(
 
     These are the boxes that the face detector proposes at a low threshold in the data
     folder's photos of objects, pets and background. To train on them, set
-    presence.candidates in a recipe to this file.
+    presence.hard_negatives in a recipe to this file.
     """
     from ..data.sample import cache_root, data_root
     from ..inference.face_detector import FaceDetector
     from ..inference.predictor import Predictor
-    from ..labeling.candidates import (
+    from ..labeling.hard_negatives import (
         MIN_PRESENCE,
         MIN_SCORE,
         faces_by_presence,
-        write_candidates,
+        write_hard_negatives,
     )
 
-    path = out or cache_root(cache) / "candidates.json"
+    path = out or cache_root(cache) / "hard-negatives.json"
     detect: Callable[[Image], Detections] = FaceDetector(threshold=MIN_SCORE)
     if model is not None:
         predictor = Predictor(model, detector=detect, min_presence=MIN_PRESENCE)
         detect = faces_by_presence(predictor)
     with progress_bar("photos", None) as step:
-        boxes, photos = write_candidates(detect, data_root(data), path, step=step)
+        boxes, photos = write_hard_negatives(detect, data_root(data), path, step=step)
     note(f"{boxes} boxes in {photos} photos -> {path}")
