@@ -259,6 +259,37 @@ def test_keys_select_images_and_update_the_status(browser):
 
 
 @needs_chromium
+def test_the_number_of_a_face_zooms_to_its_box(browser):
+    size = "[canvas.width, canvas.height]"
+    browser.evaluate("document.querySelectorAll('#images button')[1].click()")
+    browser.wait_for("canvas.height === 600")
+    pressed = "document.querySelector('#faces button').getAttribute('aria-pressed')"
+    browser.evaluate("document.querySelector('#faces button').click()")
+    assert browser.evaluate(size) == [800, 800]
+    assert browser.evaluate(pressed) == "true"
+    # after the last face, the key shows the whole image
+    browser.evaluate("dispatchEvent(new KeyboardEvent('keydown', {key: 'f'}))")
+    assert browser.evaluate(size) == [512, 600]
+    assert browser.evaluate(pressed) == "false"
+
+
+@needs_chromium
+def test_a_selected_image_keeps_the_focus(browser):
+    selected = "document.querySelectorAll('#images button')[1]"
+    browser.evaluate(f"{selected}.focus(), {selected}.click()")
+    assert browser.evaluate(f"document.activeElement === {selected}")
+
+
+@needs_chromium
+def test_the_page_is_not_wider_than_a_phone(browser):
+    phone = {"width": 380, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    browser.call("Emulation.setDeviceMetricsOverride", **phone)
+    width = browser.evaluate("document.documentElement.scrollWidth")
+    browser.call("Emulation.clearDeviceMetricsOverride")
+    assert width == 380
+
+
+@needs_chromium
 def test_results_are_saved_as_json_csv_and_a_drawn_image(browser):
     browser.evaluate(
         "window.saved = []; const make = URL.createObjectURL; "
@@ -282,22 +313,36 @@ def test_results_are_saved_as_json_csv_and_a_drawn_image(browser):
 
 @needs_chromium
 @pytest.mark.parametrize("event", ["drop", "paste"])
-def test_images_can_be_dropped_and_pasted(browser, event):
+def test_images_can_be_dropped_and_pasted(browser, page, event):
     count = "document.querySelectorAll('#images li').length"
     before = browser.evaluate(count)
     kinds = {"drop": "DragEvent", "paste": "ClipboardEvent"}
     field = {"drop": "dataTransfer", "paste": "clipboardData"}[event]
+    shutil.copy(FOLDER / "grace_hopper.jpg", page / "photo.jpg")
     browser.evaluate(
-        f"""document.getElementById("canvas").toBlob((blob) => {{
+        f"""fetch("photo.jpg").then((answer) => answer.blob()).then((blob) => {{
           const files = new DataTransfer();
-          files.items.add(new File([blob], "{event}ed.png", {{ type: "image/png" }}));
+          files.items.add(new File([blob], "{event}ed.jpg", {{ type: "image/jpeg" }}));
           dispatchEvent(new {kinds[event]}("{event}", {{ {field}: files }}));
         }})"""
     )
+    (page / "photo.jpg").unlink()
     browser.wait_for(f"{count} === {before + 1}")
     browser.wait_for(
-        f"document.getElementById('status').textContent === '{event}ed.png: 1 face.'"
+        f"document.getElementById('status').textContent === '{event}ed.jpg: 1 face.'"
     )
+
+
+@needs_chromium
+def test_a_dropped_file_that_is_no_image_is_named(browser):
+    browser.evaluate(
+        """(() => {
+          const files = new DataTransfer();
+          files.items.add(new File(["a"], "notes.txt", { type: "text/plain" }));
+          dispatchEvent(new DragEvent("drop", { dataTransfer: files }));
+        })()"""
+    )
+    assert status(browser) == "notes.txt: not an image."
 
 
 @needs_chromium
@@ -308,7 +353,11 @@ def test_a_broken_image_is_named(browser, tmp_path):
     browser.wait_for(
         "document.getElementById('status').textContent.includes('not an image')"
     )
-    assert status(browser).startswith("broken.jpg: ")
+    assert status(browser) == "broken.jpg: not an image that can be opened."
+    count = "document.querySelectorAll('#images li').length"
+    before = browser.evaluate(count)
+    browser.evaluate("document.getElementById('remove').click()")
+    browser.wait_for(f"{count} === {before - 1}")
 
 
 @needs_chromium

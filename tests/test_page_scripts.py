@@ -47,7 +47,7 @@ class Thing extends EventTarget {
 }
 class HTMLSelectElement extends Thing {}
 class HTMLButtonElement extends Thing {}
-class ResizeObserver { observe() {} }
+class ResizeObserver { constructor(act) { globalThis.resized = act; } observe() {} }
 class Image { set src(_) { setTimeout(() => this.onload(), 0); } }
 class Option { constructor(text) { this.text = text; } }
 Object.assign(globalThis, { HTMLSelectElement, HTMLButtonElement, ResizeObserver, Image, Option });
@@ -157,3 +157,19 @@ def test_a_slow_answer_keeps_the_face_that_was_opened_since():
     act = "press('Enter'); press(']'); press(']'); await later(60);"
     act += "saved.push(things.progress.textContent.slice(0, 11));"
     assert on_review(act) == ["api/faces/0", "Face 3 of 3"]
+
+
+def test_the_face_is_fitted_again_when_the_window_is_resized():
+    # the longer side of the face's box takes 90 % of the smaller side of the canvas
+    act = "const marks = []; things.canvas.getContext = () => new Proxy({}, {"
+    act += (
+        "get: (_, name) => (x) => name === 'arc' && marks.push(x), set: () => true });"
+    )
+    act += "const span = () => { marks.length = 0; resized(); "
+    act += "return Math.round(marks[1] - marks[0]); };"
+    act += "things.canvas.clientHeight = 200; saved.push(span());"
+    act += "things.canvas.clientHeight = 400; saved.push(span());"
+    act += "press('+'); const zoomed = span(); things.canvas.clientHeight = 200;"
+    act += "saved.push(span() === zoomed);"
+    # 7 of the 8 pixels of `side` lie between both landmarks: 7/8 of 180 and of 360
+    assert on_review(act) == [158, 315, True]

@@ -14,14 +14,14 @@ from ..atomic import write_bytes
 from ..data.sample import cache_root
 from ..errors import InputError
 
-PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
+PACKAGE, VERSION = "onnxruntime-web", "1.24.3"
 FILES = {
-    "ort.wasm.min.mjs": "219e6a1fc8a9938268d18efca3c91d310bd2f4a59bbd13744df5b2b7fc6cee3b",
+    "ort.wasm.min.mjs": "d5a6d7bc8ee587648fb3742dde8c0094d17cbd3822a68bbec8ddfcd4f2adb88e",
     "ort-wasm-simd-threaded.mjs": (
-        "e13f7f94fc51b4ca72b12faeb1ee95f4ace6dfbc8939bc718aabdc0a27c4299b"
+        "5687566b1bc1c8cf628d76c2ddb16b2a3b81a7997273d4666564880495088e57"
     ),
     "ort-wasm-simd-threaded.wasm": (
-        "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2"
+        "be0e129949062ad50290ef94683fac8be5bb6156f709e030b7a5f1661a2f6c17"
     ),
 }
 """SHA-256 of each file: the module imported by pages, its loader and the WebAssembly."""

@@ -10,33 +10,35 @@ const RIM_FROM_PX = 2;
  * @param context 2D context whose units are pixels of the image.
  * @param faces Faces of a result.
  * @param card `card` of the Lineament object that found them.
- * @param options boxes, points, edges, sigmas, numbers: whether to draw them; `scale`: image
- *   pixels per screen pixel, which keeps lines visible in a downscaled image.
+ * @param options boxes, points, edges, sigmas, numbers, faceNumbers: whether to draw them; `scale`:
+ *   image pixels per screen pixel, which keeps lines visible in a downscaled image.
  */
 export function drawFaces(context, faces, card, options = {}) {
   const settings = { boxes: true, points: true, edges: true, sigmas: false, numbers: false, ...options };
   context.save();
   // integer coordinates are pixel centers
   context.translate(0.5, 0.5);
-  for (const face of faces) {
+  const least = Math.min(1, options.scale ?? 1);
+  faces.forEach((face, number) => {
     const side = Math.max(face.box[2] - face.box[0], face.box[3] - face.box[1]);
     const unit = Math.max(Math.min(Math.max(side / 200, 0.25), 50), 0.5 * (options.scale ?? 1));
-    context.lineWidth = Math.max(1, unit);
-    if (settings.boxes) drawBox(context, face.box);
+    context.lineWidth = Math.max(least, unit);
+    if (settings.boxes) drawBox(context, face.box, 2 * least);
     if (settings.sigmas) drawSigmas(context, face, card, side);
     if (settings.edges) drawEdges(context, face, card);
-    if (settings.points) drawPoints(context, face, card, Math.max(1.6 * unit, 0.75));
-    if (settings.numbers) drawNumbers(context, face, Math.max(7 * unit, 6));
-  }
+    if (settings.points) drawPoints(context, face, card, Math.max(1.6 * unit, 0.75 * least), least);
+    if (settings.numbers) drawNumbers(context, face, Math.max(7 * unit, 6 * least));
+    if (settings.faceNumbers) drawFaceNumber(context, face.box, number, 16 * (options.scale ?? 1));
+  });
   context.restore();
 }
 
 const isOccluded = (face, i) => (face.visible?.[i] ?? 1) < 0.5;
 
-function drawBox(context, [x0, y0, x1, y1]) {
+function drawBox(context, [x0, y0, x1, y1], rim) {
   const width = context.lineWidth;
   context.strokeStyle = RIM_COLOR;
-  context.lineWidth = width + 2;
+  context.lineWidth = width + rim;
   context.strokeRect(x0, y0, x1 - x0, y1 - y0);
   context.strokeStyle = BOX_COLOR;
   context.lineWidth = width;
@@ -74,7 +76,7 @@ function drawEdges(context, face, card) {
 }
 
 /** Draw the landmarks; those that are probably turned away or occluded are rings. */
-function drawPoints(context, face, card, radius) {
+function drawPoints(context, face, card, radius, least) {
   face.landmarks.forEach((point, i) => {
     circle(context, point, radius);
     if (isOccluded(face, i)) {
@@ -84,7 +86,7 @@ function drawPoints(context, face, card, radius) {
     }
     context.fillStyle = card.colors[i];
     context.fill();
-    if (radius < RIM_FROM_PX) return;
+    if (radius < RIM_FROM_PX * least) return;
     context.strokeStyle = RIM_COLOR;
     context.stroke();
   });
@@ -92,10 +94,19 @@ function drawPoints(context, face, card, radius) {
 
 function drawNumbers(context, face, height) {
   context.font = `${height}px sans-serif`;
+  face.landmarks.forEach(([x, y], i) => drawText(context, i, x + height / 3, y - height / 3));
+}
+
+/** Draw the number of a face above its box, or inside if there is no room. */
+function drawFaceNumber(context, [x0, y0], number, height) {
+  context.font = `bold ${height}px sans-serif`;
+  context.lineWidth = height / 5;
+  drawText(context, number, Math.max(x0, 0), y0 < 1.2 * height ? y0 + height : y0 - 0.3 * height);
+}
+
+function drawText(context, text, x, y) {
   context.strokeStyle = RIM_COLOR;
   context.fillStyle = BOX_COLOR;
-  face.landmarks.forEach(([x, y], i) => {
-    context.strokeText(String(i), x + height / 3, y - height / 3);
-    context.fillText(String(i), x + height / 3, y - height / 3);
-  });
+  context.strokeText(String(text), x, y);
+  context.fillText(String(text), x, y);
 }

@@ -192,7 +192,7 @@ async function toRgb(image) {
   try {
     bitmap = await createImageBitmap(image, options);
   } catch (error) {
-    throw new Error(`not an image that can be opened (${error.message})`, { cause: error });
+    throw new Error("not an image that can be opened", { cause: error });
   }
   const { width, height } = bitmap;
   const canvas = new OffscreenCanvas(width, height);

@@ -8,6 +8,8 @@ import { toCsv, toJson } from "./tables.js";
 const $ = (id) => document.getElementById(id);
 const DRAWN = ["points", "edges", "boxes", "sigmas", "numbers"];
 const KEYS = { p: "points", l: "edges", b: "boxes", u: "sigmas", n: "numbers", o: "choose", c: "camera" };
+const ZOOM_PX = 800; // smallest side of the canvas that shows one face
+const ZOOM_BOX = 1.6; // its part of the image, in sides of the box
 
 const canvas = $("canvas");
 /** Opened images in order: {name, file, result, error}. */
@@ -16,16 +18,17 @@ let current = -1;
 let client = null;
 let card = null;
 let stopCamera = null;
-/** Image and result on the canvas: {source, result}. */
+/** Image and result on the canvas, and the number of the face it is zoomed to: {source, result, zoomed}. */
 let shown = null;
 let searches = Promise.resolve();
 
-function say(text) {
+function say(text, isError = false) {
   // screen readers announce the text whenever it is set
   if ($("status").textContent !== text) $("status").textContent = text;
+  $("status").classList.toggle("bad", isError);
 }
 
-const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+const plural = (count, noun) => `${count || "no"} ${noun}${count === 1 ? "" : "s"}`;
 
 async function openModel(name) {
   client?.stop();
@@ -38,7 +41,9 @@ async function openModel(name) {
   try {
     card = await client.ask("load", { model: name });
   } catch (error) {
-    if (usedClient === client) say(`The models cannot be loaded: ${error.message}`);
+    if (usedClient !== client) return;
+    $("progress").hidden = true;
+    say(`The models cannot be loaded: ${error.message}`, true);
     return;
   }
   $("progress").hidden = true;
@@ -76,13 +81,16 @@ async function searchAll() {
 function sayCurrent() {
   const image = images[current];
   if (!image || stopCamera) return;
-  if (image.error) say(`${image.name}: ${image.error}.`);
+  if (image.error) say(`${image.name}: ${image.error}.`, true);
   else if (image.result) say(`${image.name}: ${plural(image.result.faces.length, "face")}.`);
 }
 
 function addFiles(files) {
   const added = [...files].filter((file) => !file.type || file.type.startsWith("image/"));
-  if (!added.length) return;
+  if (!added.length) {
+    if (files.length) say(`${files[0].name}: not an image.`, true);
+    return;
+  }
   stopCamera?.();
   for (const file of added) images.push({ name: file.name, file, result: null, error: null });
   current = images.length - added.length;
@@ -109,11 +117,13 @@ async function showCurrent() {
 }
 
 function listImages() {
+  const listed = [...$("images").querySelectorAll("button")];
+  const focused = listed.indexOf(document.activeElement);
   $("images").hidden = images.length < 2;
   const items = images.map((image, index) => {
     const button = document.createElement("button");
     const count = image.result ? plural(image.result.faces.length, "face") : "…";
-    button.textContent = `${image.name} · ${image.error ? "broken" : count}`;
+    button.textContent = `${image.name} · ${image.error ? "error" : count}`;
     button.setAttribute("aria-current", String(index === current));
     button.addEventListener("click", () => choose(index));
     const item = document.createElement("li");
@@ -121,6 +131,8 @@ function listImages() {
     return item;
   });
   $("images").replaceChildren(...items);
+  if (focused >= 0) items[Math.min(focused, items.length - 1)]?.firstChild.focus();
+  $("remove").hidden = !images.length;
   const results = images.filter((image) => image.result);
   for (const id of ["json", "csv"]) $(id).disabled = !results.length;
   $("png").disabled = !images[current]?.result;
@@ -147,21 +159,61 @@ function show(source, result) {
   $("stage").classList.toggle("empty", !source);
   $("hint").hidden = Boolean(source);
   canvas.hidden = !source;
-  draw();
   describe(result);
+  draw();
 }
 
 function draw() {
   if (!shown) return;
   const { source, result } = shown;
-  if (canvas.width !== source.width) canvas.width = source.width;
-  if (canvas.height !== source.height) canvas.height = source.height;
+  const { left, top, width, height, factor } = shownPart();
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
   const context = canvas.getContext("2d");
+  context.setTransform(factor, 0, 0, factor, -factor * left, -factor * top);
+  context.clearRect(left, top, width / factor, height / factor);
   context.drawImage(source, 0, 0);
   if (!result || !card) return;
-  const options = { scale: canvas.width / (canvas.clientWidth || canvas.width) };
+  const options = { scale: canvas.width / (canvas.clientWidth || canvas.width) / factor };
   for (const name of DRAWN) options[name] = $(name).checked;
+  options.faceNumbers = options.boxes && result.faces.length > 1;
   drawFaces(context, result.faces, card, options);
+}
+
+/** The part of the image to show: its corner, the canvas's size, and canvas pixels per image pixel. */
+function shownPart() {
+  const { source, result, zoomed } = shown;
+  const face = result?.faces[zoomed];
+  if (!face) return { left: 0, top: 0, width: source.width, height: source.height, factor: 1 };
+  const [x0, y0, x1, y1] = face.box;
+  const side = ZOOM_BOX * Math.max(x1 - x0, y1 - y0, 1);
+  const factor = Math.max(1, ZOOM_PX / side);
+  const size = Math.round(side * factor);
+  return { left: (x0 + x1 - side) / 2, top: (y0 + y1 - side) / 2, width: size, height: size, factor };
+}
+
+/** Show one face, or the whole image if there is no face of that number. */
+function zoom(number) {
+  if (!shown || stopCamera) return;
+  shown.zoomed = number;
+  for (const [index, button] of [...$("faces").querySelectorAll("button")].entries()) {
+    button.setAttribute("aria-pressed", String(index === number));
+  }
+  draw();
+}
+
+function zoomButton(number) {
+  const button = document.createElement("button");
+  button.textContent = number;
+  button.setAttribute("aria-label", `Zoom to face ${number}`);
+  button.setAttribute("aria-pressed", "false");
+  button.addEventListener("click", () => zoom(shown.zoomed === number ? undefined : number));
+  return button;
+}
+
+function zoomNext() {
+  const next = (shown?.zoomed ?? -1) + 1;
+  zoom(shown?.result?.faces[next] ? next : undefined);
 }
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -173,8 +225,9 @@ function describe(result) {
   const rows = faces.map((face, number) => {
     const row = document.createElement("tr");
     const seen = face.visible?.filter((value) => value >= 0.5).length;
+    // frames of the camera follow each other too fast for a button
+    row.insertCell().append(stopCamera ? number : zoomButton(number));
     const cells = [
-      number,
       face.score.toFixed(2),
       face.presence?.toFixed(2) ?? "",
       mean(face.sigma_px.filter((value) => value !== null)).toFixed(1),
@@ -234,13 +287,14 @@ async function toggleCamera() {
       show(source, result);
       $("png").disabled = false;
       say(`Camera: ${plural(result.faces.length, "face")}.`);
-      $("rate").textContent = `${rate.toFixed(0)} frames per second`;
+      // the first frame has no rate
+      $("rate").textContent = rate ? `${plural(Math.max(1, Math.round(rate)), "frame")} per second` : "";
     },
     onEnd: (error) => {
       if (stopCamera === stop) stopCamera = null;
       button.setAttribute("aria-pressed", "false");
       $("rate").textContent = "";
-      say(error ? `The camera cannot be used: ${error.message}` : "Camera off.");
+      say(error ? `The camera cannot be used: ${error.message}` : "Camera off.", Boolean(error));
       if (!error) showCurrent();
     },
   });
@@ -255,6 +309,7 @@ function onKey(event) {
   else if (event.key === "ArrowLeft") choose(current - 1);
   else if (event.key === "ArrowRight") choose(current + 1);
   else if (event.key === "Delete" && current >= 0) remove();
+  else if (event.key === "f") zoomNext();
   else return;
   event.preventDefault();
 }
@@ -266,6 +321,7 @@ function listen() {
     event.target.value = "";
   });
   $("camera").addEventListener("click", toggleCamera);
+  $("remove").addEventListener("click", remove);
   $("model").addEventListener("change", (event) => {
     stopCamera?.();
     openModel(event.target.value);
@@ -294,8 +350,8 @@ async function start() {
   const answer = await fetch("models.json");
   const { models, runtime } = await answer.json();
   for (const name of Object.keys(models)) $("model").add(new Option(name));
-  $("runtime").textContent = `Networks run by ${runtime.name}, MIT license: see licenses.txt.`;
+  $("runtime").textContent = `The models are run by ${runtime.name} (MIT license).`;
   await openModel($("model").value);
 }
 
-start().catch((error) => say(`The page cannot start: ${error.message}`));
+start().catch((error) => say(`The page cannot start: ${error.message}`, true));

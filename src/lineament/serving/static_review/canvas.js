@@ -13,6 +13,7 @@ export class View {
     this.shown = { comparison: true, sigma: true, edges: true };
     this.mirrored = false;
     this.bare = false;
+    this.isFitted = false;
   }
 
   /** Fit the face: its longer side takes 700 pixels, or less if the window is small. */
@@ -22,6 +23,7 @@ export class View {
     const [x0, y0, x1, y1] = face.box;
     this.scale = room / Math.max(face.side, 1);
     this.center = [(x0 + x1) / 2 + 0.5, (y0 + y1) / 2 + 0.5];
+    this.isFitted = true;
   }
 
   size() {
@@ -44,6 +46,7 @@ export class View {
 
   /** Zoom by a factor around the fixed point `at`, in canvas pixels. */
   zoom(factor, at) {
+    this.isFitted = false;
     const before = this.toImage(at);
     this.scale = Math.min(MAX_ZOOM, Math.max(0.05, this.scale * factor));
     const after = this.toImage(at);
@@ -51,6 +54,7 @@ export class View {
   }
 
   pan(dx, dy) {
+    this.isFitted = false;
     this.center[0] -= (this.mirrored ? -dx : dx) / this.scale;
     this.center[1] -= dy / this.scale;
   }

@@ -276,6 +276,16 @@ function onWheel(event) {
 
 // display
 
+function write(id, text) {
+  // screen readers announce the text whenever it is set
+  if (get(id).textContent !== text) get(id).textContent = text;
+}
+
+function onResize() {
+  if (state.face && view.isFitted) view.fit(state.face);
+  show();
+}
+
 function show() {
   const { review, face, number, chosen } = state;
   view.draw(face, state.image, review.edges, chosen);
@@ -283,8 +293,8 @@ function show() {
   const left = review.faces.length - done;
   get("bar").value = done / review.faces.length;
   const rest = left ? `${left} left` : "all reviewed";
-  get("progress").textContent =
-    `Face ${number + 1} of ${review.faces.length}; ${rest} (${review.reviewer}, ${review.scheme})`;
+  const position = `Face ${number + 1} of ${review.faces.length}`;
+  write("progress", `${position}; ${rest} (${review.reviewer}, ${review.scheme})`);
   get("faces").value = number;
   for (const [index, option] of [...get("faces").options].entries()) {
     const { name, status } = review.faces[index];
@@ -318,7 +328,7 @@ function showFace(face, chosen) {
     const [u, v] = face.second[chosen];
     details.push(`comparison ${Math.hypot(x - u, y - v).toFixed(2)} px away`);
   }
-  get("point").textContent = details.join("; ");
+  write("point", details.join("; "));
   get("occlude").setAttribute("aria-pressed", String(face.occluded[chosen]));
 }
 
@@ -353,7 +363,7 @@ async function begin() {
   canvas.addEventListener("pointerup", onUp);
   canvas.addEventListener("pointercancel", onUp);
   canvas.addEventListener("wheel", onWheel, { passive: false });
-  new ResizeObserver(show).observe(canvas);
+  new ResizeObserver(onResize).observe(canvas);
   await open(nextOpen(state.review.faces.length - 1));
   canvas.focus();
 }
