@@ -163,6 +163,7 @@ def test_figures_of_two_schemes_are_refused(tmp_path):
     [
         (("--order", "sigme"), "unknown order 'sigme'; did you mean 'sigma'?"),
         (("--order", "disagree"), "write --order disagree:MODEL"),
+        (("--order", "disagree:accurate"), "would compare accurate with itself"),
         (("--model", "broken"), "unknown model 'broken'"),
     ],
 )

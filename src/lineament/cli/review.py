@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from ..errors import InputError
 from .annotations import Part, read_labels
 from .app import (
     app,
@@ -248,6 +249,7 @@ def _candidates(
         comparison = _comparison(rule, second, model, scheme, search)
         with progress_bar("files", None) as step:
             return candidates_of_results(kept, comparison, step)
+    _check_second(second, model)
     predictor = make_predictor(model, scheme or None, **search)
     images, failures = find_inputs(paths)
     comparison = _comparison(rule, second, model, predictor.scheme, search)
@@ -259,6 +261,15 @@ def _candidates(
     for failure in failed:
         complain(failure.line())
     return found
+
+
+def _check_second(second: str, model: str) -> None:
+    """Raise InputError if the model of `disagree` is the one that finds the faces."""
+    if second == model:
+        raise InputError(
+            f"--order disagree:{second} would compare {model} with itself; expected another "
+            "model: name one, or choose --model"
+        )
 
 
 def _comparison(
