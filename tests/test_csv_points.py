@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lineament.data.readers.csv_columns import find_columns
 from lineament.data.readers.own_data import OwnData, UnknownPointsError
 from lineament.data.readers.registry import read_data
 from lineament.errors import DataError
@@ -89,6 +90,12 @@ def test_two_columns_of_one_coordinate_are_refused(tmp_path):
     header = ["image", *(f"{axis}_{i}" for i in range(5) for axis in "xyXY")]
     with pytest.raises(DataError, match="'x_0' and 'X_0' are x of the same point; rem"):
         read(tmp_path, header, ["a.jpg", *CELLS, *CELLS])
+
+
+def test_a_repeated_column_is_refused(tmp_path):
+    # an equal string that is the same object, as a reader may return it
+    with pytest.raises(DataError, match="'x_0' and 'x_0' are x of the same point"):
+        find_columns(tmp_path, ["x_0", "y_0", "x_0"])
 
 
 @pytest.mark.parametrize("first", [0, 1])

@@ -109,6 +109,7 @@ def test_points_with_another_mirror_are_not_a_known_scheme_of_their_number(tmp_p
         ("flip_idx: [1, 2, 0]", "flip_idx does not swap the 3 points of kpt_shape"),
         ("flip_idx: [1, 0, x]", "flip_idx contains '1, 0, x'; expected a list of int"),
         ("kpt_names: [a, b]", "kpt_names lists 2 points, but kpt_shape has 3"),
+        ("kpt_names: : a", "kpt_names lists 1 points, but kpt_shape has 3"),
         (
             "kpt_names: {0: [a, b, c], 1: [b, a, c]}",
             "kpt_names of classes 0 and 1 differ; keep the labels of one class",
@@ -120,6 +121,13 @@ def test_a_broken_description_gives_a_one_line_error(entry, message, tmp_path):
     text(folder / "labels/a.txt", line() + line(category=1))
     with pytest.raises(DataError, match=rf"data\.yaml: {message}"):
         read_data("yolo", folder, "all")
+
+
+@pytest.mark.parametrize("entry", ["flip_idx: null", "kpt_names: ~", "flip_idx:"])
+def test_an_empty_entry_counts_as_absent(entry, tmp_path, ears):
+    folder = data_set(tmp_path / "set", entry)
+    (face,) = read_data("yolo", folder, "all", OwnData(ears))
+    assert np.allclose(face.landmarks, POINTS, atol=1e-4)
 
 
 def test_a_commented_shape_is_not_read(tmp_path, ears):

@@ -108,9 +108,8 @@ def likely_faces(faces: Faces, min_presence: float = MIN_PRESENCE) -> Faces:
     """Return the faces to cover, those that are present and not far smaller than the others.
 
     A detection less than half as large as every clear face (presence of at least 0.9) is often
-    a badge, a knot or an ear, so it needs five times the minimum presence, 0.9 at most. Without
-    a clear face, and with a minimum of 0, all detections count. Faces without a presence are
-    kept.
+    a badge, a knot or an ear, so it needs five times the minimum presence, 0.9 at most. A
+    minimum of 0 keeps all detections. Faces without a presence are kept.
 
     Args:
         faces: The faces in one image; find them with a low `min_presence`.

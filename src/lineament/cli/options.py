@@ -360,10 +360,7 @@ def known_boxes(
 
 
 def own_data(
-    scheme: str = "",
-    category: str = "",
-    pictures: Path | None = None,
-    group: str = "",
+    scheme: str = "", category: str = "", pictures: Path | None = None, group: str = ""
 ) -> "OwnData":
     """Return what the user states about annotated faces; messages are printed.
 

@@ -19,6 +19,7 @@ GPU_BATCH = 16
 MOST_MB, MOST_S = 1_000_000, 86_400
 """Largest value of options in megabytes and seconds, so that none is infinite."""
 
+
 Host = Annotated[
     str,
     typer.Option(envvar="LINEAMENT_HOST", help="Address to listen on."),

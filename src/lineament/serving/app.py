@@ -21,7 +21,7 @@ ABOUT = """Facial landmarks in images and live video.
 
 `WS /v1/track` tracks the faces of a live video: connect, with `model`, `scheme`, `min_face`,
 `head_pose`, `faces`, `smooth` and `token` as query parameters, and send frames as binary
-messages. Each answer is the JSON of /v1/detect with `frame`, `time` and `dropped`, the number of
+messages. Each response is the JSON of /v1/detect with `frame`, `time` and `dropped`, the number of
 frames that a newer one replaced.
 
 If the server has a token, requests to `/v1/`, `/v2/models` and `/metrics` need the header

@@ -47,17 +47,17 @@ REFUSALS: dict[int | str, dict[str, Any]] = dict.fromkeys(
     (400, 401, 408, 413, 415, 422, 500, 503), REFUSED
 )
 DRAWN: dict[str, Any] = {JPEG: {"schema": FILE}}
-DETECT_ANSWERS: dict[int | str, dict[str, Any]] = {
+DETECT_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": FacesResponse, "content": {**DRAWN, NDJSON: {}}},
     **REFUSALS,
 }
-LANDMARKS_ANSWERS: dict[int | str, dict[str, Any]] = {
+LANDMARKS_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": FacesResponse, "content": DRAWN},
     **REFUSALS,
 }
 
 
-@router.post("/v1/detect", responses=DETECT_ANSWERS, openapi_extra=BODY)
+@router.post("/v1/detect", responses=DETECT_RESPONSES, openapi_extra=BODY)
 async def detect(request: Request, options: DetectQuery) -> Response:
     """Find the faces of an image and their landmarks.
 
@@ -67,7 +67,7 @@ async def detect(request: Request, options: DetectQuery) -> Response:
     return await _respond(request, options)
 
 
-@router.post("/v1/landmarks", responses=LANDMARKS_ANSWERS, openapi_extra=BODY)
+@router.post("/v1/landmarks", responses=LANDMARKS_RESPONSES, openapi_extra=BODY)
 async def landmarks(request: Request, options: DetectQuery) -> Response:
     """Find the landmarks of faces in given boxes, without running a detector."""
     return await _respond(request, options, need_boxes=True)
@@ -169,6 +169,6 @@ async def _line(service: Service, name: str, job: Job) -> bytes:
         if refusal is None:
             log_failure(error)
             refusal = Refusal(500, "the server failed on this image")
-        return json.dumps({"image": name} | refusal.answer()).encode() + b"\n"
+        return json.dumps({"image": name} | refusal.body()).encode() + b"\n"
     service.metrics.faces.inc(result.faces)
     return result.content + b"\n"

@@ -51,7 +51,7 @@ class Gate:
         is_work = scope["path"].startswith(WORK)
         self.service.lifecycle.active += is_work
         try:
-            await self._answer(scope, exchange)
+            await self._respond(scope, exchange)
         except (ClientGoneError, ClientDisconnect):
             exchange.status = CLIENT_GONE
         except Exception as error:
@@ -61,7 +61,7 @@ class Gate:
             self.service.bodies.release(scope)
             self._record(scope, exchange.status, time.monotonic() - start)
 
-    async def _answer(self, scope: Scope, exchange: Exchange) -> None:
+    async def _respond(self, scope: Scope, exchange: Exchange) -> None:
         path = scope["path"]
         if path.startswith(GUARDED):
             check_token(self.service.settings.token, exchange.headers)

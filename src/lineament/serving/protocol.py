@@ -78,7 +78,7 @@ def limited_protocol(
 
 def _response(refusal: Refusal) -> bytes:
     """Return a complete HTTP response."""
-    body = json.dumps(refusal.answer()).encode()
+    body = json.dumps(refusal.body()).encode()
     lines = [
         f"HTTP/1.1 {refusal.status} {refusal.code.replace('_', ' ')}",
         "content-type: application/json",

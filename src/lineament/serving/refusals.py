@@ -49,7 +49,7 @@ class Refusal(Exception):
         self.code = code or CODES.get(status, "error")
         self.headers = headers or {}
 
-    def answer(self) -> dict[str, Any]:
+    def body(self) -> dict[str, Any]:
         """Return the response body as JSON values."""
         return {"error": {"code": self.code, "message": self.message}}
 
@@ -88,7 +88,7 @@ def refusal_of(error: BaseException) -> Refusal | None:
 def refusal_response(refusal: Refusal) -> Response:
     """Return the HTTP response for a refusal."""
     return Response(
-        json.dumps(refusal.answer()),
+        json.dumps(refusal.body()),
         refusal.status,
         refusal.headers,
         "application/json",

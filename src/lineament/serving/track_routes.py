@@ -120,7 +120,7 @@ class Track:
             refusal = refusal_of(error)
             if refusal is None:
                 raise
-            return record | refusal.answer()
+            return record | refusal.body()
         size = faces.image_size or (0, 0)
         return record | record_of(faces, "", size, self.has_pose)
 
@@ -186,7 +186,7 @@ async def _run(service: Service, websocket: WebSocket, state: Track) -> None:
     draining = asyncio.create_task(service.lifecycle.draining.wait())
     tasks: list[asyncio.Task[Any]] = [
         asyncio.create_task(_receive(service, websocket, state, arrived)),
-        asyncio.create_task(_answer(service, websocket, state, arrived)),
+        asyncio.create_task(_respond(service, websocket, state, arrived)),
     ]
     try:
         await asyncio.wait([*tasks, draining], return_when=asyncio.FIRST_COMPLETED)
@@ -225,7 +225,7 @@ async def _receive(
         arrived.set()
 
 
-async def _answer(
+async def _respond(
     service: Service, websocket: WebSocket, state: Track, arrived: asyncio.Event
 ) -> None:
     """Respond to the newest frame, in a loop."""

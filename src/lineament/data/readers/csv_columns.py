@@ -106,12 +106,12 @@ def _pairs_of(
 
 
 def _add(path: Path, pair: Pair, axis: str, column: str) -> None:
-    other = pair.setdefault(axis, column)
-    if pair[axis] is not column:
+    if axis in pair:
         raise DataError(
-            f"{path}: columns {other!r} and {column!r} are {axis} of the same point; "
+            f"{path}: columns {pair[axis]!r} and {column!r} are {axis} of the same point; "
             "remove or rename one"
         )
+    pair[axis] = column
 
 
 def _is_of_box(point: str, lower: set[str]) -> bool:

@@ -56,8 +56,7 @@ def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
         )
     if separator != ",":
         rows = [_with_decimal_points(row, columns) for row in rows]
-    finder = ImageFinder(path, own.pictures, own.needs_images)
-    counted = Counter[str]()
+    finder, counted = ImageFinder(path, own.pictures, own.needs_images), Counter[str]()
     faces = []
     rows = [row for row in rows if _has_content(row)]
     for number, row in enumerate(rows, 2):

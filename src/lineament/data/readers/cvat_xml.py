@@ -71,10 +71,7 @@ def read_cvat_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
                 "their order is unknown; add the missing ones, or use a skeleton"
             )
     scheme, rows = choose_points(names[label], own, place)
-    finder, counted = (
-        ImageFinder(path, own.pictures, own.needs_images),
-        Counter[str](),
-    )
+    finder, counted = ImageFinder(path, own.pictures, own.needs_images), Counter[str]()
     samples = []
     for shape in shapes[label]:
         face = _face(path, shape, names[label], counted)

@@ -43,10 +43,7 @@ def read_label_studio(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
         used.update(dict.fromkeys(points))
     names = sorted_names(set(used)) if is_numbered(list(used)) else list(used)
     scheme, rows = choose_points(names, own, str(path))
-    finder, counted = (
-        ImageFinder(path, own.pictures, own.needs_images),
-        Counter[str](),
-    )
+    finder, counted = ImageFinder(path, own.pictures, own.needs_images), Counter[str]()
     samples = []
     for (task, points), box in zip(faces, boxes, strict=True):
         face = replace(_face(path, task, points, names, counted), box=box)

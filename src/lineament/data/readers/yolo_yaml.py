@@ -19,6 +19,7 @@ TOKEN = re.compile(
     | (?P<plain>[^\s\[\]{},"'](?:(?!\s\#|:[\s\[{]|:$)[^\[\]{},\n])*)""",
     re.VERBOSE | re.MULTILINE,
 )
+NULLS = ("null", "~")
 Lists = dict[str, list[str]]
 
 
@@ -117,7 +118,7 @@ def _lists(text: str, key: str) -> Lists:
     if entry is None:
         return lists
     for match in TOKEN.finditer(entry[1]):
-        if match["colon"]:
+        if match["colon"] and current in lists:
             # the last word was not an item but a key
             lists[current].pop()
             if not lists[current]:
@@ -132,7 +133,7 @@ def _lists(text: str, key: str) -> Lists:
 
 
 def _word(match: re.Match[str]) -> str | None:
-    """Return the text of a scalar; None for another token."""
+    """Return the text of a scalar; None for another token and for null."""
     if match["double"] is not None:
         try:
             return str(json.loads(match["double"]))
@@ -140,4 +141,5 @@ def _word(match: re.Match[str]) -> str | None:
             return match["double"][1:-1]
     if match["single"] is not None:
         return match["single"].replace("''", "'")
-    return None if match["plain"] is None else match["plain"].strip()
+    word = (match["plain"] or "").strip()
+    return None if not word or word.lower() in NULLS else word

@@ -1,7 +1,7 @@
 // Client for calling worker.js from a page.
 
 /**
- * Start a worker; its `ask(call, args, transfer)` returns the answer.
+ * Start a worker; its `ask(call, args, transfer)` returns the result.
  *
  * @param {(part: number) => void} onProgress Called with 0 to 1 while models are loading.
  */

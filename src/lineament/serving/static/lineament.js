@@ -58,9 +58,9 @@ async function read(folder, file, onBytes = () => {}) {
     const { readFile } = await import("node:fs/promises");
     return readFile(address);
   }
-  const answer = await fetch(address);
-  if (!answer.ok) throw new Error(`${file}: cannot be loaded (${answer.status})`);
-  const reader = answer.body.getReader();
+  const response = await fetch(address);
+  if (!response.ok) throw new Error(`${file}: cannot be loaded (${response.status})`);
+  const reader = response.body.getReader();
   const parts = [];
   for (let part = await reader.read(); !part.done; part = await reader.read()) {
     parts.push(part.value);

@@ -347,8 +347,8 @@ function listen() {
 
 async function start() {
   listen();
-  const answer = await fetch("models.json");
-  const { models, runtime } = await answer.json();
+  const response = await fetch("models.json");
+  const { models, runtime } = await response.json();
   for (const name of Object.keys(models)) $("model").add(new Option(name));
   $("runtime").textContent = `The models are run by ${runtime.name} (MIT license).`;
   await openModel($("model").value);

@@ -16,10 +16,10 @@ const clock = { seconds: 0, last: 0 };
 let dragged = null;
 
 async function ask(path, options) {
-  const answer = await fetch(path, options);
-  if (answer.ok) return answer.json();
-  const problem = await answer.json().catch(() => null);
-  throw new Error(problem?.error?.message ?? `${answer.status} ${answer.statusText}`);
+  const response = await fetch(path, options);
+  if (response.ok) return response.json();
+  const problem = await response.json().catch(() => null);
+  throw new Error(problem?.error?.message ?? `${response.status} ${response.statusText}`);
 }
 
 function fail(error) {
