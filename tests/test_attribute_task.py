@@ -304,6 +304,7 @@ def test_a_visible_attribute_is_learned_with_the_settings_of_the_recipe(
     values = read_values(ROOT / "recipes/survey/tcdcn.toml")
     values["data"] = [{"reader": "mtfl", "folder": str(folder)}]
     values["tasks"]["groups"] = {"smiling": ["smiling"]}
+    values["tasks"]["weights"] = {"smiling": 0.1}
     values["train"] |= {"steps": 600, "batch": 16, "num_workers": 0}
     values["train"]["validate_every"] = 600
     recipe = make_recipe(values, "test")

@@ -91,6 +91,17 @@ def test_a_mirror_that_contradicts_the_scheme_is_refused(tmp_path, ears):
         read_own_faces(found, "ears-of-contradiction")
 
 
+def test_a_mirror_may_pair_points_whose_names_tell_no_side(tmp_path):
+    picture(tmp_path / "images/a.jpg")
+    text(tmp_path / "labels/a.txt", line([*POINTS, (8, 9)]))
+    names = "kpt_names: [left_ear, right_ear, lip_1, lip_2]"
+    shape_entry = "kpt_shape: [4, 3]\nflip_idx: [1, 0, 3, 2]"
+    text(tmp_path / "data.yaml", f"path: .\n{shape_entry}\n{names}\n")
+    (found,) = find_annotations(tmp_path)
+    _, made = read_own_faces(found, "ears-and-lips")
+    assert made.mirror.tolist() == [1, 0, 3, 2]
+
+
 def test_points_with_another_mirror_are_not_a_known_scheme_of_their_number(tmp_path):
     picture(tmp_path / "images/a.jpg")
     text(tmp_path / "labels/a.txt", line(shape(5) / 3))

@@ -158,12 +158,13 @@ def _make_scheme(
 def _check_stated_mirror(
     names: Sequence[str], mirror: Sequence[int], place: str
 ) -> None:
-    """Raise DataError if the names tell left from right, but not as the stated mirror map."""
+    """Raise DataError if the stated mirror map contradicts the left and right in the names.
+
+    Points whose names tell no side may have any partner.
+    """
     named = mirror_of_names(names)
-    if named == list(range(len(names))):
-        return
     for index, partner in enumerate(mirror):
-        if partner != named[index]:
+        if partner != named[index] != index:
             raise DataError(
                 f"{place}: the files mirror {names[index]!r} to {names[partner]!r}, but the "
                 f"names pair it with {names[named[index]]!r}; correct flip_idx or the names"

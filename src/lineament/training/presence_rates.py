@@ -33,10 +33,10 @@ def run_states(
     size: int,
     padding: float,
 ) -> tuple[Array, Array]:
-    """Return presence (M,) of all crops, faces first, and visibility (F, N) of the faces.
+    """Return presence (M, ...) of all crops, faces first, and visibility (F, N) of the faces.
 
     Args:
-        predict: Maps uint8 crops (B, S, S, 3) to presence (B,) and visibility (B, N).
+        predict: Maps uint8 crops (B, S, S, 3) to presence (B, ...) and visibility (B, N).
         size: Side of the crops, pixels.
         padding: Side of a crop in longer sides of its box.
     """

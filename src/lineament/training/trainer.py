@@ -278,7 +278,7 @@ class Trainer:
             module.eval()
 
     def save(self) -> None:
-        """Write the checkpoint atomically.    Call it within `place.here()`."""
+        """Write the checkpoint atomically. Call it within `place.here()`."""
         state: dict[str, Any] = {
             "model": self.model.state_dict(),
             "average": self.average.state,
