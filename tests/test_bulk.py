@@ -279,7 +279,7 @@ def test_the_command_runs_a_job_and_states_its_status(tmp_path):
     code, _, errors = call("bulk", *_from_root(words))
     assert code == 0, errors
     # astronaut and grace_hopper have one face each, drawn.jpg does not match
-    assert "2 images, 2 faces, 0 errors in 1 of 1 parts (0 kept" in errors
+    assert "2 images, 2 faces, 0 errors in 1 of 1 parts -> " in errors
     assert "(1 kept from an earlier run)" in call("bulk", *_from_root(words))[2]
     code, text, _ = call("bulk", "status", out, "--format", "json")
     status = json.loads(text)

@@ -265,10 +265,12 @@ def test_the_number_of_a_face_zooms_to_its_box(browser):
     browser.wait_for("canvas.height === 600")
     pressed = "document.querySelector('#faces button').getAttribute('aria-pressed')"
     browser.evaluate("document.querySelector('#faces button').click()")
+    browser.wait_for("canvas.width === 800")
     assert browser.evaluate(size) == [800, 800]
     assert browser.evaluate(pressed) == "true"
     # after the last face, the key shows the whole image
     browser.evaluate("dispatchEvent(new KeyboardEvent('keydown', {key: 'f'}))")
+    browser.wait_for("canvas.width === 512")
     assert browser.evaluate(size) == [512, 600]
     assert browser.evaluate(pressed) == "false"
 

@@ -350,7 +350,7 @@ def test_a_process_that_writes_no_log_continues_when_a_loss_ends(
     faces, tmp_path, monkeypatch
 ):
     second = ProcessGroup(rank=1, world_size=1)
-    monkeypatch.setattr("lineament.training.trainer.join", lambda: second)
+    monkeypatch.setattr("lineament.training.trainer.init_process_group", lambda: second)
     run = trainer(small(faces, **{"train.steps": 4}), tmp_path / "run")
     for step in run.steps():
         if step == 2:  # after a validation, which may stop a task
