@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..face import Faces
-from ..geometry import Image
+from ..geometry import Image, box_center, landmark_box
 from ..opencv import cv2
 from .anonymize import MARGIN, Region, cover, face_regions
 
@@ -129,7 +129,7 @@ def _distance(first: Region, second: Region) -> float:
     small, large = sorted((first.side_px, second.side_px))
     if large > GROWTH * small:
         return np.inf
-    centers = [(r.outline.min(0) + r.outline.max(0)) / 2 for r in (first, second)]
+    centers = [box_center(landmark_box(region.outline)) for region in (first, second)]
     return float(np.linalg.norm(centers[1] - centers[0])) / large
 
 

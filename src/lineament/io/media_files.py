@@ -57,11 +57,7 @@ def is_video(path: Path) -> bool:
     """Return True for a video: by its suffix, or for an image by its number of frames."""
     suffix = path.suffix.lower()
     if suffix in ANIMATED:
-        try:
-            with Image.open(path, formats=[ANIMATED[suffix]]) as image:
-                return bool(getattr(image, "is_animated", False))
-        except Exception:  # decoders raise almost any exception
-            return False
+        return bool(_animated_format(path, [ANIMATED[suffix]]))
     return suffix in VIDEO_SUFFIXES
 
 
@@ -70,12 +66,21 @@ def has_more_frames(path: Path) -> bool:
 
     Further images in photos of phones (MPO), such as previews, do not count.
     """
+    with warnings.catch_warnings(action="ignore"):
+        return _animated_format(path) not in ("", "MPO")
+
+
+def _animated_format(path: Path, formats: list[str] | None = None) -> str:
+    """Return Pillow's format of an image with several frames; empty for any other file.
+
+    Args:
+        formats: Formats to try; None: all.
+    """
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
-            is_animated = bool(getattr(image, "is_animated", False))
-            return is_animated and image.format != "MPO"
+        with Image.open(path, formats=formats) as image:
+            return str(image.format) if getattr(image, "is_animated", False) else ""
     except Exception:  # decoders raise almost any exception
-        return False
+        return ""
 
 
 def image_next_to(path: Path) -> Path | None:

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .access import check_token
 from .exchange import Exchange
+from .options import TRACK
 from .refusals import (
     UNKNOWN_ADDRESS,
     Refusal,
@@ -22,8 +23,6 @@ from .work_queue import ClientGoneError
 LOG = logging.getLogger("lineament.serve")
 WORK = "/v1/"
 """Path prefix of requests that are refused while the server drains."""
-TRACK = "/v1/track"
-"""Path of the only WebSocket."""
 GUARDED = ("/v1/", "/v2/models", "/metrics")
 """Path prefixes that require the token; the page, health and description do not."""
 HEADERS = ((b"x-content-type-options", b"nosniff"),)

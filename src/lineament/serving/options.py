@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..errors import did_you_mean
 from .refusals import Refusal
 
+TRACK = "/v1/track"
+"""Path of the only WebSocket."""
 Options = TypeVar("Options", bound=BaseModel)
 Name = Annotated[str, Field(max_length=200)]
 

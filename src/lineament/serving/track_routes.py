@@ -16,7 +16,7 @@ from ..tracking.tracker import Tracker
 from .access import check_token
 from .detect_work import record_of
 from .held_bytes import HeldBytes
-from .options import TrackOptions, checked
+from .options import TRACK, TrackOptions, checked
 from .refusals import Refusal, busy, draining, log_failure, refusal_of, refusal_response
 from .service import Service, service_of
 from .uploads import check_image
@@ -130,7 +130,7 @@ def follow_all(tracks: list[Track]) -> Sequence[Any]:
     return [track.follow() for track in tracks]
 
 
-@router.websocket("/v1/track")
+@router.websocket(TRACK)
 async def track(websocket: WebSocket) -> None:
     """Track faces in a live video: binary messages are frames, responses are JSON."""
     service = service_of(websocket)
