@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -277,9 +278,21 @@ def test_the_number_of_a_face_zooms_to_its_box(browser):
 
 @needs_chromium
 def test_a_selected_image_keeps_the_focus(browser):
-    selected = "document.querySelectorAll('#images button')[1]"
-    browser.evaluate(f"{selected}.focus(), {selected}.click()")
-    assert browser.evaluate(f"document.activeElement === {selected}")
+    buttons = "document.querySelectorAll('#images button')"
+    for index in (0, 1):
+        browser.evaluate(f"{buttons}[{index}].focus(), {buttons}[{index}].click()")
+        assert browser.evaluate(f"document.activeElement === {buttons}[{index}]")
+    browser.wait_for("canvas.height === 600")
+
+
+@needs_chromium
+def test_selecting_the_current_image_keeps_its_zoom(browser):
+    browser.evaluate("document.querySelector('#faces button').click()")
+    browser.evaluate("document.querySelectorAll('#images button')[1].click()")
+    # longer than opening an image takes
+    time.sleep(1)
+    assert browser.evaluate("canvas.width") == 800
+    browser.evaluate("dispatchEvent(new KeyboardEvent('keydown', {key: 'f'}))")
 
 
 @needs_chromium

@@ -139,7 +139,8 @@ function listImages() {
 }
 
 function choose(index) {
-  if (!images[index]) return;
+  // showing the current image again would undo a zoom
+  if (!images[index] || (index === current && !stopCamera)) return;
   stopCamera?.();
   current = index;
   showCurrent();
