@@ -1,4 +1,4 @@
-"""Active appearance model: fits a shape so that the face matches the mean appearance.
+"""Active appearance model: fits a shape so that the face matches the modeled appearance.
 
 Source: Cootes, Edwards, Taylor 1998; Matthews, Baker 2004 (project-out inverse compositional
 fitting).
@@ -82,14 +82,22 @@ class Texture:
     mesh: Mesh
     mean: NDArray[np.float32]
     """(P C,): mean appearance."""
+    main: NDArray[np.float32]
+    """(L, P C): directions in which appearances of faces differ most; they are projected out."""
     gain: NDArray[np.float32]
     """(P C, Q): maps the difference from the mean to a step of the Q shape parameters."""
+
+    def distance(self, difference: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the mean square (n,) of differences (n, P C) outside the main directions."""
+        explained = (difference @ self.main.T) ** 2
+        square = (difference**2).sum(1) - explained.sum(1)
+        return np.asarray(square / difference.shape[1])
 
 
 class ActiveAppearance(NumpyModel):
     """Fit level by level; the coarsest level starts from several shapes and keeps the best.
 
-    Settings: features ("pixels" or "hog"), levels, rounds, limit.
+    Settings: features ("pixels" or "hog"), levels, rounds, limit, noise.
 
     Arrays:
         starts: (K, N, 2), initial shapes on the coarsest level, pixels of the crop.
@@ -97,7 +105,7 @@ class ActiveAppearance(NumpyModel):
             principal directions.
         triangles: (T, 3).
         shape.*: Arrays of the shape model.
-        t.triangle, t.weights, t.mean, t.gain: Arrays of level t; 0 is the coarsest.
+        t.triangle, t.weights, t.mean, t.main, t.gain: Arrays of level t; 0 is the coarsest.
     """
 
     kind = "active-appearance"
@@ -117,13 +125,15 @@ class ActiveAppearance(NumpyModel):
             for level in range(settings["step"]):
                 level_arrays = [
                     arrays[f"{level}.{name}"]
-                    for name in ("triangle", "weights", "mean", "gain")
+                    for name in ("triangle", "weights", "mean", "main", "gain")
                 ]
                 mesh = Mesh(
                     triangles, level_arrays[0], level_arrays[1].astype(np.float32)
                 )
-                mean, gain = (each.astype(np.float32) for each in level_arrays[2:])
-                self.textures.append(Texture(mesh, mean, gain))
+                mean, main, gain = (
+                    each.astype(np.float32) for each in level_arrays[2:]
+                )
+                self.textures.append(Texture(mesh, mean, main, gain))
         except KeyError as error:
             raise ModelError(
                 f"the active appearance model {self.name!r} lacks {error}; train it again"
@@ -131,7 +141,7 @@ class ActiveAppearance(NumpyModel):
         self.uncertainty = Uncertainty.read(self.settings)
 
     def predict_crops(self, crops: NDArray[np.uint8]) -> CropLandmarks:
-        """Return the landmarks; sigma grows with the difference from the mean appearance."""
+        """Return the landmarks; sigma grows with the difference from the modeled appearance."""
         shapes, differences, _ = self.fit(gray_crops(crops))
         variance = np.repeat(differences[:, None], self.points, axis=1)
         return self.uncertainty(from_complex(shapes), variance)
@@ -146,8 +156,8 @@ class ActiveAppearance(NumpyModel):
         """Fit gray crops (F, S, S).
 
         Returns:
-            Shapes (F, N), the mean squared difference (F,) from the mean appearance in units of
-            its variance, and the number of rounds (F,).
+            Shapes (F, N), the mean squared difference (F,) from the modeled appearance in units
+            of its variance, and the number of rounds (F,).
         """
         parts = []
         for start in range(0, len(images), CHUNK):
@@ -200,11 +210,11 @@ class ActiveAppearance(NumpyModel):
         for _ in range(self.settings["rounds"]):
             appearance = read_texture(maps[moving], texture.mesh, candidates)
             difference = appearance - texture.mean
-            squared = (difference**2).mean(1)
+            distance = texture.distance(difference)
             rounds[moving] += 1
-            better = squared < best[moving]
+            better = distance < best[moving]
             chosen = moving[better]
-            shapes[chosen], best[chosen] = candidates[better], squared[better]
+            shapes[chosen], best[chosen] = candidates[better], distance[better]
             values = difference[better] @ texture.gain @ self.parameters  # (n, 2 N)
             # from pixels of the level to those of the mean shape
             steps[chosen] = -from_rows(values) / scale
@@ -221,7 +231,8 @@ class ActiveAppearance(NumpyModel):
 
     def _moved(self, shapes: Shapes, steps: Shapes) -> Shapes:
         moved = self.warps.move(shapes, steps)
-        return self.shape_model.plausible(moved, self.settings["limit"])
+        limit, noise = self.settings["limit"], self.settings.get("noise", 0.0)
+        return self.shape_model.plausible(moved, limit, noise)
 
 
 def feature_maps(images: NDArray[np.uint8], features: str) -> NDArray[np.float32]:

@@ -159,6 +159,14 @@ class ActiveAppearanceSettings(ModelSettings):
     limit: float = Field(
         3.0, gt=0, description="largest shape coefficient, in standard deviations"
     )
+    noise: float = Field(
+        0.0,
+        ge=0,
+        description=(
+            "expected error of a step, in pixels of the mean shape; shape coefficients "
+            "are shrunk accordingly"
+        ),
+    )
     shape_variance: float = Field(
         0.95,
         gt=0,

@@ -36,7 +36,15 @@ class ActiveAppearanceFit(Fit):
         recipe, model = self.recipe, self.settings
         plain = self.faces.plain_shapes(model.size, model.padding)
         shape_model = ShapeModel.fit(plain, model.shape_variance)
-        names = {"size", "padding", "features", "levels", "rounds", "limit"}
+        names = {
+            "size",
+            "padding",
+            "features",
+            "levels",
+            "rounds",
+            "limit",
+            "noise",
+        }
         settings = {
             "name": recipe.name,
             "scheme": recipe.scheme,
@@ -75,6 +83,7 @@ class ActiveAppearanceFit(Fit):
             f"{level}.triangle": mesh.triangle,
             f"{level}.weights": mesh.weights.astype(np.float16),
             f"{level}.mean": mean.astype(np.float16),
+            f"{level}.main": main.astype(np.float16),
             f"{level}.gain": gain.astype(np.float32),
         }
         return ActiveAppearance(
