@@ -156,7 +156,8 @@ def faces(
 
     def started(address: str) -> None:
         show(address)
-        note(f"{len(queue)} faces, reviewer {person} -> {out}; stop with Ctrl+C")
+        faces = "1 face" if len(queue) == 1 else f"{len(queue)} faces"
+        note(f"{faces}, reviewer {person} -> {out}; stop with Ctrl+C")
         if browser:
             webbrowser.open(address)
 
