@@ -141,7 +141,10 @@ class ActiveAppearance(NumpyModel):
         self.uncertainty = Uncertainty.read(self.settings)
 
     def predict_crops(self, crops: NDArray[np.uint8]) -> CropLandmarks:
-        """Return the landmarks; sigma grows with the difference from the modeled appearance."""
+        """Return the landmarks; sigma grows with the difference from the mean appearance.
+
+        The difference outside the main directions can be small on hair or on an inverted face.
+        """
         shapes, differences, _ = self.fit(gray_crops(crops))
         variance = np.repeat(differences[:, None], self.points, axis=1)
         return self.uncertainty(from_complex(shapes), variance)
@@ -156,8 +159,8 @@ class ActiveAppearance(NumpyModel):
         """Fit gray crops (F, S, S).
 
         Returns:
-            Shapes (F, N), the mean squared difference (F,) from the modeled appearance in units
-            of its variance, and the number of rounds (F,).
+            Shapes (F, N), the mean squared difference (F,) from the mean appearance in units of
+            its variance, and the number of rounds (F,).
         """
         parts = []
         for start in range(0, len(images), CHUNK):
@@ -188,7 +191,8 @@ class ActiveAppearance(NumpyModel):
             )
             best = errors.argmin(0), np.arange(len(images))
             shapes = from_level(fitted[best], scale)[None]
-            differences = errors[best]
+            appearance = read_texture(maps, texture.mesh, fitted[best])
+            differences = ((appearance - texture.mean) ** 2).mean(1)
             rounds += counts.sum(0)
         return shapes[0], differences, rounds
 

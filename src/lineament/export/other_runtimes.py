@@ -33,6 +33,8 @@ INPUT = "crops"
 BATCH = 32
 Runner = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
 """Crops (F, S, S, 3) -> landmarks (F, N, 2), pixels of the crop."""
+Opener = Callable[[Path], tuple[str, Runner]]
+"""File -> name and version of the runtime, and a function that runs the file in it."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def run_opencv(path: Path) -> tuple[str, Runner]:
     return f"opencv {cv2.__version__}", run
 
 
-RUNTIMES: dict[str, Callable[[Path], tuple[str, Runner]]] = {
+RUNTIMES: dict[str, Opener] = {
     "openvino": run_openvino,
     "opencv": run_opencv,
 }
@@ -132,14 +134,25 @@ def compare_runtime(
     return compare_on(path, check_runtime(name), faces, model)
 
 
-def compare_on(path: Path, name: str, faces: CropCache, model: Model) -> Moves:
+def compare_on(
+    path: Path,
+    name: str,
+    faces: CropCache,
+    model: Model,
+    opener: Opener | None = None,
+) -> Moves:
     """Compare a file in another runtime with `model`, the same file in ONNX Runtime, on faces.
+
+    Args:
+        path: The .onnx file.
+        name: A key of RUNTIMES, or the name of the runtime that `opener` uses.
+        opener: Opens the file; None: the opener in RUNTIMES.
 
     Raises:
         ExportError: If the runtime cannot run the file.
         ExtraError: If the runtime is not installed.
     """
-    opened, run = _guarded(path, name, partial(RUNTIMES[name], path))
+    opened, run = _guarded(path, name, partial(opener or RUNTIMES[name], path))
     reference, other = [], []
     for crops, _ in plain_crops(faces, model.size, model.padding, BATCH):
         reference.append(model.predict(crops).landmarks_crop)
