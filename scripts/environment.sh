@@ -8,7 +8,7 @@ find_python() {
             return
         fi
     done
-    echo "no Python >= 3.11 found; install one, or name it: PYTHON=/path/to/python3 bash $0" >&2
+    echo "no Python >= 3.11 found; install one, or give its path: PYTHON=/path/to/python3 bash $0" >&2
     return 1
 }
 

@@ -92,7 +92,7 @@ def main() -> None:
     public = [name for name in lineament.__all__ if not name.startswith("__")]
     public.sort(key=lambda name: (name[0].isupper(), name.lower()))
     page = "\n".join([HEAD, *map(entry, public)])
-    keep(PAGE, page, "docs/api.md differs; type: python scripts/write_api.py")
+    keep(PAGE, page, "docs/api.md is stale; run: python scripts/write_api.py")
 
 
 if __name__ == "__main__":

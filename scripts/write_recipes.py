@@ -54,7 +54,7 @@ def sections() -> list[tuple[str, str, type[BaseModel]]]:
         ("`[augment]`", "Probabilities are per face.", recipe.Augmentation),
         ("`[presence]`", "See [training](train.md).", recipe.PresenceSettings),
         ("`[tasks]`", "See [classics](classics.md#networks).", recipe.TaskSettings),
-        ("`[detector]`", "In place of a landmark model.", recipe.DetectorSettings),
+        ("`[detector]`", "Only for a face detector.", recipe.DetectorSettings),
         ("`[train]`", "", recipe.TrainSettings),
         ("`[distill]`", "See [distillation](distill.md).", recipe.DistillSettings),
         ("`[slim]`", "See [slimming](slim.md).", recipe.SlimSettings),
@@ -135,7 +135,7 @@ def listed() -> list[str]:
         "Folders: [CONTRIBUTING](../CONTRIBUTING.md). Counts are the official ones.\n",
         *table(["`reader`", "data", "parts"], readers),
         "\n## Protocols\n",
-        "For `lineament evaluate --protocol`, which also takes a .toml file of your own.\n",
+        "For `lineament evaluate --protocol`, which also accepts your own .toml file.\n",
         *table(
             ["protocol", "faces", "points", "divided by", "fails above"], protocols()
         ),
@@ -166,7 +166,7 @@ def main() -> None:
             "",
         ]
     page = "\n".join([*lines[:-1], *listed()]) + "\n"
-    keep(PAGE, page, "docs/recipes.md differs; type: python scripts/write_recipes.py")
+    keep(PAGE, page, "docs/recipes.md is stale; run: python scripts/write_recipes.py")
 
 
 if __name__ == "__main__":

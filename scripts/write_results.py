@@ -55,7 +55,7 @@ def main() -> None:
         old,
         flags=re.DOTALL,
     )
-    keep(README, new, "README.md differs; type: python scripts/write_results.py")
+    keep(README, new, "README.md is stale; run: python scripts/write_results.py")
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ Margin = Annotated[
     typer.Option(
         min=0,
         max=2,
-        help="Distance to cover beyond the face, as a fraction of its side.",
+        help="Distance to cover beyond the face, as a fraction of its box side.",
     ),
 ]
 Presence = Annotated[
@@ -69,8 +69,9 @@ Presence = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help="Cover everything that is a face with at least this probability, or with five "
-        "times this if it is far smaller than all clear faces; 0: everything detected.",
+        help="Cover detections with at least this probability of being a face, or "
+        "five times as much if they are far smaller than all clear faces; 0: "
+        "cover every detection.",
     ),
 ]
 FaceSize = Annotated[
@@ -79,7 +80,7 @@ FaceSize = Annotated[
         metavar="8px|0.05",
         show_default=MIN_FACE,
         help="Smallest face to search for: its side in pixels, or as a fraction of the "
-        "image's longer side. Another detector has its own default.",
+        "image's longer side. Other detectors have their own defaults.",
     ),
 ]
 Hold = Annotated[

@@ -48,7 +48,7 @@ Out = Annotated[
     ),
 ]
 Every = Annotated[
-    int, typer.Option(min=1, metavar="N", help="Take every N-th frame of a video.")
+    int, typer.Option(min=1, metavar="N", help="Process every N-th frame of a video.")
 ]
 Column = Annotated[
     str,

@@ -117,9 +117,9 @@ def detect(
 
     Without --out, prints one line of JSON per image. With --out, writes one JSON file
     per image to that folder and, from those, the other formats. Results that are up to
-    date are kept, so an interrupted run continues where it stopped. Only the first frame
-    of an animated image is read. Images that fail are listed at the end, and the exit
-    code is 1.
+    date are kept, so an interrupted run continues where it stopped. Only the first
+    frame of an animated image is read. If images fail, they are listed at the end, and
+    the exit code is 1.
     """
     _check_format(out, format, draw, occluded, empty_rows)
     from ..io.input_images import find_inputs

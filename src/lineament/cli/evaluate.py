@@ -49,7 +49,9 @@ BoxesFrom = Annotated[
         help="Source of the face boxes: annotations, the detector, or the tracker."
     ),
 ]
-Filter = Annotated[Smooth, typer.Option(help="Temporal filter, with --boxes tracked.")]
+Filter = Annotated[
+    Smooth, typer.Option(help="Temporal filter; only with --boxes tracked.")
+]
 Perturb = Annotated[
     bool,
     typer.Option(

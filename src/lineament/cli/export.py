@@ -30,9 +30,9 @@ Checkpoint = Annotated[
 To = Annotated[
     Target,
     typer.Option(
-        help="onnx: an ONNX file with its card; web: the same for browsers, with int8 "
-        "weights and float activations; triton: a model repository for Triton "
-        "Inference Server."
+        help="onnx: an ONNX file with a model card; web: the same for browsers, with "
+        "int8 weights and float activations; triton: a model repository for "
+        "Triton Inference Server."
     ),
 ]
 CheckData = Annotated[
@@ -74,7 +74,7 @@ def export(
     int8: Int8 = False,
     scheme: Annotated[
         str,
-        typer.Option(help="Scheme to export, for a model that predicts two."),
+        typer.Option(help="Scheme to export, for a model that predicts two schemes."),
     ] = "",
     check_data: CheckData = False,
     check_with: CheckWith = None,
@@ -82,7 +82,7 @@ def export(
     data: Data = None,
     cache: Cache = None,
 ) -> None:
-    """Export a trained model as an ONNX file with its card.
+    """Export a trained model as an ONNX file with a model card.
 
     A model without a network becomes a .safetensors file. Nothing is written if the
     exported landmarks differ from the trained model's by more than a fixed bound.

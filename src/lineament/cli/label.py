@@ -21,7 +21,9 @@ from .options import (
 def label(
     paths: Annotated[
         list[str],
-        typer.Argument(help="Images, videos, or folders of them.", metavar="PATH"),
+        typer.Argument(
+            help="Images, videos, or folders of images and videos.", metavar="PATH"
+        ),
     ],
     out: Annotated[
         Path, typer.Option(help="Folder for the crops and their .pts files.")

@@ -44,7 +44,8 @@ PointScheme = Annotated[
     str, typer.Option(help="Landmark scheme: a name, or the path of a .toml file.")
 ]
 Category = Annotated[
-    str, typer.Option(help="Category or label of the faces, if there are several.")
+    str,
+    typer.Option(help="Category or label of the faces, if the labels have several."),
 ]
 Pictures = Annotated[
     Path | None,
@@ -54,8 +55,9 @@ Group = Annotated[
     str,
     typer.Option(
         help=(
-            "Rule that identifies the faces of one person: a column, a folder level "
-            "(1: the first), or a pattern such as '(person[0-9]+)_'."
+            "Rule that identifies the person, so that all faces of a person are in "
+            "the same split: a column, a folder level (1: the first), or a pattern "
+            "such as '(person[0-9]+)_'."
         )
     ),
 ]
@@ -88,14 +90,15 @@ Boxes = Annotated[
         "--boxes",
         metavar="X0,Y0,X1,Y1|FILE",
         help="Use these face boxes, in pixels, instead of the detector: one box (repeatable, "
-        "only for a single image), or a JSON file with the boxes of each image: "
+        "for a single image only), or a JSON file with the boxes of each image: "
         '{"image.jpg": [[x0, y0, x1, y1], ...], ...}.',
     ),
 ]
 AllowMissing = Annotated[
     bool,
     typer.Option(
-        "--allow-missing", help="Accept missing faces; the report states how many."
+        "--allow-missing",
+        help="Accept data that lack faces of the protocol; the report states how many.",
     ),
 ]
 Flip = Annotated[
@@ -103,7 +106,7 @@ Flip = Annotated[
     typer.Option(
         "--flip",
         help="Average the predictions for each crop and its mirror image; slightly more "
-        "accurate, twice the work.",
+        "accurate, but twice the work.",
     ),
 ]
 DetectorName = Annotated[
@@ -167,8 +170,8 @@ Workers = Annotated[
     typer.Option(
         min=0,
         help=(
-            "Processes; 0: one per core. More than one is faster from a few hundred "
-            "images on."
+            "Number of processes; 0: one per core. Several are faster for more than a "
+            "few hundred images."
         ),
     ),
 ]
@@ -187,8 +190,8 @@ Data = Annotated[
 EvaluationData = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of the data sets; default: $LINEAMENT_DATA, else ./data. With the "
-        "protocol folder: a folder of annotated images, or an annotation file."
+        help="Folder of the data sets; default: $LINEAMENT_DATA, else ./data. With "
+        "--protocol folder: a folder of annotated images, or an annotation file."
     ),
 ]
 Cache = Annotated[

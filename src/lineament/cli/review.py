@@ -314,8 +314,8 @@ def stats(
 ) -> None:
     """Print the pace, corrections and agreement of the reviewers.
 
-    Corrections are compared with sigma_px; they equal the model's errors only if reviewers
-    correct every wrong landmark.
+    The sizes of corrections are compared with sigma_px; they equal the model's errors
+    only if reviewers correct every wrong landmark.
     """
     from ..errors import DataError
     from ..io.review_files import face_names, read_face

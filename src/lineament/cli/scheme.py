@@ -45,7 +45,7 @@ def scheme(
         str,
         typer.Option(
             metavar="NAME|FILE",
-            help="68-point model that locates the points in the face.",
+            help="68-point model that places the scheme's points on the mean face.",
         ),
     ] = "accurate",
     overwrite: Annotated[

@@ -50,7 +50,7 @@ Workers = Annotated[
         envvar="LINEAMENT_WORKERS",
         min=0,
         max=256,
-        help="Threads; 0: one per core.",
+        help="Number of threads; 0: one per core.",
     ),
 ]
 Wait = Annotated[
@@ -111,8 +111,8 @@ MaxHeld = Annotated[
         envvar="LINEAMENT_MAX_HELD_MB",
         min=0.001,
         max=MOST_MB,
-        help="Refuse bodies and video frames (503) that would hold more memory in total, "
-        "in megabytes.",
+        help="Maximum memory for all request bodies and video frames, in megabytes; "
+        "those beyond it are refused (503).",
     ),
 ]
 MaxTracks = Annotated[
@@ -157,7 +157,7 @@ SendTime = Annotated[
         envvar="LINEAMENT_SEND_S",
         min=0.01,
         max=MOST_S,
-        help="Time limit for a client to take a response, in seconds.",
+        help="Time limit for a client to receive a response, in seconds.",
     ),
 ]
 DrainTime = Annotated[

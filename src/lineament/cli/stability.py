@@ -40,7 +40,8 @@ Paths = Annotated[
 Reference = Annotated[
     Path | None,
     typer.Option(
-        help="For one .jsonl file: tracks of the same video, made with --smooth none."
+        help="For one .jsonl file: the track file of the same video made with "
+        "--smooth none."
     ),
 ]
 Truth = Annotated[

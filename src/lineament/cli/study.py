@@ -35,7 +35,9 @@ Only = Annotated[
 Budget = Annotated[
     float | None,
     typer.Option(
-        min=0, help="Skip and list training runs that do not fit in this many minutes."
+        min=0,
+        help="Skip training runs that do not fit into this many minutes, and list "
+        "them.",
     ),
 ]
 Final = Annotated[
@@ -45,13 +47,14 @@ Parallel = Annotated[
     int,
     typer.Option(
         min=1,
-        help="Training runs to execute in parallel; more than 1 helps on a GPU.",
+        help="Number of training runs to execute in parallel; more than 1 is faster "
+        "on a GPU.",
     ),
 ]
 Runs = Annotated[Path, typer.Option(help="Folder of all runs.")]
 Page = Annotated[
     Path | None,
-    typer.Option(metavar="PAGE.md", help="Also write the table and plot here."),
+    typer.Option(metavar="PAGE.md", help="Page to write, with the table and plots."),
 ]
 
 
@@ -71,9 +74,10 @@ def study(
 ) -> None:
     """Train the rows of a study and print them as a table.
 
-    A study is a recipe, rows of changes to it, seeds and columns. Finished training runs
-    are kept and interrupted ones resumed, so the command can be rerun. The table is
-    Markdown, with the mean and standard deviation over the seeds.
+    A study file names a recipe, rows with changes to it, seeds, and the columns to
+    measure. Finished training runs are kept and interrupted ones resumed, so the
+    command can be rerun. The table is Markdown, with the mean and standard deviation
+    over the seeds.
     """
     need_torch()
     from ..data.sample import cache_root, data_root

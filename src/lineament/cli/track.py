@@ -78,7 +78,8 @@ Workers = Annotated[
     int,
     typer.Option(
         min=0,
-        help="Faces of a frame to process in parallel, one core each; 0: all cores.",
+        help="Number of faces of a frame to process in parallel, one core each; 0: "
+        "all cores.",
     ),
 ]
 Resume = Annotated[
@@ -115,7 +116,7 @@ def track(
     """Track faces in a video, with smooth landmarks and track ids.
 
     Without --out, prints one line of JSON per frame. With --out, writes tracks frame by
-    frame. An interrupted run continues with --resume and produces the same files as an
+    frame. --resume continues an interrupted run, with the same files as an
     uninterrupted one. A camera or a live stream is tracked until Ctrl-C or SIGTERM. An
     animated GIF, WebP or AVIF is read as a video.
     """

@@ -25,7 +25,7 @@ RecipePath = Annotated[
     Path,
     typer.Argument(
         metavar="RECIPE.toml",
-        help="A recipe; distill, slim and refine need a table of the same name in it.",
+        help="A recipe; for distill, slim and refine, it needs a table of that name.",
     ),
 ]
 RecipeOrFolder = Annotated[
@@ -83,12 +83,12 @@ def train(
 
     With init_from, training starts from a checkpoint, or from weights in teachers/ by name,
     e.g. --set init_from=fast. Checkpoints, log and curves are written to the run's folder.
-    An interrupted run continues with --resume and gives the result of an uninterrupted one.
+    --resume continues an interrupted run, with the result of an uninterrupted one.
 
-    Given annotated images instead of a recipe, it first writes recipe.toml to the run's
-    folder, with their format and points, and a number of steps that depends on the number
-    of faces; below 2,000 faces, training starts from the weights of `fast`. It then prints
-    the recipe, trains, and exports the model as ONNX.
+    Given annotated images instead of a recipe, the command first writes a recipe.toml
+    with their format and points to the run's folder. The number of steps depends on the
+    number of faces; with fewer than 2,000 faces, training starts from the weights of
+    `fast`. The command then prints the recipe, trains, and exports the model as ONNX.
     """
     states = scheme or category or pictures or group
     if is_recipe(recipe):
@@ -142,7 +142,7 @@ def slim(
 ) -> None:
     """Train a network, then prune it to several sizes.
 
-    A supernet is pruned at thresholds of its importance factors, any other network by
+    A supernet is pruned by thresholds on its importance factors, any other network by
     fractions of its channels. Each pruned network has a checkpoint and ONNX files, fp32
     and int8; the table of sizes, times and errors is printed and written to the run's
     folder with a plot. Fine-tune pruned networks with train or distill.

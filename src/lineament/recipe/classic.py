@@ -46,14 +46,14 @@ class CascadeSettings(ModelSettings):
         gt=0,
         lt=1,
         description=(
-            "fraction of the variance of a stage's updates kept by the principal "
-            "directions that its trees predict"
+            "fraction of the variance of a stage's updates that its trees predict; it "
+            "sets the number of principal directions"
         ),
     )
     fern_prior: NonNegative = Field(
         1000.0,
         description=(
-            "zero-error samples added to each fern leaf, which shrink its output"
+            "number of zero-error samples added to each fern leaf, to shrink its output"
         ),
     )
     learning_rate: float = Field(
@@ -97,18 +97,23 @@ class ActiveShapeSettings(ModelSettings):
     levels: int = Field(
         3, ge=1, le=6, description="levels of the pyramid, each at half the scale"
     )
-    rounds: int = Field(10, ge=1, description="largest number of searches per level")
+    rounds: int = Field(
+        10, ge=1, description="maximum number of search iterations per level"
+    )
     reach: int = Field(
-        6, ge=1, description="for lines: pixels to each side of the landmark"
+        6,
+        ge=1,
+        description="for lines: length of the profile to each side of the landmark, "
+        "pixels",
     )
     cell: int = Field(
         2, ge=1, description="for patches: side of each of the 3 x 3 cells, pixels"
     )
     search: int = Field(
-        3, ge=1, description="pixels to search to each side of the landmark"
+        3, ge=1, description="search range to each side of the landmark, pixels"
     )
     limit: float = Field(
-        3.0, gt=0, description="largest shape coefficient, in standard deviations"
+        3.0, gt=0, description="limit of shape coefficients, in standard deviations"
     )
     noise: float = Field(
         0.0,
@@ -155,9 +160,9 @@ class ActiveAppearanceSettings(ModelSettings):
         ge=1,
         description="initial shapes on the coarsest level; the best fit is refined",
     )
-    rounds: int = Field(20, ge=1, description="largest number of steps per level")
+    rounds: int = Field(20, ge=1, description="maximum number of steps per level")
     limit: float = Field(
-        3.0, gt=0, description="largest shape coefficient, in standard deviations"
+        3.0, gt=0, description="limit of shape coefficients, in standard deviations"
     )
     noise: float = Field(
         0.0,

@@ -12,7 +12,7 @@ class DataPart(Settings):
 
     reader: str = Field(
         description=(
-            "name of the reader, e.g. 300w; folder: images, each with a .pts file"
+            "name of the reader, such as 300w, or folder for images with .pts files"
         )
     )
     part: str = Field("", description="part of the data set; empty: the training part")
@@ -101,14 +101,14 @@ class Augmentation(Settings):
         "at 2.5 deviations",
     )
     color: Probability = Field(
-        0.8, description="probability of changed brightness, contrast, gamma and tint"
+        0.8, description="probability of random brightness, contrast, gamma and tint"
     )
     gray: Probability = Field(0.1, description="probability of a gray image")
     blur: Probability = Field(
         0.15, description="probability of Gaussian or motion blur"
     )
     low_resolution: Probability = Field(
-        0.15, description="probability of a lower resolution"
+        0.15, description="probability of a reduced resolution"
     )
     jpeg: Probability = Field(0.1, description="probability of strong JPEG artifacts")
     noise: Probability = Field(0.12, description="probability of sensor noise")
@@ -119,7 +119,7 @@ class Augmentation(Settings):
         0.35, description="probability of one to three occluders"
     )
     border: Probability = Field(
-        0.0, description="probability of a black margin, as at the border of an image"
+        0.0, description="probability of black sides, as in a crop at the image border"
     )
 
 
@@ -130,7 +130,7 @@ class PresenceSettings(Settings):
         0.15,
         gt=0,
         lt=1,
-        description=("fraction of the crops of an epoch that show no face"),
+        description=("fraction of an epoch's crops that show no face"),
     )
     photos: tuple[Literal["objects", "pets", "background"], ...] = Field(
         ("objects", "pets", "background"),
@@ -145,25 +145,26 @@ class PresenceSettings(Settings):
     hard_negative_prob: Probability = Field(
         0.5,
         description=(
-            "probability of using a hard negative rather than a random place, in a photo "
-            "that has some"
+            "probability of cropping a hard negative instead of a random region, in a "
+            "photo with hard negatives"
         ),
     )
     region_fraction: Probability = Field(
         0.35,
         description=(
-            "fraction of the crops without a face that show hair, ears, single eyes "
-            "and the like"
+            "fraction of the crops without a face that show a region of a face, such "
+            "as hair, an ear or one eye"
         ),
     )
     box_only: tuple[Literal["wider", "masks", "mtfl"], ...] = Field(
-        (), description="kinds of photos whose faces are used with their boxes only"
+        (),
+        description="kinds of photos whose faces, given by boxes, train only presence",
     )
     box_only_fraction: float = Field(
         0.05,
         gt=0,
         lt=1,
-        description=("fraction of the crops of an epoch that show such faces"),
+        description=("fraction of an epoch's crops that show such faces"),
     )
     box_only_min_px: float = Field(
         20.0,
@@ -191,8 +192,8 @@ class TaskSettings(Settings):
             "glasses": ("glasses",),
             "pose": ("left_profile", "left", "frontal", "right", "right_profile"),
         },
-        description="attributes of each task: one that is true or false, or several "
-        "that are mutually exclusive",
+        description="attributes of each task: a single one, true or false, or several "
+        "mutually exclusive ones",
     )
     weights: dict[str, NonNegative] = Field(
         default_factory=dict,

@@ -41,15 +41,15 @@ class LandmarkNetSettings(ModelSettings):
     attention: NonNegative = Field(
         0.3,
         description=(
-            "weight of the features that each axis takes from the other, in "
-            "attentive1d heads"
+            "in attentive1d heads, the weight with which each axis uses the features "
+            "of the other axis"
         ),
     )
     decoder: Literal["expectation", "argmax", "quarter", "dark"] = Field(
         "expectation",
-        description="decoding of landmarks from heatmaps, except in training",
+        description="how heatmaps are decoded to landmarks, except in training",
     )
-    channels: int = Field(96, ge=8, description="width of the feature pyramid")
+    channels: int = Field(96, ge=8, description="channels of the feature pyramid")
     presence: bool = Field(
         False,
         description="also predict whether the crop shows a face and which points are "
@@ -82,14 +82,12 @@ class SharedFeatureSettings(ModelSettings):
     )
     mixture: bool = Field(
         True,
-        description=(
-            "cluster with a Gaussian mixture after k-means, not with k-means alone"
-        ),
+        description=("refine the clusters of k-means with a Gaussian mixture"),
     )
     partner_prob: Probability = Field(
         0.0,
-        description="probability that a training crop shows its face in the place of "
-        "another face of its cluster, instead of applying the flip, "
+        description="probability that the face in a training crop is moved to the "
+        "position of another face of its cluster, instead of the flip, "
         "rotation, scale and shift of [augment]",
     )
 
@@ -164,7 +162,10 @@ class MtcnnSettings(ModelSettings):
         description="side of the crop as a multiple of the longer side of the landmark box",
     )
     stages: int = Field(
-        3, ge=1, le=3, description="networks: proposal, refine and output"
+        3,
+        ge=1,
+        le=3,
+        description="number of networks: 1: proposal; 2: also refine; 3: also output",
     )
     photos: tuple[str, ...] = Field(
         ("wider", "masks", "background", "objects", "pets", "mtfl"),
@@ -176,15 +177,15 @@ class MtcnnSettings(ModelSettings):
         gt=0,
         le=1,
         description=(
-            "fraction of a batch's windows, those with the largest losses, on which the "
-            "score is trained"
+            "fraction of a batch's windows, those with the largest losses, that train "
+            "the score"
         ),
     )
     min_scores: tuple[Probability, Probability] = Field(
         (0.6, 0.7),
         description=(
-            "lowest scores that the proposal and refine networks pass on to the next "
-            "one"
+            "score thresholds of the proposal and refine networks: windows below them "
+            "do not reach the next network"
         ),
     )
 
@@ -207,15 +208,16 @@ class ClassifierSettings(ModelSettings):
         1.0, gt=0, le=1, description="channels and units, as a fraction of the paper's"
     )
     images: int = Field(
-        0, ge=0, description="training images, the same number per class; 0: all"
+        0, ge=0, description="number of training images, equal per class; 0: all"
     )
 
 
 class PartCascadeSettings(ModelSettings):
     """A cascade with parts: DPM-CNN, then an outer and an inner branch, from coarse to fine.
 
-    Levels are trained one after the other, as in a conv-cascade. Distances of corners and points
-    are in face widths (equation 2); `losses` are added.
+    Levels are trained one after the other, as in a conv-cascade. The errors of corners
+    and points, divided by the width of the face (equation 2 of Sun et al. 2020), are
+    always part of the loss; `losses` are added to them.
     """
 
     kind: Literal["part-cascade"] = Field("part-cascade", description="kind of model")
@@ -227,7 +229,11 @@ class PartCascadeSettings(ModelSettings):
         description="side of the crop as a multiple of the longer side of the landmark box",
     )
     levels: int = Field(
-        3, ge=1, le=3, description="number of levels: face, branches, points"
+        3,
+        ge=1,
+        le=3,
+        description="number of levels: 1: face box; 2: also the branches; 3: also "
+        "points",
     )
     width: float = Field(
         1.0, gt=0, le=1, description="channels, as a fraction of the paper's"
@@ -249,8 +255,9 @@ class PartCascadeSettings(ModelSettings):
 class DpmCnnSettings(ModelSettings):
     """DPM-CNN as a face detector: box, 12 points of parts, and a score with their deformation cost.
 
-    [presence] supplies the crops without a face; augment.scale and augment.shift define the
-    windows from which a face is found. Equation 2 is as in a part-cascade.
+    [presence] supplies the crops without a face; augment.scale and augment.shift set
+    how far the training windows deviate from the face. Equation 2 is used as in a
+    part-cascade.
     """
 
     kind: Literal["dpm-cnn"] = Field("dpm-cnn", description="kind of model")

@@ -47,7 +47,8 @@ class Recipe(Settings):
     detector: DetectorSettings | None = Field(
         None,
         description=(
-            "a face detector to train instead of landmarks: its network and scenes"
+            "a face detector to train instead of a landmark model: its network and "
+            "scenes"
         ),
     )
     model: Annotated[
@@ -56,7 +57,8 @@ class Recipe(Settings):
     data: tuple[DataPart, ...] = Field(
         (),
         validate_default=True,
-        description="the data mixture; not used by a face detector or a classifier",
+        description="data sets to train on; not used by a face detector or a "
+        "classifier",
     )
     augment: Augmentation = Field(
         default=Augmentation.model_validate({}), description="the augmentation"
@@ -83,9 +85,10 @@ class Recipe(Settings):
     sigma: float = Field(
         1.2,
         gt=0,
-        description="width of the target Gaussian, in cells of a heatmap with stride 4",
+        description="standard deviation of the target Gaussian, in pixels of a "
+        "heatmap with stride 4",
     )
-    train: TrainSettings = Field(description="the schedule")
+    train: TrainSettings = Field(description="steps, optimizer, schedule and device")
 
     @property
     def kind(self) -> str:

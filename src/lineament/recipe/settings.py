@@ -38,7 +38,7 @@ class ModelSettings(Settings):
     pruned_from: str = Field(
         "",
         description=(
-            "checkpoint written by lineament slim from which the network takes its "
-            "channel counts"
+            "pruned checkpoint, written by lineament slim, whose channel counts the "
+            "network gets"
         ),
     )

@@ -36,7 +36,7 @@ class TrainSettings(Settings):
         ),
     )
     warmup: int = Field(
-        200, ge=0, description="steps over which the learning rate rises"
+        200, ge=0, description="steps over which the learning rate rises to its peak"
     )
     max_grad_norm: float = Field(5.0, gt=0, description="maximum gradient norm")
     ema: float = Field(
@@ -44,7 +44,7 @@ class TrainSettings(Settings):
         ge=0,
         lt=1,
         description=(
-            "decay of the averaged weights, which are used for validation and export"
+            "decay of the moving average of the weights, used for validation and export"
         ),
     )
     freeze: tuple[str, ...] = Field(
@@ -54,7 +54,7 @@ class TrainSettings(Settings):
         "distillation, those of every student",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto: a GPU if torch finds one"
+        "auto", description="device; auto is a GPU if torch finds one"
     )
     bf16: bool = Field(
         True,
@@ -116,7 +116,7 @@ class DistillSettings(Settings):
         1.0,
         gt=0,
         description=(
-            "temperature that divides the logits on both sides of a divergence"
+            "temperature that divides the logits of both distributions of a divergence"
         ),
     )
     students: int = Field(
@@ -125,7 +125,7 @@ class DistillSettings(Settings):
     random_init_peers: bool = Field(
         False,
         description=(
-            "initialize the students after the first randomly, not from `init_from`"
+            "initialize all students except the first randomly, not from `init_from`"
         ),
     )
     mask_prob: Probability = Field(
@@ -194,8 +194,8 @@ class RefineSettings(Settings):
         gt=0,
         lt=1,
         description=(
-            "factor by which the weight of a frame decays with each later frame (Yin "
-            "et al., eq. 13)"
+            "factor by which the weight of a frame decreases with each later frame "
+            "(Yin et al., eq. 13)"
         ),
     )
     window: int = Field(
@@ -213,7 +213,8 @@ class RefineSettings(Settings):
     videos: tuple[str, ...] = Field(
         (),
         description=(
-            "unlabeled videos or folders of videos: paths, or relative to the data root"
+            "paths of unlabeled videos or folders of videos, also relative to the "
+            "data root"
         ),
     )
     labels: str = Field(
