@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lineament.estimator import CropLandmarks
 from lineament.inference.acceptance import is_same_face, keep_faces
 from lineament.inference.face_landmarks import FaceLandmarks
 from lineament.inference.predictor import Predictor
 from lineament.io.image import read_image
 from lineament.schemes import scheme
+from lineament.tracking.tracker import Tracker
 
 PHOTO = Path(__file__).parents[1] / "docs/pictures/astronaut.jpg"
 
@@ -88,3 +90,24 @@ def test_a_packaged_model_accepts_a_face_and_rejects_an_object(name):
     # given boxes are never dropped, so the helmet's presence is reported
     presences = [each.presence for each in predictor(read_image(PHOTO), [face, helmet])]
     assert presences[0] > 0.9 > presences[1]
+
+
+class OnePlace:
+    """A model that predicts all landmarks at one place of the crop."""
+
+    name, scheme, points, size, padding = "one-place", "ibug68", 68, 32, 1.3
+
+    def predict(self, crops):
+        shape = (len(crops), 68)
+        landmarks = np.full((*shape, 2), 9, np.float32)
+        sure = np.full(shape, 0.9, np.float32)
+        return CropLandmarks(landmarks, sure, np.ones(shape, np.float32))
+
+
+def test_landmarks_that_coincide_are_no_face_except_in_given_boxes():
+    image, box = np.zeros((60, 60, 3), np.uint8), [[10.0, 10.0, 40.0, 40.0]]
+    predictor = Predictor(OnePlace(), detector=lambda image: np.array(box))
+    assert len(predictor(image)) == 0
+    assert len(predictor(image, box)) == 1
+    tracker = Tracker(predictor)
+    assert [len(tracker(image)) for _ in range(2)] == [0, 0]

@@ -142,6 +142,27 @@ def test_visibility_is_ranked_over_all_faces() -> None:
     assert errors.report(boxes="truth").visibility_auc == pytest.approx(28 / 29)
 
 
+def test_points_of_unknown_visibility_are_not_ranked() -> None:
+    errors = ErrorAccumulator(protocol("folder"))
+    visible = (np.arange(N) < 30).astype(np.float32)
+    predicted = np.where(visible > 0, 0.9, 0.2)
+    visible[-5:], predicted[-3:] = np.nan, 0.05
+    errors.add("a.jpg", shape(0), shape(0), visible=visible, visible_prob=predicted)
+    assert errors.report(boxes="truth").visibility_auc == 1
+
+
+def test_points_of_unknown_visibility_count_in_the_error_of_visible_points() -> None:
+    errors = ErrorAccumulator(
+        protocol("folder").model_copy(update={"visibility": "visible"})
+    )
+    truth, visible = shape(0), np.ones(N, np.float32)
+    visible[:34], visible[34:51] = 0, np.nan
+    pred = truth.copy()
+    pred[:34] += 100  # not counted
+    pred[34:51] += np.array([3, 4])  # a half of those that count: 5 px of 50
+    assert errors.add("a.jpg", truth, pred, visible=visible) == pytest.approx(0.05)
+
+
 @pytest.mark.parametrize(
     ("visible", "predicted"),
     [
@@ -156,3 +177,18 @@ def test_visibility_auc_needs_predictions_and_both_classes(visible, predicted) -
     errors = ErrorAccumulator(protocol("folder"))
     errors.add("a.jpg", shape(0), shape(0), visible=visible, visible_prob=predicted)
     assert errors.report(boxes="truth").visibility_auc is None
+
+
+def test_points_without_sigma_count_in_the_error_but_not_in_the_calibration() -> None:
+    errors = ErrorAccumulator(protocol("folder"))
+    sigma_px = np.full(N, 5.0)
+    sigma_px[3] = np.nan
+    errors.add("a.jpg", shape(0), shape(0) + np.array([3, 4]), sigma_px=sigma_px)
+    errors.add("b.jpg", shape(1), shape(1), sigma_px=np.full(N, np.nan))
+    report = errors.report(boxes="truth")
+    assert report.nme == pytest.approx(0.05)  # of 5 px over 50 px, and of 0
+    assert report.reliability is not None
+    assert report.reliability.points == N - 1
+    unknown = ErrorAccumulator(protocol("folder"))
+    unknown.add("b.jpg", shape(1), shape(1), sigma_px=np.full(N, np.nan))
+    assert unknown.report(boxes="truth").reliability is None

@@ -192,3 +192,13 @@ def test_probabilities_are_converted_back_to_logits():
     assert np.isfinite(scale.logits(np.array([0.0, 1.0]))).all()
     constants = StateScales(scale, LogitScale()).constants()
     assert constants["presence_slope"] == 1.7
+
+
+def test_points_without_examples_do_not_lower_the_low_score():
+    scores = np.full((20, 68), 0.8)
+    scores[:, :4] = 0.0
+    landmarks = np.repeat(scheme("ibug68").mean_shape[None] * 40 + 32, 20, axis=0)
+    model = SimpleNamespace(**vars(MODEL), never_learned=(0, 1, 2, 3))
+    # the predictor replaces their scores by the mean of the others, 0.8
+    limits = validation_limits(model, landmarks, scores)
+    assert limits.low_score == pytest.approx(0.8, abs=1e-4)

@@ -170,3 +170,14 @@ def test_an_unknown_filter_is_refused():
         InputError, match="unknown filter 'boxcar'; choose one of kalman, one-euro"
     ):
         Smoother("boxcar", "ibug68")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_landmarks_of_unknown_uncertainty_are_smoothed_like_the_others(kind):
+    path, sigma = jittering(20), SIGMA.copy()
+    sigma[[3, 40]] = np.nan
+    np.testing.assert_array_equal(run(kind, path, sigma), run(kind, path))
+    # typical, in sides of the face, which is 100 px here
+    typical = run(kind, path, np.full(68, np.nan))
+    assert np.isfinite(typical).all()
+    assert np.abs(typical - run(kind, path)).max() < 0.5

@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from faces import write_faces
 from lineament import load_model
 from lineament.classic.mean_shape import MeanShape
 from lineament.classic.numpy_model import METADATA_KEY
+from lineament.classic.shapes import from_complex
 from lineament.errors import ModelError, ShapeError
+from lineament.recipe.file import make_recipe
+from lineament.schemes import scheme
+from lineament.training.classic.registry import FITS
+from lineament.training.classic.trainer import ClassicTrainer
 
 
 @pytest.fixture
@@ -102,3 +108,21 @@ def test_a_missing_or_broken_file_is_a_clear_error(tmp_path):
     with pytest.raises(ModelError, match="not a safetensors file") as caught:
         load_model(tmp_path / "broken.safetensors")
     assert "\n" not in str(caught.value)
+
+
+def test_a_mean_shape_is_trained_for_a_scheme_that_states_none(tmp_path):
+    assert scheme("five").mean_shape is None
+    write_faces(tmp_path, 10)
+    values = {
+        "name": "mean",
+        "scheme": "five",
+        "model": {"kind": "mean-shape", "size": 64, "padding": 1.3},
+        "data": [{"reader": "folder", "folder": str(tmp_path)}],
+        "train": {"steps": 1},
+    }
+    recipe = make_recipe(values, "test")
+    places = tmp_path / "run", tmp_path, tmp_path / "cache"
+    trainer = ClassicTrainer(FITS["mean-shape"], recipe, *places)
+    model = load_model(trainer.run())
+    mean = trainer.fit.faces.plain_shapes(64, 1.3).mean(0)
+    np.testing.assert_allclose(model.arrays["landmarks_crop"], from_complex(mean))

@@ -147,3 +147,16 @@ def test_a_model_trained_on_larger_boxes_keeps_crops_of_that_size():
     )
     # a model without limits, such as a user-defined one
     assert DEFAULT_RECROP.for_model(SimpleNamespace()) == DEFAULT_RECROP
+
+
+def test_landmarks_that_coincide_get_no_other_crop():
+    first = CropRequest(0, landmark_box(FACE), 0.0)
+    for scores in (SURE, UNSURE):
+        point = np.full((68, 2), 200.0)
+        assert DEFAULT_RECROP.second_crops(first, point, scores, MEAN) == []
+
+
+def test_without_a_mean_face_a_crop_at_a_known_roll_is_kept():
+    first = CropRequest(0, landmark_box(FACE), 60.0)
+    assert DEFAULT_RECROP.second_crops(first, FACE, SURE, None) == []
+    assert len(DEFAULT_RECROP.second_crops(first, FACE + 90, SURE, None)) == 1

@@ -6,6 +6,7 @@ import pytest
 from faces import draw_face, write_faces
 from lineament import Predictor
 from lineament.classic.active_appearance import Warps
+from lineament.classic.pixels import between_pixels
 from lineament.classic.profiles import (
     Discriminant,
     LineProfiles,
@@ -364,3 +365,9 @@ def test_settings_of_networks_are_refused_for_models_without_one(
         RecipeError, match=f"has {key}.*, which a mean-shape model does"
     ):
         make_trainer(recipe, tmp_path / "run", tmp_path, tmp_path / "cache")
+
+
+def test_more_positions_are_read_than_opencv_takes_at_once():
+    image = np.arange(200, dtype=np.uint8)[None, None].repeat(200, axis=1)
+    places = np.linspace(0, 199, 70_000)[None] + 7j
+    np.testing.assert_allclose(between_pixels(image, places), places.real, atol=0.02)

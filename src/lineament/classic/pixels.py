@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from ..opencv import cv2
 from .shapes import Shapes
 
+MAX_ROWS = 32_000
+"""Rows of positions per call of OpenCV, which takes at most 32,766."""
+
 
 def nearest(maps: NDArray[np.float32], places: Shapes) -> NDArray[np.float32]:
     """Return the values (F, ..., BINS) of the nearest pixels of maps (F, S, S, BINS)."""
@@ -22,14 +25,16 @@ def between_pixels(images: NDArray[Any], places: Shapes) -> NDArray[np.float32]:
     """Return the values of images (F, S, S) at `places` (F, ...), bilinearly interpolated."""
     values = np.empty(places.shape, np.float32)
     for number, image in enumerate(images):
-        # OpenCV needs two axes of at most 32,767 positions
-        flat = places[number].reshape(len(places[number]), -1)
-        read = cv2.remap(
-            image.astype(np.float32),
-            flat.real.astype(np.float32),
-            flat.imag.astype(np.float32),
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        values[number] = read.reshape(values[number].shape)
+        floats = image.astype(np.float32)
+        for start in range(0, places.shape[1], MAX_ROWS):
+            part = places[number, start : start + MAX_ROWS]
+            flat = part.reshape(len(part), -1)  # OpenCV needs two axes
+            read = cv2.remap(
+                floats,
+                flat.real.astype(np.float32),
+                flat.imag.astype(np.float32),
+                cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+            values[number, start : start + MAX_ROWS] = read.reshape(part.shape)
     return values

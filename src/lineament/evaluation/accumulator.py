@@ -85,8 +85,9 @@ class ErrorAccumulator:
             name: Name of the face.
             truth: All points of the protocol's scheme, (N, 2), pixels; nan: not annotated.
             pred: Predicted landmarks, (N, 2), same frame; None for a missed face.
-            sigma_px: Predicted expected errors, (N,), pixels.
-            visible: True for visible points, (N,).
+            sigma_px: Predicted expected errors, (N,), pixels; nan if unknown.
+            visible: Visibility (N,): 1 visible, 0 not, nan unknown, which counts as visible
+                in the error and not at all in the AUC.
             visible_prob: Predicted probabilities of being visible, (N,); nan if unknown.
             box: The data set's own box, (4,), pixels.
             subsets: Names of the subsets the face belongs to.
@@ -132,7 +133,7 @@ class ErrorAccumulator:
                 "needs data of that scheme"
             )
         if self.protocol.visibility == "visible" and visible is not None:
-            points[~np.asarray(visible, dtype=bool)] = np.nan
+            points[np.asarray(visible, dtype=np.float64) == 0] = np.nan
         points = points[self._points]
         if not np.isfinite(points).all(1).any():
             raise ProtocolError(
@@ -173,7 +174,8 @@ class ErrorAccumulator:
         self._count += np.isfinite(errors)
         if sigma_px is not None:
             sigma = np.asarray(sigma_px, dtype=np.float64)[self._points]
-            self._calibration.add(errors, sigma / norm)
+            known = ~np.isnan(sigma)  # points without training examples have no sigma
+            self._calibration.add(errors[known], sigma[known] / norm)
 
     def _add_fingerprint(self, truth: Array) -> None:
         # summing hashes makes the fingerprint independent of the order of faces
@@ -286,11 +288,11 @@ class VisibilityAccumulator:
         self._predicted: list[Array] = []
 
     def add(self, visible: ArrayLike, probability: ArrayLike) -> None:
-        """Add a face; points with a predicted probability of nan are skipped."""
-        truth = np.asarray(visible, dtype=bool)[self._points]
+        """Add a face; points whose visibility or predicted probability is nan are skipped."""
+        truth = np.asarray(visible, dtype=np.float64)[self._points]
         predicted = np.asarray(probability, dtype=np.float64)[self._points]
-        known = np.isfinite(predicted)
-        self._truth.append(truth[known])
+        known = np.isfinite(truth) & np.isfinite(predicted)
+        self._truth.append(truth[known] != 0)
         self._predicted.append(predicted[known])
 
     def auc(self) -> float | None:

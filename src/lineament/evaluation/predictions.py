@@ -276,10 +276,17 @@ def _add(
         row.truth,
         row.pred,
         sigma_px=row.sigma_px,
-        visible=None if row.visible is None else row.visible > 0.5,
+        visible=_as_flags(row.visible),
         box=row.box,
         subsets=subsets,
     )
+
+
+def _as_flags(visible: Array | None) -> Array | None:
+    """Return the visibility (N,) as 1 and 0; nan remains nan."""
+    if visible is None:
+        return None
+    return np.where(np.isfinite(visible), visible > 0.5, np.nan)
 
 
 def needs_samples(protocol: str | Protocol, path: PathLike) -> bool:

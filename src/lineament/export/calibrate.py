@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from ..errors import DataError, ExportError
 from ..estimator import LandmarkModel, ValidationLimits
 from ..geometry import Array, box_error, box_in_crop, landmark_box
-from ..inference.box_shape import BoxShape
+from ..inference.box_shape import BoxShape, learned_points
 from ..training.validate import MIN_POINTS
 
 COVERED = 0.95
@@ -155,8 +155,11 @@ def validation_limits(
         landmarks: (F, N, 2), pixels of the crop.
         scores: (F, N).
     """
-    means = np.asarray(scores, dtype=np.float64).mean(axis=1)
-    shape = BoxShape(model.scheme, getattr(model, "never_learned", ()))
+    never_learned = getattr(model, "never_learned", ())
+    points = np.asarray(scores, dtype=np.float64)
+    # as in the predictor, whose scores of other points do not count
+    means = points[:, learned_points(points.shape[1], never_learned)].mean(axis=1)
+    shape = BoxShape(model.scheme, never_learned)
     box = box_in_crop(model.size, model.padding)
     errors = []
     for face_landmarks in np.asarray(landmarks, dtype=np.float64):

@@ -51,6 +51,8 @@ def keep_faces(
 ) -> list[int]:
     """Return the rows that are faces, duplicates removed, order kept.
 
+    Landmarks that coincide are no face: no crop can be made around them.
+
     Args:
         found: Landmarks in one image.
         min_presence, min_landmark_score: As in `is_face`.
@@ -58,7 +60,8 @@ def keep_faces(
     faces = []
     for row, scores in enumerate(found.scores):
         limits = (min_presence, min_landmark_score)
-        if is_face(float(found.presence[row]), float(scores.mean()), *limits):
+        is_present = is_face(float(found.presence[row]), float(scores.mean()), *limits)
+        if is_present and box_side(landmark_box(found.landmarks[row])):
             faces.append(row)
     kept: list[int] = []
     for row in sorted(faces, key=lambda row: -found.quality(row)):

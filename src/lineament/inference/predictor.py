@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from ..errors import ModelError, ShapeError
 from ..estimator import CropRequest, LandmarkModel
 from ..face import Faces
-from ..geometry import Array, Image
+from ..geometry import Array, Image, box_side, landmark_box
 from ..io.image import Source, image_loader, read_image
 from ..schemes import check_scheme
 from ..schemes import scheme as load_scheme
@@ -337,10 +337,11 @@ class Predictor:
 
         keep_better(best, rows, self.run_model(images, others), penalty)
         # after trying several angles, crop once more around the best landmarks
-        searched = sorted({row for row in rows if rows.count(row) > 1})
-        last = []
-        for row in searched:
-            last.append(self.crop_around(requests[row].image, best.landmarks[row]))
+        searched, last = [], []
+        for row in sorted({row for row in rows if rows.count(row) > 1}):
+            if box_side(landmark_box(best.landmarks[row])):
+                searched.append(row)
+                last.append(self.crop_around(requests[row].image, best.landmarks[row]))
         keep_better(best, searched, self.run_model(images, last), penalty)
         return best
 

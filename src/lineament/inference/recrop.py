@@ -95,22 +95,27 @@ class RecropPolicy:
     ) -> list[CropRequest]:
         """Return additional crops to try for a face, usually none.
 
+        There are none around landmarks that coincide, and without a mean face, whose roll is
+        not known, none for a roll.
+
         Args:
             first: The first crop.
             landmarks: (N, 2), predicted in it, image pixels.
             scores: (N,).
             mean_shape: Upright mean face of the scheme, (N, 2), or None.
         """
+        tight = landmark_box(landmarks)
+        if not box_side(tight):
+            return []
         if scores.mean() < self.min_score:
             rolls = [first.roll_deg + roll for roll in SEARCH_ROLLS_DEG]
             turned = [CropRequest(first.image, first.box, roll) for roll in rolls]
             return [*turned, crop_around(first.image, landmarks, mean_shape)]
-        roll_in_crop = fit_roll_deg(mean_shape, landmarks) - first.roll_deg
+        roll_in_crop = 0.0
+        if mean_shape is not None:
+            roll_in_crop = fit_roll_deg(mean_shape, landmarks) - first.roll_deg
         is_turned = abs((roll_in_crop + 180) % 360 - 180) > self.max_roll_deg
-        if (
-            is_turned
-            or box_error(first.box, landmark_box(landmarks)) > self.max_box_error
-        ):
+        if is_turned or box_error(first.box, tight) > self.max_box_error:
             return [crop_around(first.image, landmarks, mean_shape)]
         return []
 

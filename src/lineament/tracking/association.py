@@ -29,6 +29,8 @@ def is_plausible(
         rules: Limits of motion, scale and rotation.
     """
     center, side = box_center(seen.box), box_side(seen.box)
+    if not side:
+        return False
     scale_change = max(side / face.side, face.side / side)
     inside = bool((center > 0).all() and (center < np.array(size)).all())
     is_near = face.distance(seen) <= rules.max_step

@@ -14,7 +14,7 @@ from ..errors import InputError, did_you_mean
 from ..geometry import Array, fit_similarity
 from ..schemes import scheme
 from .kalman import Kalman, KalmanSettings
-from .one_euro import EuroSettings, OneEuro
+from .one_euro import REFERENCE_NOISE, EuroSettings, OneEuro
 from .temporal_filter import TemporalFilter
 
 MAX_GAP_S = 0.5
@@ -98,7 +98,7 @@ class Smoother:
 
         Args:
             landmarks: (N, 2), pixels.
-            sigma_px: Uncertainty of each landmark, (N,), pixels.
+            sigma_px: Uncertainty of each landmark, (N,), pixels; nan if unknown.
             dt: Seconds since the last frame.
 
         Returns:
@@ -118,7 +118,7 @@ class Smoother:
         # in units of the face side, so that near and far faces are filtered alike
         self.pose_filter.rescale(np.array([self.scale / scale, 1.0]))
         self.scale, self.angle = scale, angle
-        noise = np.asarray(sigma_px, dtype=np.float64) / scale
+        noise = without_gaps(np.asarray(sigma_px, dtype=np.float64) / scale)
         pose = np.array([affine[:, 2] / scale, [math.log(scale), angle]])
         # errors of neighboring landmarks are correlated, so a pose is as uncertain as a landmark
         pose_noise = np.full(2, np.sqrt((noise**2).mean()))
@@ -152,6 +152,18 @@ class Smoother:
         self.started = state["started"]
         self.pose_filter.restore(state["pose_filter"])
         self.shape_filter.restore(state["shape_filter"])
+
+
+def without_gaps(noise: Array) -> Array:
+    """Return uncertainties (N,) with the mean of the known ones in place of nan.
+
+    If none is known, all are REFERENCE_NOISE.
+    """
+    known = np.isfinite(noise)
+    if known.all():
+        return noise
+    typical = float(noise[known].mean()) if known.any() else REFERENCE_NOISE
+    return np.where(known, noise, typical)
 
 
 def zero_phase(path: Array, deviation: float) -> Array:

@@ -98,6 +98,8 @@ class TrackedFace:
     """State of a recurrent model while the face is tracked."""
     appearance_age_s: float = 0.0
     """Time since the last update of the appearance, seconds."""
+    cut_step: Array = field(default_factory=lambda: np.zeros(2))
+    """Part of the current frame's predicted step beyond MAX_PREDICTED_STEP, (2,), pixels."""
 
     def __post_init__(self) -> None:
         self.box = landmark_box(self.landmarks)
@@ -116,9 +118,12 @@ class TrackedFace:
             size: Width and height of the image.
         """
         self.unseen_s = self.lost_s + dt
-        step = self.velocity * dt
-        length = float(np.hypot(*step))
-        step *= min(1.0, MAX_PREDICTED_STEP * self.side / max(length, 1e-9))
+        entire_step = self.velocity * dt
+        length = float(np.hypot(*entire_step))
+        step = entire_step * min(
+            1.0, MAX_PREDICTED_STEP * self.side / max(length, 1e-9)
+        )
+        self.cut_step = entire_step - step
         if self.lost_s:
             center = box_center(self.box)
             step = np.clip(center + step, 0, size) - center
@@ -127,8 +132,9 @@ class TrackedFace:
 
     def update(self, seen: FaceObservation, image: Image, dt: float) -> FaceObservation:
         """Update the face with an observation after `dt` seconds, and return it smoothed."""
-        # landmarks were already moved by the velocity, so the difference is the velocity's error
-        shift = box_center(seen.box) - box_center(self.box)
+        # landmarks were already moved by the velocity, except for the part that was cut off, so
+        # the remaining difference is the velocity's error
+        shift = box_center(seen.box) - box_center(self.box) - self.cut_step
         self.velocity = self.velocity + min(dt / VELOCITY_MEAN_S, 1.0) * shift / dt
         self.landmarks, self.box, self.lost_s = seen.landmarks, seen.box, 0.0
         self.recurrent_state = seen.recurrent_state
@@ -157,6 +163,7 @@ class TrackedFace:
         """Continue with an observation, its detector score and a new smoother."""
         self.landmarks, self.box, self.score = seen.landmarks, seen.box, score
         self.velocity, self.smoother, self.hits = np.zeros(2), smoother, 1
+        self.cut_step = np.zeros(2)
         self.lost_at_cut = False
 
     def distance(self, seen: FaceObservation) -> float:
