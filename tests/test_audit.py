@@ -16,7 +16,6 @@ from lineament.data.audit.checks import (
     check_against,
     check_points,
     find_duplicates,
-    mean_face,
     summarize,
 )
 from lineament.data.audit.files import DISJOINT_PARTS, MARKS
@@ -26,6 +25,7 @@ from lineament.data.audit.report_html import (
     choose_worst,
     write_audit_html,
 )
+from lineament.data.mean_face import mean_face
 from lineament.data.readers.folder import read_folder
 from lineament.data.readers.registry import READERS
 from lineament.data.sample import Sample

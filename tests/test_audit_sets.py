@@ -172,3 +172,11 @@ def test_the_command_takes_a_scheme(tmp_path):
     code, shown, _ = call("audit", root, "--scheme", file, "--out", out)
     assert code == 0
     assert "2 faces on 2 images" in shown
+
+
+def test_a_mirror_that_is_mostly_wrong_is_replaced():
+    # both eyes and both mouth corners mirror themselves
+    shapes = [moved(seed)[[0, 3, 4, 5, 6]] for seed in range(8)]
+    assert better_mirror(shapes, [0, 1, 2, 3, 4]) == [1, 0, 2, 4, 3]
+    assert better_mirror(shapes, [1, 0, 2, 3, 4]) == [1, 0, 2, 4, 3]
+    assert better_mirror(shapes, [1, 0, 2, 4, 3]) is None

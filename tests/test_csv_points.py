@@ -7,7 +7,7 @@ from lineament.data.readers.csv_columns import find_columns
 from lineament.data.readers.own_data import OwnData, UnknownPointsError
 from lineament.data.readers.registry import read_data
 from lineament.errors import DataError
-from lineament.schemes import scheme
+from lineament.schemes import check_scheme, scheme
 from tiny_sets import picture, shape, text
 
 POINTS = scheme("five").points
@@ -128,3 +128,71 @@ def test_decimal_commas_that_shift_the_cells_are_refused(tmp_path):
         read(tmp_path, header, cells)
     (face,), _ = read(tmp_path, header, ["a.jpg", *CELLS, "", " "])
     assert np.array_equal(face.landmarks, shape(5))
+
+
+def test_a_row_with_a_lost_cell_is_refused(tmp_path):
+    # its other cells would be read as coordinates of other points
+    header = ["image", *(f"{axis}_{i}" for i in range(5) for axis in "xy")]
+    cells = [*CELLS[:3], *CELLS[4:]]
+    with pytest.raises(DataError, match=r"a\.csv:2: 1 fewer cells than columns; leave"):
+        read(tmp_path, header, ["a.jpg", *cells])
+    # in a column that is not of a point
+    (face,), _ = read(tmp_path, [*header, "remark"], ["a.jpg", *CELLS])
+    assert np.array_equal(face.landmarks, shape(5))
+
+
+@pytest.mark.parametrize(
+    "column", ["", "Unnamed: 0", "Image Path", "imageName", "file_path", "Datei"]
+)
+def test_the_column_of_images_is_found_by_name_or_contents(column, tmp_path):
+    header = [column, *(f"{axis}_{i}" for i in range(5) for axis in "xy"), "person"]
+    (face,), _ = read(tmp_path, header, ["a.jpg", *CELLS, "Ann"])
+    assert face.image == tmp_path / "a.jpg"
+    with pytest.raises(DataError, match=r"no column of images in .*; expected image"):
+        read(tmp_path, ["key", *header[1:]], ["17", *CELLS, "Ann"])
+
+
+def test_columns_that_are_only_numbers_alternate(tmp_path):
+    # as pandas writes a table without names
+    header = ["", *map(str, range(10))]
+    (face,), notes = read(tmp_path, header, ["a.jpg", *CELLS])
+    assert np.array_equal(face.landmarks, shape(5))
+    assert "columns 0 to 9 are read as x and y of 5 points in turn" in notes[0]
+    with pytest.raises(DataError, match="no points in columns"):
+        read(tmp_path, header[:-1], ["a.jpg", *CELLS[:-1]])
+
+
+def test_columns_in_alphabetical_order_are_read_by_their_numbers(tmp_path):
+    order = sorted(range(12), key=str)
+    header = ["image", *(f"p{i}_{axis}" for i in order for axis in "xy")]
+    cells = [str(value) for value in shape(12)[order].ravel()]
+    toml = "points = [{}]".format(", ".join(f'"p{i}"' for i in range(12)))
+    own = check_scheme(str(text(tmp_path / "twelve.toml", f"{toml}\nmirror = []")))
+    (face,), _ = read(tmp_path, header, ["a.jpg", *cells], own)
+    assert np.array_equal(face.landmarks, shape(12))
+
+
+def test_the_first_line_of_excel_is_skipped(tmp_path):
+    picture(tmp_path / "a.jpg")
+    header = ["image", *(f"{axis}_{i}" for i in range(5) for axis in "xy")]
+    cells = [value.replace(".", ",") for value in CELLS]
+    table = "\n".join(["sep=;", ";".join(header), ";".join(["a.jpg", *cells]), ""])
+    (tmp_path / "a.csv").write_bytes(table.encode("utf-8-sig"))
+    (face,) = read_data("csv", tmp_path, "all", OwnData("five"))
+    assert np.array_equal(face.landmarks, shape(5))
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [("", "empty"), ("image,x_0,y_0\n", "no row below")]
+)
+def test_a_table_without_rows_is_a_clear_error(content, problem, tmp_path):
+    path = text(tmp_path / "a.csv", content)
+    with pytest.raises(DataError, match=rf"a\.csv: {problem}.*one row per face"):
+        read_data("csv", path, "all", OwnData("five"))
+
+
+def test_infinite_cells_are_not_annotated(tmp_path):
+    header = ["image", *(f"{axis}_{i}" for i in range(5) for axis in "xy")]
+    (face,), _ = read(tmp_path, header, ["a.jpg", "inf", "-inf", *CELLS[2:]])
+    assert np.isnan(face.landmarks[0]).all()
+    assert np.array_equal(face.landmarks[1:], shape(5)[1:])

@@ -269,3 +269,12 @@ def test_gray_crops_in_bytes_are_rounded(tmp_path):
     found = model.predict(crops_of(*levels)).landmarks_crop[:, 0, 0]
     # a gray pixel keeps its level, to which the network adds the place
     np.testing.assert_allclose(found, np.arange(256) + PLACES[0, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"), [("points = []", "a scheme"), ("data = []", "a recipe")]
+)
+def test_another_toml_file_is_not_taken_for_a_description(content, kind, tmp_path):
+    path = text(tmp_path / "a.toml", content)
+    with pytest.raises(ModelError, match=f"{kind}, not the description of a third-"):
+        load_model(path)

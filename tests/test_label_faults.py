@@ -6,9 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lineament.data.label_faults import check_labels
+from lineament.data.mixture import read_part
 from lineament.data.readers.coco_scheme import scheme_of_coco
 from lineament.data.readers.own_data import OwnData
 from lineament.data.readers.registry import read_data
+from lineament.data.sample import Sample
 from lineament.errors import DataError
 from lineament.io.pts import format_pts
 from tiny_sets import picture, shape, text
@@ -142,3 +145,133 @@ def test_points_are_not_given_the_image_of_another_folder(tmp_path):
     flat = replace(own, pictures=tmp_path / "flat")
     found = read_data("folder", tmp_path / "labels", "all", flat)
     assert [each.image for each in found] == [tmp_path / "flat/1.jpg"] * 2
+
+
+def labeled(folder, **changes):
+    """Return three faces in images of 60 x 40 pixels, the second one changed."""
+    faces = []
+    for number in range(3):
+        path = picture(folder / f"{number}.png", size=(40, 60))
+        points = shape(5) + number
+        faces.append(Sample(path, points, "five", path.name, stated_size=(60, 40)))
+    faces[1] = replace(faces[1], **changes)
+    return faces
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"stated_size": (120, 80)},
+            "1 of 3 faces are in images of another size than stated in the labels, e.g. 1.png: "
+            "60 x 40 pixels instead of 120 x 80; use the images that were annotated",
+        ),
+        ({"stated_size": (40, 60)}, "width and height are exchanged, as without the EXIF"),
+        (
+            {"landmarks": shape(5) * [1000, 1]},
+            "1 of 3 faces have points far outside their images, e.g. 1.png: x from 10000 to 14000 "
+            "and y from 5 to 13 in 60 x 40 pixels",
+        ),
+        # all of them, but not far
+        ({"landmarks": shape(5) + 50}, "points far outside their images, e.g. 1.png"),
+        ({"landmarks": shape(5) / 60}, "1 of 3 faces have coordinates of at most 1.5"),
+    ],
+)  # fmt: skip
+def test_points_that_cannot_be_right_are_refused(changes, message, tmp_path):
+    with pytest.raises(DataError) as error:
+        check_labels(labeled(tmp_path, **changes), "here")
+    assert str(error.value).startswith("here: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_points_that_may_be_right_are_kept(tmp_path):
+    # faces that are partly outside, by less than the longer side of the image
+    for points in (shape(5) - 12, shape(5) * 5):
+        faces = labeled(tmp_path, landmarks=points)
+        assert check_labels(faces, "here") == faces
+    missing = labeled(tmp_path, image=tmp_path / "absent.png", stated_size=(9, 9))
+    assert check_labels(missing, "here") == missing
+
+
+def test_faces_without_points_are_skipped_and_counted(tmp_path):
+    nothing = np.full((5, 2), np.nan)
+    notes = []
+    faces = labeled(tmp_path, landmarks=nothing)
+    kept = check_labels(faces, "here", notes.append)
+    assert [face.name for face in kept] == ["0.png", "2.png"]
+    assert notes == [
+        "here: 1 of 3 faces have no annotated point, e.g. 1.png; they are skipped"
+    ]
+    bare = [replace(face, landmarks=nothing) for face in faces]
+    with pytest.raises(DataError, match="none of 3 faces has an annotated point"):
+        check_labels(bare, "here")
+
+
+def test_training_counts_faces_of_too_few_points(tmp_path):
+    rows = ["image,x_0,y_0,x_1,y_1,x_2,y_2,x_3,y_3,x_4,y_4"]
+    for number in range(3):
+        picture(tmp_path / f"{number}.png", size=(40, 60))
+        cells = ["11", "12"] + [""] * 8 if number else shape(5).ravel().tolist()
+        rows.append(",".join(map(str, [f"{number}.png", *cells])))
+    text(tmp_path / "a.csv", "\n".join(rows))
+    notes = []
+    own = OwnData("five", needs_images=True)
+    faces = read_part("csv", tmp_path, "", "five", str(tmp_path), notes.append, own)
+    assert len(faces) == 1
+    assert "2 of 3 faces have fewer than two annotated points, e.g. 1.png" in notes[-1]
+
+
+def test_infinite_coordinates_are_not_annotated(tmp_path):
+    points = [[float(x), float(y)] for x, y in shape(5)]
+    points[2][0] = float("inf")
+    table = coco([{"file_name": "a.jpg"}], [face(points)], [{"name": "face"}])
+    (read,) = read_data(
+        "coco", text(tmp_path / "a.json", table), "all", OwnData("five")
+    )
+    assert np.isnan(read.landmarks).all(1).tolist() == [
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a["keypoints"].pop(), "14 numbers in keypoints; expected 15, x, y, v"),
+        (
+            lambda a: a.update(keypoints=[0.0 if i % 3 == 2 else 5.0 for i in range(15)]),
+            "all keypoints of 1 annotations have v = 0",
+        ),
+    ],
+)  # fmt: skip
+def test_broken_keypoints_of_coco_give_a_one_line_error(change, message, tmp_path):
+    annotation = face(shape(5))
+    change(annotation)
+    names = {"name": "face", "keypoints": [f"k{i}" for i in range(5)]}
+    table = coco([{"file_name": "a.jpg"}], [annotation], [names])
+    with pytest.raises(DataError, match=message):
+        read_data("coco", text(tmp_path / "a.json", table), "all", OwnData("five"))
+
+
+def test_keypoints_may_be_a_list_per_point(tmp_path):
+    annotation = face(shape(5))
+    numbers = annotation["keypoints"]
+    annotation["keypoints"] = [numbers[i : i + 3] for i in range(0, 15, 3)]
+    table = coco([{"file_name": "a.jpg"}], [annotation], [{"name": "face"}])
+    (read,) = read_data(
+        "coco", text(tmp_path / "a.json", table), "all", OwnData("five")
+    )
+    assert np.array_equal(read.landmarks, shape(5))
+
+
+def test_a_pts_file_with_another_number_of_points_is_named(tmp_path):
+    for number in range(4):
+        picture(tmp_path / f"{number}.jpg")
+        text(tmp_path / f"{number}.pts", format_pts(shape(67 if number == 2 else 68)))
+    message = r"2\.pts: 67 points, but 3 of 4 files have 68; correct or remove it"
+    with pytest.raises(DataError, match=message):
+        read_data("folder", tmp_path, "all")

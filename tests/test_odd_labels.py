@@ -9,6 +9,7 @@ import pytest
 
 from lineament.data.audit.audit import audit
 from lineament.data.label_files import write_label_files
+from lineament.data.readers.find_annotations import find_annotations
 from lineament.data.readers.own_data import OwnData
 from lineament.data.readers.registry import read_data
 from lineament.data.sample import Sample
@@ -262,3 +263,83 @@ def test_the_nearest_description_of_yolo_labels_counts(tmp_path):
     text(tmp_path / "set/labels/1.txt", yolo_line(0.5))
     (face,) = read_data("yolo", tmp_path / "set", "all", needing())
     assert len(face.landmarks) == 5
+
+
+def written(tmp_path, kind, encoding):
+    """Write five points of `a.jpg` in a format as UTF-8, then convert the file."""
+    image = picture(tmp_path / "a.jpg", size=(40, 60))
+    given = Sample(image, shape(5), "five", "a")
+    if kind == "folder":
+        path = text(tmp_path / "a.pts", format_pts(shape(5)))
+    elif kind == "yolo":
+        # their images may be next to them
+        write_label_files([given], kind, tmp_path, tmp_path)
+        path = tmp_path / "labels/a.txt"
+    else:
+        path = write_label_files([given], kind, tmp_path, tmp_path)[0]
+    path.write_bytes(path.read_text(encoding="utf-8").encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    "kind", ["coco", "label-studio", "cvat", "dlib", "csv", "yolo", "folder"]
+)
+def test_every_format_may_have_a_byte_order_mark(kind, encoding, tmp_path):
+    written(tmp_path, kind, encoding)
+    found = find_annotations(tmp_path)
+    assert [each.reader for each in found] == [kind]
+    own = OwnData("five", pictures=tmp_path, needs_images=True)
+    (face,) = read_data(kind, found[0].path, "all", own)
+    assert np.allclose(face.landmarks, shape(5), atol=1e-3)
+
+
+def test_images_of_pts_files_are_found_below_the_folder(tmp_path):
+    for number in range(2):
+        text(tmp_path / f"points/a/{number}.pts", format_pts(shape(5) + number))
+        picture(tmp_path / f"images/a/{number}.Jpg")
+    faces = read_data("folder", tmp_path, "all", OwnData("five"))
+    found = [face.image.relative_to(tmp_path).as_posix() for face in faces]
+    assert found == ["images/a/0.Jpg", "images/a/1.Jpg"]
+    report = audit(tmp_path, own=OwnData("five"))
+    assert (report.faces, report.images) == (2, 2)
+    (tmp_path / "images/a/1.Jpg").unlink()
+    with pytest.raises(DataError, match=r"1\.pts: no image next to it.*--pictures"):
+        read_data("folder", tmp_path, "all", OwnData("five"))
+
+
+def test_a_pts_file_may_have_the_whole_name_of_its_image(tmp_path):
+    picture(tmp_path / "a.jpg")
+    text(tmp_path / "a.jpg.pts", format_pts(shape(5)))
+    (face,) = read_data("folder", tmp_path, "all", OwnData("five"))
+    assert face.image == tmp_path / "a.jpg"
+    assert audit(tmp_path, own=OwnData("five")).count("note") == 0
+
+
+def test_an_audit_that_reads_no_face_does_not_pass(tmp_path):
+    text(tmp_path / "a.pts", format_pts(shape(5)))
+    report = audit(tmp_path, own=OwnData("five"))
+    assert report.faces == 0
+    assert report.count("error") == 1
+
+
+def test_names_of_images_may_lack_their_suffix(tmp_path):
+    picture(tmp_path / "images/17.png")
+    header = ",".join(["image_id", *(f"x{i},y{i}" for i in range(5))])
+    cells = ",".join(map(str, shape(5).ravel()))
+    path = text(tmp_path / "a.csv", f"{header}\n17,{cells}\n")
+    (face,) = read_data("csv", path, "all", OwnData("five", needs_images=True))
+    assert face.image == tmp_path / "images/17.png"
+
+
+def test_points_listed_as_1_10_2_are_read_by_their_numbers(tmp_path):
+    order = sorted(range(68), key=str)
+    keypoints = [v for x, y in shape(68)[order] for v in (float(x), float(y), 2)]
+    face = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": keypoints}
+    category = {"id": 1, "name": "face", "keypoints": [str(i) for i in order]}
+    images = [{"id": 1, "file_name": "a.jpg"}]
+    table = {"images": images, "annotations": [face], "categories": [category]}
+    path = text(tmp_path / "a.json", json.dumps(table))
+    (read,) = read_data("coco", path, "all")
+    assert read.scheme == "ibug68"
+    assert np.array_equal(read.landmarks, shape(68))

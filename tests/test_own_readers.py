@@ -142,8 +142,9 @@ def test_missing_images_are_an_error_that_lists_the_searched_folders(tmp_path, f
         read_part("coco", tmp_path, "", four, str(path), own=needing(four))
     message = str(error.value)
     assert "1 of 1 images were not found, e.g. 'a.jpg'" in message
-    assert str(tmp_path / "set/images") in message
-    assert 'pictures = "..."' in message
+    assert f"below {tmp_path / 'set'}, and in {tmp_path} and its" in message
+    assert "images, data, img" in message
+    assert "--pictures" in message
     picture(tmp_path / "elsewhere/a.jpg")
     own = needing(four, pictures=tmp_path / "elsewhere")
     (face,) = read_part("coco", tmp_path, "", four, str(path), own=own)

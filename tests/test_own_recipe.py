@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from commands import call
-from faces import write_faces
+from faces import draw_face, write_faces
 from lineament.data.readers.find_annotations import find_annotations
 from lineament.data.readers.own_data import OwnData
+from lineament.data.sample import in_validation
 from lineament.errors import DataError, RecipeError
 from lineament.labeling.own_scheme import read_own_faces
 from lineament.recipe.file import make_recipe, read_recipe, read_values
@@ -257,6 +258,37 @@ def test_annotations_of_a_test_set_are_left_out(tmp_path):
     assert [Path(part.folder).name for part in parts] == ["train.csv", "valid.csv"]
     assert [part.validation for part in parts] == [False, True]
     assert any("test.csv: skipped" in line for line in lines)
+
+
+def test_official_names_of_folders_are_those_of_splits(tmp_path):
+    write_faces(tmp_path / "helen/trainset", 6)
+    write_faces(tmp_path / "helen/testset", 2)
+    lines = []
+    made = write_own_recipe(tmp_path / "helen", tmp_path / "run", "mine", lines.append)
+    kept = sum(in_validation(f"face{i}") for i in range(6))
+    assert made.text.startswith(f"# {6 - kept} faces to train on, {kept} for valid")
+    assert lines == [f"{tmp_path}/helen/testset: skipped, because it is a test set"]
+
+
+def test_lists_of_images_become_parts_of_a_recipe(tmp_path):
+    folder = tmp_path / "faces \U0001f600"
+    names = {"train": (0, 1, 2), "val": (3,)}
+    for split, numbers in names.items():
+        lines = [f"./images/{number}.png" for number in numbers]
+        text(folder / f"{split}.txt", "\n".join(lines))
+    for number in range(4):
+        picture(folder / f"images/{number}.png", size=(120, 120))
+        points = draw_face(number)[1] / 120
+        cells = " ".join(f"{x:.5f} {y:.5f}" for x, y in points)
+        text(folder / f"labels/{number}.txt", f"0 0.5 0.5 0.5 0.5 {cells}\n")
+    yaml = "train: train.txt\nval: val.txt\nkpt_shape: [68, 2]\n"
+    path = text(folder / "data.yaml", yaml)
+    made = write_own_recipe(path, tmp_path / "run", "mine")
+    assert made.training == 3
+    data = read_recipe(made.path).data
+    assert [part.part for part in data] == ["train.txt", "val.txt"]
+    assert [part.validation for part in data] == [False, True]
+    assert {Path(part.folder) for part in data} == {folder}
 
 
 def test_without_weights_the_initialization_is_noted_or_refused(tmp_path, monkeypatch):

@@ -62,6 +62,13 @@ def test_predictions_equal_to_the_truth_have_no_error(tmp_path: Path) -> None:
     assert (report.boxes, report.model, report.ms_per_face) == ("file", "mine", None)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_may_have_a_byte_order_mark(encoding: str, tmp_path: Path) -> None:
+    path = write(tmp_path, [row()])
+    path.write_text(path.read_text(), encoding=encoding)
+    assert score_predictions("folder", path).images == 1
+
+
 def test_null_is_a_missed_face_and_fails(tmp_path: Path) -> None:
     report = score_predictions(
         "folder", write(tmp_path, [row("a.jpg"), row("b.jpg", 1, pred=None)])

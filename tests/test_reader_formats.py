@@ -121,7 +121,7 @@ def test_coco_keeps_visibility_and_unlabeled_points_are_nan(tmp_path: Path) -> N
         (
             '{"images": [{"id": 1, "file_name": "a"}],'
             ' "annotations": [{"id": 7, "image_id": 1, "keypoints": [1, 2, 2, 3]}]}',
-            "annotation 7: cannot reshape",
+            "annotation 7: 4 numbers in keypoints; expected 3",
         ),
     ],
 )

@@ -7,11 +7,12 @@ import pytest
 
 from commands import call
 from lineament.analysis.draw_scheme import draw_scheme
+from lineament.data.label_files import write_label_files
 from lineament.data.readers.coco_scheme import scheme_of_coco
 from lineament.data.sample import Sample
 from lineament.errors import DataError
 from lineament.labeling.mean_shape import learn_mean_shape
-from lineament.schemes import read_scheme, scheme
+from lineament.schemes import check_scheme, read_scheme, scheme
 from test_audit_sets import FACE, MIRROR, moved, scheme_of
 from tiny_sets import picture, text
 
@@ -149,3 +150,39 @@ def test_a_mean_shape_is_learned_in_the_frame_of_68_points(tmp_path):
     assert count == 1
     assert np.allclose(learned, mean[[36, 39, 42, 45, 30, 48, 54]], atol=1e-9)
     assert learn_mean_shape([face], lambda image: Faces((), "ibug68", 68)) == (None, 0)
+
+
+@pytest.mark.parametrize("kind", ["cvat", "label-studio", "csv", "yolo"])
+def test_a_scheme_is_made_from_labels_in_any_format(kind, tmp_path):
+    points = text(tmp_path / "eyes.toml", f"points = {json.dumps(NAMES)}")
+    own = check_scheme(str(points))
+    faces = []
+    for number in range(3):
+        image = picture(tmp_path / f"{number}.png", size=(60, 60))
+        landmarks = np.array([[40.0, 20], [20, 20], [30, 40]]) + number
+        faces.append(Sample(image, landmarks, own, image.name))
+    write_label_files(faces, kind, tmp_path, tmp_path)
+    if kind == "csv":
+        # Lineament's own tables have numbers instead of names
+        header = ",".join(f"{name}_{axis}" for name in NAMES for axis in "xy")
+        rows = [",".join(map(str, face.landmarks.ravel())) for face in faces]
+        lines = [f"image,{header}", *(f"{i}.png,{row}" for i, row in enumerate(rows))]
+        text(tmp_path / "faces.csv", "\n".join(lines))
+    out = tmp_path / f"from-{kind}.toml"
+    code, shown, _ = call("scheme", tmp_path, "--out", out, "--pictures", tmp_path)
+    assert code == 0
+    made = read_scheme(out)
+    assert made.points == tuple(NAMES)
+    assert made.mirror.tolist() == [1, 0, 2]
+    assert out.with_suffix(".png").is_file()
+    assert f"scheme from-{kind} of 3 points" in shown
+
+
+def test_points_of_the_package_need_no_scheme(tmp_path):
+    picture(tmp_path / "a.png", size=(60, 60))
+    header = ",".join(f"x_{i},y_{i}" for i in range(5))
+    cells = "20,20,40,20,30,30,22,45,38,45"
+    text(tmp_path / "a.csv", f"image,{header}\na.png,{cells}\n")
+    code, _, noted = call("scheme", tmp_path / "a.csv", "--out", tmp_path / "b.toml")
+    assert code == 1
+    assert "its points are those of the scheme five; use this name" in noted

@@ -264,3 +264,31 @@ def test_a_users_combined_scheme_keeps_its_heads_in_files(tmp_path):
     )
     own = read_scheme(path)
     assert scheme_of_table(table_of_scheme(own), "", "").heads == own.heads
+
+
+@pytest.mark.parametrize(
+    ("right", "left"),
+    [
+        ("righteye", "lefteye"),
+        ("EyeRight", "EyeLeft"),
+        ("eye.R", "eye.L"),
+        ("REYE", "LEYE"),
+        ("eyeR", "eyeL"),
+        ("02_right_eye", "01_left_eye"),
+        ("Auge rechts", "Auge links"),
+        ("oeil_droit", "oeil_gauche"),
+        ("ojo_derecho", "ojo_izquierdo"),
+        ("occhio_destro", "occhio_sinistro"),
+        ("olho_direito", "olho_esquerdo"),
+    ],
+)
+def test_sides_are_known_in_many_spellings_and_languages(right, left, tmp_path):
+    nose = "03_nose" if right[0] == "0" else "nose"
+    own = read_scheme(write(tmp_path / "eyes.toml", points=[nose, left, right]))
+    assert own.mirror.tolist() == [0, 2, 1]
+    assert own.parts == {"nose": (0,), "left_eye": (1,), "right_eye": (2,)}
+    assert own.norm_points["interpupil"] == ((2,), (1,))
+
+
+def test_words_that_contain_a_side_do_not_tell_one():
+    assert mirror_of_names(["bright", "cleft", "chin"]) == [0, 1, 2]

@@ -150,3 +150,38 @@ def test_equal_file_names_in_two_folders_are_different_photos():
     first = split_faces(faces, None, fill=True)
     assert all(face in first[0] for face in both[0])
     assert all(face in first[1] for face in both[1])
+
+
+def test_photos_of_one_name_in_several_folders_are_different_photos():
+    names = [f"{person}/front" for person in "abcdefghijkl"]
+    faces = [sample(name) for name in names]
+    training, kept = split_faces(faces, None, fill=True)
+    assert (len(training), len(kept)) == (10, 2)
+    # in a known data set, a name is a photo
+    assert sorted(map(len, split_faces(faces, None, fill=False))) == [0, 12]
+    # two faces of a photo stay together
+    pairs = [sample(f"{name}__{i}") for name in names for i in (1, 2)]
+    training, kept = split_faces(pairs, None, fill=True)
+    assert len(kept) in (3, 4)
+    assert not {f.image.parent for f in training} & {f.image.parent for f in kept}
+
+
+def test_augmented_copies_by_roboflow_are_one_photo():
+    copies = [f"{i}_jpg.rf.{k:032x}" for i in range(10) for k in range(3)]
+    training, kept = split_faces([sample(name) for name in copies], None, fill=True)
+    assert len(kept) == 3
+    assert len({face.name[:2] for face in kept}) == 1
+    assert len(training) == 27
+
+
+def test_a_photo_for_training_and_validation_is_noted(tmp_path):
+    write_faces(tmp_path / "a", 3)
+    parts = [
+        DataPart(reader="folder", folder="a", validation=False),
+        DataPart(reader="folder", folder="a", validation=True),
+    ]
+    lines = []
+    read_mixture(parts, "ibug68", tmp_path, tmp_path / "cache", lines.append)
+    (line,) = [line for line in lines if "both training and validation" in line]
+    assert "3 faces are on photos" in line
+    assert "e.g. face0.png" in line

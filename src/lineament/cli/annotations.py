@@ -114,13 +114,24 @@ def read_labels(
     category: str,
     pictures: Path | None,
     first_pixel: float | None = None,
+    checked: bool = True,
 ) -> "list[Sample]":
-    """Return the faces in a file or folder; without a reader, the format is detected."""
-    from ..data.readers.registry import format_of_labels, read_data
+    """Return the faces in a file or folder; without a reader, the format is detected.
+
+    Args:
+        checked: Refuse faces whose points cannot be right. Those without points are skipped.
+    """
+    from ..data.label_faults import check_labels, keep_annotated
+    from ..data.readers.registry import data_set, format_of_labels, read_data
 
     stated = own_data(scheme, category, pictures)
     own = replace(stated, first_pixel=first_pixel, needs_images=True)
-    return read_data(reader or format_of_labels(source), source, part, own)
+    name = reader or format_of_labels(source)
+    samples = read_data(name, source, part, own)
+    if not data_set(name).is_format:
+        return samples
+    check = check_labels if checked else keep_annotated
+    return check(samples, str(source), own.note)
 
 
 def _write(

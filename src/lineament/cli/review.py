@@ -238,6 +238,8 @@ def _candidates(
             scheme,
             labels["category"],
             Path(folder) if folder else None,
+            # points far outside their images may be corrected in the review
+            checked=False,
         )
         scheme_name = samples[0].scheme if samples else ""
         comparison = _comparison(

@@ -1,5 +1,6 @@
-"""Command `scheme`: write a landmark scheme from the keypoints of a COCO file."""
+"""Command `scheme`: write a landmark scheme for the points of annotated faces."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,10 +19,10 @@ def scheme(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE.json",
+            metavar="FILE|DIR",
             help=(
-                "COCO file with a category that lists keypoints and, optionally, a "
-                "skeleton."
+                "Annotated faces in any format; or a COCO file with a category that "
+                "lists keypoints and, optionally, a skeleton."
             ),
         ),
     ],
@@ -52,7 +53,7 @@ def scheme(
         bool, typer.Option("--overwrite", help="Replace an existing --out.")
     ] = False,
 ) -> None:
-    """Write a landmark scheme from the keypoints in a COCO file.
+    """Write a landmark scheme for the points of annotated faces.
 
     Prints what it inferred: mirrored pairs, parts, and the points that define the norms.
     Also writes a drawing of one face next to the file, with numbered points and a line
@@ -76,15 +77,18 @@ def _write(
 ) -> None:
     """Write and print the scheme of `file`, and draw it if its images are available."""
     from ..atomic import write_text
-    from ..data.readers.coco_scheme import scheme_of_coco
+    from ..data.readers.coco_scheme import lists_keypoints, scheme_of_coco
     from ..data.readers.own_data import OwnData
-    from ..labeling.own_scheme import save_drawing, with_mean_shape
+    from ..labeling.own_scheme import save_drawing, scheme_of_labels, with_mean_shape
     from ..scheme_file.table import scheme_text
     from ..schemes import add_scheme
 
-    made = scheme_of_coco(file, out.stem, category, note)
-    named = OwnData(add_scheme(made), category=category, pictures=pictures, note=note)
-    faces = _read_faces(file, named)
+    stated = OwnData(category=category, pictures=pictures, note=note)
+    if lists_keypoints(file):
+        made = scheme_of_coco(file, out.stem, category, note)
+        faces = _read_faces(file, replace(stated, scheme=add_scheme(made)))
+    else:
+        faces, made = scheme_of_labels(file, out.stem, note, stated)
     if faces:
         made = with_mean_shape(made, faces, model, note)
     else:

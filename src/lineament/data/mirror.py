@@ -80,11 +80,23 @@ def better_mirror(shapes: Sequence[Array], mirror: Sequence[int]) -> list[int] |
 
     Args:
         shapes: Points (N, 2) of each face, nan where not annotated.
-        mirror: Mostly correct permutation, (N,).
+        mirror: Permutation, (N,).
     """
     mean = mean_of_shapes(shapes)
     if mean is None:
         return None
+    better = _corrected_mirror(mean, mirror)
+    if better is not None or mirror_fits(shapes, mirror):
+        return better
+    # too much of it may be wrong to be corrected point by point
+    try:
+        return mirror_of_shapes(shapes, "")
+    except DataError:
+        return None
+
+
+def _corrected_mirror(mean: Array, mirror: Sequence[int]) -> list[int] | None:
+    """Return a mirror map that fits better than a mostly correct one, or None."""
     chosen = list(mirror)
     for _ in range(ROUNDS):
         flipped = mean * [-1, 1]

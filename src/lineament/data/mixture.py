@@ -10,6 +10,7 @@ from ..errors import DataError, RecipeError
 from ..io.unique_names import unique_name
 from ..recipe.data import DataPart
 from .crop_cache import CropCache, cache_crops, cached_size
+from .label_faults import check_faces
 from .mirror import mirror_note
 from .readers.own_data import UNSTATED, Note, OwnData, ignore
 from .readers.registry import DataSet, data_set
@@ -17,7 +18,6 @@ from .readers.talking_face import FOLDER, is_talking_face
 from .sample import Sample, bare_name, to_scheme
 from .split import SharedSplits, Split, describe_split, split_faces
 from .training_crops import Source
-from .units import unit_fault
 
 NOTED_MB = 1000.0
 """Size of the cached crops in MB above which it is reported."""
@@ -109,6 +109,12 @@ def _split_part(
     is_own = data_set(part.reader).is_format
     if is_own:
         training, validation = own_splits.split(samples, part.validation)
+        if shared := own_splits.on_both_sides:
+            note(
+                f"{label}: {len(shared)} faces are on photos that are used for both "
+                f"training and validation, e.g. {shared[0]}, so the validation error "
+                "is too small; remove them from one"
+            )
     else:
         training, validation = split_faces(samples, part.validation, fill=False)
     if is_own or part.validation is not None:
@@ -208,26 +214,49 @@ def read_part(
     part = part or _usual_part(reader, known)
     place = _find_folder(reader, known, root, folder)
     samples = known.read(place, part, own=own)
-    if known.is_format and (fault := unit_fault(samples)):
-        raise DataError(f"{reader} {part}, in {place}: {fault}")
+    if known.is_format:
+        samples = _trainable(samples, f"{reader} {part}, in {place}", note)
     missing = known.missing(samples, part)
     if missing:
         note(f"{missing} (in {place})")
     kept = []
     for sample in samples:
-        points = sample.landmarks[np.isfinite(sample.landmarks).all(1)]
-        if len(points) >= 2:
-            if known.is_format and np.ptp(points, axis=0).max() == 0:
-                raise DataError(
-                    f"{reader} {part}, in {place}: all points of {sample.name} coincide; "
-                    "annotate the face again, or remove it"
-                )
+        if np.isfinite(sample.landmarks).all(1).sum() >= 2:
             kept.append(to_scheme(sample, scheme_name, known.own_boxes))
     if not kept:
         raise DataError(
             f"{missing or f'{reader} {part}: no faces found'}, in {place}; "
             "put the data set there, set its folder in the recipe or remove it"
         )
+    return kept
+
+
+def _trainable(samples: Sequence[Sample], place: str, note: Note) -> list[Sample]:
+    """Return the faces of a user's data set that have at least two points.
+
+    Raises:
+        DataError: If points cannot be right, or there is no such face.
+    """
+    kept, skipped = [], []
+    for sample in check_faces(samples, place, note):
+        points = sample.landmarks[np.isfinite(sample.landmarks).all(1)]
+        if len(points) < 2:
+            skipped.append(sample)
+            continue
+        if np.ptp(points, axis=0).max() == 0:
+            raise DataError(
+                f"{place}: all points of {sample.name} coincide; annotate the face "
+                "again, or remove it"
+            )
+        kept.append(sample)
+    if skipped:
+        text = (
+            f"{place}: {len(skipped)} of {len(samples)} faces have fewer than two "
+            f"annotated points, e.g. {skipped[0].name}"
+        )
+        if not kept:
+            raise DataError(f"{text}; at least two are needed")
+        note(f"{text}; they are skipped")
     return kept
 
 

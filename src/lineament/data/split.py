@@ -1,14 +1,18 @@
 """Split of a data set into training and validation faces, without dividing photos or people."""
 
 import math
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 from .sample import Sample, group_digest, in_validation
 
 SMALL = 1000
 """Below this number of faces, at least one in TENTH is used for validation."""
 TENTH = 10
+ROBOFLOW_COPY = re.compile(r"\.rf\.[0-9A-Za-z]{16,}$")
+"""End of the stems of images exported by Roboflow; copies of a photo differ only in it."""
 SHOWN = 12
 """Maximum number of names listed in a message."""
 
@@ -28,24 +32,44 @@ def split_faces(
         samples: The faces of a data set.
         validation: True: all faces are for validation, False: none; None: groups whose digest is 0
             modulo 10.
-        fill: If there are fewer than SMALL faces, add the groups with the smallest digests until
-            one face in ten is for validation. A set with a single group is not split.
+        fill: The faces are a user's: images of one name in several folders are different photos,
+            and if there are fewer than SMALL faces, the groups with the smallest digests are added
+            until one face in ten is for validation. A set with a single group is not split.
         earlier: Whether a group is for validation, for groups of data sets that were split before.
     """
     before = earlier or {}
     if validation is not None:
         return ([], list(samples)) if validation else (list(samples), [])
-    sizes = Counter(sample.split_group() for sample in samples)
+    groups = split_groups(samples) if fill else [s.split_group() for s in samples]
+    sizes = Counter(groups)
     chosen = {group for group in sizes if before.get(group, in_validation(group))}
     if fill and len(samples) < SMALL:
         _fill(chosen, sizes, before)
     training: list[Sample] = []
     validation_faces: list[Sample] = []
-    for sample in samples:
-        (validation_faces if sample.split_group() in chosen else training).append(
-            sample
-        )
+    for sample, group in zip(samples, groups, strict=True):
+        (validation_faces if group in chosen else training).append(sample)
     return training, validation_faces
+
+
+def split_groups(samples: Sequence[Sample]) -> list[str]:
+    """Return the name of each face's photo, person or video in a user's data set.
+
+    If images in several folders have the same name, the folder is part of it. Augmented copies by
+    Roboflow are the same photo.
+    """
+    names = [ROBOFLOW_COPY.sub("", sample.split_group()) for sample in samples]
+    folders: dict[str, set[Path]] = defaultdict(set)
+    for sample, name in zip(samples, names, strict=True):
+        if not sample.group:
+            folders[name].add(sample.image.parent)
+    groups = []
+    for sample, group in zip(samples, names, strict=True):
+        if not sample.group and len(folders[group]) > 1:
+            # a digest must not depend on the place of the data set
+            group = f"{PurePosixPath(sample.name).parent.as_posix()}/{group}"
+        groups.append(group)
+    return groups
 
 
 def _fill(chosen: set[str], sizes: Counter[str], decided: Collection[str]) -> None:
@@ -71,18 +95,23 @@ class SharedSplits:
     def __init__(self) -> None:
         self.for_validation: dict[str, bool] = {}
         """Side of each photo or named group."""
+        self.on_both_sides: list[str] = []
+        """Names of faces in the last set whose photo is also on the other side."""
 
     def split(self, samples: Sequence[Sample], validation: bool | None) -> Split:
         """Split a data set; what an earlier one contains too stays on its side."""
         earlier = {}
-        for sample in samples:
+        for sample, group in zip(samples, split_groups(samples), strict=True):
             side = self.for_validation.get(_identity(sample))
             if side is not None:
-                earlier[sample.split_group()] = side
+                earlier[group] = side
         split = split_faces(samples, validation, True, earlier)
+        self.on_both_sides = []
         for number, faces in enumerate(split):
             for sample in faces:
-                self.for_validation.setdefault(_identity(sample), number == 1)
+                side = self.for_validation.setdefault(_identity(sample), number == 1)
+                if side != (number == 1):
+                    self.on_both_sides.append(sample.name)
         return split
 
 

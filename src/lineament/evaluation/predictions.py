@@ -52,7 +52,7 @@ def read_predictions(path: PathLike, protocol: Protocol) -> list[Prediction]:
             value is not finite, or an image occurs twice.
     """
     try:
-        rows = json.loads(Path(path).read_text(encoding="utf-8"))
+        rows = json.loads(Path(path).read_bytes())
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ProtocolError(
             f"{path}: cannot be read as JSON ({short_reason(error)}); {EXPECTED}"

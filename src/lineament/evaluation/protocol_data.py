@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..atomic import write_text
+from ..data.label_faults import check_faces
 from ..data.readers.find_annotations import find_annotations
 from ..data.readers.own_data import UNSTATED, OwnData, ignore
 from ..data.readers.registry import DataSet, data_folder, data_set
@@ -68,14 +69,14 @@ def read_protocol(
     """
     fixed = resolve_protocol(given)
     scheme_name = check_scheme(scheme_name) if scheme_name else None
-    known, own_folder = _find_data(fixed, root)
+    known, own_folder, part = _find_data(fixed, root)
     remarks: list[str] = []
     # a scheme given by the user needs no note about guessing
     note = ignore if scheme_name else remarks.append
     of_protocol = "" if fixed.any_scheme else fixed.truth_from or fixed.scheme
     first = scheme_name or of_protocol or wanted
     own = replace(stated, wanted=first, note=note)
-    samples = known.read(own_folder, fixed.part, absent=True, own=own)
+    samples = known.read(own_folder, part, absent=True, own=own)
     places = known.layout(fixed.part)
     if not samples:
         raise _no_faces(fixed, [own_folder / place for place in places or [""]])
@@ -85,9 +86,10 @@ def read_protocol(
     elif scheme_name:
         fixed = fixed.for_scheme(scheme_name)
     samples = select_samples(fixed, samples)
-    images = {sample.image for sample in samples}
-    absent = {image for image in images if not image.is_file()}
+    absent = {s.image for s in samples if not s.image.is_file()}
     here = [sample for sample in samples if sample.image not in absent]
+    if known.is_format:
+        here = check_faces(here, str(own_folder), remarks.append)
     missing = [
         str(own_folder / place) for place in places if not any(own_folder.glob(place))
     ]
@@ -110,10 +112,11 @@ def _no_faces(fixed: Protocol, places: Sequence[Path]) -> ProtocolError:
 
 def _find_data(
     fixed: Protocol, root: str | os.PathLike[str] | None
-) -> tuple[DataSet, Path]:
-    """Return the reader of a protocol's data, and the path of the data."""
+) -> tuple[DataSet, Path, str]:
+    """Return the reader of a protocol's data, the path of the data, and the part to read."""
     if not fixed.any_scheme:
-        return data_set(fixed.data), data_folder(fixed.data, data_root(root))
+        folder = data_folder(fixed.data, data_root(root))
+        return data_set(fixed.data), folder, fixed.part
     if root is None:
         raise ProtocolError(
             f"protocol {fixed.id!r} has no data of its own; give a folder of images with --data "
@@ -123,12 +126,12 @@ def _find_data(
     found = find_annotations(place)
     tested = [each for each in found if each.split == "test"] or found
     if len(tested) > 1:
-        listed = ", ".join(str(each.path) for each in tested)
+        listed = ", ".join(str(each.place) for each in tested)
         raise ProtocolError(
             f"{place}: {len(tested)} annotation files ({listed}); give one of them "
             "with --data"
         )
-    return data_set(tested[0].reader), tested[0].path
+    return data_set(tested[0].reader), tested[0].path, tested[0].part
 
 
 def _renamed(sample: Sample, name: str | None) -> Sample:

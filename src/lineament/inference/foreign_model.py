@@ -81,6 +81,10 @@ class ForeignSettings(BaseModel):
     )
 
 
+OTHER_FILES = (({"points"}, "a scheme"), ({"data"}, "a recipe"))
+"""Keys of other TOML files, and what these files are."""
+
+
 def read_settings(path: Path) -> ForeignSettings:
     """Read the description of a third-party model.
 
@@ -88,9 +92,14 @@ def read_settings(path: Path) -> ForeignSettings:
         ModelError: If the file cannot be read, or a key is unknown, absent or invalid.
     """
     try:
-        return ForeignSettings.model_validate(
-            tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        )
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        for keys, kind in OTHER_FILES:
+            if keys <= table.keys():
+                raise ModelError(
+                    f"{path}: {kind}, not the description of a third-party model; give "
+                    "the .onnx or .safetensors file of a model"
+                )
+        return ForeignSettings.model_validate(table)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ModelError(
             f"{path}: cannot be read as the description of a model ({error}); expected "

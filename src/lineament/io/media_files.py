@@ -84,9 +84,15 @@ def _animated_format(path: Path, formats: list[str] | None = None) -> str:
 
 
 def image_next_to(path: Path) -> Path | None:
-    """Return the image with the stem of `path` in the same folder; None if there is none."""
+    """Return the image with the stem of `path` in the same folder; None if there is none.
+
+    The image of photo.jpg.pts may also be photo.jpg.
+    """
+    bare = path.with_suffix("")
+    if has_image_suffix(bare) and bare.exists():
+        return bare
     for suffix in IMAGE_SUFFIXES:
-        for spelled in (suffix, suffix.upper()):
+        for spelled in (suffix, suffix.upper(), f".{suffix[1:].capitalize()}"):
             image = path.with_suffix(spelled)
             if image.exists():
                 return image

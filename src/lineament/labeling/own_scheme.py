@@ -12,6 +12,8 @@ import numpy as np
 
 from ..analysis.draw import save_image
 from ..analysis.draw_scheme import draw_scheme
+from ..data.label_faults import check_labels
+from ..data.mean_face import EXCHANGE, sides_fault
 from ..data.mirror import (
     better_mirror,
     describe_better,
@@ -19,7 +21,7 @@ from ..data.mirror import (
     mirror_of_shapes,
 )
 from ..data.readers.coco_scheme import scheme_of_coco
-from ..data.readers.find_annotations import Annotations
+from ..data.readers.find_annotations import Annotations, find_annotations
 from ..data.readers.own_data import (
     UNSTATED,
     Note,
@@ -61,23 +63,52 @@ def read_own_faces(
     """
     if stated.scheme:
         return read_more_faces(found, None, stated), None
+    lines: list[str] = []
     try:
-        samples = read_more_faces(found, None, stated)
+        samples = read_more_faces(found, None, replace(stated, note=lines.append))
     except UnknownPointsError as error:
-        points: Sequence[str] = error.points
-        mirror = error.mirror
+        made = _make_scheme(found, error.points, error.mirror, name, note, stated)
     else:
-        fault = _known_scheme_fault(samples)
-        if not fault:
-            return samples, None
-        note(
-            f"{found.path}: {fault}; inferring a scheme from the positions of the points "
-            "instead"
-        )
-        points, mirror = [""] * len(samples[0].landmarks), ()
-    made = _make_scheme(found, points, mirror, name, note, stated)
+        fault, few = _known_scheme_fault(samples), _few_points(samples)
+        is_named = bool(fault or few) and not _are_unnamed(found, samples[0], stated)
+        if is_named and few:
+            made = _make_scheme(found, few, (), name, note, stated)
+        else:
+            for line in lines:
+                stated.note(line)
+            if is_named and (fault := sides_fault(samples)):
+                raise DataError(f"{found.path}: {fault}; {EXCHANGE}")
+            if is_named or not fault:
+                return samples, None
+            note(
+                f"{found.path}: {fault}; inferring a scheme from the positions of the "
+                "points instead"
+            )
+            unnamed = [""] * len(samples[0].landmarks)
+            made = _make_scheme(found, unnamed, (), name, note, stated)
     add_scheme(made)
     return read_more_faces(found, made, stated), made
+
+
+def scheme_of_labels(
+    place: Path, name: str, note: Note = ignore, stated: OwnData = UNSTATED
+) -> tuple[list[Sample], Scheme]:
+    """Return the annotated faces in a file or folder, and a new scheme of their points.
+
+    Of several splits, the first one for training is read.
+
+    Raises:
+        DataError: If the annotations are broken, or their points are those of a scheme of the
+            package.
+    """
+    found = sorted(find_annotations(place), key=lambda item: item.split != "train")[0]
+    samples, made = read_own_faces(found, name, note, stated)
+    if made is None:
+        raise DataError(
+            f"{found.path}: its points are those of the scheme {samples[0].scheme}; "
+            "use this name instead of a new file"
+        )
+    return samples, made
 
 
 def read_more_faces(
@@ -91,18 +122,57 @@ def read_more_faces(
 
 def _read(found: Annotations, own: OwnData) -> list[Sample]:
     own = replace(own, needs_images=True)
-    return data_set(found.reader).read(found.path, "all", own=own)
+    samples = data_set(found.reader).read(found.path, found.part, own=own)
+    if not samples:
+        raise DataError(f"{found.place}: no faces; annotate some")
+    return check_labels(samples, str(found.place), own.note)
+
+
+def _are_unnamed(found: Annotations, face: Sample, stated: OwnData) -> bool:
+    """Return True if the files can be read as points that are only numbered.
+
+    Args:
+        face: A face that was read from them.
+    """
+    numbered = add_scheme(_numbered_scheme(len(face.landmarks)))
+    try:
+        _read(found, replace(stated, scheme=numbered, note=ignore))
+    except DataError:
+        return False
+    return True
+
+
+def _numbered_scheme(count: int) -> Scheme:
+    """Return a scheme of points p0, p1, ... that are their own mirror images."""
+    points = [f"p{index}" for index in range(count)]
+    return scheme_of_table({"points": points}, f"numbered{count}", "numbered points")
+
+
+def _few_points(samples: Sequence[Sample]) -> list[str]:
+    """Return the annotated points if they are less than half of their scheme; otherwise none.
+
+    A model of all its points would be of little use, since the others cannot be learned.
+    """
+    points = scheme(samples[0].scheme).points
+    faces = [face for face in samples if face.scheme == samples[0].scheme]
+    landmarks = np.stack([face.landmarks for face in faces])
+    annotated = np.asarray(np.isfinite(landmarks).all(2).any(0))
+    few = [point for point, is_known in zip(points, annotated, strict=True) if is_known]
+    return few if 2 * len(few) < len(points) else []
 
 
 def _known_scheme_fault(samples: Sequence[Sample]) -> str:
     """Return why the faces do not seem to match the package's scheme they were read in."""
+    if fault := sides_fault(samples):
+        return fault
     named = scheme(samples[0].scheme)
     shapes = [face.landmarks for face in samples if face.scheme == named.name]
     if mirror_fits(shapes, named.mirror.tolist()):
         return ""
     return (
-        f"as many points ({len(named)}) as {named.name}, but swapping its left and right "
-        "does not mirror the faces, so they are other points"
+        f"as many points ({len(named)}) as {named.name}, but swapping its left and "
+        "right does not mirror the faces, so they are other points (if not: --scheme "
+        f"{named.name})"
     )
 
 

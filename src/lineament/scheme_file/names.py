@@ -6,18 +6,42 @@ from typing import Any
 
 from ..errors import SchemeError
 
-SIDES = (("left", "right"), ("l", "r"), ("lt", "rt"))
-"""Words of the two sides, the longest first."""
+SIDES = (
+    *(("left", "right"), ("l", "r"), ("lt", "rt")),
+    *(("links", "rechts"), ("linke", "rechte"), ("linkes", "rechtes")),
+    *(("gauche", "droite"), ("gauche", "droit")),
+    *(("izquierdo", "derecho"), ("izquierda", "derecha")),
+    *(("sinistro", "destro"), ("sinistra", "destra")),
+    *(("esquerdo", "direito"), ("esquerda", "direita")),
+)
+"""Words of the two sides: English, German, French, Spanish, Italian, Portuguese."""
+MIN_JOINED = 4
+"""Shortest word of a side that may be joined to another word, as in lefteye."""
 PART_WORDS: dict[str, tuple[str, ...]] = {
-    "brow": ("brow",),
-    "nose": ("nose", "nostril", "nasal", "wing", "alar"),
-    "mouth": ("mouth", "lip"),
-    "jaw": ("jaw", "chin", "cheek", "contour", "outline", "menton", "gonion"),
-    "eye": ("eye", "pupil", "iris", "lid", "canthus", "canthi"),
+    "brow": ("brow", "braue", "sourcil", "ceja", "sopraccigli", "sobrancelha"),
+    "nose": (
+        *("nose", "nostril", "nasal", "wing", "alar"),
+        *("nase", "nez", "nariz", "naso"),
+    ),
+    "mouth": (
+        *("mouth", "lip", "mund", "bouche", "boca", "bocca"),
+        *("levre", "lèvre", "labio", "labbr"),
+    ),
+    "jaw": (
+        *("jaw", "chin", "cheek", "contour", "outline", "menton", "gonion"),
+        *("kinn", "kiefer", "barbilla", "mento", "queixo"),
+    ),
+    "eye": (
+        *("eye", "pupil", "iris", "lid", "canthus", "canthi"),
+        *("auge", "oeil", "œil", "ojo", "occhi", "olho"),
+    ),
 }
 """Words in the names of a part's points; the first part that fits is taken."""
-OUTER = ("outer", "outside", "lateral", "exo")
-CENTER = ("center", "centre", "middle", "pupil", "iris")
+OUTER = (
+    *("outer", "outside", "lateral", "exo", "aussen", "außen"),
+    *("externe", "externo", "externa", "esterno", "esterna"),
+)
+CENTER = ("center", "centre", "middle", "pupil", "iris", "mitte", "centro")
 
 
 def words_of(name: str) -> list[str]:
@@ -43,10 +67,11 @@ def mirror_of_names(points: Sequence[str]) -> list[int]:
     >>> mirror_of_names(["reye", "leye", "chin", "left_mouth", "right_mouth"])
     [1, 0, 2, 4, 3]
     """
-    places = {tuple(words_of(name)): i for i, name in enumerate(points)}
+    named = _words_without_numbers(points)
+    places = {tuple(words): i for i, words in enumerate(named)}
     mirror = list(range(len(points)))
-    for index, name in enumerate(points):
-        for _, other in _other_sides(words_of(name)):
+    for index, words in enumerate(named):
+        for _, other in _other_sides(words):
             if tuple(other) in places:
                 mirror[index] = places[tuple(other)]
                 break
@@ -55,11 +80,22 @@ def mirror_of_names(points: Sequence[str]) -> list[int]:
 
 def side_of(name: str, points: Sequence[str]) -> str:
     """Return the side in `name`, "left" or "right"; "" if its counterpart is not in `points`."""
-    known = {tuple(words_of(point)) for point in points}
-    for side, other in _other_sides(words_of(name)):
+    named = dict(zip(points, _words_without_numbers(points), strict=True))
+    known = set(map(tuple, named.values()))
+    for side, other in _other_sides(named.get(name, words_of(name))):
         if tuple(other) in known:
             return side
     return ""
+
+
+def _words_without_numbers(points: Sequence[str]) -> list[list[str]]:
+    """Return the words of each name, without the numbers of a list such as 01_nose, 02_chin."""
+    named = [words_of(name) for name in points]
+    shorter = [words[1:] for words in named]
+    are_listed = all(len(words) > 1 and words[0].isdecimal() for words in named)
+    if are_listed and len(set(map(tuple, shorter))) == len(points):
+        return shorter
+    return named
 
 
 def unpaired(points: Sequence[str], mirror: Sequence[int]) -> list[str]:
@@ -79,11 +115,26 @@ def _other_sides(words: list[str]) -> Iterator[tuple[str, list[str]]]:
         ):
             if mine in words:
                 yield side, [other if word == mine else word for word in words]
+    yield from _other_joined_sides(words)
     for number, word in enumerate(words):
         for side, mine, other in (("left", "l", "r"), ("right", "r", "l")):
             # reye and leye; eyer would be taken for any word that ends in r
             if len(word) > 1 and word.startswith(mine):
                 yield side, [*words[:number], other + word[1:], *words[number + 1 :]]
+
+
+def _other_joined_sides(words: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield (side, words of the other side) for a side that is joined to a word, as in lefteye."""
+    for number, word in enumerate(words):
+        for pair in SIDES:
+            for side, mine, other in (("left", *pair), ("right", *pair[::-1])):
+                if len(mine) < MIN_JOINED or word == mine:
+                    continue
+                before, after = words[:number], words[number + 1 :]
+                if word.startswith(mine):
+                    yield side, [*before, other + word.removeprefix(mine), *after]
+                if word.endswith(mine):
+                    yield side, [*before, word.removesuffix(mine) + other, *after]
 
 
 def complete_table(table: Mapping[str, Any], place: str) -> dict[str, Any]:

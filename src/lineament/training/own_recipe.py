@@ -6,7 +6,7 @@ Depends on the readers, on the predictor for a user's own points, and on torch's
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from ..atomic import write_text
 from ..data.readers.find_annotations import Annotations, find_annotations
-from ..data.readers.own_data import UNSTATED, Note, OwnData, ignore
+from ..data.readers.own_data import UNSTATED, Note, OwnData, ignore, once
 from ..data.sample import Sample
 from ..data.split import SharedSplits
 from ..errors import DataError, ExtraError, RecipeError
@@ -79,6 +79,8 @@ def write_own_recipe(
         DataError: If the annotations are absent or broken, or no face is left for training.
         RecipeError: If there are no weights to start from.
     """
+    # the files are read several times
+    note, stated = once(note), replace(stated, note=once(stated.note))
     annotations = _without_test_sets(find_annotations(place), note)
     own_name = f"{name}-points"
     first, new_scheme = read_own_faces(annotations[0], own_name, note, stated)
@@ -121,7 +123,7 @@ def _without_test_sets(annotations: list[Annotations], note: Note) -> list[Annot
     used = [item for item in annotations if item.split != "test"] or annotations
     for item in annotations:
         if item not in used:
-            note(f"{item.path}: skipped, since its name marks it as a test set")
+            note(f"{item.place}: skipped, because it is a test set")
     return sorted(used, key=lambda item: item.split == "validation")
 
 
@@ -175,6 +177,11 @@ def _start(recipe: Path, training: int, note: Note) -> str:
     return WEIGHTS if has_weights and (is_small_set or imagenet_error) else ""
 
 
+def _toml(text: str) -> str:
+    """Return a text as TOML, which does not accept the surrogates that JSON writes."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 def steps_of(training: int) -> int:
     """Return the number of training steps for this number of faces."""
     for faces, steps in STEPS:
@@ -198,19 +205,20 @@ def _recipe_text(
     lines = [
         f"# {training} faces to train on, {len(samples) - training} for validation, {side:.0f} "
         f"pixels in the median: {start_text}",
-        f"name = {json.dumps(name)}",
-        f"scheme = {json.dumps(scheme)}",
+        f"name = {_toml(name)}",
+        f"scheme = {_toml(scheme)}",
     ]
     if start:
         lines += [
             f"# weights of {start} are for research only, and so are those trained from them",
-            f"init_from = {json.dumps(start)}",
+            f"init_from = {_toml(start)}",
         ]
     for item in annotations:
-        lines += ["", "[[data]]", f"reader = {json.dumps(item.reader)}"]
-        lines.append(f"folder = {json.dumps(item.path.resolve().as_posix())}")
+        lines += ["", "[[data]]", f"reader = {_toml(item.reader)}"]
+        lines.append(f"folder = {_toml(item.path.resolve().as_posix())}")
+        lines += [] if item.part == "all" else [f"part = {_toml(item.part)}"]
         for key, value in keys.items():
-            lines += [f"{key} = {json.dumps(value)}"] if value else []
+            lines += [f"{key} = {_toml(value)}"] if value else []
         validation = _validation(item, annotations)
         if validation is not None:
             lines.append(f"validation = {str(validation).lower()}")

@@ -15,6 +15,7 @@ import PIL.Image
 from ...errors import ImageError, InputError
 from ...geometry import Array
 from ...io.image import ORIENTATION_TAG
+from ..mean_face import known_rows
 from ..readers.own_data import UNSTATED, OwnData
 from ..sample import Image, Sample
 from .checks import (
@@ -29,7 +30,6 @@ from .checks import (
     find_duplicates,
     finding_of,
     judge_duplicate,
-    known_rows,
     summarize,
 )
 from .files import read_any

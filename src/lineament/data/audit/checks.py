@@ -3,24 +3,22 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import SchemeError, ShapeError
-from ...geometry import Array, apply_affine, box_side, fit_similarity, iou
+from ...errors import ShapeError
+from ...geometry import Array, box_side, iou
 from ...opencv import cv2
-from ...schemes import convert, scheme, scheme_names
+from ...schemes import scheme, scheme_names
+from ..mean_face import SWAPPED, distances_to_mean, known_rows, mean_face
 from ..sample import Image, Sample
 
 SEVERITIES = ("error", "warning", "note")
 FAR = 0.1
 """Mean distance to a model's landmarks, in box sides; three times the typical error."""
-SWAPPED = 1.5
-"""Ratio by which mirrored points must fit better; at most 0.4 on 300W, 0.8 on infants."""
 UNLIKE = 0.2
 """Mean distance to the mean face, in box sides; below 0.13 on 300W, 0.17 on infants."""
 SIDES = {"right_brow": "brows", "right_eye": "eyes"}
@@ -99,11 +97,6 @@ def _hash(small: Any) -> int:
     return int.from_bytes(np.packbits(small[:, 1:] > small[:, :-1]).tobytes(), "big")
 
 
-def known_rows(*points: Array) -> NDArray[np.bool_]:
-    """Return a mask (N,) of the rows that are finite in all `points` (N, 2)."""
-    return np.asarray(np.isfinite(np.stack(points)).all((0, 2)))
-
-
 def check_points(sample: Sample, own_mean: Array | None = None) -> Iterator[Finding]:
     """Find wrong numbers of points, swapped sides or points, and shapes unlike a face.
 
@@ -130,38 +123,13 @@ def check_points(sample: Sample, own_mean: Array | None = None) -> Iterator[Find
         yield from _check_against_mean(sample, mean)
 
 
-@cache
-def mean_face(name: str) -> Array | None:
-    """Return the mean face (N, 2) of a scheme, nan where unknown; None if mostly unknown."""
-    if name not in scheme_names():
-        return None
-    own, common = scheme(name).mean_shape, scheme("ibug68").mean_shape
-    if own is not None or common is None:
-        return own
-    try:
-        points = convert(common, "ibug68", name).points
-    except SchemeError:
-        return None
-    return points if known_rows(points).sum() >= 4 else None
-
-
-def _distances(landmarks: Array, mean: Array) -> Array:
-    """Return the distances (N,) to the fitted mean face, in box sides; nan where unknown."""
-    known = known_rows(landmarks, mean)
-    out = np.full(len(mean), np.nan)
-    if known.sum() >= 4:
-        fitted = apply_affine(
-            fit_similarity(landmarks[known], mean[known]), landmarks[known]
-        )
-        out[known] = np.linalg.norm(fitted - mean[known], axis=1)
-    return out
-
-
 def _check_against_mean(sample: Sample, mean: Array) -> Iterator[Finding]:
     face_scheme = scheme(sample.scheme)
     try:
-        distances = _distances(sample.landmarks, mean)
-        mirrored_distances = _distances(sample.landmarks[face_scheme.mirror], mean)
+        distances = distances_to_mean(sample.landmarks, mean)
+        mirrored_distances = distances_to_mean(
+            sample.landmarks[face_scheme.mirror], mean
+        )
     except ShapeError:
         return
     if not np.isfinite(distances).any() or not np.isfinite(mirrored_distances).any():
@@ -196,7 +164,7 @@ def _check_parts(sample: Sample, mean: Array, plain: Array) -> Iterator[Finding]
         swapped = sample.landmarks.copy()
         swapped[both] = sample.landmarks[face_scheme.mirror[both]]
         before = float(np.nanmean(plain[both]))
-        after = float(np.nanmean(_distances(swapped, mean)[both]))
+        after = float(np.nanmean(distances_to_mean(swapped, mean)[both]))
         if before > 0.1 and before > SWAPPED * after:
             text = f"the {label} are swapped: exchange the subject's left and right"
             yield finding_of(
@@ -213,7 +181,7 @@ def _check_pairs(sample: Sample, mean: Array, plain: Array) -> Iterator[Finding]
     for a, b in combinations(outliers.tolist(), 2):
         swapped = sample.landmarks.copy()
         swapped[[a, b]] = swapped[[b, a]]
-        after = _distances(swapped, mean)[[a, b]]
+        after = distances_to_mean(swapped, mean)[[a, b]]
         if after.max() < EXCHANGED[1]:
             text = (
                 f"points {a} ({names[a]}) and {b} ({names[b]}) are swapped; exchange "

@@ -16,6 +16,7 @@ from ...io.media_files import (
 )
 from ..readers.find_annotations import find_annotations
 from ..readers.image_finder import StemFinder
+from ..readers.label_text import read_label_text
 from ..readers.marks import leave_out_marks
 from ..readers.own_data import UNSTATED, OwnData, by_count_note
 from ..readers.pts import read_pts
@@ -65,7 +66,7 @@ DISJOINT_PARTS: dict[str, tuple[str, ...]] = {
     "300w": ("train", "common", "challenging", "test-indoor", "test-outdoor"),
 }
 """Parts that together make up the data set without repeating a face."""
-TABLES = (".xml", ".json", ".csv")
+TABLES = (".xml", ".json", ".csv", ".tsv")
 """File suffixes of annotation tables."""
 
 Read = tuple[list[Sample], list[Finding]]
@@ -94,7 +95,7 @@ def read_any(
     if name and name not in PTS_SETS:
         samples, findings = _read_parts(name, root)
     elif contains_visible(root, "**/*.pts"):
-        samples, findings = _read_pts_files(root, own)
+        samples, findings = _read_pts_files(root, own, not name)
         if name:
             findings += _short_parts(name, samples)
         elif not own.scheme:
@@ -171,7 +172,7 @@ def _read_tables(root: Path, own: OwnData) -> Read:
                 findings.append(Finding("warning", "file", path.name, str(error)))
     for place in find_annotations(root) if not samples and not findings else ():
         try:
-            faces = READERS[place.reader].read(place.path, "all", own=own)
+            faces = READERS[place.reader].read(place.path, place.part, own=own)
         except InputError as error:
             name = place.path.relative_to(root).as_posix()
             findings.append(Finding("error", "file", name, str(error)))
@@ -182,31 +183,34 @@ def _read_tables(root: Path, own: OwnData) -> Read:
     return samples, findings
 
 
-def _read_pts_files(root: Path, own: OwnData) -> Read:
-    """Read a tree of .pts files; find broken, headerless, unpaired and unusual files."""
+def _read_pts_files(root: Path, own: OwnData, is_own: bool) -> Read:
+    """Read a tree of .pts files; find broken, headerless, unpaired and unusual files.
+
+    Args:
+        is_own: The files are a user's, so their images may be anywhere below `root`.
+    """
     samples: list[Sample] = []
     findings: list[Finding] = []
     alone: dict[str, list[str]] = defaultdict(list)
     headerless: dict[str, list[str]] = defaultdict(list)
     files: Counter[str] = Counter()
     elsewhere = StemFinder(own.pictures) if own.pictures else None
+    below = StemFinder(root) if is_own and not elsewhere else None
     for path in visible_files(root, "**/*.pts"):
         folder = path.parent.relative_to(root).as_posix()
         files[folder] += 1
         try:
             landmarks = read_pts(path)
             image = elsewhere.find(path) if elsewhere else None
+            image = image or image_next_to(path)
+            image = image or (below.find(path) if below else None)
         except DataError as error:
             name = path.relative_to(root).as_posix()
             findings.append(Finding("error", "file", name, str(error)))
             continue
-        if (
-            not path.read_text(encoding="utf-8")
-            .lstrip("\ufeff \r\n")
-            .startswith("version")
-        ):
+        text = read_label_text(path, "a .pts file")
+        if not text.lstrip().startswith("version"):
             headerless[folder].append(path.name)
-        image = image or image_next_to(path)
         if image is None:
             alone[folder].append(path.name)
             continue
@@ -235,6 +239,8 @@ def _read_pts_files(root: Path, own: OwnData) -> Read:
         )
         text = f"{len(names)} of {files[folder]} .pts files {text}"
         findings.append(Finding("warning", "file", folder, text))
+    if is_own and not samples:  # nothing was checked, so the audit must not pass
+        findings = [replace(each, severity="error") for each in findings]
     return samples, findings + _images_without_points(root, list(files))
 
 
@@ -244,7 +250,8 @@ def _images_without_points(root: Path, folders: list[str]) -> list[Finding]:
         bare = []
         labeled = {path.stem for path in visible_files(root / folder, "*.pts")}
         for path in sorted((root / folder).iterdir()):
-            if has_image_suffix(path) and path.stem not in labeled:
+            # the labels of a.jpg may be a.pts or a.jpg.pts
+            if has_image_suffix(path) and not {path.stem, path.name} & labeled:
                 bare.append(path.name)
         if bare:
             text = f"{len(bare)} images have no .pts file, e.g. {bare[0]}; annotate or remove them"

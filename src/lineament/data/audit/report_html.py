@@ -9,9 +9,10 @@ import numpy as np
 from ...atomic import write_text
 from ...errors import LineamentError
 from ...opencv import cv2
+from ..mean_face import known_rows
 from ..sample import Image, Sample
 from .audit import AuditReport
-from .checks import SEVERITIES, Finding, known_rows
+from .checks import SEVERITIES, Finding
 
 MAX_SHOWN = 48
 """Maximum number of findings shown with images."""

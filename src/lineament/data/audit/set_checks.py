@@ -7,10 +7,11 @@ import numpy as np
 
 from ...geometry import Array, box_side, landmark_box
 from ...schemes import scheme_names
+from ..label_faults import unit_fault
+from ..mean_face import known_rows, mean_face
 from ..mirror import mean_of_shapes, mirror_note
 from ..sample import Sample
-from ..units import unit_fault
-from .checks import Finding, finding_of, known_rows, mean_face
+from .checks import Finding, finding_of
 
 SCALE = 10.0
 """Maximum ratio between the side of a face and the median side of the set."""

@@ -12,6 +12,7 @@ import numpy as np
 from ...errors import DataError
 from ..sample import Sample, numbered_name
 from .image_finder import ImageFinder
+from .label_text import read_label_text
 from .own_data import UNSTATED, OwnData, choose_category, choose_points
 
 NO_CATEGORY = "face"
@@ -42,7 +43,10 @@ def read_coco(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     )
     points, annotations = by_category[category]
     counted = Counter[str]()
-    faces = [_face(path, images, annotation, counted) for annotation in annotations]
+    faces = [
+        _face(path, images, annotation, len(points), counted)
+        for annotation in annotations
+    ]
     place = f"{path}: category {category!r}"
     scheme, rows = choose_points(points, own, place)
     finder = ImageFinder(path, own.pictures, own.needs_images)
@@ -64,17 +68,19 @@ def _read_table(
 ) -> tuple[dict[Any, Mapping[str, Any]], dict[str, tuple[list[str], list[Any]]]]:
     """Return the images by id, and the point names and annotations of each category."""
     found: dict[str, list[Any]] = defaultdict(list)
-    crowds = 0
+    crowds = absent = 0
     try:
-        table = json.loads(path.read_text(encoding="utf-8-sig"))
+        table = json.loads(read_label_text(path, "JSON"))
         images = _by_id(table["images"], "file_name", path)
         for image in images.values():
             str(image["file_name"])
         listed = _by_id(table.get("categories", ()), "name", path)
         for annotation in table["annotations"]:
-            keypoints = annotation.get("keypoints")
+            keypoints = flat_keypoints(annotation.get("keypoints") or ())
             if not keypoints or not any(keypoints[2::3]):
+                absent += bool(keypoints)
                 continue
+            annotation = {**annotation, "keypoints": keypoints}
             if annotation.get("iscrowd"):
                 crowds += 1
                 continue
@@ -96,12 +102,7 @@ def _read_table(
             f"{path}: not COCO keypoints ({reason}); "
             "expected images, annotations, categories"
         ) from error
-    if not found:
-        raise DataError(
-            f"{path}: no annotation has keypoints; expected x, y, v for each landmark"
-        )
-    if crowds:
-        own.note(f"{path}: {crowds} crowd annotations are skipped")
+    _report_skipped(path, own, absent, crowds, not found)
     if table.get("info") == CVAT_INFO and own.first_pixel is None:
         own.note(
             f"{path}: seems to be exported by CVAT, whose coordinates count from the corner of "
@@ -114,6 +115,34 @@ def _read_table(
         points = [str(point) for point in names.get(name) or ()]
         by_category[name] = (points or [""] * count, annotations)
     return images, by_category
+
+
+def _report_skipped(
+    path: Path, own: OwnData, absent: int, crowds: int, is_empty: bool
+) -> None:
+    """Report annotations that are not read; raise DataError if none is left."""
+    if is_empty:
+        problem = "no annotation has keypoints"
+        if absent:
+            problem = f"all keypoints of {absent} annotations have v = 0, not annotated"
+        raise DataError(
+            f"{path}: {problem}; expected x, y, v for each landmark, v = 2 if visible, "
+            "1 if not"
+        )
+    if absent:
+        own.note(
+            f"{path}: {absent} faces are skipped, because all of their keypoints have "
+            "v = 0, not annotated"
+        )
+    if crowds:
+        own.note(f"{path}: {crowds} crowd annotations are skipped")
+
+
+def flat_keypoints(keypoints: Sequence[Any]) -> list[Any]:
+    """Return keypoints as one list, also if each is a list [x, y, v]."""
+    if any(isinstance(point, list) for point in keypoints):
+        return [value for point in keypoints for value in point]
+    return list(keypoints)
 
 
 def _by_id(
@@ -151,10 +180,17 @@ def _face(
     path: Path,
     images: Mapping[Any, Mapping[str, Any]],
     annotation: Mapping[str, Any],
+    count: int,
     faces: Counter[str],
 ) -> Sample:
-    """Return a face with its points in file order; `image` is only the image name."""
+    """Return a face with its `count` points in file order; `image` is only the image name."""
     place = f"{path}: annotation {annotation.get('id')}"
+    numbers = len(annotation["keypoints"])
+    if numbers != 3 * count:
+        raise DataError(
+            f"{place}: {numbers} numbers in keypoints; expected {3 * count}, x, y, v "
+            f"for each of {count} points"
+        )
     try:
         image = images[annotation["image_id"]]
         name = str(image["file_name"]).replace("\\", "/")

@@ -12,6 +12,8 @@ from ...geometry import Array
 from ...scheme_file.names import complete_table, mirror_of_names
 from ...scheme_file.table import Scheme, scheme_of_table
 from ..mirror import better_mirror, describe_better, mirror_of_shapes
+from .coco import flat_keypoints
+from .label_text import read_label_text
 from .own_data import Note, ignore, is_unnamed
 
 
@@ -74,9 +76,19 @@ def scheme_of_coco(
     return scheme_of_table(stated | {"mirror": better}, name, place)
 
 
+def lists_keypoints(path: Path) -> bool:
+    """Return True for a JSON file with a COCO category that lists its keypoints."""
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return False
+    try:
+        return bool(_read(path)["categories"])
+    except DataError:
+        return False
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        table = json.loads(path.read_text(encoding="utf-8-sig"))
+        table = json.loads(read_label_text(path, "JSON"))
         known = [c for c in table["categories"] if c.get("keypoints")]
         return {**table, "categories": known}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -102,7 +114,7 @@ def _shapes(table: Mapping[str, Any], category: Mapping[str, Any]) -> list[Array
     """Return the annotated points (N, 2) of the category's faces; nan where not annotated."""
     shapes = []
     for annotation in table.get("annotations", ()):
-        keypoints = annotation.get("keypoints") or ()
+        keypoints = flat_keypoints(annotation.get("keypoints") or ())
         if annotation.get("category_id", category.get("id")) != category.get("id"):
             continue
         if len(keypoints) != 3 * len(category["keypoints"]):

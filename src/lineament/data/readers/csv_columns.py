@@ -62,19 +62,26 @@ def find_columns(
     ]
     if single:
         note(
-            f"{path}: columns {_listed(single)} are not read; expected x and y of a point"
+            f"{path}: columns {listed(single)} are not read; expected x and y of a "
+            "point"
         )
     if _are_corners(numbered, full, lower):
         corners = [column for pair in numbered.values() for column in pair.values()]
-        note(f"{path}: columns {_listed(corners)} are taken for a box, not for points")
+        note(f"{path}: columns {listed(corners)} are taken for a box, not for points")
         numbered = {}
+    if not numbered and not full and (pairs := _alternating(header)):
+        note(
+            f"{path}: columns {pairs[0][0]} to {pairs[-1][1]} are read as x and y of "
+            f"{len(pairs)} points in turn"
+        )
+        return PointColumns([""] * len(pairs), pairs, [])
     if not numbered:
         visible = _visible_columns(header, 0, len(full))
         pairs = [(pair["x"], pair["y"]) for pair in full.values()]
         return PointColumns(list(full), pairs, visible)
     if full:
         others = [column for pair in full.values() for column in pair.values()]
-        note(f"{path}: columns {_listed(others)} are not read; the points are numbered")
+        note(f"{path}: columns {listed(others)} are not read; the points are numbered")
     first = min(numbered) if min(numbered) <= 1 else 0
     pairs = []
     for point in range(first, max(numbered) + 1):
@@ -103,6 +110,14 @@ def _pairs_of(
             if not _is_of_box(point.lower(), lower):
                 _add(path, named.setdefault(point, {}), axis.lower(), column)
     return numbered, named
+
+
+def _alternating(header: Sequence[str]) -> list[tuple[str, str]]:
+    """Return x and y columns that are called 0, 1, 2 and so on, or none."""
+    numbers = [column for column in header if column.isdecimal()]
+    if numbers != [str(number) for number in range(len(numbers))] or len(numbers) % 2:
+        return []
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def _add(path: Path, pair: Pair, axis: str, column: str) -> None:
@@ -149,5 +164,6 @@ def _visible_columns(header: Sequence[str], first: int, count: int) -> list[str]
     return []
 
 
-def _listed(columns: Sequence[str]) -> str:
+def listed(columns: Sequence[str]) -> str:
+    """Return the names of the first columns, for messages."""
     return ", ".join(columns[:4]) + (", ..." if len(columns) > 4 else "")

@@ -1,27 +1,33 @@
 """CSV files with an image and x, y columns per point: Lineament's, HRNet's, Kaggle's, ..."""
 
 import csv
+import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError, SchemeError
+from ...io.media_files import has_image_suffix
+from ...scheme_file.names import plain_name
 from ...schemes import check_scheme
 from ..sample import Sample, numbered_name
-from .csv_columns import PointColumns, find_columns
+from .csv_columns import PointColumns, find_columns, listed
 from .image_finder import ImageFinder
 from .label_text import label_encoding
 from .own_data import UNSTATED, OwnData, choose_points
-from .table import TABLE, Row, read_table
+from .table import TABLE, Row, read_table, skip_separator_line
 
 IMAGE_COLUMNS = (
-    *("image", "image_name", "image_path", "img", "img_path"),
-    *("file", "file_name", "filename", "path", "name", "image_id"),
+    *("image", "image_name", "image_path", "image_file", "imagename", "imagepath"),
+    *("img", "img_name", "img_path", "file", "file_name", "file_path", "filename"),
+    *("filepath", "path", "name", "image_id", "img_id", "photo", "picture"),
 )
+"""Plain names of the column with the image, the most certain first."""
 BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")
 NOT_ANNOTATED = ("", "nan", "na", "n/a", "null", "none")
 """Lower-case cell contents that mean a point is not annotated."""
@@ -34,8 +40,9 @@ def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     <name>_x, <name>_y, in any case; an empty cell or NaN means not annotated. Columns visible_0,
     ..., counted like the points, hold the visibility of each point, 0 to 1; empty: unknown. Columns
     of boxes and sizes are not points, such as x_min, or CelebA's x_1, y_1, width and height. The
-    image column contains a path, or gray pixels as in Kaggle's data. Cells may be separated by
-    commas, semicolons or tabs; with the latter two, numbers may use decimal commas.
+    image column contains a path, or gray pixels as in Kaggle's data; without a known name, it is
+    the column of file names. Cells may be separated by commas, semicolons or tabs; with the latter
+    two, numbers may use decimal commas.
 
     Args:
         path: The file.
@@ -46,21 +53,16 @@ def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     """
     separator = _separator(path)
     header, rows = read_table(path, separator=separator)
-    lower = {name.lower(): name for name in reversed(header)}
-    image_column = next((lower[n] for n in IMAGE_COLUMNS if n in lower), None)
-    columns = find_columns(path, header, own.note)
-    if image_column is None or not columns.pairs:
-        found = ", ".join(header[:6])
-        raise DataError(
-            f"{path}: columns {found}...; expected image, x_0, y_0, x_1, y_1 and so on"
-        )
+    columns, image_column = _choose_columns(path, header, rows, own)
     if separator != ",":
         rows = [_with_decimal_points(row, columns) for row in rows]
     finder, counted = ImageFinder(path, own.pictures, own.needs_images), Counter[str]()
     faces = []
-    rows = [row for row in rows if _has_content(row)]
-    for number, row in enumerate(rows, 2):
+    numbered = [(n, row) for n, row in enumerate(rows, 2) if _has_content(row)]
+    rows = [row for _, row in numbered]
+    for index, (number, row) in enumerate(numbered):
         place = f"{path}:{number}"
+        _check_complete(row, columns, place)
         cell = (row.get(image_column) or "").strip()
         if not cell:
             raise DataError(
@@ -68,7 +70,7 @@ def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
             )
         face = _face(path, row, columns, place)
         if _is_pixels(cell):
-            faces.append(_with_pixels(face, number - 2))
+            faces.append(_with_pixels(face, index))
             continue
         name = numbered_name(cell.replace("\\", "/"), counted)
         faces.append(replace(face, image=finder.find(cell), name=name))
@@ -85,6 +87,62 @@ def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
         )
     finder.check()
     return samples
+
+
+def _choose_columns(
+    path: Path, header: Sequence[str], rows: Sequence[Row], own: OwnData
+) -> tuple[PointColumns, str]:
+    """Return the columns of the points and of the image.
+
+    Raises:
+        DataError: If there are none, or no row.
+    """
+    if not header or not rows:
+        problem = "no row below the header" if header else "empty"
+        raise DataError(
+            f"{path}: {problem}; expected image, x_0, y_0, x_1, y_1 and so on, and one "
+            "row per face"
+        )
+    columns = find_columns(path, header, own.note)
+    image_column = _image_column(path, header, rows)
+    if not columns.pairs:
+        raise DataError(
+            f"{path}: no points in columns {listed(header)}; expected image, x_0, y_0, "
+            "x_1, y_1 and so on, or NAME_x, NAME_y, in one row per face"
+        )
+    return columns, image_column
+
+
+def _image_column(path: Path, header: Sequence[str], rows: Sequence[Row]) -> str:
+    """Return the column with the image, by its name, otherwise by its contents.
+
+    Raises:
+        DataError: If there is none.
+    """
+    by_name = {plain_name(name): name for name in reversed(header)}
+    for name in IMAGE_COLUMNS:
+        if name in by_name:
+            return by_name[name]
+    first = next(filter(_has_content, rows), {})
+    found = [
+        c for c in header if has_image_suffix(PurePath((first.get(c) or "").strip()))
+    ]
+    if len(found) != 1:
+        raise DataError(
+            f"{path}: no column of images in {listed(header)}; expected image, x_0, "
+            "y_0, x_1, y_1 and so on"
+        )
+    return found[0]
+
+
+def _check_complete(row: Row, columns: PointColumns, place: str) -> None:
+    """Raise DataError if a row is too short; its cells may be in other columns."""
+    absent = [column for column in columns.all() if row.get(column, "") is None]
+    if absent:
+        raise DataError(
+            f"{place}: {len(absent)} fewer cells than columns; leave the cells of "
+            "points that are not annotated empty"
+        )
 
 
 def _with_scheme(own: OwnData, name: str, path: Path) -> OwnData:
@@ -118,6 +176,7 @@ def _with_pixels(face: Sample, row: int) -> Sample:
 
 def _separator(path: Path) -> str:
     with path.open(encoding=label_encoding(path, TABLE)) as file:
+        skip_separator_line(file)
         return max(",;\t", key=file.readline().count)
 
 
@@ -164,7 +223,8 @@ def _number(row: Row, column: str, place: str) -> float:
     if cell is None or cell.strip().lower() in NOT_ANNOTATED:
         return float("nan")
     try:
-        return float(cell)
+        value = float(cell)
+        return value if math.isfinite(value) else float("nan")
     except ValueError as error:
         message = (
             f"{place}: {cell[:40]!r} is not a number; expected a coordinate in pixels"
@@ -198,6 +258,7 @@ def _gray_rows(path: Path, changed_ns: int) -> list[NDArray[np.uint8]]:
     """Return the gray pixels of each row as an image."""
     rows = []
     with path.open(encoding=label_encoding(path, TABLE), newline="") as file:
+        skip_separator_line(file)
         for row in csv.reader(file, delimiter=_separator(path)):
             cell = max(row, key=len, default="")
             if _is_pixels(cell):

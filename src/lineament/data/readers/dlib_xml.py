@@ -44,8 +44,10 @@ def read_dlib_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     if ignored:
         own.note(f"{path}: {ignored} boxes marked as ignored are skipped")
     if not names:
+        others = f" besides {ignored} boxes marked as ignored" if ignored else ""
         raise DataError(
-            f"{path}: no box with parts; expected <part name= x= y=> for each landmark"
+            f"{path}: no box with parts{others}; expected <part name= x= y=> for each "
+            "landmark"
         )
     ordered = sorted_names(names)
     parts_at = {name: i for i, name in enumerate(ordered)}

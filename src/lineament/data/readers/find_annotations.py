@@ -7,23 +7,33 @@ from pathlib import Path
 
 from ...errors import DataError
 from ...io.media_files import contains_visible, visible_files
+from .label_text import read_utf8_bytes
 from .registry import format_of_table
-from .yolo_pose import has_labels
+from .yolo_pose import has_labels, is_label_file
+from .yolo_splits import YAML_SUFFIXES, is_image_list, stated_splits
+from .yolo_yaml import PointDescription, describe_points
 
 SPLITS = {
     "train": "train",
     "training": "train",
+    "trainset": "train",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
+    "valset": "validation",
+    "validset": "validation",
     "test": "test",
     "testing": "test",
+    "testset": "test",
 }
 """Split name by a word in the name of a file or its folder."""
+FURTHER_WORDS = {"set", "images", "labels", "data", "split", "part"}
+"""Further words in the name of a split's folder, as in train_images."""
 MARKS = {
     ".json": (b'"keypoints"', b'"keypointlabels"'),
     ".xml": (b"<image",),
     ".csv": (b",", b";", b"\t"),
+    ".tsv": (b"\t",),
 }
 """Byte strings of which every landmark table contains at least one, by suffix."""
 
@@ -38,6 +48,13 @@ class Annotations:
     """The file, or the folder for formats with many files."""
     split: str = ""
     """"train", "validation" or "test", inferred from the name; empty: unknown."""
+    part: str = "all"
+    """Part of `path` to read."""
+
+    @property
+    def place(self) -> Path:
+        """The file or folder that is read."""
+        return self.path if self.part == "all" else self.path / self.part
 
 
 def find_annotations(place: Path) -> list[Annotations]:
@@ -50,10 +67,15 @@ def find_annotations(place: Path) -> list[Annotations]:
         DataError: If there are none, or they have different formats.
     """
     if place.is_file():
+        if place.suffix.lower() in YAML_SUFFIXES:
+            return _yolo(place.parent, describe_points(place))
+        if is_image_list(place):
+            split = _split_of(place, place.parent)
+            return [Annotations("yolo", place.parent, split, place.name)]
         if place.suffix.lower() not in MARKS:
             raise DataError(
-                f"{place}: not an annotation file; expected {', '.join(MARKS)}, a "
-                "folder, or a recipe that ends in .toml"
+                f"{place}: not an annotation file; expected {', '.join(MARKS)}, the "
+                ".yaml of YOLO labels, a folder, or a recipe that ends in .toml"
             )
         return [Annotations(format_of_table(place), place)]
     if not place.is_dir():
@@ -62,19 +84,24 @@ def find_annotations(place: Path) -> list[Annotations]:
             "an annotation file, or a recipe that ends in .toml"
         )
     if contains_visible(place, "**/*.pts"):
-        return _folders("folder", place, "**/*.pts")
+        return _folders("folder", place, visible_files(place, "**/*.pts"))
     found = _tables(place)
     if not found and has_labels(place):
-        return _folders("yolo", place, "**/labels/**/*.txt")
+        described = describe_points(place)
+        is_here = described is not None and described.path.parent == place
+        return _yolo(place, described if is_here else None)
     if not found:
+        # as labelme and VIA write them
+        has_json = contains_visible(place, "**/*.json")
+        hint = '; its .json files have no "keypoints": export COCO' if has_json else ""
         raise DataError(
             f"{place}: no annotations; expected .pts files next to images, a table of "
-            f"landmarks ({', '.join(MARKS)}), or YOLO pose labels (.txt)"
+            f"landmarks ({', '.join(MARKS)}), or YOLO pose labels (.txt){hint}"
         )
     formats = sorted({each.reader for each in found})
     splits = [each.split for each in found]
     if len(formats) > 1 or len(set(splits)) < len(splits):
-        paths = ", ".join(str(each.path) for each in found[:6])
+        paths = ", ".join(str(each.place) for each in found[:6])
         raise DataError(
             f"{place}: {len(found)} annotation files ({paths}); give one of them, or "
             "list them as [[data]] in a recipe"
@@ -82,14 +109,31 @@ def find_annotations(place: Path) -> list[Annotations]:
     return found
 
 
-def _folders(reader: str, place: Path, pattern: str) -> list[Annotations]:
+def _yolo(place: Path, described: PointDescription | None) -> list[Annotations]:
+    """Return the splits of YOLO labels: those of the .yaml file, or of folders."""
+    found = []
+    for each in stated_splits(described.path) if described else ():
+        if each.place.is_file():
+            is_inside = each.place.is_relative_to(place)
+            part = each.place.relative_to(place) if is_inside else each.place
+            found.append(Annotations("yolo", place, each.split, part.as_posix()))
+        else:
+            found.append(Annotations("yolo", each.place, each.split))
+    if found:
+        return found
+    files = visible_files(place, "**/labels/**/*.txt")
+    # without lists of classes and the like, which belong to no split
+    return _folders("yolo", place, list(filter(is_label_file, files)))
+
+
+def _folders(reader: str, place: Path, files: Sequence[Path]) -> list[Annotations]:
     """Return the folders named as splits that hold all label files, otherwise `place`."""
     found: dict[Path, str] = {}
-    for path in visible_files(place, pattern):
+    for path in files:
         parts = path.parent.relative_to(place).parts
         for depth, part in enumerate(parts, 1):
-            if part.lower() in SPLITS:
-                found[place.joinpath(*parts[:depth])] = SPLITS[part.lower()]
+            if split := _split_of_folder(part):
+                found[place.joinpath(*parts[:depth])] = split
                 break
         else:
             return [Annotations(reader, place)]
@@ -112,7 +156,7 @@ def _annotations_in(paths: Sequence[Path], place: Path) -> Iterator[Annotations]
         marks = MARKS.get(path.suffix.lower())
         if marks is None or not path.is_file():
             continue
-        content = path.read_bytes()
+        content = read_utf8_bytes(path)
         if any(mark in content for mark in marks):
             yield Annotations(format_of_table(path), path, _split_of(path, place))
 
@@ -120,7 +164,20 @@ def _annotations_in(paths: Sequence[Path], place: Path) -> Iterator[Annotations]
 def _split_of(path: Path, place: Path) -> str:
     names = path.relative_to(place).with_suffix("").parts
     for name in reversed(names):
-        for word in re.findall(r"[a-z]+", name.lower()):
+        for word in _words(name):
             if word in SPLITS:
                 return SPLITS[word]
     return ""
+
+
+def _split_of_folder(name: str) -> str:
+    """Return the split of a folder such as val2017 or train_images, or ""."""
+    words = _words(name)
+    splits = {SPLITS[word] for word in words if word in SPLITS}
+    if len(splits) == 1 and set(words) <= SPLITS.keys() | FURTHER_WORDS:
+        return splits.pop()
+    return ""
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z]+", name.lower())

@@ -1,10 +1,14 @@
 """A folder of images with a .pts file next to each, such as pseudo-labels."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ...errors import DataError
-from ..sample import GROUP_SEPARATOR, Sample
+from ...schemes import scheme
+from ..sample import Sample
+from ..scheme_of_count import SCHEME_OF_COUNT
 from .image_finder import StemFinder, check_shared
 from .marks import leave_out_marks
 from .own_data import UNSTATED, OwnData, choose_points
@@ -15,7 +19,8 @@ def read_folder(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[
     """Read every face with a .pts file below `root`, or below its subfolder `part` unless "all".
 
     If no scheme is given, it is inferred from the number of points. photo__1 and photo__2 are
-    faces of the same group.
+    faces of the same photo. Images that are not next to their .pts file are searched below the
+    folder.
 
     Raises:
         DataError: If there is no .pts file, or one is broken or lacks its image.
@@ -28,36 +33,79 @@ def annotated_folder(
 ) -> list[Sample]:
     """Read faces like `read_folder`, including those whose image is missing."""
     folder = "" if part == "all" else part
-    faces = annotated_pts(
-        root, "", folder, lambda stem: stem.partition(GROUP_SEPARATOR)[0]
-    )
+    faces = annotated_pts(root, "", folder, lambda stem: "")
     place = root / folder
     if not faces:
         raise DataError(
             f"{place}: no .pts file in or below this folder; "
             "expected one next to each image"
         )
-    if own.pictures is not None:
-        elsewhere = StemFinder(own.pictures)
-        found = []
-        for number, face in enumerate(faces):
-            image = elsewhere.find(face.image) or face.image
-            found.append((face.image.with_suffix(".pts"), image))
-            faces[number] = replace(face, image=image)
-        check_shared(found)
-    schemes: dict[int, str] = {}
+    faces = _with_images_elsewhere(faces, place, own)
+    schemes = _schemes_by_count(faces, place, own)
     samples = []
     for face in leave_out_marks(faces, own, str(place), first_pixel=1.0):
+        samples.append(
+            replace(
+                face,
+                scheme=schemes[len(face.landmarks)],
+                subset=Path(face.name).parent.as_posix(),
+                group=own.group_of(face.name, {}, ""),
+            )
+        )
+    return samples
+
+
+def _with_images_elsewhere(
+    faces: Sequence[Sample], place: Path, own: OwnData
+) -> list[Sample]:
+    """Return the faces with images found by their names in another folder.
+
+    Without a stated folder, only images that are not next to their .pts file are searched, below
+    `place`.
+    """
+    is_stated = own.pictures is not None
+    if not is_stated and all(face.image.is_file() for face in faces):
+        return list(faces)
+    elsewhere = StemFinder(own.pictures or place)
+    placed, found = [], []
+    for face in faces:
+        image = face.image
+        if is_stated or not image.is_file():
+            image = elsewhere.find(face.image) or image
+        found.append((face.image.with_suffix(".pts"), image))
+        placed.append(replace(face, image=image))
+    check_shared(found)
+    return placed
+
+
+def _schemes_by_count(
+    faces: Sequence[Sample], place: Path, own: OwnData
+) -> dict[int, str]:
+    """Return the scheme of each number of points.
+
+    Raises:
+        DataError: If files have numbers of points that are not those of schemes.
+    """
+    counts = Counter(len(face.landmarks) for face in faces)
+    if own.scheme:
+        known = {len(scheme(own.scheme))}
+    else:
+        known = set(SCHEME_OF_COUNT)
+        known |= {len(scheme(own.wanted))} if own.wanted else set()
+    usual = counts.most_common(1)[0][0]
+    for face in faces:
+        count = len(face.landmarks)
+        # if the usual number is not known either, the points are those of a new scheme
+        if count != usual and count not in known:
+            raise DataError(
+                f"{face.image.with_suffix('.pts')}: {count} points, but "
+                f"{counts[usual]} of {len(faces)} files have {usual}; correct or "
+                "remove it"
+            )
+    schemes = {}
+    for face in faces:
         count = len(face.landmarks)
         if count not in schemes:
             named = f"{place} ({face.name})"
             schemes[count] = choose_points([""] * count, own, named)[0]
-        samples.append(
-            replace(
-                face,
-                scheme=schemes[count],
-                subset=Path(face.name).parent.as_posix(),
-                group=own.group_of(face.name, {}, face.group),
-            )
-        )
-    return samples
+    return schemes

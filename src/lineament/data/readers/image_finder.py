@@ -33,22 +33,24 @@ class ImageFinder:
     ) -> None:
         self.table, self.pictures, self.needed = table, pictures, needed
         self.home = table if table.is_dir() else table.parent
-        self.bases = list(dict.fromkeys(self._bases()))
         self.found = 0
+        """Number of images that were found."""
         self.missing: list[str] = []
         self.clashes: list[tuple[str, str, Path]] = []
         """Pairs of different names for which the same image was found."""
         self._names: dict[Path, str] = {}
         self._by_name: dict[str, list[Path]] | None = None
+        self._by_stem: dict[str, list[Path]] = defaultdict(list)
+        self._subset = TABLE_KINDS.sub("", table.stem)
+        self.bases = list(dict.fromkeys(self._bases()))
 
     def _bases(self) -> Iterator[Path]:
         if self.pictures is not None:
             yield self.pictures
-        subset = TABLE_KINDS.sub("", self.table.stem)
         for home in (self.home, self.home.parent):
             for folder in FOLDERS:
                 yield home / folder
-                yield home / folder / subset
+                yield home / folder / self._subset
 
     def find(self, name: str) -> Path:
         """Return the path of image `name`; if not found, a missing path in the table's folder."""
@@ -87,19 +89,22 @@ class ImageFinder:
         return None
 
     def _find_anywhere(self, parts: list[str]) -> Path | None:
-        """Return the image whose path matches the longest end of `parts`, ignoring case."""
+        """Return the image whose path matches the longest end of `parts`, ignoring case.
+
+        The suffix of the image may be missing.
+        """
         if self._by_name is None:
             self._by_name = defaultdict(list)
             for folder in filter(None, (self.pictures, self.home)):
                 for path in visible_files(folder, "**/*"):
                     if has_image_suffix(path):
                         self._by_name[_plain_case(path.name)].append(path)
+                        self._by_stem[_plain_case(path.stem)].append(path)
         if not parts:
             return None
         last = _plain_case(parts[-1])
-        matches = self._by_name.get(last) or self._by_name.get(
-            UPLOAD_PREFIX.sub("", last)
-        )
+        names = self._by_name if has_image_suffix(Path(last)) else self._by_stem
+        matches = names.get(last) or names.get(UPLOAD_PREFIX.sub("", last))
         if not matches:
             return None
         scores = [_common_end(path, parts) for path in matches]
@@ -109,7 +114,7 @@ class ImageFinder:
     def check(self) -> None:
         """Raise DataError if required images are missing, or two of them are the same file.
 
-        The message about missing images lists the searched folders.
+        The message about missing images describes where they were searched.
         """
         if self.needed and self.clashes:
             one, two, path = self.clashes[0]
@@ -121,11 +126,13 @@ class ImageFinder:
         if not self.missing or not self.needed:
             return
         count = f"{len(self.missing)} of {len(self.missing) + self.found} images"
-        places = ", ".join(str(base) for base in self.bases)
+        folders = ", ".join(dict.fromkeys(filter(None, (*FOLDERS, self._subset))))
         raise DataError(
-            f"{self.table}: {count} were not found, e.g. {self.missing[0]!r}; looked in {places}, "
-            f"and for the name anywhere below {self.pictures or self.home}; give the folder "
-            'of the images: pictures = "..."'
+            f"{self.table}: {count} were not found, e.g. {self.missing[0]!r}; looked "
+            f"for the name below {self.pictures or self.home}, and in "
+            f"{self.home.parent} and its folders {folders}; add them, or give the "
+            "folder of the images: --pictures, or in a recipe "
+            'pictures = "..."'
         )
 
 

@@ -15,6 +15,7 @@ from ...scheme_file.names import is_numbered
 from ..sample import Sample, numbered_name
 from .dlib_xml import sorted_names
 from .image_finder import ImageFinder, unescaped
+from .label_text import read_label_text
 from .own_data import UNSTATED, OwnData, choose_points
 
 KIND = "keypointlabels"
@@ -68,7 +69,7 @@ def _read_tasks(
     boxes: list[Any] = []
     predicted = 0
     try:
-        tasks = json.loads(path.read_text(encoding="utf-8-sig"))
+        tasks = json.loads(read_label_text(path, "JSON"))
         for task in tasks:
             results, is_predicted = _results_of(task)
             regions = {result["id"]: result for result in results if "id" in result}
@@ -87,7 +88,7 @@ def _read_tasks(
     ) as error:
         raise DataError(
             f"{path}: not an export of Label Studio ({error}); expected its JSON with "
-            "tasks, data, annotations and results"
+            "tasks, data, annotations and results: export JSON, not JSON-MIN"
         ) from error
     if not faces:
         raise DataError(f"{path}: no keypoints; expected results of type {KIND}")

@@ -23,8 +23,8 @@ def label_encoding(path: Path, expected: str) -> str:
     reason = ""
     try:
         with path.open("rb") as file:
-            is_utf16 = file.read(2) in UTF16_MARKS
-        for encoding in ("utf-16",) if is_utf16 else ENCODINGS:
+            start = file.read(2)
+        for encoding in _encodings_of(start):
             try:
                 with path.open(encoding=encoding) as text:
                     for _ in text:
@@ -33,15 +33,49 @@ def label_encoding(path: Path, expected: str) -> str:
             except UnicodeDecodeError as error:
                 reason = str(error)
     except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error}); expected {expected}"
-        ) from error
-    raise DataError(
+        raise _unreadable(path, expected, error) from error
+    raise _undecodable(path, expected, reason)
+
+
+def read_label_text(path: Path, expected: str) -> str:
+    """Return the text of a file, with line ends as "\\n"; see `label_encoding`."""
+    reason = ""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, expected, error) from error
+    for encoding in _encodings_of(content[:2]):
+        try:
+            text = content.decode(encoding)
+            return text.replace("\r\n", "\n").replace("\r", "\n")
+        except UnicodeDecodeError as error:
+            reason = str(error)
+    raise _undecodable(path, expected, reason)
+
+
+def _encodings_of(start: bytes) -> tuple[str, ...]:
+    return ("utf-16",) if start in UTF16_MARKS else ENCODINGS
+
+
+def _unreadable(path: Path, expected: str, error: OSError) -> DataError:
+    return DataError(f"{path}: cannot be read ({error}); expected {expected}")
+
+
+def _undecodable(path: Path, expected: str, reason: str) -> DataError:
+    return DataError(
         f"{path}: neither UTF-8 nor Windows-1252 ({reason}); expected {expected}: save it "
         "as UTF-8"
     )
 
 
-def read_label_text(path: Path, expected: str) -> str:
-    """Return the text of a file; see `label_encoding`."""
-    return path.read_text(encoding=label_encoding(path, expected))
+def read_utf8_bytes(path: Path, size: int = -1) -> bytes:
+    """Return the first `size` bytes of a file, all if negative; UTF-16 is converted to UTF-8.
+
+    Args:
+        size: An even number, or -1.
+    """
+    with path.open("rb") as file:
+        content = file.read(size)
+    if not content.startswith(UTF16_MARKS):
+        return content
+    return content.decode("utf-16", "replace").encode("utf-8")

@@ -1,4 +1,4 @@
-"""Coordinates that mark points as not annotated: (-1, -1) and (0, 0)."""
+"""Coordinates that mark points as not annotated: (-1, -1), (0, 0) and infinity."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ def leave_out_marks(
         place: Description of the data for the note.
         first_pixel: Coordinate of the center of the first pixel in the files.
     """
-    cleaned = list(samples)
+    cleaned = [_without_infinity(sample) for sample in samples]
     for mark in MARKS:
         points = faces = 0
         for number, sample in enumerate(cleaned):
@@ -38,6 +38,14 @@ def leave_out_marks(
             )
     note_absent(samples, own, place)
     return cleaned
+
+
+def _without_infinity(sample: Sample) -> Sample:
+    infinite = np.asarray(np.isinf(sample.landmarks).any(1))
+    if not infinite.any():
+        return sample
+    landmarks = np.where(infinite[:, None], np.nan, sample.landmarks)
+    return replace(sample, landmarks=landmarks)
 
 
 def note_absent(samples: Sequence[Sample], own: OwnData, place: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ...errors import DataError, did_you_mean
+from ...io.media_files import by_numbers
 from ...scheme_file.names import is_numbered, plain_name
 from ...schemes import NAMES, scheme
 from ..scheme_of_count import SCHEME_OF_COUNT, scheme_of_count
@@ -32,6 +33,18 @@ class UnknownPointsError(DataError):
 
 def ignore(line: str) -> None:
     """Ignore a note."""
+
+
+def once(note: Note) -> Note:
+    """Return a function that passes each line on to `note` only once."""
+    passed: set[str] = set()
+
+    def pass_on(line: str) -> None:
+        if line not in passed:
+            passed.add(line)
+            note(line)
+
+    return pass_on
 
 
 @dataclass(frozen=True)
@@ -125,7 +138,7 @@ def choose_points(
         numbers = _numbers_in_scheme(points, own)
         if numbers:
             return own.scheme, numbers
-        return _scheme_by_count(len(points), own, place), list(range(len(points)))
+        return _scheme_by_count(len(points), own, place), _ranks(points)
     candidates = [own.scheme] if own.scheme else [own.wanted, *NAMES]
     plain = [plain_name(point) for point in points]
     for name, count in Counter(plain).items():
@@ -146,10 +159,24 @@ def choose_points(
         )
     raise UnknownPointsError(
         f"{place}: the names of the {len(points)} points fit no known scheme ({some}, ...); write "
-        "a scheme with `lineament scheme FILE.json --out my.toml` or by hand, and set "
+        "a scheme with `lineament scheme FILE --out my.toml` or by hand, and set "
         'scheme = "my.toml"',
         points,
     )
+
+
+def _ranks(points: Sequence[str]) -> list[int]:
+    """Return the place of each point by the number in its name, or as listed if names repeat.
+
+    A tool may list p10 before p2.
+    """
+    order = sorted(range(len(points)), key=lambda i: by_numbers(plain_name(points[i])))
+    if len(set(points)) < len(points):
+        return list(range(len(points)))
+    ranks = [0] * len(points)
+    for rank, index in enumerate(order):
+        ranks[index] = rank
+    return ranks
 
 
 def _are_names_of_scheme(points: Sequence[str], own: OwnData) -> bool:
@@ -159,6 +186,8 @@ def _are_names_of_scheme(points: Sequence[str], own: OwnData) -> bool:
     """
     plain = {plain_name(point) for point in points}
     name = own.scheme or own.wanted
+    if own.scheme and plain == set(map(plain_name, scheme(own.scheme).points)):
+        return True
     if not name or any(each.isdecimal() or not each for each in plain):
         return False
     known = [plain_name(point) for point in scheme(name).points]

@@ -14,6 +14,7 @@ from ...io.media_files import (
 from ...io.pts import parse_pts
 from ...schemes import scheme as scheme_named
 from ..sample import Sample
+from .label_text import read_label_text
 
 
 def read_pts(path: Path) -> Array:
@@ -22,13 +23,7 @@ def read_pts(path: Path) -> Array:
     Raises:
         DataError: If the file is broken.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig", errors="strict")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: cannot be read as text ({error}); expected a .pts file"
-        ) from error
-    return parse_pts(text, str(path))
+    return parse_pts(read_label_text(path, "a .pts file"), str(path))
 
 
 def with_images(samples: Sequence[Sample]) -> list[Sample]:
@@ -45,8 +40,9 @@ def with_images(samples: Sequence[Sample]) -> list[Sample]:
     rest = f" and {len(absent) - 10} more" if len(absent) > 10 else ""
     first = absent[0]
     raise DataError(
-        f"{first.with_suffix('.pts')}: no image next to it; "
-        f"expected {first.stem}.jpg or .png{more}{rest}"
+        f"{first.with_suffix('.pts')}: no image next to it; expected {first.stem}.jpg "
+        f"or .png{more}{rest}; add them, remove the labels, or give the folder of the "
+        "images: --pictures"
     )
 
 

@@ -38,10 +38,12 @@ from .cvat_xml import read_cvat_xml
 from .dlib_xml import read_dlib_xml
 from .folder import annotated_folder, read_folder
 from .label_studio import read_label_studio
+from .label_text import read_utf8_bytes
 from .marks import leave_out_marks
 from .own_data import UNSTATED, OwnData
 from .review import read_review
 from .yolo_pose import read_yolo
+from .yolo_splits import YAML_SUFFIXES
 
 ANY: dict[str, None] = {"all": None}
 
@@ -178,10 +180,12 @@ def _table_of(root: Path, part: str, suffix: str) -> Path:
 
 def format_of_table(path: Path) -> str:
     """Return the reader for an annotation table, by its suffix and first bytes."""
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() in (".csv", ".tsv"):
         return "csv"
-    with path.open("rb") as file:
-        start = file.read(4096).decode("utf-8", "replace").lstrip("\ufeff \r\n\t")
+    if path.suffix.lower() in YAML_SUFFIXES:
+        return "yolo"
+    start = read_utf8_bytes(path, 4096).decode("utf-8", "replace")
+    start = start.lstrip("\ufeff \r\n\t")
     if path.suffix.lower() == ".xml":
         return "cvat" if "<annotations" in start else "dlib"
     return "label-studio" if start.startswith("[") else "coco"
@@ -202,7 +206,7 @@ def format_of_labels(path: Path) -> str:
     if contains_visible(path, "**/*.pts"):
         return "folder"
     tables = []
-    for suffix in (".xml", ".json", ".csv"):
+    for suffix in (".xml", ".json", ".csv", ".tsv"):
         tables += visible_files(path, f"*{suffix}", f"annotations/*{suffix}")
     kinds = {format_of_table(table) for table in tables}
     if not kinds and contains_visible(path, "**/labels/**/*.txt"):

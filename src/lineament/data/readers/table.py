@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ...errors import DataError
 from .label_text import label_encoding
@@ -25,6 +25,7 @@ def read_table(
     encoding = label_encoding(path, TABLE)
     try:
         with path.open(encoding=encoding, newline="") as file:
+            skip_separator_line(file)
             reader = csv.DictReader(file, delimiter=separator)
             header = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = header
@@ -41,6 +42,12 @@ def read_table(
             f"{path}: no column {', '.join(absent)}; expected {', '.join(columns)}"
         )
     return header, rows
+
+
+def skip_separator_line(file: TextIO) -> None:
+    """Skip the line "sep=;" at the start of a file, which Excel writes and reads."""
+    if not file.readline().lower().startswith("sep="):
+        file.seek(0)
 
 
 def _check_length(row: dict[Any, Any], place: str) -> None:

@@ -13,10 +13,18 @@ from ...io.media_files import image_next_to, visible_files
 from ...schemes import scheme
 from ..sample import Sample, numbered_name
 from .image_finder import ImageFinder, StemFinder, check_shared, image_size
+from .label_text import read_label_text
 from .marks import note_absent
 from .own_data import UNSTATED, OwnData, UnknownPointsError, choose_points
+from .yolo_splits import labels_of_list
 from .yolo_yaml import PointDescription, describe_points
 
+FLAGS = (0, 1, 2)
+"""Third number of a point: not annotated, occluded, visible."""
+MIN_CONFIDENCE = 0.5
+"""Smallest confidence of a predicted point that counts as visible."""
+Row = tuple[Path, int, list[float]]
+"""Label file, number of the line, and its numbers."""
 LEAD = 5
 """Number of values before the points in a line: class, and center and size of the box."""
 
@@ -29,50 +37,39 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
     .yaml file gives the number of values per point, kpt_names their names. flip_idx must agree
     with the mirror of the scheme.
 
+    Args:
+        root: The folder, or the .yaml file in it.
+        part: A subfolder, a text file that lists images, or "all".
+        own: User-provided information about the data.
+
     Raises:
         DataError: If there is no label, a line is broken, an image is missing, or the .yaml file
             contradicts the scheme.
     """
-    folder = root if part == "all" else root / part
-    lines = []
-    for path in visible_files(folder, "**/*.txt"):
-        for number, line in enumerate(_lines(path), 1):
-            lines.append((path, number, line))
-    rows = []
-    for path, number, line in lines:
-        if values := _numbers(line, f"{path}:{number}"):
-            rows.append((path, number, values))
-    if not rows:
-        raise DataError(
-            f"{folder}: no labels; "
-            "expected .txt files of class, box and points as fractions"
-        )
     described = describe_points(root)
+    root = root.parent if root.is_file() else root
+    rows = _read_rows(root, root if part == "all" else root / part)
     count, per_point = described.shape if described else _shape(root, rows[0][2], own)
+    _check_lengths(rows, count, per_point)
     classes = sorted({int(values[0]) for _, _, values in rows})
     scheme_name, places = _choose_points(described, classes, count, own, str(root))
     finder, counted = ImageFinder(root, own.pictures, own.needs_images), Counter[str]()
     elsewhere = StemFinder(own.pictures) if own.pictures else None
+    least_visible = _least_visible(root, rows, per_point, own)
     samples, found = [], []
-    for path, number, values in rows:
-        if len(values) != LEAD + count * per_point:
-            raise DataError(
-                f"{path}:{number}: {len(values)} numbers; expected "
-                f"{LEAD + count * per_point}: class, box and {count} points of "
-                f"{per_point} numbers"
-            )
-        image = (
-            _image_of(path)
-            or (elsewhere.find(path) if elsewhere else None)
-            or finder.find(path.with_suffix(".jpg").name)
-        )
+    for path, _, values in rows:
+        image = _image_of(path) or (elsewhere.find(path) if elsewhere else None)
+        finder.found += image is not None
+        image = image or finder.find(path.with_suffix(".jpg").name)
         if not image.is_file():
             continue
         found.append((path, image))
-        name = path.relative_to(root).with_suffix(image.suffix).as_posix()
-        face = _face(np.array(values), per_point, image)
+        # a list of images may be in another folder than the labels
+        inside = path.relative_to(root) if path.is_relative_to(root) else path
+        name = inside.with_suffix(image.suffix).as_posix()
+        face = _face(np.array(values), per_point, image, least_visible)
         face = replace(face, name=numbered_name(name, counted))
-        face = replace(face, subset=path.parent.relative_to(root).as_posix())
+        face = replace(face, subset=inside.parent.as_posix())
         sample = face.with_points(scheme_name, places)
         samples.append(replace(sample, group=own.group_of(name, {}, "")))
     finder.check()
@@ -81,22 +78,70 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
     return samples
 
 
+def _read_rows(root: Path, place: Path) -> list[Row]:
+    """Return the labels below a folder, or of the images in a list.
+
+    Raises:
+        DataError: If there is none, or a line is broken.
+    """
+    if place.is_file():
+        files = list(labels_of_list(root, place))
+    else:
+        files = visible_files(place, "**/*.txt")
+    rows = []
+    for path in files:
+        for number, line in enumerate(_lines(path), 1):
+            if values := _numbers(line, f"{path}:{number}"):
+                rows.append((path, number, values))
+    if not rows:
+        raise DataError(
+            f"{place}: no labels; "
+            "expected .txt files of class, box and points as fractions"
+        )
+    return rows
+
+
+def _check_lengths(rows: Sequence[Row], count: int, per_point: int) -> None:
+    expected = LEAD + count * per_point
+    for path, number, values in rows:
+        if len(values) != expected:
+            raise DataError(
+                f"{path}:{number}: {len(values)} numbers; expected {expected}: class, "
+                f"box and {count} points of {per_point} numbers"
+            )
+
+
+def _least_visible(
+    root: Path, rows: Sequence[Row], per_point: int, own: OwnData
+) -> float:
+    """Return the number from which on the third number of a point means that it is visible.
+
+    This is 2, or a confidence if the labels are predictions.
+    """
+    for _, _, values in rows if per_point == 3 else ():
+        if not np.isin(values[LEAD + 2 :: 3], FLAGS).all():
+            own.note(
+                f"{root}: the third numbers of points are not only 0, 1 and 2, so they "
+                f"are taken for confidences; points below {MIN_CONFIDENCE} count as "
+                "not visible"
+            )
+            return MIN_CONFIDENCE
+    return FLAGS[-1]
+
+
 def has_labels(folder: Path) -> bool:
     """Return True if a .txt file below `folder` contains a pose label."""
-    for path in visible_files(folder, "**/*.txt"):
-        for number, line in enumerate(_lines(path), 1):
-            if _numbers(line, f"{path}:{number}"):
-                return True
-    return False
+    return any(is_label_file(path) for path in visible_files(folder, "**/*.txt"))
+
+
+def is_label_file(path: Path) -> bool:
+    """Return True if a .txt file contains a pose label."""
+    lines = enumerate(_lines(path), 1)
+    return any(_numbers(line, f"{path}:{number}") for number, line in lines)
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: cannot be read ({error}); expected labels as text"
-        ) from error
+    return read_label_text(path, "labels as text").splitlines()
 
 
 def _numbers(line: str, place: str) -> list[float]:
@@ -155,7 +200,7 @@ def _shape(root: Path, values: Sequence[float], own: OwnData) -> tuple[int, int]
     """Return the number of points, and of values per point, of a line of labels."""
     rest = len(values) - LEAD
     flags = np.array(values[LEAD:])[2::3]
-    per_point = 3 if rest % 3 == 0 and np.isin(flags, (0, 1, 2)).all() else 2
+    per_point = 3 if rest % 3 == 0 and np.isin(flags, FLAGS).all() else 2
     own.note(
         f"{root}: no kpt_shape in a .yaml file; the labels have {rest // per_point} points of "
         f"{per_point} numbers"
@@ -176,14 +221,14 @@ def _image_of(label: Path) -> Path | None:
     return image_next_to(label)
 
 
-def _face(values: Array, per_point: int, image: Path) -> Sample:
+def _face(values: Array, per_point: int, image: Path, least_visible: float) -> Sample:
     size = image_size(image)
     points = values[LEAD:].reshape(-1, per_point)
-    annotated = np.asarray(points[:, :2].any(1))
+    annotated = np.asarray(points[:, :2].any(1) & np.isfinite(points[:, :2]).all(1))
     visible = None
     if per_point == 3:
         annotated &= points[:, 2] > 0
-        visible = points[:, 2] > 1
+        visible = points[:, 2] >= least_visible
     center, side = values[1:3] * size, values[3:5] * size
     return Sample(
         image=image,

@@ -5,7 +5,8 @@ from hashlib import sha256
 
 import numpy as np
 
-from ...data.audit.checks import SEVERITIES, check_points, known_rows, mean_face
+from ...data.audit.checks import SEVERITIES, check_points
+from ...data.mean_face import known_rows, mean_face
 from ...data.sample import Sample
 from ...errors import DataError, did_you_mean
 from ...geometry import Array, apply_affine, box_side, fit_similarity, landmark_box
