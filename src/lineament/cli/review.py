@@ -156,8 +156,8 @@ def faces(
 
     def started(address: str) -> None:
         show(address)
-        faces = "1 face" if len(queue) == 1 else f"{len(queue)} faces"
-        note(f"{faces}, reviewer {person} -> {out}; stop with Ctrl+C")
+        count = "1 face" if len(queue) == 1 else f"{len(queue)} faces"
+        note(f"{count}, reviewer {person} -> {out}; stop with Ctrl+C")
         if browser:
             webbrowser.open(address)
 

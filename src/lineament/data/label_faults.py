@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from .mean_face import EXCHANGE, sides_fault
+from .mean_face import EXCHANGE, known_rows, sides_fault
 from .readers.image_finder import image_size
 from .readers.own_data import Note, ignore
 from .sample import Sample
@@ -111,7 +111,7 @@ def _fraction_fault(samples: Sequence[Sample]) -> str:
     """Return a message about single faces whose coordinates seem to be fractions."""
     found = []
     for sample in samples:
-        points = sample.landmarks[np.isfinite(sample.landmarks).all(1)]
+        points = sample.landmarks[known_rows(sample.landmarks)]
         if len(points) > 1 and np.abs(points).max() <= MAX_FRACTION:
             found.append(sample)
     if not found:
@@ -143,7 +143,7 @@ def _image_fault(samples: Sequence[Sample]) -> str:
 
 def _is_outside(sample: Sample, size: Size) -> bool:
     """Return True if all points are outside, or one by more than the longer side."""
-    points = sample.landmarks[np.isfinite(sample.landmarks).all(1)]
+    points = sample.landmarks[known_rows(sample.landmarks)]
     if not len(points):
         return False
     beyond = np.maximum(-0.5 - points, points - (np.array(size) - 0.5)).max(1)
@@ -189,7 +189,7 @@ def _shown(size: Size) -> str:
 
 
 def _is_known(sample: Sample) -> bool:
-    return bool(np.isfinite(sample.landmarks).all(1).any())
+    return bool(known_rows(sample.landmarks).any())
 
 
 def _images_are_large(samples: Sequence[Sample]) -> bool:

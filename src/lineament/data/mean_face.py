@@ -55,6 +55,20 @@ def distances_to_mean(landmarks: Array, mean: Array) -> Array:
     return out
 
 
+def plain_and_mirrored(sample: Sample, mean: Array) -> tuple[Array, Array] | None:
+    """Return `distances_to_mean` of a face and of its mirror image; None if they are unknown."""
+    try:
+        plain = distances_to_mean(sample.landmarks, mean)
+        mirrored = distances_to_mean(
+            sample.landmarks[scheme(sample.scheme).mirror], mean
+        )
+    except ShapeError:
+        return None
+    if not np.isfinite(plain).any() or not np.isfinite(mirrored).any():
+        return None
+    return plain, mirrored
+
+
 def sides_fault(samples: Sequence[Sample]) -> str:
     """Return a message if most faces fit their mean face only when mirrored.
 
@@ -81,13 +95,8 @@ def _is_swapped(sample: Sample) -> bool | None:
     mean = mean_face(sample.scheme)
     if mean is None or len(mean) != len(sample.landmarks):
         return None
-    try:
-        plain = distances_to_mean(sample.landmarks, mean)
-        mirrored = distances_to_mean(
-            sample.landmarks[scheme(sample.scheme).mirror], mean
-        )
-    except ShapeError:
+    distances = plain_and_mirrored(sample, mean)
+    if distances is None:
         return None
-    if not np.isfinite(plain).any() or not np.isfinite(mirrored).any():
-        return None
+    plain, mirrored = distances
     return bool(np.nanmean(plain) > SWAPPED * np.nanmean(mirrored))

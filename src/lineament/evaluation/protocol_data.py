@@ -86,20 +86,27 @@ def read_protocol(
     elif scheme_name:
         fixed = fixed.for_scheme(scheme_name)
     samples = select_samples(fixed, samples)
-    absent = {s.image for s in samples if not s.image.is_file()}
-    here = [sample for sample in samples if sample.image not in absent]
+    here, absent = _with_image(samples)
     if known.is_format:
         here = check_faces(here, str(own_folder), remarks.append)
     missing = [
         str(own_folder / place) for place in places if not any(own_folder.glob(place))
     ]
-    missing += [sample.name for sample in samples if sample.image in absent]
+    missing += absent
     if missing_file is not None:
         _write_list(missing, missing_file)
     data = ProtocolData(fixed, here, tuple(missing), tuple(remarks))
     if not here or not allow_missing:
         _check_complete(data, len(samples), missing_file)
     return data
+
+
+def _with_image(samples: Sequence[Sample]) -> tuple[list[Sample], list[str]]:
+    """Return the faces whose image exists, and the names of the others."""
+    images = {sample.image for sample in samples}
+    absent = {image for image in images if not image.is_file()}
+    here = [sample for sample in samples if sample.image not in absent]
+    return here, [sample.name for sample in samples if sample.image in absent]
 
 
 def _no_faces(fixed: Protocol, places: Sequence[Path]) -> ProtocolError:

@@ -9,11 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import ShapeError
 from ...geometry import Array, box_side, iou
 from ...opencv import cv2
 from ...schemes import scheme, scheme_names
-from ..mean_face import SWAPPED, distances_to_mean, known_rows, mean_face
+from ..mean_face import (
+    SWAPPED,
+    distances_to_mean,
+    known_rows,
+    mean_face,
+    plain_and_mirrored,
+)
 from ..sample import Image, Sample
 
 SEVERITIES = ("error", "warning", "note")
@@ -124,20 +129,11 @@ def check_points(sample: Sample, own_mean: Array | None = None) -> Iterator[Find
 
 
 def _check_against_mean(sample: Sample, mean: Array) -> Iterator[Finding]:
-    face_scheme = scheme(sample.scheme)
-    try:
-        distances = distances_to_mean(sample.landmarks, mean)
-        mirrored_distances = distances_to_mean(
-            sample.landmarks[face_scheme.mirror], mean
-        )
-    except ShapeError:
+    both = plain_and_mirrored(sample, mean)
+    if both is None:
         return
-    if not np.isfinite(distances).any() or not np.isfinite(mirrored_distances).any():
-        return
-    error, mirrored_error = (
-        float(np.nanmean(distances)),
-        float(np.nanmean(mirrored_distances)),
-    )
+    distances = both[0]
+    error, mirrored_error = (float(np.nanmean(each)) for each in both)
     if error > SWAPPED * mirrored_error:
         text = "the points fit a mirrored face; use the subject's left and right"
         text = f"left and right are swapped: {text}"
