@@ -18,6 +18,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 from lineament.models.dpm_cnn import DpmCnn
 from lineament.models.facepp import PARTS
+from lineament.models.layers.pooled_prelu import PooledPReLU
 from lineament.models.layers.resample import apply_affines
 from lineament.models.part_cascade import PartCascade
 from lineament.models.parts import (
@@ -109,9 +110,8 @@ def test_the_crop_of_a_part_is_rotated_and_scaled_like_its_ends():
     torch.testing.assert_close(placed[3][3], torch.tensor([39.5, 23.5]))
     # a face turned by a quarter, twice as large, gives the same crops
     turned = 2 * torch.stack([-MEAN[:, 1], MEAN[:, 0]], dim=1)[None] + 9
-    for part, affine, points in zip(
-        PARTS, part_affines(ends_of(turned), placed), placed, strict=True
-    ):
+    affines = part_affines(ends_of(turned), torch.cat(placed)).unbind(1)
+    for part, affine, points in zip(PARTS, affines, placed, strict=True):
         found = apply_affines(affine, turned[:, list(part)])[0]
         torch.testing.assert_close(found, points, rtol=0, atol=1e-3)
 
@@ -130,6 +130,25 @@ def test_a_step_is_in_tenths_of_the_crop_of_a_box():
         [[[40 / 48]], [[80 / 48]]]
     )
     torch.testing.assert_close(moved, expected, rtol=0, atol=1e-3)
+
+
+def test_pooling_before_prelu_changes_the_output_only_for_negative_slopes():
+    torch.manual_seed(0)
+    crops = torch.randint(0, 256, (2, 160, 160, 3), dtype=torch.uint8)
+    after = PartCascade(MEAN, 160, 3, 0.125, 0.125)
+    before = PartCascade(MEAN, 160, 3, 0.125, 0.125, pool_first=True)
+    # untrained output layers are 0
+    for _, value in after.named_parameters():
+        if not value.any():
+            torch.nn.init.normal_(value, std=0.01)
+    before.load_state_dict(after.state_dict())
+    assert sum(isinstance(m, PooledPReLU) for m in before.modules()) == 33
+    torch.testing.assert_close(before.run(crops).landmarks, after.run(crops).landmarks)
+    for net in (after, before):
+        net.face.first[0].weight.data.mul_(10)
+        net.face.first[1].weight.data.fill_(-0.5)
+    moved = (before.run(crops).landmarks - after.run(crops).landmarks).abs()
+    assert moved.max() > 1e-3
 
 
 def test_the_star_cost_is_one_for_its_faces_and_larger_for_others():

@@ -20,6 +20,8 @@ from .dpm_cnn import (
 from .export_form import ExportForm
 from .heads.output import HeadOutput
 from .layers.gray import to_gray
+from .layers.pooled_prelu import pool_before_prelu
+from .layers.resample import invert_similarities, sample, sample_several
 from .parts import (
     BOX_AND_ENDS,
     CONTOUR,
@@ -28,6 +30,7 @@ from .parts import (
     PartOutput,
     box_and_ends,
     corners,
+    crop_affines,
     enlarged,
     entire_crop,
     fit_contour,
@@ -79,6 +82,7 @@ class PartCascade(nn.Module):
         levels: int,
         width: float = 1.0,
         contour_width: float = 1.0,
+        pool_first: bool = False,
     ) -> None:
         """Build the network with random weights.
 
@@ -88,6 +92,7 @@ class PartCascade(nn.Module):
             levels: 1 to 3.
             width: Channels, as a fraction of the paper's.
             contour_width: Channels of Light-VGGNet, the most costly part, as a fraction.
+            pool_first: Max pooling before PReLU instead of after it, which is faster.
 
         Raises:
             RecipeError: If there are not 1 to 3 levels.
@@ -111,6 +116,8 @@ class PartCascade(nn.Module):
             self._set_branches(width)
         if levels > 2:
             self._set_refiners(width, contour_width)
+        if pool_first:
+            pool_before_prelu(self)
 
     def _set_branches(self, width: float) -> None:
         """Build the networks of level 2, which see the box of the face."""
@@ -178,11 +185,12 @@ class PartCascade(nn.Module):
         trained: tuple[str, ...] = ("face", "ends")
         if self.levels > 1:
             crop_boxes = enlarged(boxes["face"], MARGIN)
-            size = BRANCH_SIDE
-            boxes["contour"] = move_points(
-                self.contour_box, gray, crop_boxes, size, self.contour_start
+            back = crop_affines(crop_boxes, BRANCH_SIDE)
+            crops = sample(gray, back, BRANCH_SIDE)
+            boxes["contour"] = move_in_crop(
+                self.contour_box, crops, back, self.contour_start
             )
-            points = move_points(self.inner, gray, crop_boxes, size, self.inner_start)
+            points = move_in_crop(self.inner, crops, back, self.inner_start)
             boxes["inner"], ends = points[:, :2], points[:, 2:]
             contour = fit_contour(self.mean_shape, "contour", boxes["contour"])
             trained = ("contour", "inner", "ends")
@@ -200,12 +208,12 @@ class PartCascade(nn.Module):
 
     def _move_parts(self, gray: Tensor, ends: Tensor) -> Tensor:
         """Return the inner points (B, 51, 2), refined by the network of each part."""
-        first = INNER[0]
-        placed = [self.part_points[p[0] - first : p[-1] - first + 1] for p in PARTS]
-        affines = part_affines(ends, placed)
-        refined = []
-        for start, to_input, net in zip(placed, affines, self.parts, strict=True):
-            refined.append(move_in_crop(net, gray, to_input, PART_SIDE, start))
+        back = invert_similarities(part_affines(ends, self.part_points).detach())
+        crops = sample_several(gray, back, PART_SIDE)
+        first, refined = INNER[0], []
+        for number, (part, net) in enumerate(zip(PARTS, self.parts, strict=True)):
+            start = self.part_points[part[0] - first : part[-1] - first + 1]
+            refined.append(move_in_crop(net, crops[number], back[:, number], start))
         return torch.cat(refined, dim=1)
 
     def for_export(self, int8: bool = False) -> ExportForm:

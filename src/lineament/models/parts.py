@@ -3,7 +3,6 @@
 All points are (B, N, 2), pixels. A box is two corners (B, 2, 2). Depends on torch.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -113,21 +112,15 @@ def place_parts(mean_shape: Tensor, size: int) -> list[Tensor]:
     return placed
 
 
-def part_affines(ends: Tensor, placed: Sequence[Tensor]) -> list[Tensor]:
-    """Return the affines (B, 2, 3) to the crop of each part, rotated like the part.
+def part_affines(ends: Tensor, placed: Tensor) -> Tensor:
+    """Return the affines (B, 6, 2, 3) to the crop of each part, rotated like the part.
 
     Args:
         ends: (B, 12, 2).
-        placed: See `place_parts`.
+        placed: (51, 2), the points of `place_parts`.
     """
-    affines = []
-    for number, (points, part) in enumerate(zip(placed, PARTS, strict=True)):
-        first, last = (end - part[0] for end in ENDS[number])
-        pair = ends[:, 2 * number : 2 * number + 2]
-        affines.append(
-            fit_similarities(pair, torch.stack([points[first], points[last]]))
-        )
-    return affines
+    targets = torch.stack([placed[end - INNER[0]] for end in END_POINTS])
+    return fit_similarities(ends.unflatten(1, (-1, 2)), targets.unflatten(0, (-1, 2)))
 
 
 def fit_contour(mean_shape: Tensor, name: str, box_corners: Tensor) -> Tensor:
@@ -178,17 +171,21 @@ def move_points(
         size: Side of the network's crops.
         start: Points before the step (N, 2), pixels of the crop.
     """
-    return move_in_crop(net, gray, box_affines(boxes, size), size, start)
+    back = crop_affines(boxes, size)
+    return move_in_crop(net, sample(gray, back, size), back, start)
 
 
-def move_in_crop(
-    net: nn.Module, gray: Tensor, to_input: Tensor, size: int, start: Tensor
-) -> Tensor:
-    """Return points (B, N, 2) refined by a network; as `move_points`, with crops by affines.
+def crop_affines(boxes: Tensor, size: int) -> Tensor:
+    """Return the affines (B, 2, 3) from crops of `size` pixels around boxes (B, 4) to the image."""
+    return invert_similarities(box_affines(boxes, size).detach())
+
+
+def move_in_crop(net: nn.Module, crops: Tensor, back: Tensor, start: Tensor) -> Tensor:
+    """Return points (B, N, 2) refined by a network; as `move_points`, with the crops.
 
     Args:
-        to_input: From `gray` to the network's crops (B, 2, 3); no gradient flows through them.
+        crops: (B, 1, size, size).
+        back: Affines (B, 2, 3) from the crops to the image.
     """
-    back = invert_similarities(to_input.detach())
-    steps = net(sample(gray, back, size)).view(gray.shape[0], -1, 2)
-    return apply_affines(back, start + steps * size / 10)
+    steps = net(crops).unflatten(1, (-1, 2))
+    return apply_affines(back, start + steps * crops.shape[-1] / 10)

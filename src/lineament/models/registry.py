@@ -148,7 +148,7 @@ def build_part_cascade(recipe: Recipe) -> PartCascade:
     assert isinstance(m, PartCascadeSettings)
     check_parts_scheme(recipe)
     mean = mean_shape_in_crop(recipe)
-    return PartCascade(mean, m.size, m.levels, m.width, m.contour_width)
+    return PartCascade(mean, m.size, m.levels, m.width, m.contour_width, m.pool_first)
 
 
 def build_dpm_cnn(recipe: Recipe) -> DpmDetector:

@@ -247,6 +247,13 @@ class PartCascadeSettings(ModelSettings):
             "paper's"
         ),
     )
+    pool_first: bool = Field(
+        False,
+        description=(
+            "max pooling before PReLU, not after: faster, and the same function unless a "
+            "slope is negative"
+        ),
+    )
     part_weight: NonNegative = Field(
         1.0, description="weight lambda of the 12 points of parts in equation 2"
     )
