@@ -5,10 +5,10 @@ Usage: LINEAMENT_DATA=../shared/data python -m bench.choose_filters [--model NAM
 
 Landmarks of the clips are predicted once and cached in --out. Then settings are searched for
 --seconds per filter, first at random, then near the best. --tracks adds real clips without
-annotation: .jsonl files of `lineament track --smooth none --faces 1`, whose reference is the track
-with zero-phase smoothing. The output is the settings with the lowest error among those whose jitter
-on still segments is at most 0.3 of the unfiltered jitter on both kinds of clips, and a plot of the
-best settings by jitter. --seconds 0 measures only the default settings.
+annotation: .jsonl files of `lineament track --smooth none --max-faces 1`, whose reference is the
+track with zero-phase smoothing. The output is the settings with the lowest error among those whose
+jitter on still segments is at most 0.3 of the unfiltered jitter on both kinds of clips, and a plot
+of the best settings by jitter. --seconds 0 measures only the default settings.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def measured(
                 still=float(rng.uniform(0.3, 0.6)),
                 occluders=int(rng.integers(0, 2)),
             )
-            tracker = Tracker(model, faces=1, smooth=None, threads=1)
+            tracker = Tracker(model, max_faces=1, smooth=None, threads=1)
             rows = [
                 (f.landmarks, tracker(f.image, f.timestamp))
                 for f in make_clip(

@@ -33,7 +33,7 @@ def video(tmp_path_factory):
 
 
 def test_without_out_every_frame_is_printed_as_a_line(video):
-    code, out, _ = call("track", video, "--frames", "3")
+    code, out, _ = call("track", video, "--max-frames", "3")
     assert code == 0
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["frame"] for row in rows] == [0, 1, 2]
@@ -50,8 +50,8 @@ def test_a_drawn_video_is_written_with_its_tracks(video, tmp_path):
         tmp_path / "drawn.mp4",
         "--format",
         "csv",
-        "--trails",
-        "--frames",
+        "--draw-trails",
+        "--max-frames",
         "8",
     )
     assert (code, err.splitlines()[-1].split(" -> ")[0]) == (0, "8 frames")
@@ -76,7 +76,7 @@ def test_a_format_that_agrees_with_out_is_accepted(video, tmp_path):
             tmp_path / f"a.{kind}",
             "--format",
             kind,
-            "--frames",
+            "--max-frames",
             "2",
             "--overwrite",
         )
@@ -101,7 +101,7 @@ def test_a_folder_of_frames_is_a_video(tmp_path):
             tmp_path / "in" / f"{k}.png", scene(("astronaut", 110, 150 + k, 120))
         )
     assert (
-        call("track", tmp_path / "in", "--rate", "10", "--out", tmp_path / "a.jsonl")[0]
+        call("track", tmp_path / "in", "--fps", "10", "--out", tmp_path / "a.jsonl")[0]
         == 0
     )
     assert read_tracks(tmp_path / "a.jsonl").times == pytest.approx([0, 0.1, 0.2])
@@ -114,7 +114,7 @@ def test_presence_is_written_and_decides_which_faces_are_tracked(tmp_path):
         image = scene(("astronaut", 110, 150, 120))
         save_image(tmp_path / "in" / f"{k}.png", image)
     model = write_model(tmp_path / "tiny.onnx")
-    words = ("track", tmp_path / "in", "--model", model, "--faces", "1", "--out")
+    words = ("track", tmp_path / "in", "--model", model, "--max-faces", "1", "--out")
     assert call(*words, tmp_path / "a.jsonl", "--min-presence", "0.1")[0] == 0
     tracks = read_tracks(tmp_path / "a.jsonl")
     assert tracks.settings["min_presence"] == 0.1
@@ -137,7 +137,7 @@ def test_existing_files_are_kept_without_overwrite(video, tmp_path):
         call(
             "track",
             video,
-            "--frames",
+            "--max-frames",
             "2",
             "--out",
             tmp_path / "a.jsonl",
@@ -219,7 +219,7 @@ def test_an_interrupted_run_resumes(video, tmp_path):
 
 
 def test_resume_converts_complete_tracks_that_were_not_converted(video, tmp_path):
-    words = ("track", video, "--frames", "3", "--out", tmp_path / "a.csv")
+    words = ("track", video, "--max-frames", "3", "--out", tmp_path / "a.csv")
     assert call(*words)[0] == 0
     wanted = (tmp_path / "a.csv").read_bytes()
     (tmp_path / "a.csv").unlink()  # as if killed between writing and converting
@@ -241,7 +241,7 @@ def test_an_outdated_table_is_deleted_before_its_tracks_are_replaced(
     words = (
         "track",
         video,
-        "--frames",
+        "--max-frames",
         "3",
         "--out",
         tmp_path / "a.csv",
@@ -286,7 +286,7 @@ def test_wrong_options_do_not_destroy_an_interrupted_run(video, tmp_path):
     for more, message in (
         ([], "left over from an interrupted run; add --resume"),
         (
-            ["--resume", "--frames", "3"],
+            ["--resume", "--max-frames", "3"],
             "3 frames, but the interrupted run already has",
         ),
         (
@@ -341,7 +341,7 @@ def test_a_camera_is_tracked_until_a_signal_arrives(video, tmp_path, monkeypatch
     class Endless(Reader):
         """A fake camera without a length that raises a signal at the sixth frame."""
 
-        def __init__(self, source, rate):
+        def __init__(self, source, fps):
             super().__init__(video)
             self.live, self.frames = True, None
 
@@ -366,7 +366,7 @@ def test_files_are_completed_if_a_live_stream_stalls(video, tmp_path, monkeypatc
     sent = 8
 
     class Silent(Reader):
-        def __init__(self, source, rate):
+        def __init__(self, source, fps):
             super().__init__(video)
             self.live = self._decoder.live = True
             self._decoder._packets = self._silent(self._decoder._packets)
@@ -420,17 +420,17 @@ main()
     [
         (
             ("--resume",),
-            "--resume, --overwrite, --trails, --rerun and --format need --out",
+            "--resume, --overwrite, --draw-trails, --rerun and --format need --out",
         ),
         (
             ("--format", "csv"),
-            "--resume, --overwrite, --trails, --rerun and --format need --out",
+            "--resume, --overwrite, --draw-trails, --rerun and --format need --out",
         ),
         (
             ("--format", "csv", "--out", "a.jsonl"),
             "--format csv and --out a.jsonl name different formats",
         ),
-        (("--trails", "--out", "a.jsonl"), "--trails needs a video as --out"),
+        (("--draw-trails", "--out", "a.jsonl"), "--draw-trails needs a video as --out"),
         (("--out", "a.txt"), "unsupported suffix '.txt'; expected .mp4"),
         (("--smooth", "median"), "'median' is not one of"),
         (
@@ -515,8 +515,8 @@ def test_stability_is_measured_for_videos_and_tracks(video, tmp_path):
     )
     assert (code, out.split()[-1], (tmp_path / "o.png").exists()) == (0, "-", True)
     (tmp_path / "in").mkdir()
-    code, _, err = call("stability", tmp_path / "in", "--rate", "0")
-    assert (code, "the rate is 0.0; expected frames per second" in err) == (1, True)
+    code, _, err = call("stability", tmp_path / "in", "--fps", "0")
+    assert (code, "fps is 0.0; expected frames per second" in err) == (1, True)
     code, out, _ = call("stability", tmp_path / "a.jsonl")
     assert (code, out.split()[-1]) == (0, "-")  # without a reference there is no lag
     code, _, err = call("stability", tmp_path / "a.csv")

@@ -349,7 +349,7 @@ def test_with_a_token_only_health_page_and_description_are_open():
 
 
 def test_bodies_of_all_requests_together_are_limited():
-    with running(max_held_bytes=len(PHOTO) - 1) as live:
+    with running(max_pending_bytes=len(PHOTO) - 1) as live:
         found = live.post("/v1/detect", PHOTO)
         assert (found.status, found.code) == (503, "busy")
         assert live.service.bodies.held.count == 0
@@ -407,7 +407,7 @@ def test_a_failed_warm_up_is_logged_and_the_server_is_not_ready(live, caplog):
 
 
 def test_draining_finishes_started_requests_and_refuses_new_ones():
-    with running(drain_s=30) as live, ThreadPoolExecutor(1) as threads:
+    with running(drain_timeout_s=30) as live, ThreadPoolExecutor(1) as threads:
         with Blocker(live):
             begun = threads.submit(live.post, "/v1/detect", PHOTO)
             wait_until(lambda: len(live.service.queue) == 2)
@@ -422,7 +422,10 @@ def test_draining_finishes_started_requests_and_refuses_new_ones():
 
 
 def test_draining_has_a_time_limit():
-    with running(drain_s=0.2, body_s=60) as live, live.connect() as client:
+    with (
+        running(drain_timeout_s=0.2, body_timeout_s=60) as live,
+        live.connect() as client,
+    ):
         client.sendall(
             b"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
         )

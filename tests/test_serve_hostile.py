@@ -36,7 +36,12 @@ BOX = "/v1/landmarks?boxes=10,10,50,50"
 
 @pytest.fixture(scope="module")
 def live():
-    limits = {"max_bytes": LIMIT, "body_s": SLOW_S, "head_s": SLOW_S, "max_files": 20}
+    limits = {
+        "max_bytes": LIMIT,
+        "body_timeout_s": SLOW_S,
+        "header_timeout_s": SLOW_S,
+        "max_files": 20,
+    }
     with running(**limits) as server:
         yield server
 

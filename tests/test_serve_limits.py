@@ -32,14 +32,14 @@ LIMITS = [
     ("max-mpx", "3", "max_pixels", 3_000_000),
     ("max-files", "4", "max_files", 4),
     ("max-boxes", "5", "max_boxes", 5),
-    ("max-held-mb", "60", "max_held_bytes", 60_000_000),
+    ("max-pending-mb", "60", "max_pending_bytes", 60_000_000),
     ("max-tracks", "7", "max_tracks", 7),
     ("max-connections", "8", "max_connections", 8),
     ("max-batch", "9", "max_batch", 9),
-    ("body-s", "10.5", "body_s", 10.5),
-    ("head-s", "11.5", "head_s", 11.5),
-    ("send-s", "12.5", "send_s", 12.5),
-    ("drain-s", "13.5", "drain_s", 13.5),
+    ("body-timeout-s", "10.5", "body_timeout_s", 10.5),
+    ("header-timeout-s", "11.5", "header_timeout_s", 11.5),
+    ("send-timeout-s", "12.5", "send_timeout_s", 12.5),
+    ("drain-timeout-s", "13.5", "drain_timeout_s", 13.5),
 ]
 NOT_LIMITS = {"models", "device", "workers", "token", "page"}
 
@@ -96,9 +96,9 @@ def test_the_largest_image_is_one_that_can_be_decoded(given):
 
 
 def test_memory_for_less_than_one_body_is_refused(given):
-    code, _, error = call("serve", "--max-held-mb", "5")
+    code, _, error = call("serve", "--max-pending-mb", "5")
     assert code == 2
-    assert "--max-held-mb is 5, less than --max-mb 10" in " ".join(error.split())
+    assert "--max-pending-mb is 5, less than --max-mb 10" in " ".join(error.split())
     assert not given
 
 
@@ -139,7 +139,7 @@ def test_frames_of_tracks_count_as_held_bytes_until_they_are_answered():
 
 def test_a_frame_beyond_the_memory_is_refused_and_the_track_continues():
     half = len(PHOTO) // 2
-    with running(max_held_bytes=len(PHOTO) + half) as live:
+    with running(max_pending_bytes=len(PHOTO) + half) as live:
         held = live.service.bodies.held
         with connect(live) as track, connect(live) as other:
             with Blocker(live):
@@ -194,7 +194,7 @@ def closing(track, fragments):
 
 
 def test_incomplete_frames_beyond_the_memory_end_their_connection():
-    with running(max_bytes=40_000, max_held_bytes=20_000) as live:
+    with running(max_bytes=40_000, max_pending_bytes=20_000) as live:
         held, closed = live.service.bodies.held, []
 
         def half():
@@ -227,7 +227,7 @@ def test_a_client_that_reads_no_response_is_disconnected(tmp_path):
     (tmp_path / "index.html").write_text("page")
     # larger than the buffers of a connection
     (tmp_path / "large.bin").write_bytes(bytes(30_000_000))
-    with running(page=tmp_path, send_s=0.3) as live, socket.socket() as reader:
+    with running(page=tmp_path, send_timeout_s=0.3) as live, socket.socket() as reader:
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         reader.connect(("127.0.0.1", live.port))
         reader.sendall(b"GET /large.bin HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -84,7 +84,7 @@ def test_only_the_newest_frame_is_processed_and_dropped_ones_are_counted(live):
 
 
 def test_options_choose_the_scheme_and_the_number_of_faces(live):
-    with connect(live, "?scheme=five&faces=1&smooth=false") as track:
+    with connect(live, "?scheme=five&max_faces=1&smooth=false") as track:
         answer = ask(track, PHOTO)
     assert answer["scheme"] == "five"
     assert len(answer["faces"][0]["landmarks"]) == 5

@@ -294,7 +294,7 @@ def test_a_single_false_positive_is_never_reported():
 
 def test_max_faces_limits_the_number_of_tracks():
     frame = scene(("astronaut", 110, 90, 120), ("grace_hopper", 110, 230, 120))
-    follow = tracker(faces=1, rules=TrackRules(detect_every=2))
+    follow = tracker(max_faces=1, rules=TrackRules(detect_every=2))
     wanted = PREDICTOR(frame)[0]
     for _ in range(6):
         faces = follow(frame)
@@ -408,7 +408,7 @@ def test_timestamps_must_increase():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"faces": 0}, "faces is 0; expected at least 1"),
+        ({"max_faces": 0}, "max_faces is 0; expected at least 1"),
         (
             {"smooth": "one-eurp"},
             "unknown filter 'one-eurp'; did you mean 'one-euro'",
@@ -439,7 +439,7 @@ def test_unconfirmed_faces_do_not_count_toward_max_faces():
 
     follow = Tracker(
         "fast",
-        faces=1,
+        max_faces=1,
         detector=detector,
         threads=1,
         min_landmark_score=0.0,

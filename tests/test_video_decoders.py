@@ -169,16 +169,16 @@ def test_a_folder_without_a_readable_image_is_an_error(tmp_path):
     with pytest.raises(ImageError, match="no frames can be decoded"):
         list(VideoReader(tmp_path))
     with pytest.raises(
-        ImageError, match="the rate is inf; expected frames per second, above 0"
+        ImageError, match="fps is inf; expected frames per second, above 0"
     ):
-        VideoReader(tmp_path, rate=math.inf)
+        VideoReader(tmp_path, fps=math.inf)
 
 
 def test_a_folder_of_images_is_a_video_in_the_order_of_its_numbers(tmp_path):
     for k in (10, 2, 1):
         save_image(tmp_path / f"frame{k}.png", picture(k))
     (tmp_path / "frame3.png").write_bytes(b"not an image")
-    with VideoReader(tmp_path, rate=10) as reader:
+    with VideoReader(tmp_path, fps=10) as reader:
         frames = list(reader)
     assert reader.skipped_frames == 1
     assert reader.frames == 4
@@ -197,7 +197,7 @@ def test_timestamps_increase_even_if_the_clock_restarts_or_repeats(
         lambda self: iter([(time, lambda: picture(0)) for time in times]),
     )
     with VideoReader(path) as reader:
-        step = 1 / reader.rate
+        step = 1 / reader.fps
         found = [frame.timestamp for frame in reader]
     assert found[:4] == pytest.approx([5.0, 5.04, 5.04 + step / 100, 5.08])
     assert found[4:] == pytest.approx([5.08 + step, 5.12 + step, 5.58 + step])
@@ -312,7 +312,7 @@ def test_an_animated_image_is_a_video_with_its_own_times(tmp_path, suffix):
     images[0].save(path, save_all=True, append_images=images[1:], duration=times_ms)
     with VideoReader(path) as reader:
         frames = list(reader)
-    assert (reader.frames, reader.rate) == (4, 25)
+    assert (reader.frames, reader.fps) == (4, 25)
     assert [frame.timestamp for frame in frames] == pytest.approx([0, 0.04, 0.12, 0.16])
     for k, frame in enumerate(frames):
         # within what lossy coding changes of one color

@@ -178,7 +178,7 @@ Workers = Annotated[
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace existing results in --out.")
 ]
-FrameRate = Annotated[
+FramesPerSecond = Annotated[
     float, typer.Option(help="Frames per second of a folder of images.")
 ]
 Data = Annotated[

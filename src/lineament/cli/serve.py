@@ -105,10 +105,10 @@ MaxBoxes = Annotated[
         help="Maximum number of boxes per request.",
     ),
 ]
-MaxHeld = Annotated[
+MaxPending = Annotated[
     float,
     typer.Option(
-        envvar="LINEAMENT_MAX_HELD_MB",
+        envvar="LINEAMENT_MAX_PENDING_MB",
         min=0.001,
         max=MOST_MB,
         help="Maximum memory for all request bodies and video frames, in megabytes; "
@@ -136,7 +136,7 @@ MaxConnections = Annotated[
 BodyTime = Annotated[
     float,
     typer.Option(
-        envvar="LINEAMENT_BODY_S",
+        envvar="LINEAMENT_BODY_TIMEOUT_S",
         min=0.01,
         max=MOST_S,
         help="Time limit for receiving a request body, in seconds.",
@@ -145,7 +145,7 @@ BodyTime = Annotated[
 HeadTime = Annotated[
     float,
     typer.Option(
-        envvar="LINEAMENT_HEAD_S",
+        envvar="LINEAMENT_HEADER_TIMEOUT_S",
         min=0.01,
         max=MOST_S,
         help="Time limit for receiving request headers, in seconds.",
@@ -154,7 +154,7 @@ HeadTime = Annotated[
 SendTime = Annotated[
     float,
     typer.Option(
-        envvar="LINEAMENT_SEND_S",
+        envvar="LINEAMENT_SEND_TIMEOUT_S",
         min=0.01,
         max=MOST_S,
         help="Time limit for a client to receive a response, in seconds.",
@@ -163,7 +163,7 @@ SendTime = Annotated[
 DrainTime = Annotated[
     float,
     typer.Option(
-        envvar="LINEAMENT_DRAIN_S",
+        envvar="LINEAMENT_DRAIN_TIMEOUT_S",
         min=0,
         max=MOST_S,
         help="Time limit for open requests after SIGTERM, in seconds.",
@@ -209,28 +209,28 @@ def serve(
     max_mpx: MaxImage = 40.0,
     max_files: MaxFiles = 100,
     max_boxes: MaxBoxes = 256,
-    max_held_mb: MaxHeld = 256.0,
+    max_pending_mb: MaxPending = 256.0,
     max_tracks: MaxTracks = 64,
     max_connections: MaxConnections = 512,
     max_batch: MaxBatch = 0,
-    body_s: BodyTime = 20.0,
-    head_s: HeadTime = 10.0,
-    send_s: SendTime = 60.0,
-    drain_s: DrainTime = 8.0,
+    body_timeout_s: BodyTime = 20.0,
+    header_timeout_s: HeadTime = 10.0,
+    send_timeout_s: SendTime = 60.0,
+    drain_timeout_s: DrainTime = 8.0,
     device: ServedOn = "cpu",
     page: Page = None,
 ) -> None:
     """Serve face and landmark detection over HTTP and WebSocket.
 
     Each option can also be set by an environment variable such as LINEAMENT_PORT. On
-    SIGTERM, the server finishes open requests and exits within 10 seconds (--drain-s + 2).
+    SIGTERM, the server finishes open requests and exits within 10 seconds (--drain-timeout-s + 2).
     """
     for package in ("fastapi", "uvicorn", "websockets"):
         need_package(package, "serve")
     from ..inference.device import check_device
     from ..serving.settings import ServerSettings
 
-    _check_memory(max_mb, max_held_mb)
+    _check_memory(max_mb, max_pending_mb)
     device = check_device(device)
     settings = ServerSettings(
         models=tuple(model or ("accurate", "fast")),
@@ -242,13 +242,13 @@ def serve(
         max_pixels=round(max_mpx * 1e6),
         max_files=max_files,
         max_boxes=max_boxes,
-        max_held_bytes=round(max_held_mb * 1e6),
+        max_pending_bytes=round(max_pending_mb * 1e6),
         max_tracks=max_tracks,
         max_connections=max_connections,
-        body_s=body_s,
-        head_s=head_s,
-        send_s=send_s,
-        drain_s=drain_s,
+        body_timeout_s=body_timeout_s,
+        header_timeout_s=header_timeout_s,
+        send_timeout_s=send_timeout_s,
+        drain_timeout_s=drain_timeout_s,
         max_batch=max_batch or _default_batch(device),
         page=page,
     )
@@ -272,11 +272,11 @@ def _checked_token(token: str | None) -> str | None:
     return token.strip() if token is not None else None
 
 
-def _check_memory(max_mb: float, max_held_mb: float) -> None:
-    if max_held_mb < max_mb:
+def _check_memory(max_mb: float, max_pending_mb: float) -> None:
+    if max_pending_mb < max_mb:
         raise typer.BadParameter(
-            f"--max-held-mb is {max_held_mb:g}, less than --max-mb {max_mb:g}, so the largest "
-            "bodies could never be received; raise --max-held-mb or lower --max-mb"
+            f"--max-pending-mb is {max_pending_mb:g}, less than --max-mb {max_mb:g}, so the "
+            "largest bodies could never be received; raise --max-pending-mb or lower --max-mb"
         )
 
 

@@ -10,7 +10,7 @@ from .options import (
     DetectorName,
     Device,
     Flip,
-    FrameRate,
+    FramesPerSecond,
     MinFace,
     MinPresence,
     ModelName,
@@ -69,7 +69,7 @@ def stability(
     flip: Flip = False,
     device: Device = "cpu",
     smooth: Filter = Smooth.one_euro,
-    rate: FrameRate = 30.0,
+    fps: FramesPerSecond = 30.0,
     plot: Plot = None,
 ) -> None:
     """Measure the jitter, lag and gaps of landmarks in videos.
@@ -95,7 +95,7 @@ def stability(
             measured.append((path.name, read_tracks(path), raw))
             continue
         tracker = tracker or Tracker(model, smooth=None, flip=flip, **options)
-        measured += _track(path, tracker, rate, smooth.filter)
+        measured += _track(path, tracker, fps, smooth.filter)
     _show_motion(measured)
     if truth:
         _show_id_errors(measured, truth)
@@ -160,7 +160,7 @@ def _number(value: float, digits: int) -> str:
 
 
 def _track(
-    path: Path, tracker: "Tracker", rate: float, filter_name: str | None
+    path: Path, tracker: "Tracker", fps: float, filter_name: str | None
 ) -> "list[Measured]":
     """Return the tracks of a video, unfiltered and, if a filter is given, filtered."""
     from ..io.video_reader import VideoReader
@@ -168,7 +168,7 @@ def _track(
 
     tracker.reset()
     with (
-        VideoReader(str(path), rate) as reader,
+        VideoReader(str(path), fps) as reader,
         progress_bar("frames", reader.frames, speed=True) as step,
     ):
         raw = track_all(reader, tracker, step)

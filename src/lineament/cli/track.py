@@ -12,7 +12,7 @@ from .options import (
     Device,
     EmptyRows,
     Flip,
-    FrameRate,
+    FramesPerSecond,
     MinFace,
     MinPresence,
     ModelName,
@@ -51,7 +51,7 @@ Format = Annotated[
 MaxFaces = Annotated[
     int | None,
     typer.Option(
-        "--faces", min=1, metavar="N", help="Track at most N faces; default: all."
+        "--max-faces", min=1, metavar="N", help="Track at most N faces; default: all."
     ),
 ]
 DetectEvery = Annotated[
@@ -65,14 +65,16 @@ DetectEvery = Annotated[
 Filter = Annotated[
     Smooth, typer.Option(help="Temporal filter; none: unfiltered landmarks.")
 ]
-Trails = Annotated[bool, typer.Option("--trails", help="Draw the path of each face.")]
+Trails = Annotated[
+    bool, typer.Option("--draw-trails", help="Draw the path of each face.")
+]
 RerunFile = Annotated[
     Path | None,
     typer.Option(help="Also write an .rrd file for the Rerun viewer."),
 ]
 MaxFrames = Annotated[
     int | None,
-    typer.Option("--frames", min=1, metavar="N", help="Stop after N frames."),
+    typer.Option("--max-frames", min=1, metavar="N", help="Stop after N frames."),
 ]
 Workers = Annotated[
     int,
@@ -98,17 +100,17 @@ def track(
     scheme: SchemeName = None,
     detector: DetectorName = "default",
     min_face: MinFace = None,
-    faces: MaxFaces = None,
+    max_faces: MaxFaces = None,
     detect_every: DetectEvery = None,
     min_presence: MinPresence = None,
     flip: Flip = False,
     device: Device = "cpu",
     smooth: Filter = Smooth.one_euro,
-    trails: Trails = False,
+    draw_trails: Trails = False,
     empty_rows: EmptyRows = False,
     rerun: RerunFile = None,
-    rate: FrameRate = 30.0,
-    frames: MaxFrames = None,
+    fps: FramesPerSecond = 30.0,
+    max_frames: MaxFrames = None,
     workers: Workers = 0,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -122,32 +124,32 @@ def track(
     """
     from ..io.video_reader import VideoReader, is_camera
 
-    _need_out(out, (resume, overwrite, trails, rerun, format), empty_rows)
+    _need_out(out, (resume, overwrite, draw_trails, rerun, format), empty_rows)
     if resume and is_camera(source):
         raise typer.BadParameter(NOT_RESUMABLE)
-    written = (format, rerun, trails, empty_rows)
+    written = (format, rerun, draw_trails, empty_rows)
     targets = None if out is None else TrackTargets(source, out, *written)
     options = detector_options(detector, min_face)
     options |= {"scheme": scheme, "workers": workers, "flip": flip}
     options |= presence_limits(min_presence) | device_option(device)
-    tracker = _tracker(model, faces, detect_every, smooth, options)
-    settings = _settings(source, model, detector, rate)
-    settings |= {"faces": faces, "detect_every": tracker.rules.detect_every}
+    tracker = _tracker(model, max_faces, detect_every, smooth, options)
+    settings = _settings(source, model, detector, fps)
+    settings |= {"max_faces": max_faces, "detect_every": tracker.rules.detect_every}
     settings |= {"smooth": smooth.value, "flip": flip} | device_option(device)
     settings |= face_limits(min_face, min_presence)
     scheme = tracker.predictor.scheme
     if targets and resume and targets.finish_conversion(settings, scheme):
         return
-    with VideoReader(source, rate) as reader:
+    with VideoReader(source, fps) as reader:
         if resume and reader.live:
             raise typer.BadParameter(NOT_RESUMABLE)
         if targets is None:
-            done = _print_tracks(reader, tracker, frames)
+            done = _print_tracks(reader, tracker, max_frames)
         else:
             done = write_tracks(
-                reader, tracker, targets, settings, frames, resume, overwrite
+                reader, tracker, targets, settings, max_frames, resume, overwrite
             )
-    _note_missing_frames(reader, done, frames)
+    _note_missing_frames(reader, done, max_frames)
     if targets:
         note(f"{done} frames -> {', '.join(map(str, targets.all()))}")
 
@@ -156,7 +158,8 @@ def _need_out(out: Path | None, options: tuple[Any, ...], empty_rows: bool) -> N
     """Raise BadParameter if tracks are printed although options for files are given."""
     if out is None and any(options):
         raise typer.BadParameter(
-            "--resume, --overwrite, --trails, --rerun and --format need --out, the file to write"
+            "--resume, --overwrite, --draw-trails, --rerun and --format need --out, the "
+            "file to write"
         )
     if out is None and empty_rows:
         raise typer.BadParameter("--empty-rows needs --out, a .csv or .parquet file")
@@ -164,7 +167,7 @@ def _need_out(out: Path | None, options: tuple[Any, ...], empty_rows: bool) -> N
 
 def _tracker(
     model: str,
-    faces: int | None,
+    max_faces: int | None,
     detect_every: int | None,
     smooth: Smooth,
     options: dict[str, Any],
@@ -175,14 +178,14 @@ def _tracker(
 
     return Tracker(
         model,
-        faces=faces,
+        max_faces=max_faces,
         smooth=smooth.filter,
         rules=RULES if detect_every is None else TrackRules(detect_every=detect_every),
         **options,
     )
 
 
-def _settings(source: str, model: str, detector: str, rate: float) -> dict[str, Any]:
+def _settings(source: str, model: str, detector: str, fps: float) -> dict[str, Any]:
     """Return everything that tracks depend on; files are identified with size or digest."""
     path = Path(source)
     settings = {
@@ -191,7 +194,7 @@ def _settings(source: str, model: str, detector: str, rate: float) -> dict[str, 
         "model": with_digest(model),
         "detector": with_digest("detector" if detector == "default" else detector),
     }
-    return settings | ({"rate": rate} if path.is_dir() else {})
+    return settings | ({"fps": fps} if path.is_dir() else {})
 
 
 def _note_missing_frames(reader: "VideoReader", done: int, limit: int | None) -> None:

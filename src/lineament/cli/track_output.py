@@ -70,7 +70,7 @@ class TrackTargets:
         self.video = out if suffix in ENCODERS else None
         if trails and not self.video:
             raise typer.BadParameter(
-                f"--trails needs a video as --out; {out} is a track file"
+                f"--draw-trails needs a video as --out; {out} is a track file"
             )
         if format and not self.video and format != suffix[1:]:
             raise typer.BadParameter(
@@ -254,7 +254,7 @@ def _track(
     if read < before:
         raise DataError(
             f"{reader.name}: {read} frames, but the interrupted run already has "
-            f"{before}; resume with the same video and at least as many --frames, or "
+            f"{before}; resume with the same video and at least as many --max-frames, or "
             "start over with --overwrite"
         )
 

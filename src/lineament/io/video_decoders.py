@@ -38,11 +38,11 @@ class Decoder:
     """One pass over the frames of a video.
 
     Frames that cannot be decoded are skipped and counted in `skipped_frames`. `frames` and
-    `rate` are as stated in the file.
+    `fps` are as stated in the file.
     """
 
     frames: int | None = None
-    rate: float | None = None
+    fps: float | None = None
     live = False
     """True if the source cannot be read again, like a camera."""
     pixel_aspect = Fraction(1)
@@ -71,7 +71,7 @@ class OpenCVDecoder(Decoder):
                 f"{path}: cannot be opened as a video; "
                 "expected a codec that OpenCV's FFmpeg reads"
             )
-        self.rate = float(self._capture.get(cv2.CAP_PROP_FPS)) or None
+        self.fps = float(self._capture.get(cv2.CAP_PROP_FPS)) or None
 
     def decode(self) -> Iterator[DecodedFrame]:
         """Yield the frames; a frame is only converted to RGB when its function is called."""
@@ -131,7 +131,7 @@ class AVDecoder(Decoder):
         self._stream.codec_context.thread_count = threads
         self.frames = self._stream.frames or None
         rate = self._stream.average_rate
-        self.rate = float(rate) if rate else None
+        self.fps = float(rate) if rate else None
 
     def decode(self) -> Iterator[DecodedFrame]:
         """Yield the frames with the times stated in the file."""

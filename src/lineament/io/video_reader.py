@@ -26,7 +26,7 @@ from .video_decoders import (
 
 WAIT_S = 30.0
 """Time in seconds after which a URL that sends nothing counts as ended."""
-DEFAULT_RATE = 30.0
+DEFAULT_FPS = 30.0
 ANIMATIONS = (".webp", ".avif")
 """Animated images decoded by Pillow, because FFmpeg's support is poor or missing."""
 MAX_BACKWARD_S = 1.0
@@ -45,24 +45,24 @@ class Frame(NamedTuple):
 
 
 class FolderDecoder(Decoder):
-    """Read the images in a folder, ordered by the numbers in their names, `rate` per second."""
+    """Read the images in a folder, ordered by the numbers in their names, `fps` per second."""
 
-    def __init__(self, folder: Path, rate: float) -> None:
+    def __init__(self, folder: Path, fps: float) -> None:
         self._paths = sorted(
             find_images(folder), key=lambda path: by_numbers(str(path))
         )
-        self.frames, self.rate = len(self._paths), rate
+        self.frames, self.fps = len(self._paths), fps
 
     def decode(self) -> Iterator[DecodedFrame]:
         """Yield the images that can be read."""
-        assert self.rate is not None
+        assert self.fps is not None
         for index, path in enumerate(self._paths):
             try:
                 image = read_image(path)
             except ImageError:
                 self.skipped_frames += 1
                 continue
-            yield index / self.rate, lambda image=image: image  # type: ignore[misc]
+            yield index / self.fps, lambda image=image: image  # type: ignore[misc]
 
 
 class AnimationDecoder(Decoder):
@@ -83,7 +83,7 @@ class AnimationDecoder(Decoder):
             ) from error
         self.frames = int(getattr(self._image, "n_frames", 1))
         shown_s = self._shown_s()
-        self.rate = 1 / shown_s if shown_s else None
+        self.fps = 1 / shown_s if shown_s else None
 
     def _shown_s(self) -> float:
         """Return the duration of the last decoded frame, seconds."""
@@ -100,7 +100,7 @@ class AnimationDecoder(Decoder):
                 self.skipped_frames += 1
                 return
             yield time, lambda image=image: image  # type: ignore[misc]
-            time += self._shown_s() or 1 / DEFAULT_RATE
+            time += self._shown_s() or 1 / DEFAULT_FPS
 
     def close(self) -> None:
         """Release the file."""
@@ -116,14 +116,14 @@ class VideoReader:
     If a file has several video streams, cover images and thumbnails are ignored. Frames that
     cannot be decoded are skipped and counted in `skipped_frames`. `live` sources cannot be read
     again; if one stops sending, the frames end, and `stream_error` contains the reason. `frames`
-    and `rate` (frames per second) are as stated by the source, or None. `pixel_aspect` is the
+    and `fps` (frames per second) are as stated by the source, or None. `pixel_aspect` is the
     displayed width of a pixel divided by its height, known after the first frame; landmarks are
     in stored pixels.
 
     Args:
         source: A file, a URL, the number of a camera, or a folder of images, in the order of
             the numbers in their names.
-        rate: Frames per second of a folder of images.
+        fps: Frames per second of a folder of images.
         threads: Decoder threads; 0: the decoder's default.
         exact_times: Whether frame times matter. If False, OpenCV, which provides no exact
             times, reads files if PyAV is not installed.
@@ -137,12 +137,12 @@ class VideoReader:
     def __init__(
         self,
         source: str | Path | int,
-        rate: float = DEFAULT_RATE,
+        fps: float = DEFAULT_FPS,
         threads: int = 0,
         exact_times: bool = True,
     ) -> None:
         self.name = str(source)
-        self._source, self._rate, self._threads = source, rate, threads
+        self._source, self._fps, self._threads = source, fps, threads
         self._exact_times = exact_times
         self._restart()
 
@@ -151,7 +151,7 @@ class VideoReader:
         self._decoded: Iterator[DecodedFrame] = self._decoder.decode()
         self._next = 0
         self.live = self._decoder.live
-        self.frames, self.rate = self._decoder.frames, self._decoder.rate
+        self.frames, self.fps = self._decoder.frames, self._decoder.fps
 
     def _open(self) -> Decoder:
         """Open the source with a suitable decoder."""
@@ -163,11 +163,11 @@ class VideoReader:
                 self.name, self.name, self._threads, remote=True, timeout=WAIT_S
             )
         if path.is_dir():
-            if not 0 < self._rate < math.inf:
+            if not 0 < self._fps < math.inf:
                 raise ImageError(
-                    f"the rate is {self._rate}; expected frames per second, above 0"
+                    f"fps is {self._fps}; expected frames per second, above 0"
                 )
-            return FolderDecoder(path, self._rate)
+            return FolderDecoder(path, self._fps)
         if not path.is_file():
             raise ImageError(
                 f"{self.name}: no such video; "
@@ -197,7 +197,7 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[Frame]:
         last, offset, index = -1.0, 0.0, -1
-        step = 1 / (self.rate or DEFAULT_RATE)
+        step = 1 / (self.fps or DEFAULT_FPS)
         for index, (timestamp, convert) in enumerate(self._decoded):
             # some files repeat times, or have none
             time = 0.0 if not index else last + step
@@ -300,8 +300,8 @@ def frame_rate(path: Path) -> float:
         ImageError: If the file is not a video.
     """
     with VideoReader(path, exact_times=False) as video:
-        rate = video.rate or 0.0
-    return rate if 1 <= rate <= 1000 else DEFAULT_RATE
+        fps = video.fps or 0.0
+    return fps if 1 <= fps <= 1000 else DEFAULT_FPS
 
 
 # one open video per thread, because samples of a video are mostly read in order

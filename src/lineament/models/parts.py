@@ -120,7 +120,7 @@ def part_affines(ends: Tensor, placed: Tensor) -> Tensor:
         placed: (51, 2), the points of `place_parts`.
     """
     targets = torch.stack([placed[end - INNER[0]] for end in END_POINTS])
-    return fit_similarities(ends.unflatten(1, (-1, 2)), targets.unflatten(0, (-1, 2)))
+    return fit_similarities(ends.view(-1, len(ENDS), 2, 2), targets.view(-1, 2, 2))
 
 
 def fit_contour(mean_shape: Tensor, name: str, box_corners: Tensor) -> Tensor:

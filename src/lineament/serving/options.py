@@ -49,7 +49,7 @@ class DetectOptions(ModelOptions):
 class TrackOptions(ModelOptions):
     """Options of /v1/track."""
 
-    faces: int | None = Field(None, ge=1, le=256, description="Maximum face count.")
+    max_faces: int | None = Field(None, ge=1, le=256, description="Maximum face count.")
     smooth: bool = Field(True, description="Smooth the landmarks over time.")
     token: str | None = Field(
         None, description="Bearer token, for browsers, which cannot set headers."

@@ -14,7 +14,7 @@ from .send_limit import SendLimit
 class LimitedProtocol(SendLimit, H11Protocol):
     """uvicorn's protocol, closing connections whose next request does not arrive in time."""
 
-    head_s = 10.0
+    header_timeout_s = 10.0
     max_connections = 512
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -53,7 +53,7 @@ class LimitedProtocol(SendLimit, H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _start_timer(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_s, self._end)
+        self._head_timer = self.loop.call_later(self.header_timeout_s, self._end)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
@@ -68,10 +68,13 @@ class LimitedProtocol(SendLimit, H11Protocol):
 
 
 def limited_protocol(
-    head_s: float, send_s: float, max_connections: int
+    header_timeout_s: float, send_timeout_s: float, max_connections: int
 ) -> type[LimitedProtocol]:
     """Return a protocol class with these limits."""
-    limits: dict[str, Any] = {"head_s": head_s, "send_s": send_s}
+    limits: dict[str, Any] = {
+        "header_timeout_s": header_timeout_s,
+        "send_timeout_s": send_timeout_s,
+    }
     limits["max_connections"] = max_connections
     return type("LimitedProtocol", (LimitedProtocol,), limits)
 

@@ -9,7 +9,7 @@ class SendLimit(asyncio.Protocol):
     A client that reads nothing would otherwise keep the response in memory forever.
     """
 
-    send_s = 60.0
+    send_timeout_s = 60.0
     transport: asyncio.Transport
     _send_timer: asyncio.TimerHandle | None = None
 
@@ -17,7 +17,7 @@ class SendLimit(asyncio.Protocol):
         """Start the timer: more data waits than the connection's buffer should hold."""
         super().pause_writing()
         loop = asyncio.get_running_loop()
-        self._send_timer = loop.call_later(self.send_s, self._abort)
+        self._send_timer = loop.call_later(self.send_timeout_s, self._abort)
 
     def resume_writing(self) -> None:
         """Stop the timer: the client has taken the data."""

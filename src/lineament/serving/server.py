@@ -41,10 +41,12 @@ class Server(uvicorn.Server):
             host=host,
             port=port,
             http=limited_protocol(
-                settings.head_s, settings.send_s, settings.max_connections
+                settings.header_timeout_s,
+                settings.send_timeout_s,
+                settings.max_connections,
             ),
             ws=counted_websocket(
-                service.bodies.held, settings.max_bytes, settings.send_s
+                service.bodies.held, settings.max_bytes, settings.send_timeout_s
             ),
             loop="asyncio",
             log_config=None,
@@ -79,7 +81,7 @@ class Server(uvicorn.Server):
             self._draining = asyncio.ensure_future(self._drain())
 
     async def _drain(self) -> None:
-        await self.service.lifecycle.drain(self.service.settings.drain_s)
+        await self.service.lifecycle.drain(self.service.settings.drain_timeout_s)
         self.should_exit = True
 
     def _log_started_message(self, listeners: Any) -> None:

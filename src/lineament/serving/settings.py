@@ -31,19 +31,19 @@ class ServerSettings(BaseModel):
     """Maximum number of files per request."""
     max_boxes: int = Field(default=256, ge=1)
     """Maximum number of boxes per request."""
-    max_held_bytes: int = Field(default=256_000_000, ge=1)
+    max_pending_bytes: int = Field(default=256_000_000, ge=1)
     """Maximum total size of the bodies of all open requests and of the frames of all tracks."""
     max_tracks: int = Field(default=64, ge=0)
     """Maximum number of simultaneous /v1/track connections."""
     max_connections: int = Field(default=512, ge=1)
     """Maximum number of simultaneous connections."""
-    body_s: float = Field(default=20.0, gt=0)
+    body_timeout_s: float = Field(default=20.0, gt=0)
     """Time limit for receiving a request body, seconds."""
-    head_s: float = Field(default=10.0, gt=0)
+    header_timeout_s: float = Field(default=10.0, gt=0)
     """Time limit for receiving request headers, seconds."""
-    send_s: float = Field(default=60.0, gt=0)
+    send_timeout_s: float = Field(default=60.0, gt=0)
     """Time limit for a client to take a response that waits to be sent, seconds."""
-    drain_s: float = Field(default=8.0, ge=0)
+    drain_timeout_s: float = Field(default=8.0, ge=0)
     """Time limit for open work after SIGTERM, seconds; closing takes up to 2 more."""
     max_batch: int = Field(default=1, ge=1)
     """Maximum number of images batched across requests; use more than 1 for GPUs."""

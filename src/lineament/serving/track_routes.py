@@ -175,7 +175,7 @@ def _open(service: Service, websocket: WebSocket) -> Track:
     model = options.model or (TRACK_MODEL if TRACK_MODEL in names else None)
     predictor = service.models.predictor(model, options.scheme, options.min_face)
     smooth = DEFAULT if options.smooth else None
-    tracker = Tracker(predictor, faces=options.faces, smooth=smooth)
+    tracker = Tracker(predictor, max_faces=options.max_faces, smooth=smooth)
     limit, held = service.settings.max_pixels, service.bodies.held
     return Track(tracker, limit, options.head_pose, held)
 

@@ -60,7 +60,7 @@ class BodyReader:
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
-        self.held = HeldBytes(settings.max_held_bytes)
+        self.held = HeldBytes(settings.max_pending_bytes)
 
     async def read(self, request: Request) -> Form:
         """Return the files and fields of a request; call `release` after the response.
@@ -91,7 +91,7 @@ class BodyReader:
             raise self._too_large()
         body = bytearray()
         try:
-            async with asyncio.timeout(self.settings.body_s):
+            async with asyncio.timeout(self.settings.body_timeout_s):
                 async for chunk in request.stream():
                     if len(body) + len(chunk) > limit:
                         raise self._too_large()
@@ -100,7 +100,8 @@ class BodyReader:
                     body += chunk
         except TimeoutError as error:
             raise Refusal(
-                408, f"the body did not arrive within {self.settings.body_s:g} s"
+                408,
+                f"the body did not arrive within {self.settings.body_timeout_s:g} s",
             ) from error
         return bytes(body)
 

@@ -59,8 +59,12 @@ class CountedWebSocket(SendLimit, WebSocketsSansIOProtocol):
 
 
 def counted_websocket(
-    held: HeldBytes, max_bytes: int, send_s: float
+    held: HeldBytes, max_bytes: int, send_timeout_s: float
 ) -> type[CountedWebSocket]:
     """Return a protocol class with these limits."""
-    limits: dict[str, Any] = {"held": held, "max_bytes": max_bytes, "send_s": send_s}
+    limits: dict[str, Any] = {
+        "held": held,
+        "max_bytes": max_bytes,
+        "send_timeout_s": send_timeout_s,
+    }
     return type("CountedWebSocket", (CountedWebSocket,), limits)

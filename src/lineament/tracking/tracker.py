@@ -56,7 +56,7 @@ class Tracker:
 
     Args:
         model: Model as in Predictor, or a Predictor, whose rules the tracker follows.
-        faces: Maximum number of faces to track; None: all.
+        max_faces: Maximum number of faces to track; None: all.
         smooth: Temporal filter, "one-euro" or "kalman"; None: unfiltered landmarks.
         rules: Rules for detecting, confirming, losing and reacquiring faces.
         options: Other options of Predictor: detector, scheme, threads, workers, recrop,
@@ -71,13 +71,15 @@ class Tracker:
     def __init__(
         self,
         model: str | Path | LandmarkModel | Predictor = "fast",
-        faces: int | None = None,
+        max_faces: int | None = None,
         smooth: str | None = DEFAULT,
         rules: TrackRules = RULES,
         **options: Any,
     ) -> None:
-        if faces is not None and faces < 1:
-            raise InputError(f"faces is {faces}; expected at least 1, or None for all")
+        if max_faces is not None and max_faces < 1:
+            raise InputError(
+                f"max_faces is {max_faces}; expected at least 1, or None for all"
+            )
         if rules.detect_every < 1 or rules.detect_every_when_lost < 1:
             raise InputError(
                 f"detect_every is {rules.detect_every} and detect_every_when_lost "
@@ -93,7 +95,7 @@ class Tracker:
             )
         else:
             self.predictor = model
-        self.faces, self.smooth, self.rules = faces, smooth, rules
+        self.max_faces, self.smooth, self.rules = max_faces, smooth, rules
         self._model_scheme = self.predictor.model.scheme
         # a tracked face already is upright: it is re-cropped if it moved far, but other angles are
         # not searched
@@ -335,9 +337,9 @@ class Tracker:
 
     def _is_full(self, seen: Observations) -> bool:
         """Return True if the maximum number of confirmed faces is tracked."""
-        if self.faces is None:
+        if self.max_faces is None:
             return False
-        return sum(face.track_id is not None for face in seen) >= self.faces
+        return sum(face.track_id is not None for face in seen) >= self.max_faces
 
     def _assign_id(self, face: TrackedFace) -> None:
         face.track_id = self._next_id

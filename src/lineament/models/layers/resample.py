@@ -89,4 +89,4 @@ def sample_several(
     rows = along_y[:, :, None, None] * line[:, None, None] + shift[:, :, None, None]
     grid = (rows + columns).flatten(1, 2)
     crops = F.grid_sample(images, grid, align_corners=False)
-    return crops.split(size, dim=2)
+    return torch.split(crops, size, dim=2)
