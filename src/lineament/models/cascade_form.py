@@ -6,12 +6,14 @@ from torch import Tensor, nn
 
 from ..errors import RecipeError
 from .export_form import ExportForm, exported_tensors
+from .layers.pooled_prelu import pool_before_prelu
 
 
 class _CascadeForm(ExportForm):
     def __init__(self, net: nn.Module) -> None:
         super().__init__(net.size, net.mean, net.std)  # type: ignore[arg-type]
         self.net = net
+        pool_before_prelu(net, only_equal=True)
 
     def forward(
         self, crops: Tensor, memory: Tensor | None = None

@@ -21,11 +21,15 @@ from .export_form import ExportForm
 from .heads.output import HeadOutput
 from .layers.gray import to_gray
 from .layers.pooled_prelu import pool_before_prelu
-from .layers.resample import invert_similarities, sample, sample_several
+from .layers.resample import (
+    apply_affines,
+    invert_similarities,
+    sample,
+    sample_several,
+)
 from .parts import (
     BOX_AND_ENDS,
     CONTOUR,
-    INNER,
     PARTS,
     PartOutput,
     box_and_ends,
@@ -74,6 +78,7 @@ class PartCascade(nn.Module):
     inner_start: Tensor
     contour_points: Tensor
     part_points: Tensor
+    part_of_point: Tensor
 
     def __init__(
         self,
@@ -144,6 +149,8 @@ class PartCascade(nn.Module):
         self.register_buffer("contour_points", start)
         placed = torch.cat(place_parts(self.mean_shape, PART_SIDE))
         self.register_buffer("part_points", placed)
+        part_of_point = torch.repeat_interleave(torch.tensor([*map(len, PARTS)]))
+        self.register_buffer("part_of_point", part_of_point, persistent=False)
 
     def subnetworks(self) -> list[tuple[DpmCnn | PlainNet | VggNet, int]]:
         """Return the networks of all levels with the sides of their crops, pixels."""
@@ -210,11 +217,10 @@ class PartCascade(nn.Module):
         """Return the inner points (B, 51, 2), refined by the network of each part."""
         back = invert_similarities(part_affines(ends, self.part_points).detach())
         crops = sample_several(gray, back, PART_SIDE)
-        first, refined = INNER[0], []
-        for number, (part, net) in enumerate(zip(PARTS, self.parts, strict=True)):
-            start = self.part_points[part[0] - first : part[-1] - first + 1]
-            refined.append(move_in_crop(net, crops[number], back[:, number], start))
-        return torch.cat(refined, dim=1)
+        outputs = [net(crop) for net, crop in zip(self.parts, crops, strict=True)]
+        steps = torch.cat(outputs, dim=1).view(gray.shape[0], -1, 2)
+        placed = self.part_points + steps * PART_SIDE / 10
+        return apply_affines(back[:, self.part_of_point], placed[:, :, None])[:, :, 0]
 
     def for_export(self, int8: bool = False) -> ExportForm:
         """Return the export form.    Raises: RecipeError: For int8."""

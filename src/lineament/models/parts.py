@@ -187,5 +187,5 @@ def move_in_crop(net: nn.Module, crops: Tensor, back: Tensor, start: Tensor) -> 
         crops: (B, 1, size, size).
         back: Affines (B, 2, 3) from the crops to the image.
     """
-    steps = net(crops).unflatten(1, (-1, 2))
+    steps = net(crops).view(crops.shape[0], -1, 2)
     return apply_affines(back, start + steps * crops.shape[-1] / 10)
