@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineament.analysis.head_pose import (
+    HeadPose,
     Sides,
     eye_openness,
     eye_roll_deg,
@@ -368,3 +369,9 @@ def test_random_landmarks_give_finite_angles_or_a_clear_error() -> None:
             assert np.isfinite(
                 [pose.yaw_deg, pose.pitch_deg, pose.roll_deg, pose.error]
             ).all()
+
+
+def test_a_printed_pose_is_one_line():
+    pose = HeadPose(-5.04, 0.0, 179.96, np.eye(3), np.zeros(3), 0.0625)
+    line = "<HeadPose: yaw_deg=-5.0, pitch_deg=0.0, roll_deg=180.0, error=0.062>"
+    assert repr(pose) == line

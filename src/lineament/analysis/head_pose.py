@@ -50,6 +50,11 @@ class HeadPose:
     error: float
     """RMS distance of the fitted face from the landmarks, in interocular distances."""
 
+    def __repr__(self) -> str:
+        angles = "yaw", "pitch", "roll"
+        parts = [f"{name}_deg={getattr(self, f'{name}_deg'):.1f}" for name in angles]
+        return f"<HeadPose: {', '.join(parts)}, error={self.error:.3f}>"
+
 
 @cache
 def mean_face_3d() -> tuple[tuple[str, ...], Array]:
