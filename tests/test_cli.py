@@ -343,6 +343,19 @@ def test_input_images_are_never_overwritten(pictures, tmp_path):
     assert (pictures / "more" / "b.jpg").read_bytes() == wanted
 
 
+@pytest.mark.parametrize("command", ["detect", "align", "label"])
+def test_a_folder_for_results_cannot_have_the_name_of_a_file(
+    pictures, tmp_path, command
+):
+    out = tmp_path / "faces.csv"
+    code, _, err = call(command, pictures / "a.png", "--out", out)
+    assert code == 2
+    assert "the name of a file; expected a folder" in " ".join(err.split())
+    assert not out.exists()
+    out.mkdir()
+    assert call(command, pictures / "a.png", "--out", out)[0] == 0
+
+
 def test_an_image_that_cannot_be_written_is_listed_as_a_failure(pictures, tmp_path):
     Image.fromarray(np.full((9, 66_000, 3), 200, np.uint8)).save(pictures / "wide.png")
     code, _, err = call(

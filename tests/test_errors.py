@@ -75,3 +75,8 @@ def test_a_missing_extra_is_an_import_error_that_names_the_command():
 )
 def test_an_unknown_name_is_refused_with_the_nearest_or_with_all(name, said):
     assert did_you_mean(name, {"sherry", "apple", "cherry"}) == said
+
+
+def test_names_that_begin_with_the_unknown_one_are_nearest():
+    known = {"300w-val", "300w-full", "300vw-2"}
+    assert did_you_mean("300w", known) == "did you mean '300w-full' or '300w-val'?"

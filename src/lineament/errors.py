@@ -84,7 +84,9 @@ def missing_extra(package: str, extra: str) -> ExtraError:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the end of a message about an unknown `name`: the nearest known names, or all."""
     known = sorted(known)
-    close = get_close_matches(name, known, n=2, cutoff=0.5)
+    # "300w" is closer to "300vw-2" than to "300w-val"
+    longer = [each for each in known if name and each.startswith(name)]
+    close = longer[:6] or get_close_matches(name, known, n=2, cutoff=0.5)
     if close:
         return "did you mean " + " or ".join(repr(c) for c in close) + "?"
     return "choose one of " + ", ".join(known)

@@ -18,6 +18,7 @@ from .options import (
     MinFace,
     MinPresence,
     ModelName,
+    folder_path,
     make_predictor,
 )
 
@@ -44,7 +45,9 @@ def align(
             f"ffhq1024, or a JSON file {TEMPLATE_FILE}.",
         ),
     ] = "arcface112",
-    out: Annotated[Path, typer.Option(help="Folder for the crops.")] = Path("aligned"),
+    out: Annotated[
+        Path, typer.Option(help="Folder for the crops.", callback=folder_path)
+    ] = Path("aligned"),
     size: Annotated[
         int | None,
         typer.Option(

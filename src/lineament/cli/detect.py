@@ -36,6 +36,7 @@ from .options import (
     Workers,
     device_option,
     face_limits,
+    folder_path,
     known_boxes,
     make_predictor,
     prediction_settings,
@@ -83,7 +84,9 @@ TABLE_HEAD = (
 
 ResultsOut = Annotated[
     Path | None,
-    typer.Option(help="Folder for the results; default: print them."),
+    typer.Option(
+        help="Folder for the results; default: print them.", callback=folder_path
+    ),
 ]
 Draw = Annotated[
     bool,

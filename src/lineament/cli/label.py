@@ -13,6 +13,7 @@ from .options import (
     MinPresence,
     ModelName,
     device_option,
+    folder_path,
     presence_limits,
 )
 
@@ -26,7 +27,10 @@ def label(
         ),
     ],
     out: Annotated[
-        Path, typer.Option(help="Folder for the crops and their .pts files.")
+        Path,
+        typer.Option(
+            help="Folder for the crops and their .pts files.", callback=folder_path
+        ),
     ],
     model: ModelName = "accurate",
     min_face: MinFace = None,

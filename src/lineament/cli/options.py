@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 TRAINED_HERE = {"mtcnn": "train.md", "dpm-cnn": "cascade.md"}
 """Detectors without packaged weights, and the guide that trains them."""
 
+OUTPUT_SUFFIXES = (
+    *(".json", ".jsonl", ".csv", ".parquet", ".pts", ".xml", ".onnx"),
+    *(".jpg", ".jpeg", ".png", ".webp", ".mp4"),
+)
+"""Endings of files that some command writes: a folder of such a name is a mistake."""
+
 
 class Smooth(StrEnum):
     """Temporal filters."""
@@ -38,6 +44,15 @@ class Printed(StrEnum):
 
     table = "table"
     json = "json"
+
+
+def folder_path(path: Path | None) -> Path | None:
+    """Return the path of a folder to write.    Raises: BadParameter: If it names a file."""
+    if path and path.suffix.lower() in OUTPUT_SUFFIXES and not path.is_dir():
+        raise typer.BadParameter(
+            f"{path} is the name of a file; expected a folder for the results"
+        )
+    return path
 
 
 PointScheme = Annotated[

@@ -34,6 +34,7 @@ from .options import (
     ModelName,
     Pictures,
     device_option,
+    folder_path,
     make_predictor,
     with_digest,
 )
@@ -70,7 +71,8 @@ app.add_typer(review, name="review")
 ReviewFolder = Annotated[
     Path,
     typer.Option(
-        help="Folder for the corrected faces; an existing review in it is continued."
+        help="Folder for the corrected faces; an existing review in it is continued.",
+        callback=folder_path,
     ),
 ]
 Order = Annotated[

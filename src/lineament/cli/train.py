@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import app, need_torch, note, show, show_table
-from .options import Cache, Category, Data, Group, Pictures, PointScheme, own_data
+from .options import (
+    Cache,
+    Category,
+    Data,
+    Group,
+    Pictures,
+    PointScheme,
+    folder_path,
+    own_data,
+)
 from .train_own import export_own, is_recipe, run_name, write_recipe
 
 if TYPE_CHECKING:
@@ -46,7 +55,10 @@ Changes = Annotated[
 ]
 RunFolder = Annotated[
     Path | None,
-    typer.Option(help="Folder of the run; default: runs/<name of the recipe>."),
+    typer.Option(
+        help="Folder of the run; default: runs/<name of the recipe>.",
+        callback=folder_path,
+    ),
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Continue an interrupted run in its folder.")
