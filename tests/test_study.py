@@ -375,7 +375,7 @@ def test_a_model_without_a_network_is_a_row_with_facts(place, tiny):
     assert is_done(plan_runs(study, path, place / "runs", [1], ["mean shape"]).runs[0])
     with pytest.raises(RecipeError, match="a model without a network"):
         run_study(
-            read(place, STUDY.replace('"validation"]', '"harder"]') + CLASSIC)[0],
+            read(place, STUDY.replace('"validation"]', '"augmented"]') + CLASSIC)[0],
             path,
             chosen,
         )

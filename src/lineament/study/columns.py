@@ -30,7 +30,7 @@ from .protocol_figures import FIGURES, Measure
 from .task_accuracy import learns, read_test_faces, task_accuracy
 from .tracked_clips import Which, mean_errors, track_clips
 
-HARDER = Augmentation.model_validate(
+AUGMENTATION = Augmentation.model_validate(
     {
         "rotation_deg": 13,
         "large_rotation": 0.5,
@@ -42,9 +42,9 @@ HARDER = Augmentation.model_validate(
         "occlusion": 0.5,
     }
 )
-"""Augmentation of the validation faces in the column `harder`."""
+"""Augmentation of the validation faces in the column `augmented`."""
 DRAWS = 3
-"""Augmented copies of each validation face in the column `harder`."""
+"""Augmented copies of each validation face in the column `augmented`."""
 NME_KEY = "validation_nme_onnx"
 
 
@@ -68,12 +68,14 @@ def each(
 
 
 @torch.no_grad()
-def harder_nme(run: FinishedRun) -> float:
+def augmented_nme(run: FinishedRun) -> float:
     """Measure the mean NME on validation faces that are rotated, blurred and occluded."""
     net, recipe = run.trained
     faces = run.validation_faces
     padding = recipe.model.padding
-    maker = TrainingCrops([Source(faces)], recipe.scheme, net.size, padding, HARDER, 0)
+    maker = TrainingCrops(
+        [Source(faces)], recipe.scheme, net.size, padding, AUGMENTATION, 0
+    )
     predictions, truth = [], []
     for draw, face in enumerate(list(range(len(faces))) * DRAWS):
         sample = maker.make(0, draw, 0, face)
@@ -229,13 +231,13 @@ COLUMNS: dict[str, Column] = {
     "validation_median": percent(
         "median", lambda run: float(median(run.validation_nmes().tolist()))
     ),
-    "harder": percent("rotated, blurred, occluded", harder_nme),
+    "augmented": percent("rotated, blurred, occluded", augmented_nme),
     "expectation": percent(
         "expectation", lambda run: run.validation_nme("expectation")
     ),
     "argmax": percent("argmax", lambda run: run.validation_nme("argmax")),
     "dark": percent("DARK", lambda run: run.validation_nme("dark")),
-    "before": percent("NME % before training", initial_nme),
+    "initial": percent("NME % before training", initial_nme),
     "exported": percent("NME %", exported_nme),
     "exported_int8": percent("int8 NME %", lambda run: exported_nme(run, True)),
     "ms": Column("ms, one thread", each(exported_ms), digits=1),
@@ -252,10 +254,10 @@ COLUMNS: dict[str, Column] = {
     "head_parameters": Column(
         "parameters of the head", each(head_parameters), 1e-6, unit=" M"
     ),
-    "output": Column(
+    "heatmap_memory": Column(
         "output per face", each(lambda run: output_bytes(run.recipe)), 1e-6, unit=" MB"
     ),
-    "training": Column(
+    "training_memory": Column(
         "head in training, per face",
         each(lambda run: training_bytes(run.recipe)),
         1e-6,
