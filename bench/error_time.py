@@ -12,6 +12,9 @@ import json
 from pathlib import Path
 from statistics import mean
 
+import numpy as np
+from matplotlib.transforms import Bbox
+
 from lineament.inference.model_files import read_card, weights_folder
 from lineament.training.curves import new_figure, save_figure
 
@@ -20,46 +23,48 @@ RESULTS = ROOT / "docs" / "results"
 PEERS = ROOT / "bench" / "results" / "compare-common.json"
 SPEED = ROOT / "bench" / "results" / "speed.json"
 ERROR_TICKS = (3, 3.5, 4, 5, 6, 7, 8, 10, 13, 17)
-LABEL_PLACES = (
-    ((5, 3), "left"),
-    ((5, -9), "left"),
-    ((-5, 3), "right"),
-    ((-5, -9), "right"),
-    ((5, 12), "left"),
-    ((5, -18), "left"),
-    ((-5, 12), "right"),
-    ((-5, -18), "right"),
+LABEL_PLACES = tuple(
+    ((side * 5, height), "left" if side > 0 else "right")
+    for height in (3, -9, 12, -18, 22, -28)
+    for side in (1, -1)
 )
 """Offsets of a label from its point, in points, and its alignment; the first free one is used."""
 OURS = "lineament "
 """Start of the names of packaged models."""
-STUDIES = (
-    "survey",
-    "light-resnet50",
-    "attentive1d-lengths",
-    "hr-supernet-pruned",
-    "sd-hrnet",
-)
-"""Studies to plot; `lineament study --final --out` writes their results."""
+STUDIES = {
+    "survey": {},
+    "cascade": {"3 levels, current practice": "cascade with parts"},
+    "cascade-slim": {"half of the channels, distilled": "cascade with parts, slimmed"},
+    "light-resnet50": {},
+    "attentive1d-lengths": {},
+    "hr-supernet-pruned": {},
+    "sd-hrnet": {},
+}
+"""Studies to plot, with labels of the rows to plot (empty: all, labeled by name).
+
+`lineament study --final --out` writes their results.
+"""
 ERROR, TIME = "300w-common", "ms"
 
 
-def study_points(name):
-    """Return (row, ms, error in %) by machine label, and a line per omitted row."""
+def study_points(name, labels):
+    """Return (label, ms, error in %) by machine label, and a line per omitted row."""
     result = RESULTS / f"{name}.json"
     if not result.is_file():
         return {}, [f"{name}: no {result.name}"]
     content = json.loads(result.read_text(encoding="utf-8"))
     groups, omitted = {}, []
     for row, columns in content["rows"].items():
+        if labels and row not in labels:
+            continue
         error, ms = _value(columns, ERROR), _value(columns, TIME)
         origin = content.get("origins", {}).get(row)
         if error is None or ms is None or origin is None:
             absent = ERROR if error is None else TIME if ms is None else "machine"
             omitted.append(f"{name}, {row}: no {absent}")
             continue
-        group = groups.setdefault(f"{name} ({origin['machine']})", [])
-        group.append((row, ms, 100 * error))
+        group = groups.setdefault(f"published systems ({origin['machine']})", [])
+        group.append((labels.get(row, row), ms, 100 * error))
     return groups, omitted
 
 
@@ -94,7 +99,7 @@ def packaged_points():
 
 def draw(groups, path):
     """Plot groups of points by their legend label."""
-    figure = new_figure(10, 6)
+    figure = new_figure(11, 7)
     axes = figure.subplots()
     axes.set(
         xscale="log",
@@ -113,20 +118,29 @@ def draw(groups, path):
     axes.grid(visible=True, which="major", alpha=0.3)
     axes.legend(fontsize=7, loc="upper right")
     figure.canvas.draw()
+    markers = axes.transData.transform([(ms, error) for _, ms, error in every])
     taken = [axes.get_legend().get_window_extent()]
-    for name, ms, error in sorted(every, key=lambda point: point[1]):
+    taken += [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in markers]
+    # crowded points first, because they have few free places
+    crowd = [
+        np.sort(np.linalg.norm(markers - each, axis=1))[:5].sum() for each in markers
+    ]
+    for number in np.argsort(crowd):
+        name, ms, error = every[number]
         taken.append(label_point(axes, name, (ms, error), taken))
     save_figure(figure, path)
 
 
 def label_point(axes, name, place, taken):
     """Write a name next to a point where it covers no box of `taken`; return its box."""
+    inside = axes.get_window_extent()
     for offset, side in LABEL_PLACES:
         text = axes.annotate(
             name, place, xytext=offset, textcoords="offset points", size=7, ha=side
         )
         box = text.get_window_extent()
-        if not any(box.overlaps(other) for other in taken):
+        is_inside = inside.x0 < box.x0 and box.x1 < inside.x1
+        if is_inside and not any(box.overlaps(other) for other in taken):
             break
         text.remove()
     else:
@@ -142,9 +156,10 @@ def main():
     parser.add_argument("--out", type=Path, default=image)
     options = parser.parse_args()
     groups, omitted = {}, []
-    for name in STUDIES:
-        study_groups, missing = study_points(name)
-        groups |= study_groups
+    for name, labels in STUDIES.items():
+        study_groups, missing = study_points(name, labels)
+        for machine, points in study_groups.items():
+            groups.setdefault(machine, []).extend(points)
         omitted += missing
     groups |= peer_points(PEERS)
     groups |= packaged_points()

@@ -15,12 +15,14 @@ sys.path.insert(0, str(ROOT))
 
 from bench import cluster_faces, error_time
 
+from lineament.training.curves import new_figure
+
 pytestmark = pytest.mark.torch
 
 
 def test_study_points_are_errors_and_times_by_machine(tmp_path, monkeypatch):
     monkeypatch.setattr(error_time, "RESULTS", tmp_path)
-    assert error_time.study_points("small") == ({}, ["small: no small.json"])
+    assert error_time.study_points("small", {}) == ({}, ["small: no small.json"])
     rows = {
         "a": {"300w-common": [0.04, 0.06], "ms": [1.0, 2.0]},
         "b": {"300w-common": [0.03], "ms": [4.0]},
@@ -32,16 +34,21 @@ def test_study_points_are_errors_and_times_by_machine(tmp_path, monkeypatch):
     origins["b"]["machine"] = "two"
     content = {"command": "x", "rows": rows, "origins": origins}
     (tmp_path / "small.json").write_text(json.dumps(content))
-    groups, left_out = error_time.study_points("small")
+    groups, left_out = error_time.study_points("small", {})
     assert groups == {
-        "small (one)": [("a", 1.5, pytest.approx(5.0))],
-        "small (two)": [("b", 4.0, pytest.approx(3.0))],
+        "published systems (one)": [("a", 1.5, pytest.approx(5.0))],
+        "published systems (two)": [("b", 4.0, pytest.approx(3.0))],
     }
     assert left_out == [
         "small, five points: no 300w-common",
         "small, no time: no ms",
         "small, no machine: no machine",
     ]
+    chosen, left_out = error_time.study_points("small", {"b": "system b"})
+    assert chosen == {
+        "published systems (two)": [("system b", 4.0, pytest.approx(3.0))]
+    }
+    assert left_out == []
 
 
 def test_peer_points_name_their_machine(tmp_path):
@@ -57,6 +64,18 @@ def test_error_and_time_are_drawn(tmp_path):
     groups = {"study": [("a", 1.0, 4.0), ("b", 3.0, 3.0)], "peers": [("c", 2.0, 5.0)]}
     error_time.draw(groups, tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+def test_labels_cover_neither_points_nor_each_other():
+    axes = new_figure(4, 3).subplots()
+    axes.set(xlim=(0, 2), ylim=(0, 2))
+    axes.plot([1, 1.02, 1], [1, 1, 1.02], "o")
+    axes.figure.canvas.draw()
+    taken = []
+    for place in ((1, 1), (1.02, 1), (1, 1.02)):
+        box = error_time.label_point(axes, "some system", place, taken)
+        assert not any(box.overlaps(other) for other in taken)
+        taken.append(box)
 
 
 class TwoClusters:
