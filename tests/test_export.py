@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
+from commands import call
 from faces import write_faces
 from lineament.data.crop_cache import plain_crops
 from lineament.data.mixture import read_mixture
@@ -26,6 +27,7 @@ from lineament.models.export_form import even_normalization
 from lineament.models.landmark_net import LandmarkNet
 from lineament.recipe.file import make_recipe
 from lineament.training.build import load_trained
+from lineament.training.checkpoint import load_checkpoint, save_weights
 from lineament.training.registry import task_for
 from lineament.training.trainer import Trainer
 from lineament.training.validate import predict_plain
@@ -128,6 +130,20 @@ def test_the_file_predicts_what_torch_predicts(run, exported):
     if card["precision"] == "fp32":
         assert moves.max() < 0.01
     assert card["gate"]["median_move_px"] == pytest.approx(np.median(moves), abs=2e-3)
+
+
+def test_averaged_weights_are_exported_like_their_checkpoint(run, tmp_path):
+    checkpoint, recipe, root = run
+    kept = tmp_path / "kept.safetensors"
+    save_weights(kept, load_checkpoint(checkpoint))
+    places = ("--data", root, "--cache", root / "cache")
+    code, _, err = call("export", kept, "--out", tmp_path, *places)
+    assert (code, err) == (0, "")
+    model = Model(tmp_path / f"{recipe.name}.onnx", 1)
+    crops = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
+    expected = load_trained(kept)[0](torch.from_numpy(crops)).landmarks
+    found = model.predict(crops).landmarks_crop
+    np.testing.assert_allclose(found, expected.detach(), atol=0.01)
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,17 @@ class NumpyModel(ABC):
             save_file(arrays, str(partial), metadata)
 
 
+def is_numpy_model(path: Path) -> bool:
+    """Return True if the file at `path` is one that `NumpyModel.save` wrote."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="np") as file:
+            return METADATA_KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def read_numpy_file(path: Path) -> tuple[dict[str, Any], Arrays]:
     """Read the settings and arrays of a file that `NumpyModel.save` wrote.
 

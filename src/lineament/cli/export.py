@@ -97,6 +97,7 @@ def export(
         _export_web(checkpoint, out, name, data, cache, scheme)
         return
     need_torch()
+    from ..classic.numpy_model import is_numpy_model
     from ..data.sample import cache_root, data_root
     from ..export.other_runtimes import check_runtime, compare_runtime
     from ..export.registry import export_trained
@@ -117,7 +118,7 @@ def export(
         cache_root(cache),
         scheme_name=scheme,
     )
-    suffix = ".safetensors" if checkpoint.suffix == ".safetensors" else ".onnx"
+    suffix = ".safetensors" if is_numpy_model(checkpoint) else ".onnx"
     _show_written(out / f"{called}{suffix}", card)
     for runtime in check_with or ():
         places = data_root(data), cache_root(cache)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..classic.numpy_model import is_numpy_model
 from ..models.registry import KINDS
 from ..training.build import read_trained
 from .classic import export_classic
@@ -39,7 +40,7 @@ def export_trained(
     """Export a model with the exporter of its kind: write the file and its card into `out`.
 
     Args:
-        checkpoint: A run's checkpoint.
+        checkpoint: A run's checkpoint, or a network's averaged weights as in teachers/.
         out: Folder of the file and its card.
         name: Name of both, without suffix: letters, digits, dots, + and -.
         int8: Quantize; an error for models that do not support int8.
@@ -61,7 +62,7 @@ def export_trained(
     request = ExportRequest(
         checkpoint, out, name, int8, data_root, cache, about or {}, scheme_name
     )
-    if checkpoint.suffix == ".safetensors":
+    if is_numpy_model(checkpoint):
         return export_classic(request)
     file = KINDS[read_trained(checkpoint)[1].kind].file
     return EXPORTERS[file](request)

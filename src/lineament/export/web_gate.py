@@ -40,7 +40,7 @@ def export_web(
     kind = KINDS[read_trained(checkpoint)[1].kind].file
     if kind not in GATES:
         raise ExportError(
-            f"{checkpoint}: a {kind} model, which cannot run in browsers; omit --format"
+            f"{checkpoint}: a {kind} model, which cannot run in browsers; omit --to web"
         )
     with tempfile.TemporaryDirectory() as folder:
         int8 = Path(folder) / "int8" / f"{name}.onnx"

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..classic.numpy_model import is_numpy_model
 from ..inference.registry import NUMPY_MODELS
 from ..recipe import Recipe
 from ..recipe.file import make_recipe
@@ -27,10 +28,10 @@ def read_progress(checkpoint: Path) -> tuple[int, dict[str, Any]]:
 
     Raises: ModelError: If the file is not a checkpoint.
     """
-    if checkpoint.suffix != ".safetensors":
-        state = read_trained(checkpoint)[0]
-        return int(state["step"]), dict(json.loads(state["recipe"]))
-    return stored_progress(checkpoint)
+    if is_numpy_model(checkpoint):
+        return stored_progress(checkpoint)
+    state = read_trained(checkpoint)[0]
+    return int(state["step"]), dict(json.loads(state["recipe"]))
 
 
 def recipe_of(checkpoint: Path) -> Recipe:
