@@ -24,17 +24,24 @@ PEERS = ROOT / "bench" / "results" / "compare-common.json"
 SPEED = ROOT / "bench" / "results" / "speed.json"
 ERROR_TICKS = (3, 3.5, 4, 5, 6, 7, 8, 10, 13, 17)
 LABEL_PLACES = tuple(
-    ((side * 5, height), "left" if side > 0 else "right")
-    for height in (3, -9, 12, -18, 22, -28)
-    for side in (1, -1)
+    (offset, side)
+    for height in (3, 12, 22)
+    for offset, side in (
+        ((5, height), "left"),
+        ((5, -height - 6), "left"),
+        ((-5, height), "right"),
+        ((-5, -height - 6), "right"),
+        ((0, height + 3), "center"),
+        ((0, -height - 9), "center"),
+    )
 )
 """Offsets of a label from its point, in points, and its alignment; the first free one is used."""
 OURS = "lineament "
 """Start of the names of packaged models."""
 STUDIES = {
     "survey": {},
-    "cascade": {"3 levels, current practice": "cascade with parts"},
-    "cascade-slim": {"half of the channels, distilled": "cascade with parts, slimmed"},
+    "cascade": {"3 levels, current practice": "part cascade"},
+    "cascade-slim": {"half of the channels, distilled": "slimmed cascade"},
     "light-resnet50": {},
     "attentive1d-lengths": {},
     "hr-supernet-pruned": {},
