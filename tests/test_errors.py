@@ -79,4 +79,4 @@ def test_an_unknown_name_is_refused_with_the_nearest_or_with_all(name, said):
 
 def test_names_that_begin_with_the_unknown_one_are_nearest():
     known = {"300w-val", "300w-full", "300vw-2"}
-    assert did_you_mean("300w", known) == "did you mean '300w-full' or '300w-val'?"
+    assert did_you_mean("300w", known) == "did you mean '300w-val' or '300w-full'?"

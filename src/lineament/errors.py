@@ -84,11 +84,13 @@ def missing_extra(package: str, extra: str) -> ExtraError:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the end of a message about an unknown `name`: the nearest known names, or all."""
     known = sorted(known)
-    # "300w" is closer to "300vw-2" than to "300w-val"
+    # "300w" is closer to "300vw-2" than to "300w-common"
     longer = [each for each in known if name and each.startswith(name)]
-    close = longer[:6] or get_close_matches(name, known, n=2, cutoff=0.5)
+    longer = sorted(longer, key=len)[:6]
+    close = dict.fromkeys([*longer, *get_close_matches(name, known, n=2, cutoff=0.5)])
     if close:
-        return "did you mean " + " or ".join(repr(c) for c in close) + "?"
+        nearest = list(close)[: max(2, len(longer))]
+        return "did you mean " + " or ".join(map(repr, nearest)) + "?"
     return "choose one of " + ", ".join(known)
 
 

@@ -70,10 +70,7 @@ app.add_typer(review, name="review")
 
 ReviewFolder = Annotated[
     Path,
-    typer.Option(
-        help="Folder for the corrected faces; an existing review in it is continued.",
-        callback=folder_path,
-    ),
+    typer.Option(help="Folder of the new or continued review.", callback=folder_path),
 ]
 Order = Annotated[
     str,
