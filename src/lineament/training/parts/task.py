@@ -129,7 +129,7 @@ class PartDistillTask(PartTask):
                 f"{recipe.model.padding}, but the student {m.size} and {m.padding}; "
                 "set model.size and model.padding to those of the teacher"
             )
-        self.teacher = teacher.to(context.device).eval()
+        self.teacher = teacher.to(context.device)
         self.teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return super().new_network(context)
 
