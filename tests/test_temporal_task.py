@@ -126,8 +126,19 @@ def sources(root):
 
 
 @pytest.fixture(scope="module")
-def clips(root, sources):
-    return clips_from_stills(sources, "ibug68", root / "cache", 3, CLIP, 0)
+def lines():
+    return []
+
+
+@pytest.fixture(scope="module")
+def clips(root, sources, lines):
+    return clips_from_stills(
+        sources, "ibug68", root / "cache", 3, CLIP, 0, lines.append
+    )
+
+
+def test_making_clips_prints_its_progress(clips, lines):
+    assert lines == [f"making clips of 6 frames: {k} of 3" for k in range(3)]
 
 
 def test_frames_are_cropped_around_the_face_of_the_previous_frame(clips):

@@ -25,6 +25,9 @@ FRAME_SIZE = 192
 FRAME_PADDING = 1.75
 """Side of a cached frame as a multiple of the face's side in the previous frame."""
 
+NOTES = 10
+"""Number of lines printed while clips are made."""
+
 
 class Shot(NamedTuple):
     """One frame of a clip that shows a single face."""
@@ -61,6 +64,7 @@ def clips_from_stills(
     count: int,
     settings: ClipSettings,
     seed: int,
+    note: Callable[[str], None] = lambda line: None,
 ) -> Clips:
     """Return clips synthesized from still images; created on the first call.
 
@@ -71,6 +75,7 @@ def clips_from_stills(
         count: Number of clips.
         settings: Motion and appearance of the clips.
         seed: Seed of the first clip; later clips use consecutive seeds.
+        note: Receives lines of text while clips are made.
 
     Raises:
         DataError: If no still image has all landmarks annotated.
@@ -101,7 +106,15 @@ def clips_from_stills(
     for cache, face in chosen:
         landmarks.update(cache.landmarks[face].tobytes())
     inputs = seed, asdict(settings), landmarks.hexdigest()
-    return cache_clips(lambda: map(shots, range(count)), scheme_name, folder, *inputs)
+
+    def clips() -> Iterator[Iterator[Shot]]:
+        every = max(count // NOTES, 1)
+        for number in range(count):
+            if number % every == 0:
+                note(f"making clips of {settings.frames} frames: {number} of {count}")
+            yield shots(number)
+
+    return cache_clips(clips, scheme_name, folder, *inputs)
 
 
 def cache_clips(

@@ -4,7 +4,7 @@ Depends on the tracker and on data/clip_cache.py.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,6 +35,7 @@ def clips_from_videos(
     folder: Path,
     frames: int,
     min_length: int,
+    note: Callable[[str], None] = lambda line: None,
 ) -> Clips:
     """Return clips of the faces in videos; created on the first call.
 
@@ -48,6 +49,7 @@ def clips_from_videos(
         folder: Cache folder.
         frames: Number of frames read from the start of each video.
         min_length: Minimum number of frames of a clip.
+        note: Receives a line of text per video while clips are made.
 
     Raises:
         ImageError: If a file is not a video.
@@ -64,6 +66,7 @@ def clips_from_videos(
     def clips() -> Iterator[list[Shot]]:
         found = False
         for path in videos:
+            note(f"making clips of {path}")
             for clip in label_video(path, tracker, frames, min_length):
                 found = True
                 yield clip

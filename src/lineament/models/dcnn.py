@@ -15,7 +15,7 @@ from .export_form import ExportForm
 from .heads.output import HeadOutput
 from .layers.gray import to_gray
 from .layers.local import AbsTanh, LocallySharedConv2d
-from .layers.resample import box_affines, invert_similarities, sample
+from .layers.resample import crop_affines, sample
 
 Layer = tuple[int, int, tuple[int, int]]
 """Kernel size, output channels, and the grid of regions that share weights."""
@@ -125,7 +125,7 @@ class Refinement(nn.Module):
             for number, reach in enumerate(self.reach):
                 half = reach * side
                 boxes = torch.cat([center - half, center + half], dim=1)
-                to_crop = invert_similarities(box_affines(boxes, PATCH_SIDE))
+                to_crop = crop_affines(boxes, PATCH_SIDE)
                 patch = sample(gray, to_crop, PATCH_SIDE)
                 net = self.nets[len(self.reach) * point + number]
                 steps.append(net(patch) * 2 * half)
@@ -178,7 +178,7 @@ class ConvCascade(nn.Module):
         middle = (self.size - 1) / 2
         half = self.side / 2
         box = gray.new_tensor([[middle - half] * 2 + [middle + half] * 2])
-        to_crop = invert_similarities(box_affines(box, FACE_SIDE))
+        to_crop = crop_affines(box, FACE_SIDE)
         faces = sample(gray, to_crop.expand(gray.shape[0], -1, -1), FACE_SIDE)
         landmarks = self.first(faces) * self.side + middle
         for refinement in self.refinements:

@@ -17,6 +17,7 @@ from .layers.gray import to_gray
 from .layers.resample import (
     apply_affines,
     box_affines,
+    crop_affines,
     fit_similarities,
     invert_similarities,
     sample,
@@ -109,7 +110,7 @@ class BoxStep(nn.Module):
     def forward(self, gray: Tensor, landmarks: Tensor) -> Tensor:
         """Return landmarks (B, N, 2), translated and scaled along both axes."""
         full = gray.new_tensor([[0.0, 0, gray.shape[3] - 1, gray.shape[2] - 1]])
-        to_crop = invert_similarities(box_affines(full, INPUT))
+        to_crop = crop_affines(full, INPUT)
         crops = sample(gray, to_crop.expand(gray.shape[0], -1, -1), INPUT)
         out = self.net(crops).view(-1, 2, 2)
         box = boxes_of(landmarks, 1.0)

@@ -24,6 +24,7 @@ from .layers.gray import to_gray
 from .layers.pooled_prelu import pool_before_prelu
 from .layers.resample import (
     apply_affines,
+    crop_affines,
     invert_similarities,
     sample,
     sample_several,
@@ -33,9 +34,9 @@ from .parts import (
     CONTOUR,
     PARTS,
     PartOutput,
+    add_steps,
     box_and_ends,
     corners,
-    crop_affines,
     enlarged,
     entire_crop,
     fit_contour,
@@ -192,7 +193,6 @@ class PartCascade(nn.Module):
         resized = F.interpolate(gray, FACE_SIDE, mode="bilinear", align_corners=False)
         points = move_in_crop(self.face, resized, self.from_face_crop, self.face_start)
         boxes, ends = {"face": points[:, :2]}, points[:, 2:]
-        contour = fit_contour(self.mean_shape, "face", boxes["face"])
         trained: tuple[str, ...] = ("face", "ends")
         if self.levels > 1:
             crop_boxes = enlarged(boxes["face"], MARGIN)
@@ -203,9 +203,10 @@ class PartCascade(nn.Module):
             )
             points = move_in_crop(self.inner, crops, back, self.inner_start)
             boxes["inner"], ends = points[:, :2], points[:, 2:]
-            contour = fit_contour(self.mean_shape, "contour", boxes["contour"])
             trained = ("contour", "inner", "ends")
         if self.levels < len(LEVELS):
+            box = "face" if self.levels == 1 else "contour"
+            contour = fit_contour(self.mean_shape, box, boxes[box])
             inner = fit_parts(self.mean_shape, ends)
         else:
             crop_boxes = enlarged(boxes["contour"], MARGIN)
@@ -222,8 +223,7 @@ class PartCascade(nn.Module):
         back = invert_similarities(part_affines(ends, self.part_points).detach())
         crops = sample_several(gray, back, PART_SIDE)
         outputs = [net(crop) for net, crop in zip(self.parts, crops, strict=True)]
-        steps = torch.cat(outputs, dim=1).view(gray.shape[0], -1, 2)
-        placed = self.part_points + steps * PART_SIDE / 10
+        placed = add_steps(self.part_points, torch.cat(outputs, dim=1), PART_SIDE)
         return apply_affines(back[:, self.part_of_point], placed[:, :, None])[:, :, 0]
 
     def for_export(self, int8: bool = False) -> ExportForm:

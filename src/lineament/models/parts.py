@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .layers.resample import (
     apply_affines,
     box_affines,
+    crop_affines,
     fit_similarities,
     invert_similarities,
     sample,
@@ -175,11 +176,6 @@ def move_points(
     return move_in_crop(net, sample(gray, back, size), back, start)
 
 
-def crop_affines(boxes: Tensor, size: int) -> Tensor:
-    """Return the affines (B, 2, 3) from crops of `size` pixels around boxes (B, 4) to the image."""
-    return invert_similarities(box_affines(boxes, size).detach())
-
-
 def move_in_crop(net: nn.Module, crops: Tensor, back: Tensor, start: Tensor) -> Tensor:
     """Return points (B, N, 2) refined by a network; as `move_points`, with the crops.
 
@@ -187,5 +183,9 @@ def move_in_crop(net: nn.Module, crops: Tensor, back: Tensor, start: Tensor) -> 
         crops: (B, 1, size, size).
         back: Affines (B, 2, 3) from the crops to the image.
     """
-    steps = net(crops).view(crops.shape[0], -1, 2)
-    return apply_affines(back, start + steps * crops.shape[-1] / 10)
+    return apply_affines(back, add_steps(start, net(crops), crops.shape[-1]))
+
+
+def add_steps(start: Tensor, outputs: Tensor, side: int) -> Tensor:
+    """Return points (B, N, 2): `start` (N, 2) plus `outputs` (B, 2 N), in tenths of `side`."""
+    return start + outputs.view(outputs.shape[0], -1, 2) * side / 10

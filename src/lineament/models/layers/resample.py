@@ -59,6 +59,14 @@ def box_affines(boxes: Tensor, size: int) -> Tensor:
     return _similarities(scale, torch.zeros_like(scale), center, (size - 1) / 2)
 
 
+def crop_affines(boxes: Tensor, size: int) -> Tensor:
+    """Return the affines (B, 2, 3) from crops of `size` pixels around boxes (B, 4) to the image.
+
+    No gradient flows through them.
+    """
+    return invert_similarities(box_affines(boxes, size).detach())
+
+
 def sample(images: Tensor, crop_to_image: Tensor, size: int) -> Tensor:
     """Return crops (B, C, size, size) of images (B, C, H, W), bilinear, 0 outside.
 

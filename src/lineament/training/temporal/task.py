@@ -113,7 +113,13 @@ class TemporalTask(LandmarkTask):
         stills = list(self.validation_faces.values())
         clip = replace(CLIP, frames=VALIDATION_FRAMES, occluders=1)
         self.validation_clips = clips_from_stills(
-            stills, name, context.cache, VALIDATION_CLIPS, clip, VALIDATION_SEED
+            stills,
+            name,
+            context.cache,
+            VALIDATION_CLIPS,
+            clip,
+            VALIDATION_SEED,
+            context.note,
         )
         sources = self._clips(context)
         return TrainingWindows(
@@ -127,7 +133,9 @@ class TemporalTask(LandmarkTask):
             clip = replace(CLIP, frames=settings.frames, occluders=settings.occluders)
             stills = [source.cache for source in self.sources]
             sources.append(
-                clips_from_stills(stills, name, cache, settings.clips, clip, 0)
+                clips_from_stills(
+                    stills, name, cache, settings.clips, clip, 0, context.note
+                )
             )
         if settings.videos:
             videos: list[Path] = []
@@ -135,7 +143,9 @@ class TemporalTask(LandmarkTask):
                 videos += find_videos(entry, context.data_root)
             frames, window = settings.video_frames, settings.window
             sources.append(
-                clips_from_videos(videos, settings.labels, name, cache, frames, window)
+                clips_from_videos(
+                    videos, settings.labels, name, cache, frames, window, context.note
+                )
             )
         if not sources:
             raise RecipeError(
