@@ -5,13 +5,14 @@ Usage: LINEAMENT_DATA=../shared/data python -m bench.choose_recrop [MODEL]
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
 
 from lineament.data.readers.w300 import read_300w
 from lineament.data.sample import Sample, data_root
-from lineament.estimator import CropLandmarks, ValidationLimits
+from lineament.estimator import CropLandmarks
 from lineament.evaluation.metrics import nme, norm_length
 from lineament.evaluation.protocols import MATCH_IOU
 from lineament.geometry import Array, apply_affine, box_side, iou, landmark_box
@@ -28,11 +29,9 @@ class CountingModel:
 
     def __init__(self, name: str) -> None:
         self.inner, self.crops = load_model(name, threads=1), 0
-        self.name, self.scheme, self.points = name, self.inner.scheme, self.inner.points
-        self.size, self.padding = self.inner.size, self.inner.padding
-        self.validation_limits = getattr(
-            self.inner, "validation_limits", ValidationLimits()
-        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
 
     def predict(self, crops: np.ndarray) -> CropLandmarks:
         self.crops += len(crops)

@@ -511,3 +511,20 @@ def test_no_other_angle_is_tried_if_there_is_clearly_no_face():
     model.batches.clear()
     Predictor(model, lambda image: boxes, recrop=policy)(ramp())  # of unknown roll
     assert model.batches == [2, 8, 2]
+
+
+@pytest.mark.parametrize(("limit", "batches"), [(0.7, [2, 1, 3, 1]), (0.8, [2, 1])])
+def test_a_face_of_low_presence_is_tried_upside_down_before_other_angles(
+    limit, batches
+):
+    model = Present(score=0.1)
+    boxes = np.array([[5.0, 50, 25, 70], [175, 50, 205, 80]])  # presence 0.06 and 0.75
+    upright = Detections(boxes, np.ones(2), np.zeros(2))
+    policy = RecropPolicy(
+        min_presence=0.1, low_presence=0.8, min_presence_upside_down=limit
+    )
+    Predictor(model, lambda image: upright, recrop=policy)(ramp())
+    assert model.batches == batches
+    model.batches.clear()
+    Predictor(model, lambda image: boxes[1:], recrop=policy)(ramp())  # of unknown roll
+    assert model.batches == [1, 4, 1]

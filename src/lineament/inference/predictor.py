@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from ..errors import ModelError, ShapeError
 from ..estimator import CropRequest, LandmarkModel
 from ..face import Faces
-from ..geometry import Array, Image, box_side, landmark_box
+from ..geometry import Array, Image
 from ..io.image import Source, image_loader, read_image
 from ..schemes import check_scheme
 from ..schemes import scheme as load_scheme
@@ -22,13 +22,13 @@ from .acceptance import MIN_PRESENCE, keep_faces, min_score_for
 from .box_shape import BoxShape
 from .callable_detector import given_boxes, own_detector, scheme_of_detector
 from .color_order import warn_of_bgr
+from .crop_search import CropSearch
 from .detections import Detections, Detector
 from .device import CPU, check_device
 from .face_detector import packaged_detector
 from .face_landmarks import (
     FaceLandmarks,
     check_conversion,
-    keep_better,
     make_face,
 )
 from .flip import PredictCallable, flipped
@@ -314,35 +314,14 @@ class Predictor:
         best = self.run_model(images, requests, state)
         if recrop is None:
             return best
-        recrop = recrop.for_model(self.model)
-        mean = self.box_shape.mean
-        rows: list[int] = []
-        others: list[CropRequest] = []
-        for row, first in enumerate(requests):
-            is_absent = best.presence[row] < recrop.min_presence  # False for nan
-            if first.is_roll_known and is_absent:
-                continue
-            points = self.box_shape.points(best.landmarks[row])
-            crops = recrop.second_crops(first, points, best.scores[row], mean)
-            rows += [row] * len(crops)
-            others += crops
-        if not others:
-            return best
-
-        def penalty(row: int, landmarks: Array) -> float:
-            first = requests[row]
-            shape = images[first.image].shape
-            points = self.box_shape.points(landmarks)
-            return recrop.turned_penalty(first, points, self.box_shape.mean, shape)
-
-        keep_better(best, rows, self.run_model(images, others), penalty)
-        # after trying several angles, crop once more around the best landmarks
-        searched, last = [], []
-        for row in sorted({row for row in rows if rows.count(row) > 1}):
-            if box_side(landmark_box(best.landmarks[row])):
-                searched.append(row)
-                last.append(self.crop_around(requests[row].image, best.landmarks[row]))
-        keep_better(best, searched, self.run_model(images, last), penalty)
+        CropSearch(
+            lambda crops: self.run_model(images, crops),
+            requests,
+            best,
+            recrop.for_model(self.model),
+            self.box_shape,
+            [image.shape for image in images],
+        ).run()
         return best
 
     def run_model(

@@ -15,7 +15,8 @@ from ..geometry import (
 )
 from .detections import Detections
 
-SEARCH_ROLLS_DEG = (90.0, 180.0, -90.0)
+SEARCH_ROLLS_DEG = (180.0, 90.0, -90.0)
+"""Rolls relative to the first crop that are tried on a face with a low score."""
 CUT_MARGIN = 0.05
 """Distance from the image border, in box sides, below which a face counts as truncated."""
 UPSIDE_DOWN_DEG = 90.0
@@ -45,6 +46,11 @@ class RecropPolicy:
     min_presence: float = 0.02
     """Presence below which no other crop is tried, if the model predicts presence and the
     detector roll: the best of five crops of a non-face would look more like a face."""
+    low_presence: float = 0.2
+    """Presence below which a face is tried upside down first, since the detector's roll may be
+    off by 180 degrees; then other crops follow only from `min_presence_upside_down` on. Chosen
+    by `python -m bench.choose_presence_limits`, like the limits before and after it."""
+    min_presence_upside_down: float = 0.1
 
     def for_model(self, model: LandmarkModel) -> "RecropPolicy":
         """Return this policy, so that a model re-crops few faces in crops as in its training.
