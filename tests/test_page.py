@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict
 from hashlib import sha256
 
 import numpy as np
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from lineament.cli import app
 from lineament.errors import InputError, ModelError
+from lineament.inference import recrop
 from lineament.inference.model_files import find_model
 from lineament.schemes import scheme
 from lineament.serving import page, runtime
@@ -181,3 +183,14 @@ def test_the_command_writes_a_page_and_prints_how_to_open_it(files, tmp_path):
     assert f"{out}  " in done.output
     assert f"python -m http.server --bind 127.0.0.1 --directory {out}" in done.output
     assert (out / "index.html").is_file()
+
+
+def test_the_module_crops_faces_again_under_the_conditions_of_the_package():
+    script = (page.STATIC / "landmarks.js").read_text(encoding="utf-8")
+    (block,) = re.findall(r"const POLICY = \{(.*?)\};", script, re.DOTALL)
+    stated = {}
+    for name, value in re.findall(r"(\w+): ([\d.]+),", block):
+        stated[re.sub("[A-Z]", lambda m: "_" + m[0].lower(), name)] = float(value)
+    assert stated == asdict(recrop.DEFAULT_RECROP)
+    (rolls,) = re.findall(r"const SEARCH_ROLLS_DEG = \[(.*?)\];", script)
+    assert tuple(map(float, rolls.split(","))) == recrop.SEARCH_ROLLS_DEG

@@ -1,6 +1,6 @@
 // Landmark prediction in crops, re-cropping and acceptance of faces; mirrors lineament's
-// predictor.py, recrop.py, box_shape.py and acceptance.py. A request describes a crop:
-// {box, rollDeg, isRollKnown}.
+// predictor.py, crop_search.py, recrop.py, box_shape.py and acceptance.py. A request describes
+// a crop: {box, rollDeg, isRollKnown}.
 
 import {
   affineScale,
@@ -17,7 +17,7 @@ import {
 import { isNested } from "./detector.js";
 import { warp } from "./pixels.js";
 
-const SEARCH_ROLLS_DEG = [90, 180, -90];
+const SEARCH_ROLLS_DEG = [180, 90, -90];
 const CUT_MARGIN = 0.05;
 const UPSIDE_DOWN_DEG = 90;
 const TURNED_DEG = 45;
@@ -32,6 +32,8 @@ const POLICY = {
   minUpsideDownGain: 0.1,
   minTurnedGain: 0.05,
   minPresence: 0.02,
+  lowPresence: 0.2,
+  minPresenceUpsideDown: 0.1,
 };
 
 /** Return the angle between two rolls, 0 to 180 degrees. */
@@ -54,24 +56,33 @@ export class LandmarkModel {
   /** Return one face per request in an RGB image, re-cropping some of them. */
   async predictBoxes(image, requests) {
     const best = await this.runModel(image, requests);
-    const rows = [];
-    const others = [];
+    const crops = new Map();
     requests.forEach((first, row) => {
       if (first.isRollKnown && best[row].presence < POLICY.minPresence) return;
-      for (const request of this.secondCrops(first, best[row])) {
-        rows.push(row);
-        others.push(request);
-      }
+      crops.set(row, this.secondCrops(first, best[row]));
     });
-    if (!others.length) return best;
-    this.keepBetter(best, rows, await this.runModel(image, others), image, requests);
+    await this.tryUpsideDown(crops, best, image, requests);
+    await this.keepBetter(best, crops, image, requests);
     // a face whose angle had to be searched is cropped around its own landmarks
-    const searched = [...new Set(rows)].filter((row) => {
-      return rows.filter((other) => other === row).length > 1;
-    });
-    const last = searched.map((row) => this.cropAround(best[row].landmarks));
-    this.keepBetter(best, searched, await this.runModel(image, last), image, requests);
+    const searched = [...crops].filter(([, others]) => others.length > 1);
+    const last = searched.map(([row]) => [row, [this.cropAround(best[row].landmarks)]]);
+    await this.keepBetter(best, new Map(last), image, requests);
     return best;
+  }
+
+  /** Try the first crop of faces with a low presence; drop the others if it is low again. */
+  async tryUpsideDown(crops, best, image, requests) {
+    const doubtful = new Map();
+    for (const [row, others] of crops) {
+      const isLow = best[row].presence < POLICY.lowPresence;
+      if (requests[row].isRollKnown && isLow && others.length > 1) {
+        doubtful.set(row, [others.shift()]);
+      }
+    }
+    const found = await this.keepBetter(best, doubtful, image, requests);
+    [...doubtful.keys()].forEach((row, k) => {
+      if (found[k].presence < POLICY.minPresenceUpsideDown) crops.delete(row);
+    });
   }
 
   /** Run the model once per request. */
@@ -165,13 +176,16 @@ export class LandmarkModel {
     return isTurned || isOff ? [around] : [];
   }
 
-  /** Replace faces in `best` by those in `others` with a higher quality, in place. */
-  keepBetter(best, rows, others, image, requests) {
+  /** Run further crops by row, keep faces of a higher quality in `best`; return all faces found. */
+  async keepBetter(best, crops, image, requests) {
+    const rows = [...crops].flatMap(([row, others]) => others.map(() => row));
+    const found = await this.runModel(image, [...crops.values()].flat());
     rows.forEach((row, k) => {
-      const gain = quality(others[k]) - quality(best[row]);
+      const gain = quality(found[k]) - quality(best[row]);
       const penalty = (face) => this.turnedPenalty(requests[row], face.landmarks, image);
-      if (gain > penalty(others[k]) - penalty(best[row])) best[row] = others[k];
+      if (gain > penalty(found[k]) - penalty(best[row])) best[row] = found[k];
     });
+    return found;
   }
 
   /** Return the quality penalty for landmarks of a rotated face. */
