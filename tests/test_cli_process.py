@@ -10,8 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from commands import call, run
+from free_images import FOLDER
 from lineament import __version__
 from lineament.cli import app
+
+IMAGE = FOLDER / "astronaut.jpg"
 
 
 def test_version_prints_the_package_version():
@@ -54,6 +57,30 @@ def test_a_closed_pipe_is_quiet():
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait(timeout=60) in (0, 1)
+
+
+def test_closed_streams_do_not_end_a_command():
+    # windowed programs have none
+    script = (
+        "import sys; from lineament.cli import main\n"
+        f"sys.argv[1:] = ['detect', {str(IMAGE)!r}, '--model', 'tiny']\n"
+        "sys.stdout = sys.stderr = None; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], timeout=60)
+    assert done.returncode == 0
+
+
+def test_a_frozen_program_runs_its_worker_processes():
+    script = (
+        "import multiprocessing, sys; from lineament.cli import main\n"
+        "sys.frozen = True; sys.argv[1:] = ['--multiprocessing-fork']\n"
+        "multiprocessing.freeze_support = lambda: sys.exit('worker')\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == "worker\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals differ")

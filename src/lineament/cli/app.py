@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -248,8 +249,21 @@ def _speed_column() -> Any:
     return Speed()
 
 
+def _open_closed_streams() -> None:
+    """Discard what is printed if standard output or error is closed, as in a windowed program."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
 def main() -> None:
     """Run the `lineament` command."""
+    if getattr(sys, "frozen", False):  # workers start this program, too
+        from multiprocessing import freeze_support
+
+        freeze_support()
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # a file name may not be encodable; line endings must be the same on every system
