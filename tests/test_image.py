@@ -177,6 +177,7 @@ def test_the_channel_order_of_an_array_is_not_guessed() -> None:
         (np.full((2, 3, 1), 7, np.uint8), (7, 7, 7)),
         (np.full((2, 3), True), (255, 255, 255)),
         (np.full((2, 3), 32768, np.uint16), (128, 128, 128)),
+        (np.full((2, 3), 32768, ">u2"), (128, 128, 128)),
         (np.full((2, 3, 3), 0.5, np.float32), (128, 128, 128)),  # 127.5 rounds up
         (np.full((2, 3, 3), 1.0), (255, 255, 255)),
         (

@@ -240,3 +240,21 @@ def test_a_folder_that_may_not_be_listed_is_an_error(
         match=r"cannot be listed \(Permission denied\); check its permissions",
     ):
         find_images(tmp_path)
+
+
+def test_a_file_in_a_folder_without_permission_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(path: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os.path, "lexists", deny)
+    with pytest.raises(
+        ImageError, match=r"a\.jpg: permission denied; check the permissions"
+    ):
+        find_images(tmp_path / "a.jpg")
+
+
+def test_an_empty_path_is_not_the_current_folder() -> None:
+    with pytest.raises(ImageError, match="'': no such file or folder"):
+        find_images("")

@@ -15,6 +15,7 @@ from PIL import Image, features
 from drawn_video import picture, write
 from lineament import VideoReader, VideoWriter, save_image
 from lineament.errors import ExtraError, ImageError
+from lineament.io.media_files import is_video
 from lineament.io.video_decoders import AVDecoder, open_camera
 
 av = pytest.importorskip("av")
@@ -227,6 +228,7 @@ def test_frames_that_cannot_be_decoded_are_skipped_and_counted(tmp_path):
         (lambda p: text(p / "a.mp4"), r"a\.mp4: cannot be opened as a video"),
         (lambda p: sound(p / "a.wav"), r"a\.wav: contains no video"),
         (lambda p: p, "no image in this folder"),
+        (lambda p: "", "'': no such video; expected a file"),
     ],
 )
 def test_a_source_that_is_no_video_is_a_clear_error(make, message, tmp_path):
@@ -318,6 +320,16 @@ def test_an_animated_image_is_a_video_with_its_own_times(tmp_path, suffix):
         # within what lossy coding changes of one color
         assert abs(int(frame.image.mean()) - 60 * k) < 4
     assert abs(int(VideoReader(path).read(2).mean()) - 120) < 4
+
+
+def test_an_animated_webp_is_read_whatever_its_suffix(tmp_path):
+    shades = [Image.new("RGB", (64, 48), (60 * k,) * 3) for k in range(4)]
+    shades[0].save(tmp_path / "a.webp", save_all=True, append_images=shades[1:])
+    for suffix in (".gif", ".mp4", ""):
+        path = (tmp_path / "a.webp").rename(tmp_path / f"a{suffix}")
+        assert is_video(path) == bool(suffix)
+        assert len(list(VideoReader(path))) == 4
+        path.rename(tmp_path / "a.webp")
 
 
 def test_a_broken_animated_image_ends_with_the_frames_before(tmp_path):

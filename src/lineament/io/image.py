@@ -83,7 +83,7 @@ def read_image(
     """Read an image as RGB uint8 (H, W, 3), rotated upright by its EXIF orientation.
 
     Transparent parts are composited over white. 16-bit values v become round(v / 257);
-    32-bit integer images count as 16-bit. Values of 8 to 14 bits in uint16 then look
+    32-bit integer images count as 16-bit. Values of 8 to 12 bits in uint16 then look
     nearly black, which causes a warning: pass their number of `bits`.
 
     Args:

@@ -56,8 +56,8 @@ def has_image_suffix(path: PurePath) -> bool:
 def is_video(path: Path) -> bool:
     """Return True for a video: by its suffix, or for an image by its number of frames."""
     suffix = path.suffix.lower()
-    if suffix in ANIMATED:
-        return bool(_animated_format(path, [ANIMATED[suffix]]))
+    if suffix in ANIMATED:  # servers also send WebP under names that end in .gif
+        return bool(animated_format(path, list(ANIMATED.values())))
     return suffix in VIDEO_SUFFIXES
 
 
@@ -67,10 +67,10 @@ def has_more_frames(path: Path) -> bool:
     Further images in photos of phones (MPO), such as previews, do not count.
     """
     with warnings.catch_warnings(action="ignore"):
-        return _animated_format(path) not in ("", "MPO")
+        return animated_format(path) not in ("", "MPO")
 
 
-def _animated_format(path: Path, formats: list[str] | None = None) -> str:
+def animated_format(path: Path, formats: list[str] | None = None) -> str:
     """Return Pillow's format of an image with several frames; empty for any other file.
 
     Args:
@@ -137,6 +137,8 @@ def find_images(
         paths = [paths]
     found: dict[Path, None] = {}
     for path in paths:
+        if not os.fspath(path):  # as a path, the current folder
+            raise ImageError("'': no such file or folder; check the path")
         found.update(dict.fromkeys(_expand(Path(path))))
     return list(found)
 
@@ -192,6 +194,8 @@ def is_hidden(path: Path) -> bool:
 def _expand(path: Path) -> list[Path]:
     try:
         exists, is_folder = os.path.lexists(path), path.is_dir()
+    except PermissionError as error:
+        raise _denied(path) from error
     except (OSError, ValueError) as error:
         raise ImageError(
             f"{shown_path(path)}: not a path ({error}); "
@@ -218,6 +222,8 @@ def _matches(pattern: Path) -> list[Path]:
         matches = sorted(
             match for match in base.glob(below) if not _is_dotted(match, pattern)
         )
+    except PermissionError as error:
+        raise _denied(pattern) from error
     except (ValueError, OSError) as error:
         raise ImageError(
             f"{shown_path(pattern)}: not a pattern ({error}); "
@@ -227,6 +233,12 @@ def _matches(pattern: Path) -> list[Path]:
         return files
     raise ImageError(
         f"{shown_path(pattern)}: no file matches this pattern; check it, or give a folder"
+    )
+
+
+def _denied(path: Path) -> ImageError:
+    return ImageError(
+        f"{shown_path(path)}: permission denied; check the permissions of its folder"
     )
 
 

@@ -27,7 +27,7 @@ def to_bytes(array: NDArray[Any], name: str, bits: int | None) -> NDArray[np.uin
         return np.asarray(array)
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
-    if array.dtype == np.uint16:
+    if array.dtype.newbyteorder("=") == np.uint16:  # TIFF files may be big-endian
         return _uint16_to_bytes(array, name, bits)
     if array.dtype.kind != "f":
         raise ImageError(

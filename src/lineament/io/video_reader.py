@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..errors import ImageError, short_reason
 from .image import read_image
-from .media_files import ANIMATED, by_numbers, find_images, is_video
+from .media_files import animated_format, by_numbers, find_images
 from .video_decoders import (
     RGB,
     AVDecoder,
@@ -24,10 +24,11 @@ from .video_decoders import (
     open_camera,
 )
 
+EXPECTED = "expected a file, a folder of images, a URL or a camera"
 WAIT_S = 30.0
 """Time in seconds after which a URL that sends nothing counts as ended."""
 DEFAULT_FPS = 30.0
-ANIMATIONS = (".webp", ".avif")
+ANIMATIONS = ["WEBP", "AVIF"]
 """Animated images decoded by Pillow, because FFmpeg's support is poor or missing."""
 MAX_BACKWARD_S = 1.0
 """A larger backward jump means that the clock was restarted; times then continue from before."""
@@ -74,8 +75,7 @@ class AnimationDecoder(Decoder):
 
     def __init__(self, path: Path) -> None:
         try:
-            known = [ANIMATED[path.suffix.lower()]]
-            self._image: Any = Image.open(path, formats=known)
+            self._image: Any = Image.open(path, formats=ANIMATIONS)
             self._image.load()  # makes the duration available
         except Exception as error:  # decoders raise almost any exception
             raise ImageError(
@@ -156,6 +156,8 @@ class VideoReader:
     def _open(self) -> Decoder:
         """Open the source with a suitable decoder."""
         path = Path(self.name)
+        if not self.name:  # as a path, the current folder
+            raise ImageError(f"'': no such video; {EXPECTED}")
         if is_camera(self._source):
             return open_camera(int(self.name), self._threads)
         if is_address(self._source):
@@ -169,11 +171,8 @@ class VideoReader:
                 )
             return FolderDecoder(path, self._fps)
         if not path.is_file():
-            raise ImageError(
-                f"{self.name}: no such video; "
-                "expected a file, a folder of images, a URL or a camera"
-            )
-        if path.suffix.lower() in ANIMATIONS and is_video(path):
+            raise ImageError(f"{self.name}: no such video; {EXPECTED}")
+        if animated_format(path, ANIMATIONS):
             return AnimationDecoder(path)
         if not self._exact_times and find_spec("av") is None:
             return OpenCVDecoder(path)
