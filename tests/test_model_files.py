@@ -31,6 +31,16 @@ def test_missing_models_are_a_single_correct_message(weights, exists):
     )
 
 
+def test_a_missing_detector_is_named_among_other_models(weights):
+    weights.mkdir()
+    (weights / "fast.onnx").write_bytes(b"")
+    message = (
+        rf"the packaged face detector is missing: no detector\.onnx in .*; {REINSTALL}"
+    )
+    with pytest.raises(ModelError, match=message):
+        model_files.find_model("detector")
+
+
 def test_a_frozen_application_is_to_be_built_with_them(weights, monkeypatch):
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     with pytest.raises(ModelError, match=r"PyInstaller: --collect-data lineament"):

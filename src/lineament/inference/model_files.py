@@ -31,9 +31,12 @@ def find_model(name: str) -> Path:
     added = plugin_file(MODELS, name)
     if added is not None:
         return _with_suffix(added, name)
-    if not known:
+    if not known or name == DETECTOR:
+        what, file = "models are", ".onnx file"
+        if known:
+            what, file = "face detector is", f"{DETECTOR}.onnx"
         raise ModelError(
-            f"the packaged models are missing: no .onnx file in {weights_folder()}; "
+            f"the packaged {what} missing: no {file} in {weights_folder()}; "
             f"{missing_data_remedy()}"
         )
     landmark_models = [other for other in known if other != DETECTOR]
