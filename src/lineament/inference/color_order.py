@@ -15,23 +15,25 @@ SAMPLES = 32
 """Pixels sampled per side of a face."""
 
 
-def warn_of_bgr(source: Any, faces: Faces) -> Faces:
+def warn_of_bgr(source: Any, image: Image, faces: Faces, stacklevel: int = 3) -> Faces:
     """Return `faces`; warn if the median face of an RGB array is blue.
 
     Args:
-        source: The image as passed by the user; only arrays can have the wrong order.
+        source: The image as passed by the user; only arrays and tensors can have the wrong
+            order.
+        image: The same as RGB uint8, (H, W, 3).
         faces: The faces found in it.
+        stacklevel: That of the user's call, as in `warnings.warn`.
     """
-    is_color = isinstance(source, np.ndarray) and source.dtype == np.uint8
-    if not len(faces) or not is_color or source.ndim != 3 or source.shape[2] != 3:
+    if not len(faces) or not hasattr(source, "__array__"):
         return faces
-    excess = [_blue_excess(source, box) for box in faces.boxes]
+    excess = [_blue_excess(image, box) for box in faces.boxes]
     if float(np.median(excess)) > MIN_BLUE_EXCESS:
         warnings.warn(
             "the faces in an array are blue: channels seem to be BGR, as OpenCV reads "
             "them; pass read_image(array, order='bgr'), or silence this warning if "
             "the light is blue",
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
     return faces
 

@@ -26,11 +26,7 @@ from .crop_search import CropSearch
 from .detections import Detections, Detector
 from .device import CPU, check_device
 from .face_detector import packaged_detector
-from .face_landmarks import (
-    FaceLandmarks,
-    check_conversion,
-    make_face,
-)
+from .face_landmarks import FaceLandmarks, check_conversion, make_face
 from .flip import PredictCallable, flipped
 from .min_face import parse_min_face
 from .pretrained import file_of_model, find_folder, read_folder, save_folder
@@ -229,8 +225,9 @@ class Predictor:
         images = [read_image(source) for source in sources]
         results = []
         found = self._predict_images(images, boxes)
-        for source, faces in zip(sources, found, strict=True):
-            results.append(warn_of_bgr(source, faces).with_image(image_loader(source)))
+        for source, image, faces in zip(sources, images, found, strict=True):
+            warn_of_bgr(source, image, faces, stacklevel=4)
+            results.append(faces.with_image(image_loader(source)))
         return results
 
     def _predict_images(
@@ -375,4 +372,5 @@ def detect(
         SchemeError: If the scheme is unknown, or the landmarks cannot be converted to it.
         ShapeError: If a box is not finite, has no area or is outside the image.
     """
-    return _shared_predictor(model, scheme)(image, boxes)
+    known = None if boxes is None else [boxes]
+    return _shared_predictor(model, scheme)._predict([image], known)[0]

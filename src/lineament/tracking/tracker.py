@@ -152,7 +152,7 @@ class Tracker:
         faces = tuple(self._to_face(face, seen[face]) for face in confirmed)
         scheme_name = self.predictor.scheme
         found = Faces(faces, scheme_name, len(scheme(scheme_name)), size)
-        return warn_of_bgr(frame, found).with_image(image_loader(frame))
+        return warn_of_bgr(frame, image, found).with_image(image_loader(frame))
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next frame depends on, as JSON values."""
