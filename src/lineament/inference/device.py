@@ -12,6 +12,8 @@ from .runtime import load_runtime
 
 CPU = "cpu"
 AUTO = "auto"
+HINTS = {"gpu": AUTO, "mps": "coreml", "dml": "directml"}
+"""Names of devices in other tools, and here."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,10 @@ def check_device(name: str) -> str:
     if name == AUTO:
         return next(device for device in offered if device == CPU or starts(device))
     if name not in DEVICES:
-        raise ModelError(
-            f"unknown device {name!r}; {did_you_mean(name, (AUTO, *DEVICES))}"
-        )
+        hint = did_you_mean(name, (AUTO, *DEVICES))
+        if name.lower() in HINTS:
+            hint = f"did you mean {HINTS[name.lower()]!r}?"
+        raise ModelError(f"unknown device {name!r}; {hint}")
     if name not in offered:
         package = DEVICES[name].package
         remedy = "only its wheels for macOS have it: choose auto"
