@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import pickle
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,3 +119,15 @@ def test_the_cache_is_listed_and_removed(tmp_path):
     with pytest.raises(InputError, match="expected 0 for all files"):
         remove_cache(tmp_path, -1)
     assert list_cache(tmp_path / "absent") == []
+
+
+def test_a_user_without_a_home_folder_can_still_give_the_folder(monkeypatch, tmp_path):
+    def no_home():  # as in a container that runs as an unknown user
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert call("cache", "--cache", tmp_path)[0] == 0
+    code, _, err = call("cache")
+    assert code == 1
+    assert "no home folder: give --cache, or set HOME or XDG_CACHE_HOME" in err

@@ -233,6 +233,18 @@ def data_root(given: str | os.PathLike[str] | None = None) -> Path:
 
 
 def cache_root(given: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder of cached crops: `given`, or `lineament` in the user's cache."""
-    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(given) if given else user_cache / "lineament"
+    """Return the folder of cached crops: `given`, or `lineament` in the user's cache.
+
+    Raises:
+        DataError: If the user has no home folder, as in some containers.
+    """
+    if given:
+        return Path(given)
+    try:
+        user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:
+        raise DataError(
+            "no folder for cached crops, because this user has no home folder: give "
+            "--cache, or set HOME or XDG_CACHE_HOME"
+        ) from error
+    return Path(user_cache) / "lineament"
