@@ -15,6 +15,7 @@ from lineament import Face, Faces, Predictor
 from lineament.errors import ExtraError
 from lineament.io.image import image_loader
 from lineament.io.tables import csv_columns, csv_rows
+from lineament.notebook import table_html
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -53,6 +54,10 @@ def test_the_table_states_each_face_and_escapes():
     none = Faces((), "five", 5)._repr_html_()
     assert "0 faces (five)" in none
     assert "<svg" not in none  # neither image nor size is known
+    assert "0 faces (&lt;b&gt;)" in Faces((), "<b>", 5)._repr_html_()
+    assert table_html(["<i>"], [["a & b"]]) == (
+        "<table><tr><th>&lt;i&gt;</th></tr><tr><td>a &amp; b</td></tr></table>"
+    )
 
 
 @pytest.mark.parametrize("kind", ["path", "array", "pillow"])

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from html import escape
 from typing import Any, ClassVar, overload
 
 import numpy as np
@@ -295,5 +296,6 @@ class Faces(Sequence[Face]):
             box = ", ".join(f"{value:.1f}" for value in face.box)
             track = "" if face.track_id is None else str(face.track_id)
             rows.append([str(number), track, *measured, box])
-        count = f"{len(self)} face{'' if len(self) == 1 else 's'} ({self.scheme})"
+        named = escape(self.scheme)  # may come from a file
+        count = f"{len(self)} face{'' if len(self) == 1 else 's'} ({named})"
         return f"<div>{drawing}{count}{table_html(TABLE_HEAD, rows)}</div>"
