@@ -1,6 +1,8 @@
 """Written videos read back with timestamps and pixel aspect ratio, even incomplete ones."""
 
+import errno
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -116,3 +118,27 @@ def test_an_unknown_video_suffix_is_refused(tmp_path):
         ImageError, match=r"unsupported video suffix '\.txt'; expected \.mp4"
     ):
         VideoWriter(tmp_path / "a.txt")
+
+
+def test_frames_that_the_encoder_refuses_are_one_error(tmp_path):
+    with (
+        pytest.raises(
+            ImageError, match=r"a\.mp4: frames of 33000 x 2 pixels; expected"
+        ),
+        VideoWriter(tmp_path / "a.mp4") as writer,
+    ):
+        writer.write(np.zeros((2, 33000, 3), np.uint8), 0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_one_error_that_names_the_file(tmp_path, monkeypatch):
+    writer = VideoWriter(tmp_path / "a.mp4")
+    writer.write(picture(0), 0)
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(writer, "_stream", SimpleNamespace(encode=full))
+    for act in (writer.close, lambda: writer.write(picture(1), 1)):
+        with pytest.raises(ImageError, match=r"a\.mp4: cannot be written \(No space"):
+            act()

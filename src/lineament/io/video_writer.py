@@ -1,6 +1,7 @@
 """Frames with times -> video files, by PyAV (extra `video`)."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ ENCODERS = {
 """Encoder by suffix of the written video."""
 CONTAINERS = {".m4v": "mp4", ".mkv": "matroska"}
 """FFmpeg's container name, if it differs from the suffix."""
+MAX_SIDE = 16_384
+"""Maximum width and height of x264, pixels."""
 CLOCK = 90_000
 """Timestamp ticks per second in written videos, as in MPEG."""
 
@@ -83,6 +86,9 @@ class VideoWriter(AtomicWriter):
         Args:
             image: RGB (H, W, 3).
             timestamp: Seconds since the first frame, increasing.
+
+        Raises:
+            ImageError: If the frame is too large, or the file cannot be written.
         """
         av = import_av()
         if self._stream is not None:
@@ -97,9 +103,26 @@ class VideoWriter(AtomicWriter):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         self._last = max(round(timestamp * CLOCK), self._last + 1)
         frame.pts, frame.time_base = self._last, Fraction(1, CLOCK)
-        self._container.mux(self._stream.encode(frame))
+        with self._encoding():
+            self._container.mux(self._stream.encode(frame))
+
+    @contextmanager
+    def _encoding(self) -> Iterator[None]:
+        """Translate the errors of FFmpeg, such as those of a full disk."""
+        av = import_av()
+        try:
+            yield
+        except (av.error.FFmpegError, OSError) as error:
+            raise ImageError(
+                f"{self.path}: cannot be written ({short_reason(error)}); check the disk"
+            ) from error
 
     def _new_stream(self, width: int, height: int) -> Any:
+        if max(width, height) > MAX_SIDE:
+            raise ImageError(
+                f"{self.path}: frames of {width} x {height} pixels; expected at most "
+                f"{MAX_SIDE} per side: resize them"
+            )
         stream = self._container.add_stream(self._encoder, rate=Fraction(30))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         codec = stream.codec_context
@@ -119,9 +142,10 @@ class VideoWriter(AtomicWriter):
 
     def close(self) -> None:
         """Flush the encoder and rename the file; without a frame, no file is written."""
-        if self._stream is not None:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
+        with self._encoding():
+            if self._stream is not None:
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
         if self._stream is not None:
             replace_file(self._partial, self.path)
         else:
