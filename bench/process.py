@@ -41,7 +41,11 @@ class PeerProcess:
     def __init__(
         self, name: str, command: list[str], log: Path, timeout_s: float = 120.0
     ) -> None:
-        """Start the peer.    Raises: PeerError: If that fails."""
+        """Start the peer.
+
+        Raises:
+            PeerError: If that fails.
+        """
         self.name, self.timeout_s, self.log = name, timeout_s, log
         environment = {
             k: v for k, v in os.environ.items() if k != "PYTHONPATH"
@@ -79,7 +83,11 @@ class PeerProcess:
         return parse_answer(line, self.name)
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """Return the reply to `request`.    Raises: PeerError: If there is none."""
+        """Return the reply to `request`.
+
+        Raises:
+            PeerError: If there is none.
+        """
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps(request) + "\n")

@@ -37,7 +37,12 @@ class BlazeFace:
     """Maps an RGB uint8 image to (boxes (F, 4) in MediaPipe's convention, scores (F,))."""
 
     def __init__(self, path: Path, min_score: float = MIN_SCORE) -> None:
-        """Open `face_detection_back.tflite` at `path`.    Raises: ExtraError, ModelError."""
+        """Open `face_detection_back.tflite` at `path`.
+
+        Raises:
+            ExtraError: If ai-edge-litert is not installed.
+            ModelError: If the file is missing.
+        """
         try:
             from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-not-found]
         except ImportError as error:

@@ -111,7 +111,11 @@ class ActiveAppearance(NumpyModel):
     kind = "active-appearance"
 
     def __init__(self, settings: dict[str, Any], arrays: Arrays) -> None:
-        """Unpack the arrays.    Raises: ModelError: If one is missing."""
+        """Unpack the arrays.
+
+        Raises:
+            ModelError: If one is missing.
+        """
         super().__init__(settings, arrays)
         self.textures: list[Texture] = []
         try:

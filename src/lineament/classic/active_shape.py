@@ -40,7 +40,11 @@ class ActiveShape(NumpyModel):
     kind = "active-shape"
 
     def __init__(self, settings: dict[str, Any], arrays: Arrays) -> None:
-        """Unpack the arrays.    Raises: ModelError: If one is missing."""
+        """Unpack the arrays.
+
+        Raises:
+            ModelError: If one is missing.
+        """
         super().__init__(settings, arrays)
         self.matchers: list[Mahalanobis | Discriminant] = []
         try:

@@ -57,7 +57,11 @@ class Cascade(NumpyModel):
     kind = "cascade"
 
     def __init__(self, settings: dict[str, Any], arrays: Arrays) -> None:
-        """Unpack the arrays.    Raises: ModelError: If one is missing."""
+        """Unpack the arrays.
+
+        Raises:
+            ModelError: If one is missing.
+        """
         super().__init__(settings, arrays)
         self.stages: list[Stage] = []
         try:

@@ -26,7 +26,11 @@ class MeanShape(NumpyModel):
     kind = "mean-shape"
 
     def __init__(self, settings: dict[str, object], arrays: Arrays) -> None:
-        """Check the arrays.    Raises: ModelError if one is missing or misshapen."""
+        """Check the arrays.
+
+        Raises:
+            ModelError: If one is missing or has a wrong shape.
+        """
         super().__init__({"sigma_floor": 0.0} | settings, arrays)
         for name, shape in (
             ("landmarks_crop", (self.points, 2)),

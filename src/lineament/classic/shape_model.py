@@ -98,7 +98,11 @@ class ShapeModel:
 
     @classmethod
     def read(cls, arrays: Arrays) -> "ShapeModel":
-        """Return the model from the arrays of a file.    Raises: KeyError: If one is missing."""
+        """Return the model from the arrays of a file.
+
+        Raises:
+            KeyError: If one is missing.
+        """
         return cls(
             to_complex(arrays["shape.mean"]),
             arrays["shape.directions"].astype(np.float64),

@@ -47,7 +47,11 @@ class Printed(StrEnum):
 
 
 def folder_path(path: Path | None) -> Path | None:
-    """Return the path of a folder to write.    Raises: BadParameter: If it names a file."""
+    """Return the path of a folder to write.
+
+    Raises:
+        BadParameter: If it names a file.
+    """
     if path and path.suffix.lower() in OUTPUT_SUFFIXES and not path.is_dir():
         raise typer.BadParameter(
             f"{path} is the name of a file; expected a folder for the results"

@@ -17,7 +17,11 @@ from .calibrate import SigmaScale
 
 
 def check_name(name: str) -> None:
-    """Check a name. Raises: InputError: If `name` is not a valid file name."""
+    """Check that `name` is a valid file name.
+
+    Raises:
+        InputError: If it is not.
+    """
     if not re.match(NAME, name):
         raise InputError(
             f"the name is {name!r}; expected letters, digits, dots, + and - as in fast-128"

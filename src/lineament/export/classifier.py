@@ -7,7 +7,11 @@ from .request import ExportRequest
 
 
 def export_classifier(request: ExportRequest) -> dict[str, Any]:
-    """Refuse the export. Raises: InputError: Always, since nothing can load such a file."""
+    """Raise an error: a classifier is not exported, because nothing can load it.
+
+    Raises:
+        InputError: Always.
+    """
     raise InputError(
         f"{request.checkpoint} is a classifier, which has no landmarks to export; give the "
         "checkpoint of a landmark model or a face detector"

@@ -224,7 +224,8 @@ def check_moves(
 ) -> dict[str, float]:
     """Return the mean changes of scores and box sides of faces between `predict` and the file.
 
-    Raises: ExportError: If one exceeds its bound.
+    Raises:
+        ExportError: If one exceeds its bound.
     """
     session = open_session(path)
     score_moves, box_moves = [], []

@@ -88,7 +88,11 @@ def class_probabilities(logits: Tensor, classes: Sequence[int]) -> Tensor:
 
 
 def write_onnx(graph: LandmarkGraph, path: Path) -> None:
-    """Write ONNX with a dynamic batch size.    Raises: ExtraError: Without onnxscript."""
+    """Write ONNX with a dynamic batch size.
+
+    Raises:
+        ExtraError: If onnxscript is not installed.
+    """
     try:
         import onnxscript  # noqa: F401
     except ImportError as error:

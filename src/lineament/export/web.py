@@ -30,8 +30,9 @@ def export_web_file(source: Path, out: Path, name: str) -> dict[str, Any]:
     """Write an int8 file for browsers as `out`/`name`.onnx, and its card; return the card.
 
     Raises:
-        ExportError: If the file was not written by `lineament export --int8`. ExtraError: If onnx
-            is not installed. InputError: If the new file would overwrite the source.
+        ExportError: If the file was not written by `lineament export --int8`.
+        ExtraError: If onnx is not installed.
+        InputError: If the new file would overwrite the source.
     """
     target = out / f"{name}.onnx"
     if target.resolve() == source.resolve():

@@ -24,7 +24,8 @@ class _CascadeForm(ExportForm):
 def cascade_form(net: nn.Module, int8: bool) -> ExportForm:
     """Return the export form of a network with `align`, which resamples its input crops.
 
-    Raises: RecipeError: For int8.
+    Raises:
+        RecipeError: If `int8` is set.
     """
     if int8:
         raise RecipeError(

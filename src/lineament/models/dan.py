@@ -218,5 +218,9 @@ class DeepAlignment(nn.Module):
             cast(Stage, stage).copy_from(cast(Stage, previous))
 
     def for_export(self, int8: bool = False) -> ExportForm:
-        """Return the export form.    Raises: RecipeError: For int8."""
+        """Return the export form.
+
+        Raises:
+            RecipeError: If `int8` is set.
+        """
         return cascade_form(self, int8)

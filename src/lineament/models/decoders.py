@@ -145,7 +145,11 @@ def moments(probability: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def check_decoder(name: str) -> str:
-    """Return `name`. Raises: RecipeError if it is not a decoder."""
+    """Return `name` if it is one of DECODERS.
+
+    Raises:
+        RecipeError: If it is not.
+    """
     if name not in DECODERS:
         raise RecipeError(
             f"model.decoder is {name!r}; expected one of {', '.join(DECODERS)}"

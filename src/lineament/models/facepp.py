@@ -183,7 +183,11 @@ class CoarseToFine(nn.Module):
         return HeadOutput(landmarks, variance.expand(gray.shape[0], -1))
 
     def for_export(self, int8: bool = False) -> ExportForm:
-        """Return the export form.    Raises: RecipeError: For int8."""
+        """Return the export form.
+
+        Raises:
+            RecipeError: If `int8` is set.
+        """
         return cascade_form(self, int8)
 
 

@@ -227,5 +227,9 @@ class PartCascade(nn.Module):
         return apply_affines(back[:, self.part_of_point], placed[:, :, None])[:, :, 0]
 
     def for_export(self, int8: bool = False) -> ExportForm:
-        """Return the export form.    Raises: RecipeError: For int8."""
+        """Return the export form.
+
+        Raises:
+            RecipeError: If `int8` is set.
+        """
         return cascade_form(self, int8)

@@ -80,7 +80,11 @@ class RefinedNet(nn.Module):
     """A frozen network with heatmaps along axes, and their trainable refinement."""
 
     def __init__(self, net: LandmarkNet, points: int, decay: float) -> None:
-        """Freeze `net`.    Raises: RecipeError if its head has no maps along axes."""
+        """Freeze `net`.
+
+        Raises:
+            RecipeError: If its head has no maps along axes.
+        """
         super().__init__()
         if not isinstance(net.head, Attentive1D):
             raise RecipeError(
@@ -135,7 +139,11 @@ class RefinedNet(nn.Module):
         return self.net.head.read(refined_x.float(), refined_y.float()), memory
 
     def for_export(self, int8: bool = False) -> ExportForm:
-        """Return the export form. Raises: ExportError for int8."""
+        """Return the export form.
+
+        Raises:
+            ExportError: If `int8` is set.
+        """
         if int8:
             raise ExportError(
                 "a recurrent model can only be exported in fp32; omit --int8"

@@ -106,7 +106,11 @@ def class_count(recipe: Recipe) -> int:
 
 
 def build_coarse_to_fine(recipe: Recipe) -> CoarseToFine:
-    """Build Face++'s cascade.    Raises: RecipeError: If the scheme is not ibug68."""
+    """Build Face++'s cascade.
+
+    Raises:
+        RecipeError: If the scheme is not ibug68.
+    """
     m = recipe.model
     assert isinstance(m, CoarseToFineSettings)
     check_parts_scheme(recipe)
@@ -114,7 +118,11 @@ def build_coarse_to_fine(recipe: Recipe) -> CoarseToFine:
 
 
 def build_conv_cascade(recipe: Recipe) -> ConvCascade:
-    """Build Sun's cascade.    Raises: RecipeError: If the scheme does not have five points."""
+    """Build Sun's cascade.
+
+    Raises:
+        RecipeError: If the scheme does not have five points.
+    """
     m = recipe.model
     assert isinstance(m, ConvCascadeSettings)
     if recipe.scheme != "five":
@@ -125,7 +133,11 @@ def build_conv_cascade(recipe: Recipe) -> ConvCascade:
 
 
 def build_mtcnn(recipe: Recipe) -> Mtcnn:
-    """Build MTCNN.    Raises: RecipeError: If the scheme does not have five points."""
+    """Build MTCNN.
+
+    Raises:
+        RecipeError: If the scheme does not have five points.
+    """
     m = recipe.model
     assert isinstance(m, MtcnnSettings)
     if recipe.scheme != "five":
@@ -143,7 +155,11 @@ def build_classifier(recipe: Recipe) -> Classifier:
 
 
 def build_part_cascade(recipe: Recipe) -> PartCascade:
-    """Build a cascade with parts.    Raises: RecipeError: If the scheme is not ibug68."""
+    """Build a cascade with parts.
+
+    Raises:
+        RecipeError: If the scheme is not ibug68.
+    """
     m = recipe.model
     assert isinstance(m, PartCascadeSettings)
     check_parts_scheme(recipe)
@@ -152,7 +168,11 @@ def build_part_cascade(recipe: Recipe) -> PartCascade:
 
 
 def build_dpm_cnn(recipe: Recipe) -> DpmDetector:
-    """Build DPM-CNN.    Raises: RecipeError: If the scheme is not ibug68."""
+    """Build DPM-CNN.
+
+    Raises:
+        RecipeError: If the scheme is not ibug68.
+    """
     m = recipe.model
     assert isinstance(m, DpmCnnSettings)
     check_parts_scheme(recipe)
@@ -160,7 +180,11 @@ def build_dpm_cnn(recipe: Recipe) -> DpmDetector:
 
 
 def check_parts_scheme(recipe: Recipe) -> None:
-    """Check the scheme. Raises: RecipeError: If it does not have the parts of ibug68."""
+    """Check that the recipe's scheme has the parts of ibug68.
+
+    Raises:
+        RecipeError: If it does not.
+    """
     if recipe.scheme != "ibug68":
         raise RecipeError(
             f"the scheme is {recipe.scheme}; the parts of a {recipe.kind} are those of ibug68"
@@ -181,7 +205,8 @@ def mean_shape_in_crop(recipe: Recipe) -> Tensor:
 
     A scheme without a mean shape gets that of ibug68, converted.
 
-    Raises: RecipeError: If the conversion is not possible.
+    Raises:
+        RecipeError: If the conversion is not possible.
     """
     mean, ibug68_mean = scheme(recipe.scheme).mean_shape, scheme("ibug68").mean_shape
     assert ibug68_mean is not None

@@ -132,7 +132,8 @@ class SharedFeatureNet(nn.Module):
     def for_export(self, int8: bool = False) -> ExportForm:
         """Return the export form; a network of this size gains nothing from int8.
 
-        Raises: RecipeError: For int8.
+        Raises:
+            RecipeError: If `int8` is set.
         """
         if int8:
             raise RecipeError(

@@ -97,7 +97,11 @@ class Recipe(Settings):
 
     @property
     def landmark_net(self) -> LandmarkNetSettings:
-        """Settings of a landmark network. Raises: RecipeError: If the model is of another kind."""
+        """Settings of a landmark network.
+
+        Raises:
+            RecipeError: If the model is of another kind.
+        """
         if not isinstance(self.model, LandmarkNetSettings):
             raise RecipeError(
                 f"the recipe {self.name!r} has a model of kind {self.model.kind!r}; "

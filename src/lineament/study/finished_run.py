@@ -41,7 +41,11 @@ class FinishedRun:
 
     @cached_property
     def trained(self) -> tuple[LandmarkNet, Recipe]:
-        """Averaged network and recipe.    Raises: RecipeError: If the model has no network."""
+        """Averaged network and recipe.
+
+        Raises:
+            RecipeError: If the model has no network.
+        """
         if not self.has_network:
             raise RecipeError(
                 f"{self.checkpoint} is a model without a network, but this column "

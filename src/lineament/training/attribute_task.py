@@ -62,7 +62,11 @@ class AttributeTask(LandmarkTask):
         return samples
 
     def _check_validation(self) -> None:
-        """Check the data. Raises: RecipeError: If no validation face has an attribute of a task."""
+        """Check that the validation faces have the attributes of all tasks.
+
+        Raises:
+            RecipeError: If no validation face has one of the attributes.
+        """
         tasks = self.recipe.tasks
         known: set[str] = set()
         for cache in self.validation_faces.values():
@@ -243,7 +247,8 @@ class AttributeTask(LandmarkTask):
 def _repeat_output(model: SharedFeatureNet, recipe: Recipe) -> None:
     """Initialize each cluster's output layer from that of the initial network.
 
-    Raises: RecipeError: If there is no initial network, or it already has clusters.
+    Raises:
+        RecipeError: If there is no initial network, or it already has clusters.
     """
     if not recipe.init_from:
         raise RecipeError(

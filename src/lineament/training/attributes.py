@@ -69,7 +69,8 @@ def _labels(
 ) -> Tensor:
     """Return the attributes of a task, (B, len(names)).
 
-    Raises: RecipeError: If no data set has one of them.
+    Raises:
+        RecipeError: If no data set has one of them.
     """
     missing = [name for name in names if name not in attributes]
     if missing:

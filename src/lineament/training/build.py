@@ -40,7 +40,8 @@ def build_model(recipe: Recipe, resume_from: Path | None = None) -> nn.Module:
     Args:
         resume_from: The run's own checkpoint, which defines the layer shapes of a pruned network.
 
-    Raises: RecipeError: If `model.pruned_from` is set without `init_from`.
+    Raises:
+        RecipeError: If `model.pruned_from` is set without `init_from`.
     """
     torch.manual_seed(recipe.train.seed)
     m = recipe.model
@@ -104,7 +105,8 @@ def load_initial_weights(model: nn.Module, recipe: Recipe) -> None:
     with two exceptions: if the file's scheme joins the recipe's with others, the recipe's points
     are selected; if the recipe's scheme is the joined one, the file's points are filled in.
 
-    Raises: ModelError: If a file contains no weights, or layers before the head do not fit.
+    Raises:
+        ModelError: If a file contains no weights, or layers before the head do not fit.
     """
     if recipe.init_from:
         _load_network(model, recipe)
@@ -216,7 +218,12 @@ def _has_row_per_point(key: str, value: Tensor, count: int) -> bool:
 
 
 def read_trained(checkpoint: Path) -> tuple[dict[str, Any], Recipe]:
-    """Return the state in a checkpoint and its recipe.    Raises: ModelError, RecipeError."""
+    """Return the state in a checkpoint and its recipe.
+
+    Raises:
+        ModelError: If the file is not a checkpoint, or contains no weights.
+        RecipeError: If its recipe is invalid.
+    """
     state = load_checkpoint(checkpoint)
     try:
         values, average = json.loads(state["recipe"]), state["average"]
@@ -235,7 +242,9 @@ def read_trained(checkpoint: Path) -> tuple[dict[str, Any], Recipe]:
 def read_initial_weights(path: Path) -> tuple[dict[str, Tensor], Recipe | None]:
     """Return the weights in a file and its recipe, or None if it has none.
 
-    Raises: ModelError, RecipeError.
+    Raises:
+        ModelError: If the file is missing, broken or of another format.
+        RecipeError: If its recipe is invalid.
     """
     if path.suffix != WEIGHTS:
         state, recipe = read_trained(path)
@@ -247,7 +256,9 @@ def read_initial_weights(path: Path) -> tuple[dict[str, Tensor], Recipe | None]:
 def read_stored_recipe(path: Path) -> Recipe | None:
     """Return the recipe of a checkpoint or of a weights file, None if it has none.
 
-    Raises: ModelError, RecipeError.
+    Raises:
+        ModelError: If the file is missing, broken or of another format.
+        RecipeError: If its recipe is invalid.
     """
     if path.suffix != WEIGHTS:
         return read_trained(path)[1]
@@ -267,7 +278,9 @@ def load_any(checkpoint: Path, scheme_name: str = "") -> tuple[Any, Recipe]:
         scheme_name: If the network's scheme joins this one with others, the network predicts
             only the points of this one.
 
-    Raises: ModelError, RecipeError.
+    Raises:
+        ModelError: If the file is missing, broken or of another format.
+        RecipeError: If its recipe is invalid.
     """
     state, recipe = read_trained(checkpoint)
     weights = student_weights(state["average"])
@@ -297,7 +310,8 @@ def load_trained(checkpoint: Path, scheme_name: str = "") -> tuple[LandmarkNet, 
     Args:
         scheme_name: See `load_any`.
 
-    Raises: ModelError: If it is recurrent, as trackers are.
+    Raises:
+        ModelError: If it is recurrent, as trackers are.
     """
     model, recipe = load_any(checkpoint, scheme_name)
     if isinstance(model, RefinedNet):
@@ -311,7 +325,8 @@ def load_trained(checkpoint: Path, scheme_name: str = "") -> tuple[LandmarkNet, 
 def load_detector(checkpoint: Path) -> tuple[FaceDetectorNet, Recipe]:
     """Return the averaged network of a face detector's checkpoint, and its recipe.
 
-    Raises: ModelError: If the file is not a face detector's checkpoint.
+    Raises:
+        ModelError: If the file is not a face detector's checkpoint.
     """
     model, recipe = load_any(checkpoint)
     if not isinstance(model, FaceDetectorNet):

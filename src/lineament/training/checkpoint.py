@@ -31,7 +31,8 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Return the state that `save_checkpoint` wrote, or the part that `save_weights` wrote.
 
-    Raises: ModelError: If the file is missing, broken or of another format.
+    Raises:
+        ModelError: If the file is missing, broken or of another format.
     """
     if path.suffix == WEIGHTS:
         weights, metadata = read_weights(path)
@@ -100,7 +101,8 @@ def _shortened(value: Tensor) -> Tensor:
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the weights in a .safetensors file, floats in full precision, and its metadata.
 
-    Raises: ModelError: If the file is missing, broken or of another format.
+    Raises:
+        ModelError: If the file is missing, broken or of another format.
     """
     with _opened(path) as file:
         weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -113,7 +115,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def read_metadata(path: Path) -> dict[str, str]:
     """Return the metadata of a .safetensors file, without its weights.
 
-    Raises: ModelError: If the file is missing, broken or of another format.
+    Raises:
+        ModelError: If the file is missing, broken or of another format.
     """
     with _opened(path) as file:
         return dict(file.metadata() or {})
@@ -121,7 +124,11 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """Open a .safetensors file.    Raises: ModelError: If it cannot be opened or read."""
+    """Open a .safetensors file.
+
+    Raises:
+        ModelError: If it cannot be opened or read.
+    """
     from safetensors import safe_open
 
     try:

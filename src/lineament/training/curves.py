@@ -16,7 +16,8 @@ NME_AXIS = "NME, % of the interocular distance"
 def read_log(path: Path) -> tuple[Curve, dict[str, Curve]]:
     """Return the total loss in every row of a log.csv, and the validation results by data set.
 
-    Raises: TrainError: If there is no such log.
+    Raises:
+        TrainError: If there is no such log.
     """
     if not path.is_file():
         raise TrainError(f"no log at {path}; expected the log.csv of a training run")
@@ -65,7 +66,11 @@ def draw_curves(folder: Path, metric: str = "nme") -> Path:
 
 
 def new_figure(width: float, height: float) -> Any:
-    """Return an empty figure; sizes in inches.    Raises: ExtraError: Without matplotlib."""
+    """Return an empty figure; sizes in inches.
+
+    Raises:
+        ExtraError: If matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

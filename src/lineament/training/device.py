@@ -23,7 +23,8 @@ EAGER_STEPS = 2
 def find_device(name: str) -> torch.device:
     """Return the device that train.device selects on this machine.
 
-    Raises: RecipeError: If a GPU is requested but absent.
+    Raises:
+        RecipeError: If a GPU is requested but absent.
     """
     has_gpu = torch.cuda.is_available()
     if name == "cuda" and not has_gpu:

@@ -23,7 +23,8 @@ def in_part(name: str, part: str) -> bool:
 def check_parts(parts: Iterable[str], names: Iterable[str], key: str) -> None:
     """Check that each of `parts` matches at least one of `names`.
 
-    Raises: RecipeError: If one matches none; the message names `key` and the nearest part.
+    Raises:
+        RecipeError: If one matches none; the message names `key` and the nearest part.
     """
     listed = list(names)
     for part in parts:
@@ -51,7 +52,8 @@ def freeze(model: nn.Module, parts: Sequence[str]) -> list[nn.Module]:
         The norms and dropouts in those parts. They must stay in evaluation mode, so that the
         statistics and outputs of frozen parts do not change.
 
-    Raises: RecipeError: If a part matches no weight.
+    Raises:
+        RecipeError: If a part matches no weight.
     """
     parameters = dict(model.named_parameters())
     names: dict[str, None] = {}

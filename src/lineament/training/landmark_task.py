@@ -50,12 +50,20 @@ class LandmarkTask(Task):
         """Indices of the points that no training face has."""
 
     def check_losses(self) -> None:
-        """Check losses. Raises: RecipeError: If losses, [presence] and model do not match."""
+        """Check that losses, [presence] and model match.
+
+        Raises:
+            RecipeError: If they do not.
+        """
         check_losses(self.recipe.losses)
         check_presence(self.recipe)
 
     def check_attributes(self) -> None:
-        """Check [tasks]. Raises: RecipeError: If the task does not train them."""
+        """Check that [tasks] is empty if this kind of training ignores it.
+
+        Raises:
+            RecipeError: If it is not.
+        """
         if self.recipe.tasks is not None and not self.learns_attributes:
             raise RecipeError(
                 f"the recipe {self.recipe.name!r} has [tasks], but training a "
@@ -64,7 +72,11 @@ class LandmarkTask(Task):
             )
 
     def check_annotated(self) -> None:
-        """Check the data. Raises: RecipeError: If faces without landmarks have no teacher."""
+        """Check that faces without landmarks have a teacher.
+
+        Raises:
+            RecipeError: If they have none.
+        """
         for number, part in enumerate(self.recipe.data):
             if not part.annotated:
                 raise RecipeError(

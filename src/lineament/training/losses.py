@@ -249,7 +249,11 @@ def _state_loss(
 
 
 def check_losses(weights: dict[str, float]) -> None:
-    """Check [losses]. Raises: RecipeError: If it is empty, or a name or weight is invalid."""
+    """Check names and weights in [losses].
+
+    Raises:
+        RecipeError: If there are none, or one is invalid.
+    """
     names = [*LOSSES, *STATE_LOSSES]
     if not weights:
         raise RecipeError(
@@ -267,7 +271,11 @@ def check_losses(weights: dict[str, float]) -> None:
 
 
 def check_presence(recipe: Recipe) -> None:
-    """Check presence. Raises: RecipeError: If it lacks an output, data or a loss."""
+    """Check that the outputs, data and losses of presence and visibility match.
+
+    Raises:
+        RecipeError: If one of them is missing.
+    """
     trained = [name for name in STATE_LOSSES if name in recipe.losses]
     predicts = bool(getattr(recipe.model, "presence", False))
     if trained and not predicts:

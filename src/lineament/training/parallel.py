@@ -33,7 +33,11 @@ class ProcessGroup:
         return self.rank == 0
 
     def check_batch(self, train: TrainSettings) -> None:
-        """Check the batch. Raises: RecipeError: If it is too small for the processes and passes."""
+        """Check that the batch has at least one face per process and pass.
+
+        Raises:
+            RecipeError: If it is smaller.
+        """
         if train.batch < self.world_size * train.accumulate:
             raise RecipeError(
                 f"train.batch is {train.batch}, less than {self.world_size} processes x "

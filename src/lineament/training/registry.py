@@ -44,7 +44,11 @@ TASKS: dict[str, Callable[[Recipe], Task]] = {
 
 
 def slim_task(recipe: Recipe) -> Task:
-    """Return the task of `lineament slim`.    Raises: RecipeError: As `prune_task`."""
+    """Return the task of `lineament slim`.
+
+    Raises:
+        RecipeError: As in `prune_task`.
+    """
     if recipe.slim is not None and recipe.kind == "part-cascade":
         return PartTask(recipe)
     return prune_task(recipe)
@@ -56,7 +60,8 @@ def task_for(recipe: Recipe, kind: str = "") -> Task:
     Args:
         kind: A key of TASKS; empty: inferred from the parts of the recipe.
 
-    Raises: RecipeError: If the recipe lacks a part of the task.
+    Raises:
+        RecipeError: If the recipe lacks a part of the task.
     """
     for part in ("distill", "slim", "refine"):
         if not kind and getattr(recipe, part) is not None:
@@ -80,7 +85,8 @@ def make_trainer(
         folder, data_root, cache, resume, note, read: As for Trainer.
         kind: As for `task_for`.
 
-    Raises: RecipeError: If the recipe does not fit the task.
+    Raises:
+        RecipeError: If the recipe does not fit the task.
     """
     places = (folder, data_root, cache, resume, note, read)
     if recipe.kind not in FITS:

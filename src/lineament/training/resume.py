@@ -48,7 +48,11 @@ def digests(files: Iterable[str]) -> dict[str, str]:
 
 
 def check_digests(before: dict[str, str], now: dict[str, str], folder: Path) -> None:
-    """Compare digests. Raises: TrainError: If a file changed since the run in `folder` began."""
+    """Check that no file has changed since the run in `folder` began.
+
+    Raises:
+        TrainError: If one has.
+    """
     for path in before.keys() & now.keys():
         if before[path] != now[path]:
             raise TrainError(

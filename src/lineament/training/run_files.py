@@ -26,7 +26,8 @@ def checkpoint_of(recipe: Recipe, folder: Path) -> Path:
 def read_progress(checkpoint: Path) -> tuple[int, dict[str, Any]]:
     """Return the steps done and the recipe of a checkpoint, as it was stored.
 
-    Raises: ModelError: If the file is not a checkpoint.
+    Raises:
+        ModelError: If the file is not a checkpoint.
     """
     if is_numpy_model(checkpoint):
         return stored_progress(checkpoint)
@@ -35,5 +36,10 @@ def read_progress(checkpoint: Path) -> tuple[int, dict[str, Any]]:
 
 
 def recipe_of(checkpoint: Path) -> Recipe:
-    """Return the recipe of a checkpoint.    Raises: ModelError, RecipeError."""
+    """Return the recipe of a checkpoint.
+
+    Raises:
+        ModelError: If the file is not a checkpoint.
+        RecipeError: If its recipe is invalid.
+    """
     return make_recipe(read_progress(checkpoint)[1], str(checkpoint))

@@ -80,7 +80,8 @@ def train_together(
     Returns:
         Names of the runs that ended.
 
-    Raises: TrainError: If a run is listed twice, or needs one that is not listed before it.
+    Raises:
+        TrainError: If a run is listed twice, or needs one that is not listed before it.
     """
     _check(runs)
     read = _read_once()

@@ -68,7 +68,11 @@ class Task(ABC):
     """Name of the validation results in the log."""
 
     def __init__(self, recipe: Recipe) -> None:
-        """Check the recipe.    Raises: RecipeError."""
+        """Check the recipe.
+
+        Raises:
+            RecipeError: If it does not fit this kind of training.
+        """
         self.recipe = recipe
 
     def input_files(self) -> tuple[str, ...]:

@@ -119,7 +119,8 @@ class Trainer:
         Returns:
             Path of the checkpoint.
 
-        Raises: TrainError: If the loss is not finite.
+        Raises:
+            TrainError: If the loss is not finite.
         """
         try:
             if self.processes.is_main and not self.resumed:
@@ -153,7 +154,8 @@ class Trainer:
             report: Called about every 50 steps.
             batches: Result of `batches()` shared with other runs; None: the run's own.
 
-        Raises: TrainError: If the loss is not finite.
+        Raises:
+            TrainError: If the loss is not finite.
         """
         remaining = iter(self.batches() if batches is None else batches)
         self._to_training_mode()

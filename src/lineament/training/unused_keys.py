@@ -16,7 +16,8 @@ def refuse_unused(
         user: What ignores them, such as "a face detector".
         reason: Why it does, for the message; empty: it is obvious.
 
-    Raises: RecipeError: If one is set.
+    Raises:
+        RecipeError: If one is set.
     """
     for key, value in settings.items():
         if value:

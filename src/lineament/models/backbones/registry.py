@@ -102,7 +102,11 @@ def make_backbone(name: str, imagenet: bool, layout: str = "") -> nn.Module:
 
 
 def imagenet_file(name: str) -> Path:
-    """Return the file of the ImageNet weights of a backbone.    Raises: ExtraError: If absent."""
+    """Return the file with the ImageNet weights of a backbone.
+
+    Raises:
+        ExtraError: If the package of the weights is not installed.
+    """
     package, file = IMAGENET[name]
     spec = find_spec(package)
     if spec is None or spec.origin is None:

@@ -111,7 +111,8 @@ class Attentive1D(nn.Module):
 
     The softmax of a heatmap is the distribution of the landmark along that axis.
 
-    Raises: RecipeError for a length that is not one of LENGTHS, or an unknown decoder.
+    Raises:
+        RecipeError: If the length is not one of LENGTHS, or the decoder is unknown.
     """
 
     WIDTH = 64

@@ -15,7 +15,8 @@ LENGTHS = (0.25, 0.5, 1.0, 2.0)
 class Heatmap2D(nn.Module):
     """Feature map (B, C, h, w) -> logits of a distribution per landmark.
 
-    Raises: RecipeError for a length that is not one of LENGTHS, or an unknown decoder.
+    Raises:
+        RecipeError: If the length is not one of LENGTHS, or the decoder is unknown.
     """
 
     NARROWED = 1.0

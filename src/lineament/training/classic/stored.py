@@ -12,7 +12,8 @@ from ...recipe.file import make_recipe
 def stored_progress(checkpoint: Path) -> tuple[int, dict[str, Any]]:
     """Return the steps done and the recipe of a checkpoint, as it was stored.
 
-    Raises: ModelError: If the file is not a checkpoint.
+    Raises:
+        ModelError: If the file is not a checkpoint.
     """
     settings = load_numpy_model(checkpoint).settings
     if "recipe" not in settings:
@@ -24,5 +25,10 @@ def stored_progress(checkpoint: Path) -> tuple[int, dict[str, Any]]:
 
 
 def stored_recipe(checkpoint: Path) -> Recipe:
-    """Return the recipe of a checkpoint.    Raises: ModelError, RecipeError."""
+    """Return the recipe of a checkpoint.
+
+    Raises:
+        ModelError: If the file is not a checkpoint.
+        RecipeError: If its recipe is invalid.
+    """
     return make_recipe(stored_progress(checkpoint)[1], str(checkpoint))

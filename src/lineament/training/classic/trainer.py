@@ -139,7 +139,11 @@ class ClassicTrainer:
         return results
 
     def _read(self) -> NumpyModel:
-        """Return the model of the checkpoint.    Raises: TrainError: If its recipe differs."""
+        """Return the model of the checkpoint.
+
+        Raises:
+            TrainError: If its recipe differs.
+        """
         model = load_numpy_model(self.path)
         changed = changed_keys(model.settings["recipe"], self.recipe)
         if changed:
@@ -151,7 +155,11 @@ class ClassicTrainer:
 
 
 def check_unused(recipe: Recipe) -> None:
-    """Check the recipe. Raises: RecipeError: If it has settings that only networks use."""
+    """Check that the recipe has no settings that only networks use.
+
+    Raises:
+        RecipeError: If it has one.
+    """
     settings: dict[str, object] = {
         "init_from": recipe.init_from,
         "init_parts": recipe.init_parts,

@@ -94,7 +94,11 @@ class Comparison:
         return smooth_l1(student.raw, target, STRIDE, self.recipe.sigma)
 
     def check(self, student: LandmarkNet) -> None:
-        """Check that `student` and teacher match. Raises: RecipeError: If a loss does not apply."""
+        """Check that the outputs of `student` and teacher can be compared.
+
+        Raises:
+            RecipeError: If a loss does not apply to them.
+        """
         teacher, m = self.teacher, self.recipe.model
         names = teacher_losses(self.settings)
         teacher_name = f"the teacher {teacher.path}"
@@ -155,7 +159,11 @@ class Comparison:
 
 
 def check_settings(recipe: Recipe, settings: DistillSettings) -> None:
-    """Check [distill]. Raises: RecipeError: If its settings contradict each other."""
+    """Check that the settings of [distill] are consistent.
+
+    Raises:
+        RecipeError: If two of them contradict each other.
+    """
     names, head = teacher_losses(settings), recipe.landmark_net.head
     if bool(names) != bool(settings.teacher):
         raise RecipeError(

@@ -125,7 +125,8 @@ def peer_ensemble(peers: Sequence[Tensor], logits: bool = True) -> Tensor:
         peers: Maps (B, N, h, w) of each peer.
         logits: Average the softmax of the maps; False: average maps of peak 1, as in the paper.
 
-    Raises: RecipeError: For fewer than two peers.
+    Raises:
+        RecipeError: If there are fewer than two peers.
 
     Source: SD-HRNet, eq. 4.
     """

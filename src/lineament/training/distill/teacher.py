@@ -57,7 +57,8 @@ class Teacher:
             trained: Network and recipe of the checkpoint; None for an ONNX file.
             scheme_name: Scheme of the student.
 
-        Raises: ModelError: If the ONNX file cannot be loaded.
+        Raises:
+            ModelError: If the ONNX file cannot be loaded.
         """
         self.path, self.device = path, device
         if trained is None:

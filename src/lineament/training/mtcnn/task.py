@@ -83,7 +83,11 @@ class MtcnnTask(LandmarkTask):
         self.validation: list[Batch] = []
 
     def check_losses(self) -> None:
-        """Check init_from. Raises: RecipeError: If earlier networks have no initial weights."""
+        """Check that init_from is set if there are earlier networks.
+
+        Raises:
+            RecipeError: If it is not.
+        """
         stages = getattr(self.recipe.model, "stages", 1)
         if stages > 1 and not self.recipe.init_from:
             raise RecipeError(
@@ -98,7 +102,11 @@ class MtcnnTask(LandmarkTask):
         return super().new_network(context)
 
     def _check_start(self) -> None:
-        """Check the file of init_from. Raises: RecipeError: If it lacks an earlier network."""
+        """Check that the file of init_from contains all earlier networks.
+
+        Raises:
+            RecipeError: If one is missing.
+        """
         weights = read_initial_weights(Path(self.recipe.init_from))[0]
         for name in list(LAYERS)[: self.settings.stages - 1]:
             part = f"networks.{name}"

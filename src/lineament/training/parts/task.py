@@ -115,7 +115,8 @@ class PartDistillTask(PartTask):
     def new_network(self, context: Context) -> nn.Module:
         """Return the network; also load the teacher.
 
-        Raises: RecipeError: If the teacher does not fit.
+        Raises:
+            RecipeError: If the teacher does not fit.
         """
         path, m = Path(self.settings.teacher), self.recipe.model
         teacher, recipe = load_any(path)
@@ -145,7 +146,11 @@ class PartDistillTask(PartTask):
 
 
 def distill_settings(recipe: Recipe) -> DistillSettings:
-    """Return [distill].    Raises: RecipeError: If it does not fit a cascade with parts."""
+    """Return [distill].
+
+    Raises:
+        RecipeError: If it does not fit a cascade with parts.
+    """
     settings = recipe.distill
     if settings is None or not settings.teacher or not settings.landmarks:
         raise RecipeError(
@@ -166,7 +171,11 @@ class DpmTask(PartTask):
     """Also train the face score of a window, from its features and its parts' deformation cost."""
 
     def check_losses(self) -> None:
-        """Check [presence]. Raises: RecipeError: If it or its loss is missing."""
+        """Check that the recipe has [presence] and a loss for it.
+
+        Raises:
+            RecipeError: If either is missing.
+        """
         check_losses(self.recipe.losses)
         if self.recipe.presence is None or "presence" not in self.recipe.losses:
             raise RecipeError(

@@ -86,7 +86,8 @@ def _prune(
 ) -> None:
     """Remove `ratio` of the channels of `net`, in place, except for those of `ignored`.
 
-    Raises: ExtraError: If torch-pruning is not installed.
+    Raises:
+        ExtraError: If torch-pruning is not installed.
     """
     try:
         import torch_pruning

@@ -28,7 +28,8 @@ def surviving(net: HRSuperNet, threshold: float, relative: bool = False) -> Layo
         relative: Compare each factor with the largest of its block, since norms compensate for a
             common scale. A block is then removed only if no other block reads it.
 
-    Raises: RecipeError: If no path from the stem to the head is left.
+    Raises:
+        RecipeError: If no path from the stem to the head is left.
     """
     layout: Layout = []
     alive = [0]

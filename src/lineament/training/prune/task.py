@@ -17,7 +17,11 @@ SUPERNET = "hr-supernet"
 
 
 def slim_settings(recipe: Recipe) -> SlimSettings:
-    """Return the [slim] part of `recipe`.    Raises: RecipeError: If it has none."""
+    """Return the [slim] part of `recipe`.
+
+    Raises:
+        RecipeError: If it has none.
+    """
     if recipe.slim is None:
         raise RecipeError(
             f"the recipe {recipe.name!r} has no [slim]; add it, or use lineament train"
@@ -30,7 +34,8 @@ def prune_task(recipe: Recipe) -> LandmarkTask:
 
     Other networks are trained as usual; their channels are removed afterwards.
 
-    Raises: RecipeError: If the recipe has no [slim], or a kind of model that cannot be pruned.
+    Raises:
+        RecipeError: If the recipe has no [slim], or a kind of model that cannot be pruned.
     """
     slim_settings(recipe)
     if not isinstance(recipe.model, LandmarkNetSettings):

@@ -65,7 +65,11 @@ class TemporalTask(LandmarkTask):
         super().__init__(recipe.with_model(kind="refined-net"))
 
     def check_losses(self) -> None:
-        """Check losses. Raises: RecipeError: If one trains an output of the frozen detector."""
+        """Check that no loss trains an output of the frozen detector.
+
+        Raises:
+            RecipeError: If one does.
+        """
         check_losses(self.recipe.losses)
         trained = [name for name in STATE_LOSSES if name in self.recipe.losses]
         if trained or self.recipe.presence is not None:
@@ -199,7 +203,8 @@ class TemporalTask(LandmarkTask):
 def find_videos(name: str, data_root: Path) -> list[Path]:
     """Return the videos of an entry of refine.videos: a file, or all files in a folder.
 
-    Raises: RecipeError: If there is none, or one of them is reserved for testing.
+    Raises:
+        RecipeError: If there is none, or one of them is reserved for testing.
     """
     paths = [path for path in (data_root / name, Path(name)) if path.exists()]
     if not paths:
