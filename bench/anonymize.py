@@ -27,7 +27,7 @@ from lineament.data.sample import data_root
 from lineament.evaluation.detection import (
     DETECTION_PROTOCOLS,
     MIN_HEIGHTS,
-    must_be_found,
+    is_ground_truth,
 )
 from lineament.geometry import box_center, iou
 from lineament.inference.predictor import Predictor
@@ -80,7 +80,9 @@ def count(photo, faces, shape, row):
         row["false photos"] += bool(covered.any())
         row["false pixels"] += float(covered.mean())
         return
-    for face in np.flatnonzero(must_be_found(photo, MIN_HEIGHTS.get(photo.kind, 0.0))):
+    for face in np.flatnonzero(
+        is_ground_truth(photo, MIN_HEIGHTS.get(photo.kind, 0.0))
+    ):
         share = covered_share(covered, test_points(photo, face))
         row["faces"] += 1
         row["missed"] += share < MISSED

@@ -137,7 +137,7 @@ def listed() -> list[str]:
         "\n## Protocols\n",
         "For `lineament evaluate --protocol`, which also accepts your own .toml file.\n",
         *table(
-            ["protocol", "faces", "points", "divided by", "fails above"], protocols()
+            ["protocol", "faces", "points", "norm", "failure threshold"], protocols()
         ),
         f"\nFor detectors: `{'`, `'.join(DETECTION_PROTOCOLS)}`; see [protocols](protocols.md).",
         "\n## Point schemes\n",

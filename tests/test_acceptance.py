@@ -45,7 +45,7 @@ def test_faces_below_the_score_threshold_are_dropped_and_the_order_is_kept():
     assert keep(faces, scored(0.75, 0.5, 0.25), 0.5) == [0, 1]
 
 
-def test_the_better_of_two_boxes_of_one_face_is_kept():
+def test_the_better_of_two_boxes_of_the_same_face_is_kept():
     # 5 px apart on a face with a box side of 100 px, where the limit is 10
     faces = np.stack([FACE, moved(5), moved(20)])
     assert keep(faces, scored(0.6, 0.8, 0.7), 0.4) == [1, 2]
@@ -64,7 +64,7 @@ def test_only_presence_decides_if_the_model_predicts_it():
     assert keep_faces(found(faces, scores, presence), 0.3, 0.99) == [0, 1, 2]
 
 
-def test_presence_times_score_ranks_two_boxes_of_one_face():
+def test_presence_times_score_ranks_two_boxes_of_the_same_face():
     faces = np.stack([FACE, moved(5)])
     # 0.9 x 0.6 = 0.54 is below 0.7 x 0.8 = 0.56
     twice = found(faces, scored(0.6, 0.8), np.array([0.9, 0.7]))

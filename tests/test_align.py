@@ -217,7 +217,7 @@ def test_the_crop_is_black_outside_the_image() -> None:
     assert not crop[[0, 0, -1, -1], [0, -1, 0, -1]].any()
 
 
-def test_an_unknown_template_is_refused_with_the_nearest_name() -> None:
+def test_an_unknown_template_is_rejected_with_the_nearest_name() -> None:
     with pytest.raises(
         InputError,
         match=r"unknown template 'arcface'; did you mean 'arcface112'\?",
@@ -226,7 +226,7 @@ def test_an_unknown_template_is_refused_with_the_nearest_name() -> None:
 
 
 @pytest.mark.parametrize("size", [0, -5, 8193, 2.5, True])
-def test_a_size_out_of_range_is_refused(size: object) -> None:
+def test_a_size_out_of_range_is_rejected(size: object) -> None:
     with pytest.raises(
         InputError, match=r"expected the side of the crop, an integer from 1 to 8192"
     ):
@@ -250,7 +250,7 @@ def test_a_mapping_needs_a_size_two_points_and_finite_numbers() -> None:
         align_affine(_ibug68(), {"chin": (1, float("nan")), "nose_tip": (3, 4)}, 100)
 
 
-def test_a_template_without_content_is_refused() -> None:
+def test_a_template_without_content_is_rejected() -> None:
     with pytest.raises(
         InputError, match="has neither points nor a square; give one of them"
     ):
@@ -277,7 +277,7 @@ def test_the_error_names_a_point_that_the_face_lacks() -> None:
         ("ffhq256", "the eyes and the mouth coincide"),
     ],
 )
-def test_a_face_of_one_point_is_refused(template: str, wanted: str) -> None:
+def test_a_face_of_one_point_is_rejected(template: str, wanted: str) -> None:
     face = Face(
         np.full((5, 2), 7.0),
         np.ones(5),
@@ -290,7 +290,7 @@ def test_a_face_of_one_point_is_refused(template: str, wanted: str) -> None:
         align_affine(face, template)
 
 
-def test_another_kind_of_image_is_refused() -> None:
+def test_another_kind_of_image_is_rejected() -> None:
     with pytest.raises(
         ImageError,
         match=r"the image is uint8 \(20, 20\); expected RGB uint8 \(H, W, 3\)",
@@ -301,7 +301,7 @@ def test_another_kind_of_image_is_refused() -> None:
 
 
 @pytest.mark.parametrize("side", [0, -112])
-def test_a_template_without_a_size_is_refused(side):
+def test_a_template_without_a_size_is_rejected(side):
     points = {"right_eye_center": (1.0, 1.0), "left_eye_center": (5.0, 1.0)}
     five = np.array([[1.0, 1], [5, 1], [3, 3], [2, 5], [4, 5]])
     face = Face(five, np.ones(5), np.ones(5), (1, 1, 5, 5), 1.0, "five")

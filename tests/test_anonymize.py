@@ -130,14 +130,14 @@ def test_schemes_of_five_points_or_without_eyes_are_covered_by_the_box():
         assert outline[:, 1].max() >= face.box[3] - 0.01
 
 
-def test_faces_outside_and_at_the_border_of_the_image_are_no_error():
+def test_faces_outside_and_at_the_border_of_the_image_are_not_errors():
     faces = faces_of(face_at((-500, 100)), face_at((0, 0)), face_at((1e7, 1e7)))
     covered = anonymize_faces(NOISE, faces, "fill")
     assert (covered[0, 0] == 128).all()
     np.testing.assert_array_equal(covered[-1], NOISE[-1])
 
 
-def test_wrong_arguments_are_refused():
+def test_wrong_arguments_are_rejected():
     faces = faces_of(face_at((120, 100)))
     with pytest.raises(InputError, match="did you mean 'blur'"):
         anonymize_faces(NOISE, faces, "blurr")
@@ -258,7 +258,7 @@ def test_at_most_one_more_region_is_covered_in_a_photo_of_one_person(tmp_path):
     assert int(re.search(r"(\d+) faces? covered", out)[1]) <= 2
 
 
-def test_faces_of_an_image_of_another_size_are_refused():
+def test_faces_of_an_image_of_another_size_are_rejected():
     faces = faces_of(face_at((120, 100)))
     with pytest.raises(InputError, match=r"\(240, 200\).*this one has \(120, 100\)"):
         anonymize_faces(NOISE[::2, ::2], faces)
@@ -420,13 +420,13 @@ def test_a_huge_face_is_covered_with_a_wide_margin():
     assert (anonymize_faces(NOISE, faces, "fill", margin=2.0) == 128).all()
 
 
-def test_a_negative_hold_time_is_refused():
+def test_a_negative_hold_time_is_rejected():
     frames = [(0.0, NOISE), (1.0, NOISE)]
     with pytest.raises(InputError, match="hold_s is -1"):
         list(anonymize_frames(frames, lambda image: faces_of(), hold_s=-1))
 
 
-def test_videos_of_one_name_have_results_of_their_own(tmp_path):
+def test_videos_with_the_same_name_have_results_of_their_own(tmp_path):
     videos = ["a/talk.mp4", "b/talk.mp4", "talk.mov"]
     targets = command._video_targets([*videos, videos[0]], tmp_path)
     assert list(targets) == videos

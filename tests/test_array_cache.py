@@ -80,7 +80,7 @@ def test_an_error_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_truncated_file_is_refused(tmp_path):
+def test_a_truncated_file_is_rejected(tmp_path):
     path = tmp_path / "a.npy"
     cached_rows(path, lambda: BLOCKS)
     path.write_bytes(path.read_bytes()[:-1])

@@ -12,7 +12,7 @@ from lineament.tracking.association import (
     match_lost,
 )
 from lineament.tracking.rules import TrackRules
-from lineament.tracking.tracked_face import FaceObservation, TrackedFace, appearance_of
+from lineament.tracking.tracked_face import FaceObservation, TrackedFace, face_thumbnail
 from scenes import scene
 
 RULES = TrackRules()
@@ -32,7 +32,7 @@ def seen(x, y, side=70):
 
 def tracked(name):
     here = seen(*AT[name])
-    return TrackedFace(1, here.landmarks, 0.9, appearance_of(FRAME, here.box), None)
+    return TrackedFace(1, here.landmarks, 0.9, face_thumbnail(FRAME, here.box), None)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_an_error_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_unwritable_path_is_a_clear_error(tmp_path):
+def test_an_unwritable_path_raises_a_clear_error(tmp_path):
     with (
         pytest.raises(FileNotFoundError),
         atomic_path(tmp_path / "none" / "a.txt") as partial,

@@ -286,7 +286,7 @@ def test_the_output_has_2nl_values_instead_of_nl_squared():
         ),
     ],
 )
-def test_settings_out_of_range_are_refused(make, message):
+def test_settings_out_of_range_are_rejected(make, message):
     with pytest.raises(RecipeError, match=message):
         make()
 

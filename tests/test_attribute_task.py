@@ -81,7 +81,7 @@ def test_a_task_of_one_attribute_is_binary_and_of_several_is_multiclass():
     assert errors == {"smiling": 1.0, "pose": 0.5}
 
 
-def test_an_attribute_that_no_data_set_has_is_refused():
+def test_an_attribute_that_no_data_set_has_is_rejected():
     nothing = torch.zeros(2, 0)
     raw = HeadOutput(nothing, nothing, class_logits=torch.zeros(2, 3))
     with pytest.raises(
@@ -90,7 +90,7 @@ def test_an_attribute_that_no_data_set_has_is_refused():
         task_losses(raw, {}, TASKS)
 
 
-def test_tasks_for_a_network_without_them_are_refused(tmp_path):
+def test_tasks_for_a_network_without_them_are_rejected(tmp_path):
     recipe = recipe_of(tmp_path)
     values = recipe.model_dump() | {"model": {"kind": "conv-cascade"}}
     with pytest.raises(
@@ -364,7 +364,7 @@ def test_clusters_start_from_a_network_without_them_and_equal_it_at_first(
         make_trainer(alone, tmp_path / "alone", folder, tmp_path / "cache")
 
 
-def test_tasks_without_validation_faces_are_refused_before_training(folder, tmp_path):
+def test_tasks_without_validation_faces_are_rejected_before_training(folder, tmp_path):
     write_mtfl(tmp_path, range(60, 70))
     recipe = recipe_of(folder)
     data = [

@@ -141,7 +141,7 @@ def test_points_outside_the_image_are_counted_and_measured(clean: Path) -> None:
     )
 
 
-def test_a_face_wholly_outside_is_an_error(clean: Path) -> None:
+def test_a_face_completely_outside_is_an_error(clean: Path) -> None:
     put(clean, "train/9", face(100, (500, 80)))
     assert only(clean).severity == "error"
 
@@ -179,7 +179,7 @@ def test_a_copy_moved_by_one_pixel_is_found(clean: Path) -> None:
     )
 
 
-def test_two_annotations_of_one_image_one_pixel_apart_are_found(
+def test_two_annotations_in_the_same_image_one_pixel_apart_are_found(
     tmp_path: Path,
 ) -> None:
     image = tmp_path / "a.png"
@@ -362,7 +362,7 @@ def test_broken_and_unpaired_files_are_findings_and_the_rest_is_read(
     assert report.faces == 7
 
 
-def test_points_at_one_place_or_unlike_a_face_are_found(clean: Path) -> None:
+def test_coinciding_points_and_shapes_unlike_a_face_are_found(clean: Path) -> None:
     put(clean, "train/8", np.full((68, 2), 50.0))
     put(clean, "train/9", np.random.default_rng(0).uniform(20, 140, (68, 2)))
     found = {f.file: f for f in audit(clean).findings}

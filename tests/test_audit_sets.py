@@ -11,7 +11,7 @@ from PIL import Image
 from commands import call
 from lineament.data.audit.audit import audit
 from lineament.data.audit.set_checks import check_all_outside, check_set
-from lineament.data.mirror import better_mirror, mirror_of_shapes
+from lineament.data.mirror import better_mirror, infer_mirror_from_shapes
 from lineament.data.readers.own_data import OwnData
 from lineament.data.sample import Sample
 from lineament.errors import DataError
@@ -99,12 +99,12 @@ def test_a_mirror_by_names_that_contradicts_the_positions_is_an_error(tmp_path):
 
 def test_a_mirror_is_inferred_from_faces_without_names():
     shapes = [moved(seed) for seed in range(8)]
-    assert mirror_of_shapes(shapes, "x") == MIRROR
+    assert infer_mirror_from_shapes(shapes, "x") == MIRROR
     assert better_mirror(shapes, MIRROR) is None
     assert better_mirror(shapes, [2, 3, 0, 1, 4, 6, 5]) == MIRROR
     lopsided = [np.random.default_rng(0).uniform(0, 100, (9, 2))]
     with pytest.raises(DataError, match="the mean of the faces is not symmetric"):
-        mirror_of_shapes(lopsided, "x")
+        infer_mirror_from_shapes(lopsided, "x")
 
 
 def folder_of(tmp_path: Path, faces: list[Sample]) -> Path:

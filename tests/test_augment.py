@@ -126,7 +126,7 @@ def test_crops_spread_by_the_settings():
     assert np.mean([mirrored for _, mirrored in drawn]) == pytest.approx(0.25, abs=0.03)
 
 
-def test_settings_out_of_range_or_unknown_are_refused():
+def test_settings_out_of_range_or_unknown_are_rejected():
     for wrong in (
         {"flip": 1.5},
         {"shift": -0.1},

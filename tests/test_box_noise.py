@@ -57,7 +57,7 @@ def test_exact_boxes_give_no_noise():
     assert fit_box_noise(truth, truth) == (0.0, 0.0)
 
 
-def test_unpaired_boxes_are_refused():
+def test_unpaired_boxes_are_rejected():
     with pytest.raises(
         InputError, match="1 detected and 2 true boxes; expected pairs, at least 2"
     ):

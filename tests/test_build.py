@@ -103,7 +103,7 @@ def test_a_training_starts_from_safetensors(faces, tmp_path):
         )
 
 
-def test_weights_of_another_network_are_refused(faces, tmp_path):
+def test_weights_of_another_network_are_rejected(faces, tmp_path):
     trained(small(faces, **{"train.steps": 1}), tmp_path / "first")
     wider = small(
         faces,
@@ -197,7 +197,7 @@ def test_a_weights_file_is_read_once_for_initialization(faces, tmp_path, monkeyp
     assert reads == [kept]
 
 
-def test_weights_without_a_recipe_are_refused_as_checkpoint(tmp_path):
+def test_weights_without_a_recipe_are_rejected_as_checkpoint(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(2)}, tmp_path / "bare.safetensors")

@@ -121,7 +121,7 @@ def test_a_plan_is_written_once_and_then_reused(images, tmp_path):
     assert sources == find_sources([str(images / "0"), str(images / "1")])
 
 
-def test_other_inputs_or_options_are_refused(images, tmp_path):
+def test_other_inputs_or_options_are_rejected(images, tmp_path):
     folder = OutputFolder(tmp_path / "out")
     open_plan(folder, [str(images)], {"model": "a"})
     with pytest.raises(DataError, match=r"contains a plan of model a; choose another"):

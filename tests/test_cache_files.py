@@ -38,7 +38,7 @@ def test_an_array_is_pickled_as_its_path(tmp_path):
         pickle.loads(stored)
 
 
-def test_parts_of_an_array_are_pickled_by_their_values(tmp_path):
+def test_slices_of_an_array_are_pickled_by_value(tmp_path):
     array = rows(tmp_path)
     stored = pickle.dumps([array[1], array[1:], array + 1])
     (tmp_path / "crops-0123456789abcdef.npy").unlink()

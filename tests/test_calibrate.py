@@ -68,7 +68,7 @@ def test_points_that_are_not_annotated_do_not_count():
     )
 
 
-def test_too_few_points_are_refused():
+def test_too_few_points_are_rejected():
     with pytest.raises(
         DataError, match="5 points to calibrate on; expected at least 20"
     ):

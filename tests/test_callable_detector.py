@@ -49,7 +49,7 @@ def test_any_callable_that_finds_boxes_is_a_detector(returned, scores):
     assert len(found.roll_deg) == len(scores)
 
 
-def test_scores_that_do_not_fit_the_boxes_are_refused():
+def test_scores_that_do_not_fit_the_boxes_are_rejected():
     with pytest.raises(ShapeError, match=r"1 boxes came with scores \(2,\)"):
         as_detections((np.array([[0, 0, 1, 1]]), np.array([0.5, 0.5])))
     with pytest.raises(ShapeError, match="expected finite x0 < x1"):

@@ -10,14 +10,14 @@ from commands import call
 from faces import draw_face, write_faces
 from lineament import Predictor
 from lineament.classic.cascade import Cascade
-from lineament.classic.forest import Forest, ShapePixels, basis_of
+from lineament.classic.forest import Forest, ShapePixels, principal_basis
 from lineament.classic.hog import BINS, orientation_maps, read_histograms
 from lineament.classic.shapes import (
     as_rows,
+    fit_rotation_and_scale,
     from_complex,
     from_rows,
     to_complex,
-    turn_and_scale,
 )
 from lineament.errors import ModelError, TrainError
 from lineament.estimator import ValidationLimits
@@ -108,10 +108,10 @@ def test_a_step_shorter_than_a_tick_of_the_clock_is_logged(
     assert [report.step for report in reports] == [1]
 
 
-def test_turn_and_scale_undoes_a_similarity():
+def test_fit_rotation_and_scale_inverts_a_similarity():
     affine = similarity(1.7, 25.0, np.zeros(2), np.array([3.0, -8.0]))
     moved = to_complex(apply_affine(affine, from_complex(MEAN)))
-    factor = turn_and_scale(moved, MEAN)
+    factor = fit_rotation_and_scale(moved, MEAN)
     assert abs(factor) == pytest.approx(1 / 1.7)
     back = factor * (moved - moved.mean()) + MEAN.mean()
     np.testing.assert_allclose(back, MEAN, atol=1e-9)
@@ -201,7 +201,7 @@ def test_a_basis_explains_the_given_share_of_the_updates():
     updates = rng.normal(size=(500, 1)) * (1 + 1j) * np.ones(4) + 0.01 * rng.normal(
         size=(500, 4)
     )
-    basis = basis_of(updates, 0.99)
+    basis = principal_basis(updates, 0.99)
     assert basis.shape == (1, 8)
     np.testing.assert_allclose(basis @ basis.T, [[1]], atol=1e-5)
 
@@ -318,7 +318,7 @@ def test_a_cascade_is_not_resumed_with_another_recipe(folder, trained):
         ClassicTrainer(CascadeFit, other, run, folder, run / "cache")
 
 
-def test_a_cascade_that_lacks_a_stage_is_refused(trained):
+def test_a_cascade_that_lacks_a_stage_is_rejected(trained):
     model = load_numpy_model(trained["trees"])
     arrays = {name: array for name, array in model.arrays.items() if name != "1.pairs"}
     with pytest.raises(ModelError, match=r"'drawn' lacks '1.pairs'; train it again"):

@@ -35,7 +35,7 @@ def test_a_checkpoint_is_written_atomically(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_files_that_are_not_checkpoints_are_refused(tmp_path):
+def test_files_that_are_not_checkpoints_are_rejected(tmp_path):
     with pytest.raises(
         ModelError, match=r"no checkpoint at .*absent.pt; expected a file written by"
     ):
@@ -57,7 +57,7 @@ def test_files_that_are_not_checkpoints_are_refused(tmp_path):
 @pytest.mark.parametrize(
     "more", [{}, {"recipe": "not json", "average": {}}, {"average": 3}]
 )
-def test_a_checkpoint_without_weights_or_recipe_is_refused(more, tmp_path):
+def test_a_checkpoint_without_weights_or_recipe_is_rejected(more, tmp_path):
     torch.save({"recipe": "{}", "step": 1} | more, tmp_path / "odd.pt")
     with pytest.raises(
         ModelError,
@@ -71,7 +71,7 @@ class Code:
         return (print, ("code from a checkpoint",))
 
 
-def test_a_checkpoint_with_code_is_refused_without_running_it(tmp_path, capsys):
+def test_a_checkpoint_with_code_is_rejected_without_running_it(tmp_path, capsys):
     torch.save({"recipe": Code()}, tmp_path / "evil.pt")
     with pytest.raises(ModelError, match=r"evil.pt: not a checkpoint, or a broken one"):
         load_checkpoint(tmp_path / "evil.pt")

@@ -43,7 +43,7 @@ items = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 8)), min_size=2)
 
 
 @given(items)
-def test_auc_is_the_share_of_pairs_in_order_with_ties_one_half(given_items):
+def test_auc_is_the_fraction_of_ordered_pairs_with_ties_as_one_half(given_items):
     labels = [0, 1] + [label for label, _ in given_items]
     scores = [3, 5] + [score for _, score in given_items]
     assert auc(labels, scores) == pytest.approx(auc_by_pairs(labels, scores))
@@ -81,7 +81,7 @@ def test_reliability_counts_every_item_once_with_1_in_the_last_bin():
     assert [b.probability for b in found] == pytest.approx([0.025, 0.975])
 
 
-def test_bad_labels_and_scores_are_refused():
+def test_bad_labels_and_scores_are_rejected():
     with pytest.raises(ShapeError, match="2 labels and 1 scores; expected one"):
         auc([0, 1], [0.5])
     with pytest.raises(InputError, match="2 labels are 1 and 0 are 0; expected some"):

@@ -132,7 +132,7 @@ def test_images_are_read_and_a_tenth_is_used_for_validation(root):
     assert first_of_each_class(training, 0) is training
 
 
-def test_a_missing_file_or_one_without_images_is_refused(tmp_path):
+def test_a_missing_file_or_one_without_images_is_rejected(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
         read_cifar10(tmp_path, "test")
     (tmp_path / "cifar10").mkdir()

@@ -458,7 +458,7 @@ def test_align_writes_one_crop_per_face(pictures, tmp_path):
         assert crop.size == (32, 32)
 
 
-def test_align_refuses_an_unknown_template(pictures, tmp_path):
+def test_align_rejects_an_unknown_template(pictures, tmp_path):
     code, _, err = call("align", pictures / "a.png", "--template", "arcface")
     assert code == 1
     assert "did you mean 'arcface112'" in err

@@ -312,7 +312,7 @@ def test_a_file_name_that_is_not_valid_unicode_is_printed_as_json_escape(tmp_pat
     assert "Traceback" not in done.stderr
 
 
-def test_an_unknown_protocol_is_refused_with_the_nearest_name():
+def test_an_unknown_protocol_is_rejected_with_the_nearest_name():
     code, _, err = call("evaluate", "--protocol", "300w-comon")
     assert code == 1
     assert "did you mean '300w-common'" in err
@@ -336,7 +336,7 @@ def test_train_without_torch_names_the_command_to_install_it(tmp_path, monkeypat
 
 
 @pytest.mark.torch
-def test_train_refuses_an_unknown_key_with_the_nearest_name(tmp_path):
+def test_train_rejects_an_unknown_key_with_the_nearest_name(tmp_path):
     pytest.importorskip("torch")
     recipe = tmp_path / "recipe.toml"
     recipe.write_text('name = "x"\ndata = [{reader = "300w"}]\n[train]\nsteps = 2\n')

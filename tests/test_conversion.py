@@ -47,7 +47,7 @@ def test_visibility_is_converted_like_sigma() -> None:
     assert np.isnan(unknown).all()
 
 
-def test_a_scheme_that_lacks_points_of_the_protocol_is_refused() -> None:
+def test_a_scheme_that_lacks_points_of_the_protocol_is_rejected() -> None:
     with pytest.raises(
         ProtocolError, match=r"predicts 5 landmarks \(five\), from which .* cannot"
     ):

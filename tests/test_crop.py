@@ -130,7 +130,7 @@ def test_an_image_larger_than_opencvs_warp_limit_is_cropped():
     )
 
 
-def test_a_box_without_area_is_refused():
+def test_a_box_without_area_is_rejected():
     with pytest.raises(ShapeError, match=r"box 0 is .*expected finite x0 < x1"):
         crop_boxes(np.zeros((10, 10, 3), np.uint8), [[5, 5, 5, 9]], 32, 1.3)
 

@@ -78,7 +78,7 @@ def test_all_images_that_cannot_be_read_are_listed_at_once(samples, tmp_path):
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_no_samples_are_refused(tmp_path):
+def test_no_samples_are_rejected(tmp_path):
     with pytest.raises(
         DataError,
         match="no samples to cache; expected at least one face: check the data set's folder",

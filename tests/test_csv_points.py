@@ -85,14 +85,14 @@ def test_points_that_are_not_read_are_noted(tmp_path):
     assert "columns gaze_x, gaze_y are not read; the points are numbered" in notes[1]
 
 
-def test_two_columns_of_one_coordinate_are_refused(tmp_path):
+def test_two_columns_for_the_same_coordinate_are_rejected(tmp_path):
     # as OpenFace writes pixels and millimeters
     header = ["image", *(f"{axis}_{i}" for i in range(5) for axis in "xyXY")]
     with pytest.raises(DataError, match="'x_0' and 'X_0' are x of the same point; rem"):
         read(tmp_path, header, ["a.jpg", *CELLS, *CELLS])
 
 
-def test_a_repeated_column_is_refused(tmp_path):
+def test_a_repeated_column_is_rejected(tmp_path):
     # an equal string that is the same object, as a reader may return it
     with pytest.raises(DataError, match="'x_0' and 'x_0' are x of the same point"):
         find_columns(tmp_path, ["x_0", "y_0", "x_0"])
@@ -120,7 +120,7 @@ def test_an_empty_visibility_of_an_annotated_point_is_unknown(tmp_path):
     assert np.array_equal(face.visible, [1, np.nan, 0, 0, 1], equal_nan=True)
 
 
-def test_decimal_commas_that_shift_the_cells_are_refused(tmp_path):
+def test_decimal_commas_that_shift_the_cells_are_rejected(tmp_path):
     header = ["image", *(f"{axis}_{i}" for i in range(5) for axis in "xy")]
     cells = ["a.jpg", *(value.replace(".", ",") for value in CELLS)]
     message = r"a\.csv:2: 10 more cells than columns; if numbers have decimal commas"
@@ -130,7 +130,7 @@ def test_decimal_commas_that_shift_the_cells_are_refused(tmp_path):
     assert np.array_equal(face.landmarks, shape(5))
 
 
-def test_a_row_with_a_lost_cell_is_refused(tmp_path):
+def test_a_row_with_a_lost_cell_is_rejected(tmp_path):
     # its other cells would be read as coordinates of other points
     header = ["image", *(f"{axis}_{i}" for i in range(5) for axis in "xy")]
     cells = [*CELLS[:3], *CELLS[4:]]
@@ -185,7 +185,7 @@ def test_the_first_line_of_excel_is_skipped(tmp_path):
 @pytest.mark.parametrize(
     ("content", "problem"), [("", "empty"), ("image,x_0,y_0\n", "no row below")]
 )
-def test_a_table_without_rows_is_a_clear_error(content, problem, tmp_path):
+def test_a_table_without_rows_raises_a_clear_error(content, problem, tmp_path):
     path = text(tmp_path / "a.csv", content)
     with pytest.raises(DataError, match=rf"a\.csv: {problem}.*one row per face"):
         read_data("csv", path, "all", OwnData("five"))

@@ -61,7 +61,7 @@ def test_an_untrained_network_predicts_the_mean_shape(tmp_path):
     assert (output.variance > 0).all()
 
 
-def test_a_crop_size_that_is_not_a_multiple_of_16_is_refused(tmp_path):
+def test_a_crop_size_that_is_not_a_multiple_of_16_is_rejected(tmp_path):
     recipe = recipe_of(tmp_path).with_model(size=40)
     with pytest.raises(RecipeError, match="size is 40; expected a multiple of 16"):
         build_network(recipe)
@@ -102,7 +102,7 @@ def test_a_new_stage_starts_with_the_weights_of_the_previous_one(tmp_path):
         assert (shift == 0).all()
 
 
-def test_weights_of_another_width_are_refused(tmp_path):
+def test_weights_of_another_width_are_rejected(tmp_path):
     folder = tmp_path / "faces"
     write_faces(folder, 12)
     recipe = recipe_of(folder).with_model(width=0.25)

@@ -294,7 +294,7 @@ def test_dark_is_not_rounded_by_autocast():
     assert torch.equal(plain, mixed)
 
 
-def test_an_unknown_decoder_is_refused():
+def test_an_unknown_decoder_is_rejected():
     with pytest.raises(
         RecipeError, match="'mean'; expected one of expectation, argmax, quarter"
     ):

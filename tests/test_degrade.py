@@ -17,8 +17,8 @@ from lineament.data.degrade import (
     occlude,
     occlude_faces,
     photometric,
+    rotated_shape,
     smooth_line,
-    turned_shape,
 )
 from lineament.recipe import Augmentation
 from test_augment import STILL, centroid, picture_of_blob
@@ -139,7 +139,7 @@ def test_blur_along_a_line_keeps_brightness_and_place(kernel, shift):
 @pytest.mark.parametrize("rounded", [False, True])
 def test_a_rotated_shape_has_the_area_of_its_kind_and_its_center(ellipse, rounded):
     center, size = np.array([50.0, 40.0]), np.array([40.0, 20.0])
-    mask = turned_shape((90, 100), center, size, 30.0, ellipse, rounded)
+    mask = rotated_shape((90, 100), center, size, 30.0, ellipse, rounded)
     rows, columns = np.nonzero(mask)
     # a rectangle covers 40 x 20, an ellipse pi / 4 of it; the drawn edge adds up to a pixel around
     wanted = 800 * (np.pi / 4 if ellipse else 1)

@@ -130,7 +130,7 @@ def test_a_detector_with_a_model_finds_what_the_predictor_accepts(tmp_path):
         assert detected.scores == pytest.approx([0.9] * found)
 
 
-def test_options_without_effect_on_detection_are_refused(tmp_path):
+def test_options_without_effect_on_detection_are_rejected(tmp_path):
     words = ("evaluate", "--protocol", "detection-val")
     for option in (("--report", tmp_path / "r"), ("--perturb",), ("--allow-missing",)):
         code, _, err = call(*words, *option)

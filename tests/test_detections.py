@@ -58,7 +58,7 @@ def test_no_face_still_has_the_scheme():
         (None, "five", "have only a scheme or only landmarks; expected both"),
     ],
 )
-def test_landmarks_that_do_not_fit_the_boxes_or_the_scheme_are_refused(
+def test_landmarks_that_do_not_fit_the_boxes_or_the_scheme_are_rejected(
     landmarks, scheme, message
 ):
     with pytest.raises(ShapeError, match=message):

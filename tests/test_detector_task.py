@@ -125,7 +125,7 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(root):
     assert "scenes_recall=" in rows[-1]
 
 
-def test_a_checkpoint_of_another_recipe_is_refused(root):
+def test_a_checkpoint_of_another_recipe_is_rejected(root):
     run = trainer(recipe(), root)
     run.save()
     with pytest.raises(TrainError, match=r"another recipe \(train.lr differ"):
@@ -158,7 +158,7 @@ def test_a_detector_with_fewer_blocks_starts_from_the_first_ones_of_each_stage(r
         assert torch.equal(value, weights[name])
 
 
-def test_a_recipe_with_a_wrong_key_or_without_a_detector_is_refused():
+def test_a_recipe_with_a_wrong_key_or_without_a_detector_is_rejected():
     with pytest.raises(
         RecipeError, match=r"unknown key 'detector.widhts'; did you mean 'widths'"
     ):

@@ -20,7 +20,10 @@ from lineament.training.detector.mimicry import (
     ImitatingDetector,
     feature_distance,
 )
-from lineament.training.detector.mining import find_false_positives, mined_places
+from lineament.training.detector.mining import (
+    cached_false_positives,
+    find_false_positives,
+)
 from lineament.training.detector.teacher import label_photos
 
 pytestmark = pytest.mark.torch
@@ -137,7 +140,7 @@ def test_false_positives_of_the_detector_are_mined(photos, tmp_path, monkeypatch
     checkpoint = tmp_path / "checkpoint.pt"
     checkpoint.write_bytes(b"x")
     for _ in range(2):
-        kept = mined_places(checkpoint, photos, images, tmp_path / "cache")
+        kept = cached_false_positives(checkpoint, photos, images, tmp_path / "cache")
         assert kept.keys() == hard.keys()
         assert all((kept[i] == hard[i]).all() for i in hard)
     assert asked == [checkpoint]

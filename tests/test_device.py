@@ -10,7 +10,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lineament.data.synthetic_clips import ClipSettings
 from lineament.training import device
 from lineament.training.batch import Batch
-from lineament.training.device import Place, autocast, find_device, has_bfloat16
+from lineament.training.device import (
+    TrainingDevice,
+    autocast,
+    find_device,
+    has_bfloat16,
+)
 from lineament.training.optimizer import keep_rates_on, make_optimizer, set_rates
 from lineament.training.temporal import task as temporal
 from tiny import Tiny, small, trained, trainer
@@ -198,26 +203,26 @@ def test_learning_rates_are_plain_numbers_on_a_cpu(faces):
 
 
 def test_a_place_without_a_gpu_uses_the_cpu():
-    place = Place("cpu")
-    with place.here():
-        assert not place.on_gpu
-        assert torch.ones(1).device == place.device
+    device = TrainingDevice("cpu")
+    with device.on_stream():
+        assert not device.on_gpu
+        assert torch.ones(1).device == device.device
 
 
 def test_the_random_state_of_a_gpu_is_saved_and_restored(monkeypatch):
-    place = Place("cpu")
-    assert list(place.random_state()) == ["rng"]
+    device = TrainingDevice("cpu")
+    assert list(device.random_state()) == ["rng"]
     drawn = {"state": torch.tensor([1])}
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: drawn["state"])
     monkeypatch.setattr(
         torch.cuda, "set_rng_state", lambda state, device: drawn.update(state=state)
     )
-    place.on_gpu = True
-    before = place.random_state()
+    device.on_gpu = True
+    before = device.random_state()
     first = torch.rand(3)
     drawn["state"] = torch.tensor([2])
-    place.set_random_state(before)
+    device.set_random_state(before)
     assert drawn["state"].tolist() == [1]
     assert torch.equal(torch.rand(3), first)
     # a checkpoint of an earlier version, or of a run on a CPU
-    place.set_random_state({"rng": before["rng"]})
+    device.set_random_state({"rng": before["rng"]})

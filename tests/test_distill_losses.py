@@ -104,7 +104,7 @@ def test_no_loss_has_a_gradient_for_the_teacher(loss):
     assert teacher.grad is None
 
 
-def test_maps_of_two_sizes_are_refused():
+def test_maps_of_two_sizes_are_rejected():
     for loss in (pixel_wise, pair_wise, heatmap_kl, feature_mimicry):
         with pytest.raises(
             RecipeError,

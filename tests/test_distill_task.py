@@ -556,7 +556,7 @@ def test_the_given_share_of_crops_has_one_rectangular_mask():
     ],
     ids=["no teacher", "no loss", "one peer", "no heatmaps", "padding"],
 )
-def test_incompatible_models_are_refused_before_training(
+def test_incompatible_models_are_rejected_before_training(
     distill, model, message, faces, teacher, tmp_path
 ):
     given = {
@@ -566,7 +566,7 @@ def test_incompatible_models_are_refused_before_training(
         trainer(small(faces, given, model=model), tmp_path / "run")
 
 
-def test_a_teacher_without_heatmaps_is_refused(faces, tmp_path):
+def test_a_teacher_without_heatmaps_is_rejected(faces, tmp_path):
     coordinates = small(faces, model={"head": "coordinates"}, steps=1).model_copy(
         update={"losses": {"wing": 1.0}}
     )
@@ -589,7 +589,7 @@ def test_an_onnx_teacher_cannot_be_compared_by_heatmaps(faces, teacher, tmp_path
         trainer(small(faces, given), tmp_path / "run")
 
 
-def test_a_recipe_without_distill_is_refused(faces, tmp_path):
+def test_a_recipe_without_distill_is_rejected(faces, tmp_path):
     with pytest.raises(
         RecipeError, match=r"has no \[distill\]; add it, or use lineament train"
     ):

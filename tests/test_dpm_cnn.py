@@ -157,7 +157,7 @@ def test_a_resumed_detector_equals_an_uninterrupted_one(root, tmp_path):
         torch.testing.assert_close(own[key], value, rtol=0, atol=0)
 
 
-def test_a_recipe_without_negative_windows_is_refused(root, tmp_path):
+def test_a_recipe_without_negative_windows_is_rejected(root, tmp_path):
     recipe = recipe_of(root / "faces", 1).model_copy(update={"presence": None})
     with pytest.raises(RecipeError, match="a dpm-cnn needs"):
         make_trainer(recipe, tmp_path / "run", root, root / "cache")

@@ -151,7 +151,7 @@ def test_points_far_outside_the_image_are_skipped(
     assert not draw_faces(_black(), _faces(points), **options).any()
 
 
-def test_a_box_far_outside_is_no_error() -> None:
+def test_a_box_far_outside_is_not_an_error() -> None:
     face = Face(
         FIVE, np.ones(5), np.ones(5), np.array([-1e12, -1e12, 1e12, 1e12]), 1.0, "five"
     )
@@ -185,7 +185,7 @@ def test_faces_too_small_for_a_label_have_no_label() -> None:
     ).any()
 
 
-def test_an_image_smaller_than_the_label_is_no_error() -> None:
+def test_an_image_smaller_than_the_label_is_not_an_error() -> None:
     assert draw_faces(_black(3, 5), _faces(FIVE)).shape == (3, 5, 3)
 
 
@@ -213,7 +213,7 @@ def test_every_part_of_every_scheme_has_a_color(name: str) -> None:
         ("photo.jpg", "str"),
     ],
 )
-def test_another_kind_of_image_is_refused(
+def test_another_kind_of_image_is_rejected(
     image: object, given: str, tmp_path: Path
 ) -> None:
     wanted = rf"the image is {given}; expected RGB uint8 \(H, W, 3\): read it with read_image"
@@ -240,7 +240,7 @@ def test_the_suffix_decides_the_format(suffix: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["picture.xyz", "picture", "picture.png.gz"])
-def test_an_unknown_suffix_is_refused(name: str, tmp_path: Path) -> None:
+def test_an_unknown_suffix_is_rejected(name: str, tmp_path: Path) -> None:
     with pytest.raises(
         ImageError,
         match=r"is not supported; expected \.jpg, \.jpeg, \.png, \.webp, \.bmp, \.tif, \.tiff",
@@ -249,7 +249,7 @@ def test_an_unknown_suffix_is_refused(name: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_folder_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_missing_folder_raises_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(
         ImageError,
         match=r"a\.png: cannot be written \(No such file or directory\); choose another",

@@ -156,6 +156,6 @@ def test_a_reader_of_another_package_is_chosen_by_name(package):
         (lambda: scheme("fake-tow"), SchemeError, "did you mean 'fake-two'"),
     ],
 )
-def test_a_wrong_name_or_entry_point_is_a_clear_error(package, use, error, message):
+def test_a_wrong_name_or_entry_point_raises_a_clear_error(package, use, error, message):
     with pytest.raises(error, match=message):
         use()

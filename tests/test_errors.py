@@ -73,7 +73,7 @@ def test_a_missing_extra_is_an_import_error_that_names_the_command():
         ("", "choose one of apple, cherry, sherry"),
     ],
 )
-def test_an_unknown_name_is_refused_with_the_nearest_or_with_all(name, said):
+def test_an_unknown_name_is_rejected_with_the_nearest_or_with_all(name, said):
     assert did_you_mean(name, {"sherry", "apple", "cherry"}) == said
 
 

@@ -231,7 +231,7 @@ def test_with_detected_boxes_the_predictor_gets_no_boxes() -> None:
     assert oracle.calls == [None]
 
 
-def test_faces_of_one_image_are_predicted_together_and_read_once() -> None:
+def test_faces_in_the_same_image_are_predicted_together_and_read_once() -> None:
     samples = [
         sample(i, f"x.jpg#{i}", image=Path("x.jpg"), landmarks=shape(i, at))
         for i, at in enumerate([(0, 0), (99, 99)])
@@ -337,7 +337,7 @@ def test_interpolated_points_are_noted() -> None:
     assert f"{count} of 68 points are interpolated from wflw98" in report.notes
 
 
-def test_a_model_that_lacks_points_of_the_protocol_is_refused() -> None:
+def test_a_model_that_lacks_points_of_the_protocol_is_rejected() -> None:
     five = np.array([[80.0, 90], [130, 90], [105, 110], [85, 130], [125, 130]])
     with pytest.raises(
         ProtocolError,
@@ -374,7 +374,7 @@ def test_validation_keeps_only_the_validation_tenth() -> None:
 # -- refusals
 
 
-def test_samples_that_do_not_fit_the_protocol_are_refused() -> None:
+def test_samples_that_do_not_fit_the_protocol_are_rejected() -> None:
     with pytest.raises(
         ProtocolError,
         match="'300w-common' selects none of the 0 faces given; give the 'common' part",
@@ -397,7 +397,7 @@ def test_samples_that_do_not_fit_the_protocol_are_refused() -> None:
         score(lambda image, boxes: faces(face(shape(0))), [short])
 
 
-def test_predictions_of_the_wrong_length_are_refused() -> None:
+def test_predictions_of_the_wrong_length_are_rejected() -> None:
     with pytest.raises(
         ProtocolError,
         match=r"51 landmarks were predicted, but protocol '300w-common' has 68 \(ibug68\)",

@@ -249,7 +249,7 @@ def test_nan_fails_the_gate():
 
 
 @pytest.mark.parametrize("name", ["../up", "/abs", "a/b", "", ".hidden"])
-def test_a_name_with_a_path_is_refused(run, name, tmp_path):
+def test_a_name_with_a_path_is_rejected(run, name, tmp_path):
     checkpoint, _, root = run
     with pytest.raises(InputError, match="expected letters, digits, dots"):
         export_trained(checkpoint, tmp_path / "out", name, False, root, root / "cache")
@@ -261,7 +261,7 @@ def test_nothing_is_written_if_points_move(run, tmp_path, monkeypatch):
     monkeypatch.setattr(gate, "MOVE_FP32", -1.0)
     with pytest.raises(
         ExportError,
-        match=r"a point moves 0\.000 px of the crop in ONNX; at most -1\.0 allowed",
+        match=r"the worst landmark differs by 0\.000 px of the crop in ONNX; expected",
     ):
         export_trained(
             checkpoint, tmp_path / "out", "small", False, root, root / "cache"
@@ -269,7 +269,7 @@ def test_nothing_is_written_if_points_move(run, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_gate_refuses_a_larger_error_and_accepts_a_smaller_one():
+def test_the_gate_rejects_a_larger_error_and_accepts_a_smaller_one():
     Gate(0.01, 0.001, 0.04, 0.0403).check(int8=False)
     Gate(2.0, 0.1, 0.04, 0.0390).check(int8=True)
     with pytest.raises(
@@ -279,7 +279,7 @@ def test_the_gate_refuses_a_larger_error_and_accepts_a_smaller_one():
         Gate(0.01, 0.001, 0.04, 0.0405).check(int8=True)
     with pytest.raises(
         ExportError,
-        match=r"the median point moves 0\.700 px of the crop in ONNX; at most 0\.5 allowed",
+        match=r"median landmark differs by 0\.700 px of the crop in ONNX; expected at most 0\.5",
     ):
         Gate(2.0, 0.7, 0.04, 0.04).check(int8=True)
 
@@ -333,7 +333,7 @@ def refuse(*given):
     raise ExportError("moved")
 
 
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+def test_a_folder_that_cannot_be_made_is_rejected(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ModelError, match=r"cannot be written .*choose another folder"):
         write_model(tmp_path / "file" / "models", "tiny", b"", {})

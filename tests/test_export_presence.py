@@ -193,7 +193,7 @@ def test_the_card_states_the_rates_of_the_file(run, exported):
     assert {"presence_slope", "visible_offset"} <= entry.keys()
 
 
-def test_a_file_whose_probabilities_change_is_refused(run, exported):
+def test_a_file_whose_probabilities_change_is_rejected(run, exported):
     model, _ = exported
     states = state_gate(run)
     scales = states.fit(states.logits)

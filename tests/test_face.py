@@ -112,7 +112,7 @@ def test_no_face_is_an_empty_result_of_the_same_shape():
     } == {np.dtype(np.float64)}
 
 
-def test_faces_of_different_schemes_are_refused():
+def test_faces_of_different_schemes_are_rejected():
     with pytest.raises(
         SchemeError, match="face 1 is five, not ibug68; expected faces of one scheme"
     ):

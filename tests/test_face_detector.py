@@ -130,7 +130,7 @@ def test_threads_that_share_a_detector_find_the_same_faces(bright_detector):
     assert together == [[one] * 5 for one in alone]
 
 
-def test_wrong_images_and_files_are_refused_with_what_to_do(bright_detector, tmp_path):
+def test_wrong_images_and_files_are_rejected_with_what_to_do(bright_detector, tmp_path):
     detector = FaceDetector(bright_detector)
     with pytest.raises(
         ShapeError,
@@ -149,7 +149,7 @@ def test_wrong_images_and_files_are_refused_with_what_to_do(bright_detector, tmp
         FaceDetector(tmp_path / "bad.onnx")
 
 
-def test_a_network_of_another_kind_is_refused(tmp_path):
+def test_a_network_of_another_kind_is_rejected(tmp_path):
     onnx = pytest.importorskip("onnx")
     info = [
         onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1])
@@ -266,7 +266,7 @@ def test_proposals_have_a_separate_threshold(five_detector, tmp_path):
     assert FaceDetector(path, proposals=True, threshold=0.4).threshold == 0.4
 
 
-def test_an_invalid_face_size_is_refused(five_detector):
+def test_an_invalid_face_size_is_rejected(five_detector):
     with pytest.raises(InputError, match="min_face is '5%'; expected the side of"):
         FaceDetector(five_detector, min_face="5%")
 

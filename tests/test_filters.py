@@ -165,7 +165,7 @@ def test_a_scheme_without_a_mean_face_is_filtered_by_its_own_first_shape(
     assert after < np.sqrt((np.diff(path[20:], 2, axis=0) ** 2).mean()) / 3
 
 
-def test_an_unknown_filter_is_refused():
+def test_an_unknown_filter_is_rejected():
     with pytest.raises(
         InputError, match="unknown filter 'boxcar'; choose one of kalman, one-euro"
     ):

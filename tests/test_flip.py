@@ -84,7 +84,7 @@ def test_the_result_does_not_depend_on_the_batch():
     )
 
 
-def test_a_mirror_of_another_scheme_is_refused():
+def test_a_mirror_of_another_scheme_is_rejected():
     with pytest.raises(
         ShapeError,
         match="the model predicts 5 points, but mirror has 68; give the mirror of its own scheme",

@@ -169,7 +169,7 @@ def test_a_file_with_a_fixed_batch_size_accepts_any_number_of_crops(batch, tmp_p
         ({"scheme": "nonsense"}, "unknown scheme 'nonsense'"),
     ],
 )
-def test_a_wrong_description_is_a_clear_error(changes, message, tmp_path):
+def test_a_wrong_description_raises_a_clear_error(changes, message, tmp_path):
     write_foreign(tmp_path / "a.onnx")
     with pytest.raises(ModelError, match=message):
         ForeignModel(describe(tmp_path / "a.toml", **changes))
@@ -198,7 +198,7 @@ def test_faces_are_those_of_the_crops(tmp_path):
     np.testing.assert_allclose(faces[0].sigma_px, 0.6, rtol=1e-6)
 
 
-def test_commands_take_a_foreign_model(tmp_path):
+def test_commands_take_a_third_party_model(tmp_path):
     write_foreign(tmp_path / "a.onnx")
     model = describe(tmp_path / "a.toml")
     photo = picture(tmp_path / "photo.png", size=(60, 60))
@@ -222,7 +222,7 @@ def test_commands_take_a_foreign_model(tmp_path):
     assert code == 0, noted
 
 
-def test_a_foreign_model_can_be_a_teacher(tmp_path, tiny):
+def test_a_third_party_model_can_be_a_teacher(tmp_path, tiny):
     pytest.importorskip("torch")
     import torch
 
@@ -235,7 +235,7 @@ def test_a_foreign_model_can_be_a_teacher(tmp_path, tiny):
     np.testing.assert_allclose(found[0], PLACES * SIZE - 0.5, atol=1e-5)
 
 
-def test_a_student_is_distilled_from_a_foreign_model(tmp_path, tiny):
+def test_a_student_is_distilled_from_a_third_party_model(tmp_path, tiny):
     pytest.importorskip("torch")
     from tiny import small, trained
 

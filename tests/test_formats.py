@@ -69,7 +69,7 @@ def assert_same(a, b):
     [some_faces(), some_faces(1, "ibug68"), NONE, seen_faces()],
     ids=["two", "one68", "none", "presence"],
 )
-def test_json_reads_back_bit_equal(faces):
+def test_json_survives_a_round_trip_bit_equal(faces):
     text = faces_to_json(faces, "a/ü.jpg")
     image, again = faces_from_json(text)
     assert image == "a/ü.jpg"
@@ -184,12 +184,12 @@ def broken(**changes):
         ),
     ],
 )
-def test_invalid_faces_are_a_clear_error(given, message):
+def test_invalid_faces_raise_a_clear_error(given, message):
     with pytest.raises(DataError, match=message):
         faces_from_dict(given)
 
 
-def test_text_that_is_not_json_is_a_clear_error():
+def test_text_that_is_not_json_raises_a_clear_error():
     with pytest.raises(
         DataError, match=r"not JSON \(.*\); expected the text that faces_to_json writes"
     ):
@@ -274,7 +274,7 @@ def test_a_failed_table_does_not_change_the_old_file(tmp_path, write):
 
 
 @pytest.mark.parametrize("batch", [1, 4096])
-def test_parquet_reads_back_the_same(tmp_path, monkeypatch, batch):
+def test_parquet_survives_a_round_trip_the_same(tmp_path, monkeypatch, batch):
     parquet = pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr("lineament.io.tables.ROWS_AT_ONCE", batch)
     faces = some_faces()
@@ -322,7 +322,7 @@ def test_a_missing_extra_names_the_command_to_type(
         call(tmp_path)
 
 
-def test_pts_counts_from_one_and_reads_back():
+def test_pts_counts_from_one_and_survives_a_round_trip():
     # the center of the first pixel is (0, 0) here and (1, 1) in a .pts file
     text = format_pts([[0.0, 10.25], [3.5, -2.0]])
     assert text == "version: 1\nn_points: 2\n{\n1.000 11.250\n4.500 -1.000\n}\n"
@@ -419,7 +419,7 @@ def test_coco_without_faces_is_a_data_set_without_images():
     )
 
 
-def test_coco_leaves_out_an_unknown_image_size_and_refuses_another_scheme():
+def test_coco_leaves_out_an_unknown_image_size_and_rejects_another_scheme():
     assert faces_to_coco([("x", Faces((), "five", 5))], "five")["images"] == [
         {"id": 1, "file_name": "x"}
     ]
@@ -444,6 +444,6 @@ def test_supervision_gets_points_confidences_and_boxes():
     assert faces_to_supervision(NONE).xy.shape == (0, 5, 2)
 
 
-def test_deeply_nested_json_is_one_clear_error():
+def test_deeply_nested_json_raises_one_clear_error():
     with pytest.raises(DataError, match="not JSON"):
         faces_from_json("[" * 200_000)

@@ -98,7 +98,7 @@ def test_a_frozen_part_is_deterministic_in_training():
         ("distill", "students.0.heads", "students.0.head"),
     ],
 )
-def test_an_unknown_part_is_refused_with_the_nearest_name(
+def test_an_unknown_part_is_rejected_with_the_nearest_name(
     kind, part, nearest, faces, tmp_path
 ):
     message = (

@@ -48,7 +48,7 @@ def test_a_model_with_presence_ranks_false_positives():
     assert len(faces_by_presence(predictor)(ramp())) == 1
 
 
-def test_a_model_without_presence_is_refused():
+def test_a_model_without_presence_is_rejected():
     with pytest.raises(
         ModelError, match="'mean' does not predict presence; choose one"
     ):

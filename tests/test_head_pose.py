@@ -286,7 +286,7 @@ def test_schemes_that_convert_are_also_measured() -> None:
 @pytest.mark.parametrize(
     "measure", [eye_openness, mouth_openness, lambda face: head_pose(face, SIZE)]
 )
-def test_a_scheme_without_the_points_is_refused_with_its_name(
+def test_a_scheme_without_the_points_is_rejected_with_its_name(
     measure: Callable[[Face], object],
 ) -> None:
     with pytest.raises(
@@ -305,7 +305,7 @@ def test_head_pose_names_the_chin_that_inner_points_lack() -> None:
         head_pose(_face(points, "ibug51"), SIZE)
 
 
-def test_points_without_extent_are_refused() -> None:
+def test_points_without_extent_are_rejected() -> None:
     with pytest.raises(
         ShapeError,
         match="the landmarks coincide or are on one line; expected landmarks of a face",
@@ -325,7 +325,7 @@ def test_points_without_extent_are_refused() -> None:
         mouth_openness(_face(np.zeros((68, 2))))
 
 
-def test_an_impossible_camera_is_refused() -> None:
+def test_an_impossible_camera_is_rejected() -> None:
     face = _posed(0, 0, 0)
     with pytest.raises(
         InputError,
@@ -344,7 +344,7 @@ def test_an_impossible_camera_is_refused() -> None:
         head_pose(face, SIZE, center_px=(1, 2, 3))
 
 
-def test_landmarks_that_no_pose_fits_are_refused(
+def test_landmarks_that_no_pose_fits_are_rejected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fails(*given: object, **options: object) -> None:

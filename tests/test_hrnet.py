@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lineament.models.backbones.hr_supernet import WIDTHS
-from lineament.models.backbones.hrnet import Exchange, HRNet, exchange
+from lineament.models.backbones.hrnet import HRModule, HRNet, fusion_layers
 from lineament.models.landmark_net import LandmarkNet
 from lineament.models.profile import multiply_adds, parameters
 
@@ -22,7 +22,7 @@ def test_its_size_is_close_to_the_published_one():
 
 
 def test_it_has_eight_exchange_modules():
-    counts = [len(m.branches) for m in HRNet().modules() if isinstance(m, Exchange)]
+    counts = [len(m.branches) for m in HRNet().modules() if isinstance(m, HRModule)]
     assert counts == [2] + [3] * 4 + [4] * 3
 
 
@@ -30,12 +30,12 @@ def test_it_has_eight_exchange_modules():
 @pytest.mark.parametrize("target", range(4))
 def test_an_exchange_has_the_width_and_resolution_of_its_target(source, target):
     x = torch.randn(1, WIDTHS[source], 32 >> source, 32 >> source)
-    y = exchange(source, target).eval()(x)
+    y = fusion_layers(source, target).eval()(x)
     assert tuple(y.shape) == (1, WIDTHS[target], 32 >> target, 32 >> target)
 
 
 def test_every_resolution_of_a_module_depends_on_every_other():
-    module = Exchange(3).eval()
+    module = HRModule(3).eval()
     maps = [
         torch.randn(1, WIDTHS[k], 16 >> k, 16 >> k, requires_grad=True)
         for k in range(3)

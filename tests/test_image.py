@@ -53,7 +53,7 @@ def test_missing_folder_pipe_device_and_odd_paths_give_a_one_line_error(
         assert len(str(caught.value)) < 400
 
 
-def test_a_file_without_permission_is_a_clear_error(
+def test_a_file_without_permission_raises_a_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, "secret.jpg", encoded(PICTURE, "JPEG"))
@@ -78,7 +78,10 @@ def test_a_file_without_permission_is_a_clear_error(
         ([[1, 2]], "cannot read an image from list"),
         (b"", "0 bytes: empty"),
         (io.BytesIO(b""), "BytesIO object: empty"),
-        (io.StringIO("text"), "gives str, not bytes; open it with mode 'rb'"),
+        (
+            io.StringIO("text"),
+            "reading it returns str, not bytes; open it with mode 'rb'",
+        ),
         (np.zeros((0, 5, 3), np.uint8), r"shape \(0, 5, 3\); expected at least 1"),
         (np.zeros((5, 0), np.uint8), r"shape \(5, 0\); expected at least 1"),
         (
@@ -107,7 +110,7 @@ def test_a_file_without_permission_is_a_clear_error(
     # id by type, since reprs contain addresses that differ between test processes
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_a_source_of_the_wrong_kind_is_a_clear_error(
+def test_a_source_of_the_wrong_kind_raises_a_clear_error(
     source: object, message: str
 ) -> None:
     with pytest.raises(ImageError, match=message) as caught:
@@ -115,7 +118,7 @@ def test_a_source_of_the_wrong_kind_is_a_clear_error(
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_closed_file_object_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_closed_file_object_raises_a_clear_error(tmp_path: Path) -> None:
     path = write(tmp_path, "a.png", encoded(PICTURE, "PNG"))
     with path.open("rb") as file:
         pass
@@ -126,7 +129,7 @@ def test_a_closed_file_object_is_a_clear_error(tmp_path: Path) -> None:
         read_image(file)
 
 
-def test_an_unknown_order_is_named() -> None:
+def test_an_unknown_order_is_named_in_the_error() -> None:
     with pytest.raises(ImageError, match="order is 'gbr'; expected 'rgb' or 'bgr'"):
         read_image(PICTURE, order="gbr")
 
@@ -358,7 +361,7 @@ def test_every_exif_orientation_comes_out_upright(value: int, form: str) -> None
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_broken_file_is_a_clear_error(
+def test_a_broken_file_raises_a_clear_error(
     kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     name, make, message = BROKEN[kind]

@@ -13,7 +13,7 @@ def photos(tmp_path_factory):
     return write_photos(tmp_path_factory.mktemp("photos"))
 
 
-def test_a_cache_returns_every_pixel_and_refuses_a_broken_file(photos, tmp_path):
+def test_a_cache_returns_every_pixel_and_rejects_a_broken_file(photos, tmp_path):
     cache = ImageCache(tmp_path, photos)
     assert len(cache) == len(photos)
     for i, photo in enumerate(photos):

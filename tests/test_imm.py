@@ -65,6 +65,6 @@ def test_a_broken_asf_file_gives_a_one_line_error(
         read_data("imm", tmp_path, "all")
 
 
-def test_a_folder_without_asf_files_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_asf_files_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no \.asf file below it; expected 01-1m\.asf"):
         read_data("imm", tmp_path, "all")

@@ -14,7 +14,11 @@ from lineament import Predictor, Tracker
 from lineament.errors import ModelError
 from lineament.inference import device as devices
 from lineament.inference import onnx_model
-from lineament.inference.device import check_device, offered_devices, providers_of
+from lineament.inference.device import (
+    check_device,
+    execution_providers,
+    offered_devices,
+)
 from lineament.inference.int8_sums import int8_sums_overflow
 from lineament.inference.onnx_model import OnnxSession
 from lineament.inference.registry import load_model
@@ -83,17 +87,17 @@ def test_the_smallest_model_runs():
     assert session.run(None, {"x": np.float32([3])})[0].tolist() == [3]
 
 
-def test_a_device_that_is_not_offered_is_a_clear_error(monkeypatch):
+def test_a_device_that_is_not_offered_raises_a_clear_error(monkeypatch):
     offer(monkeypatch)
     with pytest.raises(
-        ModelError, match=r"which has cpu; .* pip install onnxruntime-gpu"
+        ModelError, match=r"which supports cpu; .* pip install onnxruntime-gpu"
     ):
         check_device("cuda")
     with pytest.raises(ModelError, match="only its wheels for macOS have it"):
         check_device("coreml")
     with pytest.raises(ModelError, match="unknown device 'gpu'; did you mean 'auto'"):
         Predictor("fast", device="gpu")
-    with pytest.raises(ModelError, match="'directml' is not offered"):
+    with pytest.raises(ModelError, match="'directml' is not supported"):
         Tracker("fast", device="directml")
 
 
@@ -105,7 +109,7 @@ def test_commands_check_the_device_before_they_start(command, monkeypatch, tmp_p
     out = tmp_path / "out"
     code, _, noted = call(command, image, "--out", out, "--device", "openvino")
     assert code == 1
-    assert "'openvino' is not offered" in noted
+    assert "'openvino' is not supported" in noted
     assert noted.count("\n") == 1
     assert not out.exists()
 
@@ -118,7 +122,7 @@ def test_a_session_uses_the_device_with_the_cpu_as_fallback(
     session = OnnxSession(path, 1, "auto")
     assert session.device == "cuda"
     *_, (_, providers) = FakeSession.opened
-    assert providers == providers_of("cuda")
+    assert providers == execution_providers("cuda")
     assert [p if isinstance(p, str) else p[0] for p in providers] == [
         *("CUDAExecutionProvider", "CPUExecutionProvider")
     ]

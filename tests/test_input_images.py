@@ -43,7 +43,7 @@ def test_images_keep_their_relative_path_and_have_unique_names(pictures):
     assert failures == []
 
 
-def test_files_of_one_name_from_two_folders_get_different_names(pictures):
+def test_files_with_the_same_name_from_two_folders_get_different_names(pictures):
     other = pictures.parent / "0.png"
     other.write_bytes((pictures / "0.png").read_bytes())
     third = pictures / "b" / "0.png"
@@ -194,7 +194,7 @@ def test_no_two_names_differ_only_in_case(tmp_path):
     assert names == ["IMG", "img.png", "Lineament.png"]
 
 
-def test_an_empty_stream_without_seek_is_one_clear_error():
+def test_an_empty_stream_without_seek_raises_one_clear_error():
     class Stream:
         def read(self):
             return b""

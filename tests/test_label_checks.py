@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lineament.data.label_faults import check_labels
+from lineament.data.label_checks import check_labels
 from lineament.data.mixture import read_part
-from lineament.data.readers.coco_scheme import scheme_of_coco
+from lineament.data.readers.coco_scheme import scheme_from_coco
 from lineament.data.readers.own_data import OwnData
 from lineament.data.readers.registry import read_data
 from lineament.data.sample import Sample
@@ -34,7 +34,7 @@ def face(points, category=1, image=1):
     return {"image_id": image, "category_id": category, "keypoints": keypoints}
 
 
-def test_two_images_of_one_id_are_refused(tmp_path):
+def test_two_images_with_the_same_id_are_rejected(tmp_path):
     # as two COCO files merged by joining their lists
     images = [{"file_name": "a.jpg", "id": 1}, {"file_name": "b.jpg", "id": 1}]
     table = coco(images, [face(shape(5))], [{"name": "face"}])
@@ -47,7 +47,7 @@ def test_two_images_of_one_id_are_refused(tmp_path):
     assert len(read_data("coco", path, "all")) == 1
 
 
-def test_two_categories_of_one_name_or_id_are_refused(tmp_path):
+def test_two_categories_with_the_same_name_or_id_are_rejected(tmp_path):
     categories = [
         {"name": "face", "keypoints": list(NAMES)},
         {"name": "face", "keypoints": list(NAMES[::-1])},
@@ -70,10 +70,10 @@ def test_a_mirror_is_inferred_from_the_faces_of_its_category_only(tmp_path):
     categories = [{"name": each, "keypoints": names} for each in ("face", "cat")]
     faces = [face(others + 100, 2), face(others + 90, 2), face(points + 100, 1)]
     path = text(tmp_path / "a.json", coco([{"file_name": "a"}], faces, categories))
-    assert scheme_of_coco(path, "x", "face").mirror.tolist() == [3, 2, 1, 0]
+    assert scheme_from_coco(path, "x", "face").mirror.tolist() == [3, 2, 1, 0]
 
 
-def test_two_parts_of_one_name_are_refused(tmp_path):
+def test_two_parts_with_the_same_name_are_rejected(tmp_path):
     parts = "".join(
         f"<part name='{i}' x='{i}' y='{2 * i}'/>" for i in (0, 1, 2, 3, 4, 4)
     )
@@ -92,7 +92,7 @@ def test_faces_of_an_image_that_is_listed_twice_have_different_names(tmp_path):
     assert [each.name for each in faces] == ["a.jpg", "a.jpg#2"]
 
 
-def test_two_points_of_one_name_in_a_skeleton_are_refused(tmp_path):
+def test_two_points_with_the_same_name_in_a_skeleton_are_rejected(tmp_path):
     points = "".join(f"<points label='{n}' points='1,2'/>" for n in "123455")
     skeleton = f"<skeleton label='face'>{points}</skeleton>"
     path = text(
@@ -104,7 +104,7 @@ def test_two_points_of_one_name_in_a_skeleton_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("more", [{"to_name": "second"}, {"item_index": 1}])
-def test_points_on_several_images_of_a_task_are_refused(more, tmp_path):
+def test_points_on_several_images_of_a_task_are_rejected(more, tmp_path):
     results = []
     for number in range(5):
         value = {"x": 10.0 * number, "y": 5.0, "keypointlabels": [str(number)]}
@@ -177,7 +177,7 @@ def labeled(folder, **changes):
         ({"landmarks": shape(5) / 60}, "1 of 3 faces have coordinates of at most 1.5"),
     ],
 )  # fmt: skip
-def test_points_that_cannot_be_right_are_refused(changes, message, tmp_path):
+def test_points_that_cannot_be_right_are_rejected(changes, message, tmp_path):
     with pytest.raises(DataError) as error:
         check_labels(labeled(tmp_path, **changes), "here")
     assert str(error.value).startswith("here: ")
@@ -268,7 +268,7 @@ def test_keypoints_may_be_a_list_per_point(tmp_path):
     assert np.array_equal(read.landmarks, shape(5))
 
 
-def test_a_pts_file_with_another_number_of_points_is_named(tmp_path):
+def test_a_pts_file_with_another_number_of_points_is_named_in_the_error(tmp_path):
     for number in range(4):
         picture(tmp_path / f"{number}.jpg")
         text(tmp_path / f"{number}.pts", format_pts(shape(67 if number == 2 else 68)))

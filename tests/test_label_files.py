@@ -141,7 +141,7 @@ def test_labels_of_label_studio_are_numbered_in_the_order_of_the_scheme():
     assert stated == [(point, str(index)) for index, point in enumerate(names)]
 
 
-def test_what_cannot_be_written_gives_a_one_line_error(tmp_path):
+def test_an_unwritable_file_gives_a_one_line_error(tmp_path):
     five = samples(tmp_path, "five", missing=False)
     other = samples(tmp_path, "ibug68", missing=False)
     with pytest.raises(DataError, match="no faces to write"):

@@ -83,7 +83,7 @@ def test_label_studio_needs_the_size_of_an_image():
 
 
 @pytest.mark.parametrize("write", [faces_to_cvat, faces_to_label_studio])
-def test_faces_of_another_scheme_are_refused(write):
+def test_faces_of_another_scheme_are_rejected(write):
     with pytest.raises(SchemeError, match="are five, not ibug68"):
         write([("a.jpg", faces("five", 5))], "ibug68")
 

@@ -245,7 +245,7 @@ def test_crops_are_normalized_as_the_backbone_was_trained():
     )
 
 
-def test_an_unknown_head_or_an_indivisible_size_is_refused():
+def test_an_unknown_head_or_an_indivisible_size_is_rejected():
     with pytest.raises(
         RecipeError, match=r"unknown head 'heatmap'; did you mean 'heatmap2d'\?"
     ):

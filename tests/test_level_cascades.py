@@ -11,7 +11,7 @@ from lineament.recipe.file import make_recipe
 
 torch = pytest.importorskip("torch")
 from lineament.models.dcnn import FACE, HALF, PATCH, ConvNet
-from lineament.models.facepp import PARTS, BoxStep, boxes_of
+from lineament.models.facepp import PARTS, BoxStep, enlarged_boxes
 from lineament.models.layers.local import AbsTanh, LocallySharedConv2d
 from lineament.models.registry import build_network
 from lineament.training.build import load_any
@@ -78,7 +78,7 @@ def test_a_box_step_moves_and_scales_along_both_axes():
     moved = step(torch.zeros(1, 1, 40, 40), landmarks)
     # the box is 10 wide: moved by a tenth of it to the right, and doubled about its middle
     np.testing.assert_allclose(moved[0].detach(), [[6, 10], [26, 30]], atol=1e-4)
-    np.testing.assert_allclose(boxes_of(landmarks, 2.0), [[5, 0, 25, 40]])
+    np.testing.assert_allclose(enlarged_boxes(landmarks, 2.0), [[5, 0, 25, 40]])
 
 
 def test_the_parts_are_all_inner_points_in_order():

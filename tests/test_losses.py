@@ -205,7 +205,7 @@ def test_a_loss_without_its_head_names_the_head_it_needs(name):
         LOSSES[name](HeadOutput(TRUTH, torch.ones(2, 2)), TRUTH, STRIDE, SIGMA)
 
 
-def test_unknown_absent_and_negative_losses_are_refused():
+def test_unknown_absent_and_negative_losses_are_rejected():
     with pytest.raises(
         RecipeError, match=r"unknown loss 'smoothl1'; did you mean 'smooth_l1'"
     ):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lineament.data.mean_face import mean_face, sides_fault
+from lineament.data.mean_face import mean_face, swapped_sides_message
 from lineament.data.mixture import read_part
 from lineament.data.sample import Sample
 from lineament.errors import DataError
@@ -34,21 +34,21 @@ def exchanged(sample):
 def test_exchanged_sides_of_most_faces_are_a_fault(name):
     right = faces(name)
     wrong = [exchanged(face) for face in right]
-    assert sides_fault(right) == ""
-    assert "exchanged in 6 of 6 faces, e.g. 0.png" in sides_fault(wrong)
+    assert swapped_sides_message(right) == ""
+    assert "exchanged in 6 of 6 faces, e.g. 0.png" in swapped_sides_message(wrong)
     # single faces may be anything; the audit lists them
-    assert sides_fault([*wrong[:3], *right[3:]]) == ""
+    assert swapped_sides_message([*wrong[:3], *right[3:]]) == ""
 
 
 def test_faces_of_too_few_points_are_not_judged():
     few = [replace(face, landmarks=face.landmarks.copy()) for face in faces("five")]
     for face in few:
         face.landmarks[:2] = np.nan
-    assert sides_fault([exchanged(face) for face in few]) == ""
-    assert sides_fault([]) == ""
+    assert swapped_sides_message([exchanged(face) for face in few]) == ""
+    assert swapped_sides_message([]) == ""
 
 
-def test_training_refuses_labels_with_the_sides_of_the_viewer(tmp_path):
+def test_training_rejects_labels_with_the_sides_of_the_viewer(tmp_path):
     points = [f"{name}_{axis}" for name in scheme("five").points for axis in "xy"]
     rows = [",".join(["image", *points])]
     for face in faces("five"):

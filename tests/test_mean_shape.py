@@ -21,7 +21,7 @@ BOX = np.array([40.0, 30.0, 140.0, 130.0])
 def path(tmp_path):
     """A saved mean shape."""
     file = tmp_path / "mean.safetensors"
-    MeanShape.of_scheme("mean", "ibug68", 64, 1.3).save(file)
+    MeanShape.from_scheme("mean", "ibug68", 64, 1.3).save(file)
     return file
 
 
@@ -49,17 +49,17 @@ def test_a_fitted_mean_is_the_least_squares_solution_and_covers_its_errors():
     assert ((found.scores >= 0) & (found.scores <= 1)).all()
 
 
-def test_a_scheme_without_a_mean_shape_is_refused():
+def test_a_scheme_without_a_mean_shape_is_rejected():
     assert scheme("cofw29").mean_shape is None
     with pytest.raises(
         ModelError, match="the scheme 'cofw29' has no mean shape; fit one"
     ):
-        MeanShape.of_scheme("mean", "cofw29")
+        MeanShape.from_scheme("mean", "cofw29")
 
 
 def test_evaluate_scores_a_mean_shape_by_its_distance_from_each_face(tmp_path):
     write_faces(tmp_path / "faces", 6)
-    model = MeanShape.of_scheme("mean", "ibug68", 64, 1.3)
+    model = MeanShape.from_scheme("mean", "ibug68", 64, 1.3)
     model.save(tmp_path / "mean.safetensors")
     options = ("--protocol", "folder", "--data", tmp_path / "faces", "--format", "json")
     code, out, err = call(

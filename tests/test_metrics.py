@@ -42,7 +42,7 @@ def test_points_without_annotation_do_not_count() -> None:
     assert np.isnan(metrics.point_errors(pred, truth)[1])
 
 
-def test_a_face_without_any_annotated_point_is_refused() -> None:
+def test_a_face_without_any_annotated_point_is_rejected() -> None:
     with pytest.raises(
         InputError, match="no point of this face is annotated; expected at least one"
     ):
@@ -70,7 +70,7 @@ def test_nme_is_the_same_if_the_image_is_scaled_rotated_and_moved(
     assert after == pytest.approx(before, rel=1e-9)
 
 
-def test_different_counts_and_non_finite_predictions_are_refused() -> None:
+def test_different_counts_and_non_finite_predictions_are_rejected() -> None:
     with pytest.raises(
         ShapeError,
         match="5 landmarks were predicted, but the truth has 68; expected the same number",
@@ -116,14 +116,14 @@ def test_a_degenerate_face_has_no_norm(rule: str) -> None:
         metrics.norm_length(rule, np.full((68, 2), 7.0), points, name="a/b.jpg")
 
 
-def test_a_norm_from_points_not_annotated_is_refused() -> None:
+def test_a_norm_from_points_not_annotated_is_rejected() -> None:
     truth = face()
     truth[36] = np.nan
     with pytest.raises(InputError, match="the interocular norm is nan px"):
         metrics.norm_length("interocular", truth, CORNERS)
 
 
-def test_a_norm_that_lacks_its_points_or_box_is_refused() -> None:
+def test_a_norm_that_lacks_its_points_or_box_is_rejected() -> None:
     with pytest.raises(
         InputError, match="interpupil norm is measured between two groups of points"
     ):
@@ -140,7 +140,7 @@ def test_a_norm_that_lacks_its_points_or_box_is_refused() -> None:
 
 
 @pytest.mark.parametrize("norm", [0.0, -3.0, math.nan, math.inf, 1e-12])
-def test_nme_refuses_a_norm_it_cannot_divide_by(norm: float) -> None:
+def test_nme_rejects_a_norm_it_cannot_divide_by(norm: float) -> None:
     with pytest.raises(
         InputError, match=r"the norm is .* px; expected a finite length above 0"
     ):
@@ -175,7 +175,7 @@ def test_auc_equals_the_integral_of_the_ced(
 
 @settings(max_examples=100, deadline=None)
 @given(ERRORS, st.sampled_from([0.05, 0.08, 0.1]))
-def test_the_ced_ends_at_the_share_without_failure_and_has_the_auc_under_it(
+def test_the_ced_ends_at_the_success_rate_and_has_the_auc_under_it(
     errors: list[float], a: float
 ) -> None:
     x, y = metrics.ced(errors, a)
@@ -217,7 +217,7 @@ def test_the_mean_over_only_missed_faces_is_nan() -> None:
     assert math.isnan(metrics.mean_nme([math.inf, math.inf]))
 
 
-def test_summaries_refuse_empty_nan_and_negative_errors_and_bad_thresholds() -> None:
+def test_summaries_reject_empty_nan_and_negative_errors_and_bad_thresholds() -> None:
     with pytest.raises(
         InputError,
         match="there are no errors to summarize; expected errors of at least one face",
@@ -288,7 +288,7 @@ def test_calibration_accumulated_in_pieces_equals_that_of_all_at_once() -> None:
     )
 
 
-def test_calibration_refuses_bad_and_empty_sigmas() -> None:
+def test_calibration_rejects_bad_and_empty_sigmas() -> None:
     with pytest.raises(
         ShapeError, match="2 errors and 1 sigmas; expected one sigma for each point"
     ):

@@ -43,7 +43,7 @@ def test_a_size_is_given_in_pixels_or_as_a_fraction(given_, wanted):
     "bad",
     [0, 1, "1px", "0.5px", -3, "5%", "", "px", "nan", "inf", True, None, (40, 40)],
 )
-def test_invalid_values_are_refused_with_the_value_and_the_expected_form(bad):
+def test_invalid_values_are_rejected_with_the_value_and_the_expected_form(bad):
     with pytest.raises(InputError) as error:
         parse_min_face(bad)
     text = str(error.value)
@@ -72,7 +72,7 @@ def test_a_large_image_is_tiled_and_searched_for_large_faces_at_low_resolution()
 
 
 @given(st.integers(1, 12000), st.integers(1, 12000), st.floats(1.1, 400))
-def test_every_size_from_the_smallest_up_is_in_reach_of_a_pass(height, width, face):
+def test_every_size_from_the_smallest_up_is_covered_by_a_pass(height, width, face):
     made = plan((height, width), face)
     longest = max(height, width)
     scales = [*made.tiled, made.entire]

@@ -95,7 +95,9 @@ def test_faces_of_fewer_than_two_points_are_left_out(tmp_path):
     assert [s.image.name for s in samples] == ["face0.png"]
 
 
-def test_a_folder_is_found_below_the_data_root_here_or_anywhere(tmp_path, monkeypatch):
+def test_a_folder_is_found_in_the_data_root_the_current_directory_or_at_its_path(
+    tmp_path, monkeypatch
+):
     write_faces(tmp_path / "root/faces", 1)
     monkeypatch.chdir(tmp_path)
     for folder in ("faces", "root/faces", str(tmp_path / "root/faces")):
@@ -136,7 +138,7 @@ def test_missing_faces_are_noted_with_the_official_count(tmp_path):
     ]
 
 
-def test_a_part_without_a_face_is_refused_with_the_official_count(tmp_path):
+def test_a_part_without_a_face_is_rejected_with_the_official_count(tmp_path):
     (tmp_path / "300w").mkdir()
     with pytest.raises(
         DataError,
@@ -145,7 +147,7 @@ def test_a_part_without_a_face_is_refused_with_the_official_count(tmp_path):
         read_part("300w", tmp_path, "train", "ibug68")
 
 
-def test_test_data_are_refused_for_training(tmp_path):
+def test_test_data_are_rejected_for_training(tmp_path):
     write_faces(tmp_path / "Talking_Face", 2)
     recipe = pytest.importorskip("lineament.recipe")
     part = recipe.DataPart(reader="folder", folder="Talking_Face")
@@ -156,7 +158,7 @@ def test_test_data_are_refused_for_training(tmp_path):
         read_mixture([part], "ibug68", tmp_path, tmp_path / "cache")
 
 
-def test_unknown_readers_parts_and_schemes_are_refused(tmp_path):
+def test_unknown_readers_parts_and_schemes_are_rejected(tmp_path):
     write_faces(tmp_path / "faces", 1)
     with pytest.raises(
         DataError, match=r"unknown data set '300vv'; did you mean '300vw'"

@@ -57,7 +57,7 @@ def test_an_empty_file_is_reported_as_empty(weights, tmp_path):
         assert str(caught.value) == f"{path}: an empty file, not a model; {remedy}"
 
 
-def test_a_card_that_is_a_list_is_one_clear_error(tmp_path):
+def test_a_card_that_is_a_list_raises_one_clear_error(tmp_path):
     (tmp_path / "a.json").write_text("[1]")
     with pytest.raises(ModelError, match="not a card"):
         model_files.read_card(tmp_path / "a.onnx")

@@ -41,7 +41,7 @@ from lineament.models.mtcnn import LAYERS, SIDES, Mtcnn, WindowNet, WindowOutput
 from lineament.training.build import load_any
 from lineament.training.checkpoint import load_checkpoint
 from lineament.training.mtcnn.losses import WEIGHTS, window_counts, window_losses
-from lineament.training.mtcnn.mining import cascade_of
+from lineament.training.mtcnn.mining import make_cascade
 from lineament.training.mtcnn.task import PLAIN
 from lineament.training.registry import make_trainer
 
@@ -174,7 +174,7 @@ def test_photos_without_certain_labels_give_no_windows(tmp_path):
 
 
 @pytest.mark.parametrize("name", list(LAYERS))
-def test_a_network_sees_one_window_of_its_size(name):
+def test_a_network_takes_one_window_of_its_size(name):
     net = WindowNet(name)
     crops = torch.zeros(3, net.size, net.size, 3, dtype=torch.uint8)
     assert net.scan(crops).shape == (3, 15, 1, 1)
@@ -212,7 +212,7 @@ def test_only_the_hardest_windows_train_the_score():
     assert every == pytest.approx(expected * 2 / 3 + 2 * np.log(1 + 1 / np.e) / 3)
 
 
-def test_boxes_and_points_count_in_sides_of_the_window_where_they_are_known():
+def test_errors_of_known_boxes_and_points_are_relative_to_the_window_side():
     nan = float("nan")
     boxes = torch.tensor([[0.0, 0, 12, 12], [nan] * 4])
     found = WindowOutput(
@@ -336,7 +336,7 @@ def test_the_cascade_finds_the_face_with_perfect_networks(networks):
 
 def test_strips_cover_every_window_of_an_image_once(monkeypatch):
     torch.manual_seed(0)
-    cascade = cascade_of(Mtcnn(1).eval(), (0.4,))
+    cascade = make_cascade(Mtcnn(1).eval(), (0.4,))
     image = np.random.default_rng(0).integers(0, 256, (97, 31, 3), dtype=np.uint8)
     entire = cascade._scan(image, "proposal", 0.0)
     monkeypatch.setattr(window_cascade, "MAX_PASS_PX", 31 * 31)
@@ -444,13 +444,17 @@ def test_each_run_trains_only_its_last_network(runs):
 def test_negative_windows_are_mined_with_the_previous_networks(runs, photos, images):
     root, (first, *_) = runs
     net, _ = load_any(first)
-    found = task_module.mined_places(net, (0.2,), photos, images, root / "mined")
+    found = task_module.cached_false_positives(
+        net, (0.2,), photos, images, root / "mined"
+    )
     assert found
     for photo, squares in found.items():
         assert (iou(squares, photos[photo].boxes).max(1, initial=0) < 0.3).all()
         sides = squares[:, 2:] - squares[:, :2]
         np.testing.assert_allclose(sides[:, 0], sides[:, 1])
-    again = task_module.mined_places(net, (0.2,), photos, images, root / "mined")
+    again = task_module.cached_false_positives(
+        net, (0.2,), photos, images, root / "mined"
+    )
     assert list(again) == list(found)
     for photo, squares in found.items():
         np.testing.assert_array_equal(again[photo], squares)
@@ -493,7 +497,7 @@ def test_losses_of_accumulated_batches_add_up(runs, faces, tmp_path):
         torch.testing.assert_close(weights[1][name], value, msg=name)
 
 
-def test_invalid_recipes_are_refused_with_the_reason(
+def test_invalid_recipes_are_rejected_with_the_reason(
     runs, faces, tmp_path, monkeypatch
 ):
     root, (first, *_) = runs
@@ -618,7 +622,7 @@ def test_the_smallest_face_sets_the_search(exported):
         MtcnnDetector(path, min_face="tiny")
 
 
-def test_wrong_files_and_crops_are_refused(exported, runs, tmp_path):
+def test_wrong_files_and_crops_are_rejected(exported, runs, tmp_path):
     _, path, _ = exported
     root, (first, _, third) = runs
     model = load_model(path)

@@ -12,10 +12,10 @@ from lineament.data.augment import augment
 from lineament.data.crop_cache import CACHE_PADDING, CropCache
 from lineament.data.negatives import (
     Negatives,
+    crop_presence,
     crop_square,
-    draw_region,
+    draw_region_box,
     face_regions,
-    presence_of_crop,
 )
 from lineament.data.no_face_photos import (
     read_boxed_faces,
@@ -49,7 +49,7 @@ def test_regions_are_far_from_the_face_and_inside_its_cached_crop():
     face = crop_square(box, PADDING)
     room = crop_square(box, CACHE_PADDING)
     for _ in range(300):
-        shown = crop_square(draw_region(rng, box, PADDING), PADDING)
+        shown = crop_square(draw_region_box(rng, box, PADDING), PADDING)
         assert iou(shown[None], face[None])[0, 0] < 0.3
         assert (shown[:2] >= room[:2] - 1e-6).all()
         assert (shown[2:] <= room[2:] + 1e-6).all()
@@ -65,7 +65,7 @@ def test_presence_follows_the_overlap_with_the_face(shift, wanted, roll_deg):
     box = np.array([100.0, 80, 160, 140])
     moved = box + [shift * 60 * PADDING, 0] * 2
     affine = crop_affine(moved, 128, PADDING, roll_deg)
-    found = presence_of_crop(affine, box, 128, PADDING)
+    found = crop_presence(affine, box, 128, PADDING)
     assert found == wanted or (np.isnan(found) and np.isnan(wanted))
 
 
@@ -169,7 +169,7 @@ def test_broken_hard_negatives_name_the_command_that_writes_them(text, tmp_path)
         read_hard_negatives(path)
 
 
-def test_missing_photos_are_refused(root, tmp_path):
+def test_missing_photos_are_rejected(root, tmp_path):
     with pytest.raises(
         RecipeError, match=r"no training photos for presence.photos = .*background"
     ):

@@ -22,12 +22,12 @@ from lineament.training.classic.trainer import ClassicTrainer
 def path(tmp_path):
     """A saved mean shape."""
     file = tmp_path / "mean.safetensors"
-    MeanShape.of_scheme("mean", "ibug68", 64, 1.3).save(file)
+    MeanShape.from_scheme("mean", "ibug68", 64, 1.3).save(file)
     return file
 
 
 def test_a_saved_model_is_loaded_with_the_same_settings_and_arrays(path):
-    made, model = MeanShape.of_scheme("mean", "ibug68", 64, 1.3), load_model(path)
+    made, model = MeanShape.from_scheme("mean", "ibug68", 64, 1.3), load_model(path)
     assert isinstance(model, MeanShape)
     assert (model.name, model.scheme, model.points) == ("mean", "ibug68", 68)
     assert (model.size, model.padding) == (64, 1.3)
@@ -48,7 +48,7 @@ def test_batched_equals_single(path):
     assert model.predict(crops[:0]).landmarks_crop.shape == (0, 68, 2)
 
 
-def test_crops_of_another_size_and_a_recurrent_state_are_refused(path):
+def test_crops_of_another_size_and_a_recurrent_state_are_rejected(path):
     model = load_model(path)
     with pytest.raises(
         ShapeError, match=r"crops are \(1, 7, 7, 3\); expected \(F, 64, 64, 3\)"
@@ -93,7 +93,7 @@ def test_crops_of_another_size_and_a_recurrent_state_are_refused(path):
         ),
     ],
 )
-def test_a_file_that_is_no_such_model_is_a_clear_error(metadata, message, tmp_path):
+def test_a_file_that_is_no_such_model_raises_a_clear_error(metadata, message, tmp_path):
     save_file(
         {"landmarks_crop": np.zeros(3)}, str(tmp_path / "a.safetensors"), metadata
     )
@@ -101,7 +101,7 @@ def test_a_file_that_is_no_such_model_is_a_clear_error(metadata, message, tmp_pa
         load_model(tmp_path / "a.safetensors")
 
 
-def test_a_missing_or_broken_file_is_a_clear_error(tmp_path):
+def test_a_missing_or_broken_file_raises_a_clear_error(tmp_path):
     with pytest.raises(ModelError, match=r"no model file at .*gone.safetensors"):
         load_model(tmp_path / "gone.safetensors")
     (tmp_path / "broken.safetensors").write_bytes(b"nonsense")

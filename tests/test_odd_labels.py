@@ -53,7 +53,7 @@ def test_numbered_points_return_in_their_order(kind, complete, numbered, tmp_pat
     assert np.allclose(back.landmarks, given.landmarks, atol=1e-3, equal_nan=True)
 
 
-def test_numbers_of_an_unknown_start_are_refused(numbered, tmp_path):
+def test_numbers_of_an_unknown_start_are_rejected(numbered, tmp_path):
     given = faces(tmp_path / "photos", numbered)[0]
     landmarks = given.landmarks.copy()
     landmarks[[0, 12]] = np.nan
@@ -96,7 +96,7 @@ def yolo_line(x):
 
 
 @pytest.mark.parametrize("reader", ["folder", "yolo"])
-def test_images_of_one_name_in_two_folders_are_distinguished(reader, tmp_path):
+def test_images_with_the_same_name_in_two_folders_are_distinguished(reader, tmp_path):
     labels, photos = tmp_path / "labels", tmp_path / "photos"
     for number, folder in enumerate(("a", "b")):
         picture(photos / folder / "1.jpg")
@@ -109,7 +109,7 @@ def test_images_of_one_name_in_two_folders_are_distinguished(reader, tmp_path):
     assert [face.image for face in found] == [photos / "a/1.jpg", photos / "b/1.jpg"]
 
 
-def test_a_label_that_two_images_fit_equally_is_refused(tmp_path):
+def test_a_label_that_two_images_fit_equally_is_rejected(tmp_path):
     text(tmp_path / "labels/1.pts", format_pts(shape(5)))
     for folder in ("a", "b"):
         picture(tmp_path / "photos" / folder / "1.jpg")
@@ -132,7 +132,7 @@ def needing():
     return OwnData(scheme="five", needs_images=True)
 
 
-def test_one_file_for_two_images_is_refused(tmp_path):
+def test_one_file_for_two_images_is_rejected(tmp_path):
     picture(tmp_path / "images/val/1.jpg")
     path = text(tmp_path / "a.json", coco("train/1.jpg", "val/1.jpg"))
     with pytest.raises(DataError, match=r"'val/1\.jpg' are different images, but only"):
@@ -163,7 +163,7 @@ def test_a_coco_file_from_cvat_is_noticed(tmp_path):
         ("/data/upload/1/0a1b2c3d-1.jpg", "/data/upload/1/1a2b3c4d-1.jpg"),
     ],
 )
-def test_several_spellings_of_one_image_are_accepted(names, tmp_path):
+def test_several_spellings_in_the_same_image_are_accepted(names, tmp_path):
     image = picture(tmp_path / "images/1.jpg")
     path = text(tmp_path / "a.json", coco(*names))
     found = read_data("coco", path, "all", needing())
@@ -214,7 +214,7 @@ def test_the_image_of_a_task_is_the_text_that_names_one(tmp_path):
     assert face.image == tmp_path / "a.jpg"
 
 
-def test_an_image_rotated_in_label_studio_is_refused(tmp_path):
+def test_an_image_rotated_in_label_studio_is_rejected(tmp_path):
     path = text(
         tmp_path / "a.json", label_studio({"image": "a.jpg"}, image_rotation=90)
     )

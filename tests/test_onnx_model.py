@@ -130,7 +130,7 @@ def test_a_forked_process_starts_its_own_workers():
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_crops_of_another_size_or_type_are_refused(model):
+def test_crops_of_another_size_or_type_are_rejected(model):
     with pytest.raises(
         ShapeError, match=r"crops are uint8 \(1, 7, 7, 3\); expected uint8 \(F, "
     ):
@@ -164,14 +164,14 @@ def test_an_unknown_name_gets_the_nearest():
         find_model("fats")
 
 
-def test_a_missing_file_is_a_clear_error(tmp_path):
+def test_a_missing_file_raises_a_clear_error(tmp_path):
     with pytest.raises(
         ModelError, match=r"no model file at .*gone\.onnx; expected an ONNX file"
     ):
         Model(tmp_path / "gone.onnx")
 
 
-def test_a_file_that_is_no_onnx_is_a_clear_error(tmp_path):
+def test_a_file_that_is_not_onnx_raises_a_clear_error(tmp_path):
     path = tmp_path / "fake.onnx"
     path.write_bytes(b"not a model")
     with pytest.raises(ModelError, match="not an ONNX model that can be run") as caught:
@@ -179,7 +179,7 @@ def test_a_file_that_is_no_onnx_is_a_clear_error(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_foreign_onnx_model_is_refused(tmp_path):
+def test_a_third_party_onnx_model_is_rejected(tmp_path):
     onnx = pytest.importorskip("onnx")
     x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
     y = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])

@@ -51,7 +51,9 @@ def test_moves_are_measured_between_runtimes(model, faces, monkeypatch):
     assert moves.sentence().startswith("fake 1.0: on 5 validation faces")
 
 
-def test_a_runtime_that_cannot_run_a_file_is_a_clear_error(model, faces, monkeypatch):
+def test_a_runtime_that_cannot_run_a_file_raises_a_clear_error(
+    model, faces, monkeypatch
+):
     def broken(path):
         raise RuntimeError("no such\noperator")
 
@@ -60,7 +62,7 @@ def test_a_runtime_that_cannot_run_a_file_is_a_clear_error(model, faces, monkeyp
         compare_on(model.path, "broken", faces, model)
 
 
-def test_a_runtime_that_is_absent_or_unknown_is_named(model, faces):
+def test_a_runtime_that_is_absent_or_unknown_is_named_in_the_error(model, faces):
     if find_spec("openvino") is None:
         with pytest.raises(ExtraError, match=r"pip install 'lineament\[openvino\]'"):
             compare_on(model.path, "openvino", faces, model)

@@ -46,7 +46,7 @@ def read(reader, folder, wanted="ibug68", **stated):
     return samples, lines
 
 
-def test_make_01_user_defined_points_are_refused_without_a_scheme(cases):
+def test_make_01_user_defined_points_are_rejected_without_a_scheme(cases):
     with pytest.raises(DataError, match="names of the 21 points fit no known scheme"):
         read("coco", cases / "make-01/own21.json")
     with pytest.raises(DataError, match="names of the 15 points fit no known scheme"):

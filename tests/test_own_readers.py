@@ -11,8 +11,8 @@ from lineament.data.mixture import read_part
 from lineament.data.readers.image_finder import ImageFinder, image_size
 from lineament.data.readers.own_data import OwnData
 from lineament.data.readers.registry import (
-    format_of_labels,
-    format_of_table,
+    detect_label_format,
+    detect_table_format,
     read_data,
 )
 from lineament.errors import DataError
@@ -113,7 +113,7 @@ def test_hidden_files_of_other_systems_are_not_read(tmp_path, four):
     (face,) = read_data("yolo", tmp_path, "all", OwnData(scheme=four))
     assert face.image == tmp_path / "images/a.jpg"
     text(tmp_path / "labels/._a.pts", "")
-    assert format_of_labels(tmp_path) == "yolo"
+    assert detect_label_format(tmp_path) == "yolo"
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "tif", "png"])
@@ -175,7 +175,7 @@ def test_names_of_a_category_are_put_in_the_order_of_the_scheme(tmp_path, four):
     assert lines == []  # names are unambiguous, so there is no note
 
 
-def test_names_of_no_scheme_are_refused(tmp_path):
+def test_names_that_match_no_scheme_are_rejected(tmp_path):
     names = [f"{side}_{i}" for side in ("left", "right") for i in range(10)] + ["tip"]
     table = coco(shape(21), names)
     path = write_json(tmp_path / "a.json", table)
@@ -242,14 +242,14 @@ def test_a_known_data_set_states_its_own_scheme(tmp_path):
         read_data("wflw", tmp_path, "train", OwnData(scheme="ibug68"))
 
 
-def test_two_points_of_one_name_are_refused(tmp_path, four):
+def test_two_points_with_the_same_name_are_rejected(tmp_path, four):
     names = [*NAMES[:3], NAMES[2]]
     path = write_json(tmp_path / "a.json", coco(names=names))
     with pytest.raises(DataError, match=r"2 points are called '.*'; rename one"):
         read_data("coco", path, "all", OwnData(wanted=four))
 
 
-def test_a_face_whose_points_coincide_is_refused(tmp_path, four):
+def test_a_face_whose_points_coincide_is_rejected(tmp_path, four):
     picture(tmp_path / "a.jpg")
     path = write_json(tmp_path / "a.json", coco(np.full((4, 2), 5.0)))
     with pytest.raises(DataError, match=r"all points of a\.jpg.* coincide"):
@@ -371,7 +371,7 @@ def test_a_skeleton_of_cvat_is_a_face(tmp_path, four):
         cvat(f'<skeleton label="face">{inner}{attribute}</skeleton>'),
     )
     picture(tmp_path / "images/a.jpg")
-    assert format_of_table(path) == "cvat"
+    assert detect_table_format(path) == "cvat"
     (face,) = read_data("cvat", path, "all", OwnData(wanted=four, group="person"))
     assert face.scheme == four
     assert np.array_equal(face.landmarks[[0, 1, 3]], POINTS[[0, 1, 3]])
@@ -392,7 +392,7 @@ def test_a_shape_of_several_points_is_a_face_in_their_order(tmp_path):
     assert "because of their number" in lines[0]
 
 
-def test_shapes_of_different_numbers_of_points_are_refused(tmp_path):
+def test_shapes_of_different_numbers_of_points_are_rejected(tmp_path):
     shapes = ""
     for count in (5, 4):
         listed = ";".join(f"{x + 0.5},{y + 0.5}" for x, y in shape(5)[-count:])
@@ -450,7 +450,7 @@ def label_studio(points=POINTS, names=NAMES, parent="box1", **more):
 def test_percent_of_label_studio_are_pixels(tmp_path, four):
     picture(tmp_path / "images/a.jpg")
     path = write_json(tmp_path / "export.json", [label_studio()])
-    assert format_of_table(path) == "label-studio"
+    assert detect_table_format(path) == "label-studio"
     own = OwnData(wanted=four, group="who")
     (face,) = read_data("label-studio", path, "all", own)
     assert np.allclose(face.landmarks, POINTS, atol=1e-9)

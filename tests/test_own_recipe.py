@@ -20,7 +20,7 @@ from lineament.schemes import check_scheme, scheme
 from tiny_sets import picture, shape, text
 
 pytest.importorskip("torch")
-from lineament.training.own_recipe import steps_of, write_own_recipe
+from lineament.training.own_recipe import default_steps, write_own_recipe
 
 pytestmark = pytest.mark.torch
 ROOT = Path(__file__).parents[1]
@@ -113,7 +113,7 @@ def test_splits_of_label_files_are_the_names_of_their_folders(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["absent", "empty", "a.tiff"])
-def test_a_place_without_annotations_is_a_clear_error(name, tmp_path):
+def test_a_place_without_annotations_raises_a_clear_error(name, tmp_path):
     (tmp_path / "empty").mkdir()
     text(tmp_path / "a.tiff", "")
     with pytest.raises(DataError, match="expected"):
@@ -163,7 +163,7 @@ def test_68_points_are_recognized_as_ibug68(tmp_path):
 
 
 def test_more_faces_take_more_steps():
-    steps = [steps_of(faces) for faces in (10, 36, 90, 360, 1999, 5000, 10**5)]
+    steps = [default_steps(faces) for faces in (10, 36, 90, 360, 1999, 5000, 10**5)]
     assert steps == sorted(steps)
     assert steps[1] == 600  # 19,200 crops: minutes on two cores
     assert len(set(steps)) == 6
@@ -197,7 +197,7 @@ def test_a_recipe_is_written_next_to_its_scheme(tmp_path):
     assert recipe.data[0].reader == "cvat"
 
 
-def test_what_the_user_states_is_used_and_written(tmp_path):
+def test_user_provided_settings_are_used_and_written(tmp_path):
     points = np.array([[20.0, 20], [30, 20], [50, 20], [60, 20], [40, 40], [40, 55]])
     names = ["reye_outer", "reye_inner", "leye_inner", "leye_outer", "nose", "chin"]
     path = coco_file(tmp_path / "set/a.json", points, names, 6)
@@ -291,7 +291,7 @@ def test_lists_of_images_become_parts_of_a_recipe(tmp_path):
     assert {Path(part.folder) for part in data} == {folder}
 
 
-def test_without_weights_the_initialization_is_noted_or_refused(tmp_path, monkeypatch):
+def test_without_weights_the_initialization_is_noted_or_rejected(tmp_path, monkeypatch):
     from lineament.errors import ExtraError
     from lineament.training import own_recipe
 

@@ -70,7 +70,7 @@ def test_points_of_profiles_with_the_names_of_the_package_keep_their_scheme(tmp_
     assert faces[0].scheme == "ibug68"
 
 
-def test_exchanged_sides_are_refused_with_names_and_a_new_scheme_without(tmp_path):
+def test_swapped_sides_are_rejected_with_names_and_make_a_new_scheme_without(tmp_path):
     exchanged = [FIVE[i] for i in scheme("five").mirror]
     named = table(tmp_path / "named", scheme("five").points, exchanged)
     with pytest.raises(DataError, match="left and right are exchanged in 6 of 6 faces"):
@@ -85,7 +85,7 @@ def test_exchanged_sides_are_refused_with_names_and_a_new_scheme_without(tmp_pat
     assert read(right, "right-numbered")[1] is None
 
 
-def test_files_without_faces_are_a_clear_error(tmp_path):
+def test_files_without_faces_raise_a_clear_error(tmp_path):
     write_faces(tmp_path, 1, lambda landmarks: np.full((5, 2), np.nan))
     with pytest.raises(DataError, match="none of 1 faces has an annotated point"):
         read(tmp_path, "no-points")

@@ -103,7 +103,7 @@ def test_with_onnx_int8_files_are_rewritten(files, tmp_path):
     assert (again / "fast.onnx").read_bytes() == first
 
 
-def test_files_of_another_version_are_refused(files, tmp_path):
+def test_files_of_another_version_are_rejected(files, tmp_path):
     name = next(iter(runtime.FILES))
     (files / name).write_text("changed")
     with pytest.raises(InputError, match=r"SHA-256 .* npm install onnxruntime-web@"):
@@ -147,13 +147,13 @@ def test_a_failure_of_npm_gives_a_one_line_error(tmp_path, monkeypatch):
         (["fsat"], "did you mean 'fast'"),
     ],
 )
-def test_models_that_a_page_cannot_run_are_refused(files, tmp_path, models, message):
+def test_models_that_a_page_cannot_run_are_rejected(files, tmp_path, models, message):
     with pytest.raises((InputError, ModelError), match=message):
         page.write_page(tmp_path / "out", models, runtime=files)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_recurrent_model_is_refused(tmp_path):
+def test_a_recurrent_model_is_rejected(tmp_path):
     pytest.importorskip("onnx")
     outputs = ("landmarks_crop", "scores", "sigma_px", "memory_after")
     path = write_model(tmp_path / "tiny.onnx", outputs)

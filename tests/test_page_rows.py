@@ -78,7 +78,7 @@ def test_rows_of_another_command_or_recipe_are_measured_again(page, command, rec
     assert read_page_rows(page, command, origins).values == {}
 
 
-def test_a_page_without_values_has_no_rows_and_broken_values_are_refused(page):
+def test_a_page_without_values_has_no_rows_and_broken_values_are_rejected(page):
     absent = page.with_name("absent.md")
     assert read_page_rows(absent, COMMAND, ORIGINS).values == {}
     values = page.with_suffix(".json")

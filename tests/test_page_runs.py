@@ -349,7 +349,7 @@ def test_images_can_be_dropped_and_pasted(browser, page, event):
 
 
 @needs_chromium
-def test_a_dropped_file_that_is_no_image_is_named(browser):
+def test_a_dropped_file_that_is_not_an_image_is_named_in_the_error(browser):
     browser.evaluate(
         """(() => {
           const files = new DataTransfer();
@@ -361,7 +361,7 @@ def test_a_dropped_file_that_is_no_image_is_named(browser):
 
 
 @needs_chromium
-def test_a_broken_image_is_named(browser, tmp_path):
+def test_a_broken_image_is_named_in_the_error(browser, tmp_path):
     path = tmp_path / "broken.jpg"
     path.write_bytes(b"no image")
     browser.choose_files("#files", [path])

@@ -36,7 +36,7 @@ from lineament.models.parts import (
 )
 from lineament.models.profile import multiply_adds, parameters
 from lineament.models.registry import build_network
-from lineament.models.star import Star
+from lineament.models.star import StarModel
 from lineament.training.batch import Batch
 from lineament.training.build import load_any
 from lineament.training.parts.box_errors import box_errors
@@ -156,7 +156,7 @@ def test_the_star_cost_is_one_for_its_faces_and_larger_for_others():
     noise = torch.from_numpy(rng.normal(0, 3, (4000, 12, 2)))
     points = ends_of(MEAN[None]).double() + noise
     boxes = enlarged(corners(MEAN[None].double(), "face"), 1.0).expand(4000, -1)
-    star = Star(12).double()
+    star = StarModel(12).double()
     star.fit(points, boxes)
     # the mean over two coordinates of squares of unit variance
     assert float(star(points, boxes).mean()) == pytest.approx(1, abs=0.12)

@@ -69,7 +69,7 @@ def test_only_the_requested_kinds_are_read(tmp_path):
         read_detector_photos(tmp_path, ["widr"])
 
 
-def test_photos_of_one_person_are_in_the_split_of_their_samples():
+def test_photos_of_the_same_person_are_in_the_split_of_their_samples():
     for number in range(30):
         name = f"person{number}"
         photos = []

@@ -115,7 +115,7 @@ def test_a_model_of_the_package_is_pickled_by_its_name_and_others_by_their_path(
     assert by_pickle(own).session is copy.deepcopy(own).session  # opened once
 
 
-def test_a_pickle_whose_model_is_gone_is_a_clear_error(tmp_path):
+def test_a_pickle_whose_model_is_gone_raises_a_clear_error(tmp_path):
     path = write_model(tmp_path / "gone.onnx")
     data = pickle.dumps(Model(path, 1))
     path.unlink()
@@ -124,7 +124,7 @@ def test_a_pickle_whose_model_is_gone_is_a_clear_error(tmp_path):
 
 
 def test_models_without_a_network_are_pickled(tmp_path):
-    MeanShape.of_scheme("mean", "ibug68", 64, 1.3).save(tmp_path / "mean.safetensors")
+    MeanShape.from_scheme("mean", "ibug68", 64, 1.3).save(tmp_path / "mean.safetensors")
     predictor = Predictor(tmp_path / "mean.safetensors", recrop=None)
     box = [[40, 30, 140, 130]]
     assert same(by_pickle(predictor)(IMAGE, box), predictor(IMAGE, box))

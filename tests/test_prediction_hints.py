@@ -8,7 +8,7 @@ import pytest
 
 from lineament.data.sample import Sample
 from lineament.errors import ProtocolError
-from lineament.evaluation.prediction_hints import fraction_fault, shift_note
+from lineament.evaluation.prediction_hints import fraction_error_message, shift_warning
 from lineament.evaluation.predictions import score_predictions
 from lineament.evaluation.protocols import protocol
 from lineament.schemes import scheme
@@ -24,28 +24,28 @@ def faces(count=12, noise=0.3):
 
 
 def test_fractions_are_a_fault_and_small_pixels_are_not():
-    assert fraction_fault(faces()) == ""
+    assert fraction_error_message(faces()) == ""
     fractions = [(pred / 640, truth) for pred, truth in faces()]
-    assert "look like fractions" in fraction_fault(fractions)
+    assert "look like fractions" in fraction_error_message(fractions)
     # fractions were requested, so both have the same unit
-    assert fraction_fault([(p / 640, t / 640) for p, t in faces()]) == ""
-    assert fraction_fault([]) == ""
+    assert fraction_error_message([(p / 640, t / 640) for p, t in faces()]) == ""
+    assert fraction_error_message([]) == ""
 
 
 @pytest.mark.parametrize("shift", [1.0, -1.0, 0.5, -0.5])
 def test_a_constant_shift_is_noted(shift):
     moved = [(pred + shift, truth) for pred, truth in faces()]
-    assert f"close to {shift:+g} along both axes" in shift_note(moved)
+    assert f"close to {shift:+g} along both axes" in shift_warning(moved)
 
 
 def test_other_shifts_are_not_noted():
-    assert shift_note(faces()) == ""
+    assert shift_warning(faces()) == ""
     aside = np.array([1, 0])
-    assert shift_note([(pred + aside, truth) for pred, truth in faces()]) == ""
-    assert shift_note([(pred + 1, truth) for pred, truth in faces(4)]) == ""
+    assert shift_warning([(pred + aside, truth) for pred, truth in faces()]) == ""
+    assert shift_warning([(pred + 1, truth) for pred, truth in faces(4)]) == ""
     rng = np.random.default_rng(5)
     spread = [(pred + 1 + rng.normal(0, 3, 2), truth) for pred, truth in faces(400)]
-    assert shift_note(spread[:12]) == ""
+    assert shift_warning(spread[:12]) == ""
 
 
 def predictions(path, pairs, suffix, truth=True):

@@ -142,7 +142,7 @@ def test_sigma_in_the_file_is_compared_with_the_error(tmp_path: Path) -> None:
 # -- the set as a whole
 
 
-def test_a_file_that_lacks_a_face_is_refused_or_noted(tmp_path: Path) -> None:
+def test_a_file_that_lacks_a_face_is_rejected_or_noted(tmp_path: Path) -> None:
     path = write(tmp_path, [{"image": "a.jpg", "pred": shape().tolist()}])
     samples = [sample("a.jpg"), sample("b.jpg")]
     with pytest.raises(
@@ -155,7 +155,7 @@ def test_a_file_that_lacks_a_face_is_refused_or_noted(tmp_path: Path) -> None:
     assert report.notes == ("1 faces of the data are not in the file",)
 
 
-def test_a_file_with_another_number_of_faces_than_the_protocol_is_refused(
+def test_a_file_with_another_number_of_faces_than_the_protocol_is_rejected(
     tmp_path: Path,
 ) -> None:
     path = write(tmp_path, [row()])
@@ -173,7 +173,7 @@ def test_a_file_with_another_number_of_faces_than_the_protocol_is_refused(
         score_predictions("300w-challenging", many, allow_missing=True)
 
 
-def test_an_image_named_twice_is_refused_under_two_spellings_too(
+def test_an_image_named_twice_is_rejected_under_two_spellings_too(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(
@@ -189,14 +189,16 @@ def test_an_image_named_twice_is_refused_under_two_spellings_too(
         )
 
 
-def test_faces_of_one_image_are_distinguished_by_their_truth(tmp_path: Path) -> None:
+def test_faces_in_the_same_image_are_distinguished_by_their_truth(
+    tmp_path: Path,
+) -> None:
     report = score_predictions(
         "folder", write(tmp_path, [row("a.jpg"), row("b.jpg"), row("a.jpg", 1)])
     )
     assert [face.image for face in report.per_image] == ["a.jpg", "b.jpg", "a.jpg#2"]
 
 
-def test_rows_that_the_protocol_does_not_select_are_refused(tmp_path: Path) -> None:
+def test_rows_that_the_protocol_does_not_select_are_rejected(tmp_path: Path) -> None:
     path = write(tmp_path, [row("a.jpg"), row("z.jpg")])
     with pytest.raises(ProtocolError, match=r"'z.jpg' is unknown to protocol 'folder'"):
         score_predictions("folder", path, [sample("set/a.jpg")])
@@ -210,7 +212,7 @@ def test_rows_that_the_protocol_does_not_select_are_refused(tmp_path: Path) -> N
     )
 
 
-def test_an_unknown_image_without_truth_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_image_without_truth_is_rejected(tmp_path: Path) -> None:
     path = write(
         tmp_path, [{"image": f"{i}.jpg", "pred": shape().tolist()} for i in range(5)]
     )
@@ -257,7 +259,7 @@ def test_a_face_whose_eyes_coincide_has_no_norm(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_file_that_is_not_a_list_of_predictions_is_a_clear_error(
+def test_a_file_that_is_not_a_list_of_predictions_raises_a_clear_error(
     tmp_path: Path, text: str, message: str
 ) -> None:
     with pytest.raises(ProtocolError, match=message):
@@ -319,7 +321,7 @@ def test_the_error_for_a_malformed_row_states_the_expected_value(
         score_predictions("folder", write(tmp_path, [row(**changes)]))
 
 
-def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_missing_file_raises_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(
         ProtocolError, match=r"absent.json: cannot be read as JSON \(.*No such file"
     ):

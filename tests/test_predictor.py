@@ -212,12 +212,12 @@ def test_duplicate_detections_are_merged_but_given_boxes_are_not():
     ],
     ids=["left", "below", "text"],
 )
-def test_boxes_that_hold_no_face_are_refused(boxes, message):
+def test_boxes_that_hold_no_face_are_rejected(boxes, message):
     with pytest.raises(ShapeError, match=message):
         Predictor(MeanShapeModel(), nothing)(ramp(), boxes)
 
 
-def test_a_detector_that_cannot_be_called_and_threads_below_none_are_refused():
+def test_a_detector_that_cannot_be_called_and_threads_below_none_are_rejected():
     with pytest.raises(
         ModelError, match="the detector is 'zz'; expected 'default' or a callable"
     ):
@@ -283,7 +283,7 @@ def test_landmarks_of_another_scheme_are_converted_from_the_models_own():
     np.testing.assert_allclose(five.landmarks[nose], own.landmarks[30])
 
 
-def test_a_scheme_that_cannot_be_made_is_refused_before_any_face():
+def test_a_scheme_that_cannot_be_made_is_rejected_before_any_face():
     with pytest.raises(
         SchemeError,
         match=r"model 'mean' predicts ibug68, from which 24 of the 98 points of wflw98 cannot",
@@ -291,14 +291,14 @@ def test_a_scheme_that_cannot_be_made_is_refused_before_any_face():
         Predictor(MeanShapeModel(), nothing, scheme="wflw98")
 
 
-def test_boxes_for_another_number_of_images_are_refused():
+def test_boxes_for_another_number_of_images_are_rejected():
     with pytest.raises(
         ShapeError, match="1 sets of boxes for 2 images; expected one set per image"
     ):
         Predictor(MeanShapeModel(), nothing)([ramp(), ramp()], [[[1, 1, 5, 5]]])
 
 
-def test_a_box_without_area_is_refused():
+def test_a_box_without_area_is_rejected():
     with pytest.raises(
         ShapeError,
         match=r"box 0 is \[5\.0, 5\.0, 5\.0, 9\.0\]; expected finite x0 < x1",
@@ -351,7 +351,7 @@ def test_without_a_model_no_face_is_an_empty_result_in_the_detectors_scheme():
     assert (len(faces), faces.scheme, faces.landmarks.shape) == (0, "five", (0, 5, 2))
 
 
-def test_without_a_model_a_detector_without_landmarks_is_refused():
+def test_without_a_model_a_detector_without_landmarks_is_rejected():
     with pytest.raises(
         ModelError, match="this one finds none; choose a model, or a det"
     ):

@@ -250,7 +250,7 @@ def test_presence_can_be_frozen_and_left_untrained(root, tmp_path):
         ({"losses": LOSSES | {"presense": 1.0}}, "did you mean 'presence'"),
     ],
 )
-def test_a_recipe_that_does_not_fit_is_refused(changes, wanted, root):
+def test_a_recipe_that_does_not_fit_is_rejected(changes, wanted, root):
     with pytest.raises(RecipeError, match=wanted):
         task_for(recipe_with_presence(root, **changes))
 

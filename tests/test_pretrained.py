@@ -61,7 +61,7 @@ def test_a_model_without_a_network_and_a_users_scheme_are_saved_too(tmp_path):
         'points = ["right_eye", "left_eye"]\nmirror = [["right_eye", "left_eye"]]\n'
         "[from.ibug68]\nexact = [36, 45]\n"
     )
-    model = MeanShape.of_scheme("mean", "ibug68")
+    model = MeanShape.from_scheme("mean", "ibug68")
     model.save(tmp_path / "mean.safetensors")
     made = Predictor(tmp_path / "mean.safetensors", scheme=str(file))
     made.save_pretrained(tmp_path / "own")
@@ -77,7 +77,7 @@ def test_a_predictor_without_a_model_is_saved(tmp_path):
     assert Predictor.from_pretrained(tmp_path).scheme == "five"
 
 
-def test_what_cannot_be_saved_is_refused(tmp_path):
+def test_predictors_that_cannot_be_saved_are_rejected(tmp_path):
     with pytest.raises(ModelError, match=r"from_pretrained\(folder, detector="):
         Predictor("fast", detector=lambda image: []).save_pretrained(tmp_path)
 
@@ -103,7 +103,7 @@ def test_what_cannot_be_saved_is_refused(tmp_path):
         ({"hidden_size": 768}, "cannot be used"),
     ],
 )
-def test_a_foreign_or_hostile_folder_is_a_clear_error(tmp_path, change, message):
+def test_a_foreign_or_hostile_folder_raises_a_clear_error(tmp_path, change, message):
     Predictor("fast").save_pretrained(tmp_path)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
@@ -111,7 +111,7 @@ def test_a_foreign_or_hostile_folder_is_a_clear_error(tmp_path, change, message)
         Predictor.from_pretrained(tmp_path)
 
 
-def test_a_path_that_is_no_folder_is_an_error(tmp_path):
+def test_a_path_that_is_not_a_folder_is_an_error(tmp_path):
     with pytest.raises(ModelError, match="no folder"):
         Predictor.from_pretrained(tmp_path / "absent")
     with pytest.raises(ModelError, match="cannot be used"):

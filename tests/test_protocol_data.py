@@ -48,7 +48,7 @@ def test_the_folder_protocol_takes_its_scheme_from_the_points_or_as_given(
         assert (data.protocol.scheme, data.samples[0].scheme) == (found, found)
 
 
-def test_a_scheme_with_another_number_of_points_is_refused(tmp_path: Path) -> None:
+def test_a_scheme_with_another_number_of_points_is_rejected(tmp_path: Path) -> None:
     write_face(tmp_path, "a", shape(68))
     with pytest.raises(
         ProtocolError,
@@ -126,7 +126,7 @@ def test_missing_images_are_listed_all_at_once_and_completely_in_a_file(
     assert not file.exists()  # no image is missing now
 
 
-def test_data_without_a_single_image_are_refused_even_if_missing_ones_are_allowed(
+def test_data_without_a_single_image_are_rejected_even_if_missing_ones_are_allowed(
     tmp_path: Path,
 ) -> None:
     write_face(tmp_path, "a", shape(68))
@@ -171,7 +171,7 @@ def test_the_subsets_of_wflw_are_attributes_that_its_reader_gives() -> None:
 
 
 @pytest.mark.data
-def test_300w_common_is_complete_here(data_root: Path) -> None:
+def test_300w_common_is_complete_locally(data_root: Path) -> None:
     data = read_protocol("300w-common", data_root)
     assert count_note(data.protocol, data.samples) == ""
     for subset, count in zip(data.protocol.subsets, (330, 224), strict=True):
@@ -197,7 +197,7 @@ def test_validation_is_about_a_tenth_and_shares_no_photo_with_the_rest(
 
 
 @pytest.mark.data
-def test_talking_face_is_complete_here(data_root: Path) -> None:
+def test_talking_face_is_complete_locally(data_root: Path) -> None:
     data = read_protocol("talking-face-7", data_root)
     assert count_note(data.protocol, data.samples) == ""
 

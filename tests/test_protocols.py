@@ -181,7 +181,7 @@ def test_every_300w_protocol_has_one_convention_and_splits_the_jaw() -> None:
     assert not any(p.convention for p in others)
 
 
-def test_five_points_of_300w_are_made_of_its_68_and_keep_their_box() -> None:
+def test_five_points_of_300w_are_derived_from_its_68_and_keep_their_box() -> None:
     fixed = protocol("300w-common-five")
     points = np.random.default_rng(0).uniform(10, 90, (68, 2))
     given = replace(sample("helen/testset"), landmarks=points)
@@ -350,7 +350,9 @@ def test_a_broken_protocol_names_the_key_and_the_wanted_value(
         make_protocol(table(**changes), "x.toml")
 
 
-def test_a_protocol_file_that_cannot_be_read_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_protocol_file_that_cannot_be_read_raises_a_clear_error(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "x.toml").write_text("title = ")
     for name in ("x.toml", "absent.toml"):
         with pytest.raises(

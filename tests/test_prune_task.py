@@ -198,7 +198,7 @@ def test_a_sweep_writes_smaller_networks_that_can_be_trained_on(faces, tmp_path)
     trainer(begun, tmp_path / "more", resume=True).run()
 
 
-def test_a_pruned_network_that_the_gate_refuses_has_no_figures_and_ends_no_sweep(
+def test_a_pruned_network_that_the_gate_rejects_has_no_figures_and_ends_no_sweep(
     faces, tmp_path, monkeypatch
 ):
     def refuses(checkpoint, folder, name, *more):
@@ -335,7 +335,7 @@ def test_a_network_of_fewer_channels_can_be_trained_on_by_its_recipe(faces, tmp_
     assert parameters(resumed.model) == cuts[1].parameters
 
 
-def test_pruning_without_weights_is_refused(faces):
+def test_pruning_without_weights_is_rejected(faces):
     model = {
         "backbone": "mobilenetv2",
         "imagenet": False,
@@ -350,7 +350,7 @@ def test_pruning_without_weights_is_refused(faces):
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])
-def test_a_share_out_of_range_is_refused(share):
+def test_a_share_out_of_range_is_rejected(share):
     net = LandmarkNet("mobilenetv2", 5, "heatmap2d", 64, 32, imagenet=False)
     with pytest.raises(RecipeError, match=r"at least 0 and below 1"):
         slimmed_channels(net, share)
@@ -366,7 +366,7 @@ def test_a_supernet_does_not_lose_channels():
         slimmed_channels(net, 0.5)
 
 
-def test_a_recipe_without_slim_is_refused(faces, tmp_path):
+def test_a_recipe_without_slim_is_rejected(faces, tmp_path):
     with pytest.raises(
         RecipeError, match=r"has no \[slim\]; add it, or use lineament train"
     ):
@@ -391,11 +391,11 @@ def test_an_architecture_is_read_back_as_it_was_written():
         ("0:0 | ", "stage 3 has no block; expected at least one"),
     ],
 )
-def test_a_broken_architecture_is_refused_with_its_name(text, message):
+def test_a_broken_architecture_is_rejected_with_its_name(text, message):
     with pytest.raises(RecipeError, match=message):
         parse_layout(text)
 
 
-def test_an_architecture_for_another_backbone_is_refused():
+def test_an_architecture_for_another_backbone_is_rejected():
     with pytest.raises(RecipeError, match="the backbone is 'mobilenetv2'; remove it"):
         backbones.make_backbone("mobilenetv2", False, LAYOUT)

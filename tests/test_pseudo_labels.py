@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lineament.data.box_noise import move_box
+from lineament.data.box_noise import shift_box
 from lineament.data.readers.folder import read_folder
 from lineament.errors import ImageError
 from lineament.estimator import CropLandmarks
@@ -154,9 +154,9 @@ def test_clips_leave_out_faces_of_low_presence_and_landmarks_not_visible(
 
 
 def test_a_box_moves_by_its_side_and_scales_about_its_center():
-    assert move_box(np.array([10.0, 20.0, 30.0, 60.0]), 0.5, 0.0, 0.5) == pytest.approx(
-        [35, 30, 45, 50]
-    )
+    assert shift_box(
+        np.array([10.0, 20.0, 30.0, 60.0]), 0.5, 0.0, 0.5
+    ) == pytest.approx([35, 30, 45, 50])
 
 
 def test_labels_are_read_back_as_a_folder_of_faces(tmp_path):

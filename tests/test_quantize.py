@@ -12,7 +12,11 @@ import onnxruntime.quantization
 
 from lineament.errors import ExportError
 from lineament.export import quantize
-from lineament.export.quantize import quantize_file, store_weights_as_bytes, take_bytes
+from lineament.export.quantize import (
+    quantize_file,
+    read_uint8_input,
+    store_weights_as_bytes,
+)
 from lineament.inference.onnx_model import open_session
 
 pytestmark = [
@@ -79,13 +83,13 @@ def test_the_int8_graph_accepts_bytes_and_is_close_to_torch(
         assert np.abs(given - wanted).max() < 0.05 * np.ptp(wanted)
 
 
-def test_a_graph_that_is_not_int8_is_refused(tmp_path):
+def test_a_graph_that_is_not_int8_is_rejected(tmp_path):
     _, path = written(tmp_path)
     with pytest.raises(ExportError, match="does not start by normalizing"):
-        take_bytes(path, MEAN, STD)
+        read_uint8_input(path, MEAN, STD)
 
 
-def test_activations_without_a_range_are_a_clear_error(tmp_path, monkeypatch):
+def test_activations_without_a_range_raise_a_clear_error(tmp_path, monkeypatch):
     def without_range(*arguments, **more):
         raise ValueError(
             "Too many bins for data range."

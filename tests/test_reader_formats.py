@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lineament.data.guess_scheme import guess_scheme
 from lineament.data.readers.coco import read_coco
 from lineament.data.readers.csv_points import read_csv_points
 from lineament.data.readers.dlib_xml import read_dlib_xml
 from lineament.data.readers.folder import read_folder
 from lineament.data.readers.own_data import OwnData
 from lineament.data.readers.registry import read_data
-from lineament.data.scheme_of_count import scheme_of_count
 from lineament.errors import DataError
 from lineament.io.pts import format_pts
 from tiny_sets import picture, shape
@@ -152,7 +152,7 @@ def test_csv_columns_of_several_spellings_give_the_points(
     assert (one.name, two.name) == ("a.jpg", "a.jpg#2")
 
 
-def test_csv_of_predictions_is_read_back(tmp_path: Path) -> None:
+def test_csv_of_predictions_is_survives_a_round_trip(tmp_path: Path) -> None:
     from lineament.face import Face, Faces
     from lineament.io.tables import write_csv
 
@@ -228,9 +228,9 @@ def test_the_image_of_a_pts_file_may_have_any_suffix_that_is_read(
 
 
 def test_unknown_numbers_of_points_have_no_scheme() -> None:
-    assert scheme_of_count(106, "x") == "lapa106"
+    assert guess_scheme(106, "x") == "lapa106"
     with pytest.raises(
         DataError,
         match=r"x: 67 points fit no known scheme; .*68 \(ibug68\).*: give the scheme",
     ):
-        scheme_of_count(67, "x")
+        guess_scheme(67, "x")

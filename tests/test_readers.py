@@ -203,7 +203,7 @@ def make_wflw(root: Path) -> None:
     )
 
 
-def test_wflw_gives_points_box_attributes_and_two_faces_of_one_image(
+def test_wflw_gives_points_box_attributes_and_two_faces_in_the_same_image(
     tmp_path: Path,
 ) -> None:
     make_wflw(tmp_path)
@@ -365,7 +365,7 @@ def test_300vw_frames_match_their_annotations_and_categories(tmp_path: Path) -> 
         assert np.array_equal(sample.landmarks, shape(68, sample.frame))
 
 
-def test_a_video_without_annotations_is_named(tmp_path: Path) -> None:
+def test_a_video_without_annotations_is_named_in_the_error(tmp_path: Path) -> None:
     video(tmp_path / "114" / "vid.avi", 2)
     with pytest.raises(
         DataError, match=r"114/annot: no \.pts files; expected one per frame"
@@ -405,7 +405,7 @@ def test_infanface_without_its_columns_is_an_error(tmp_path: Path) -> None:
         read_data("infanface", tmp_path, "train")
 
 
-def test_faces_of_one_photo_are_one_group(tmp_path: Path) -> None:
+def test_faces_in_the_same_photo_are_one_group(tmp_path: Path) -> None:
     for name in ("107635070_1", "107635070_2"):
         picture(tmp_path / f"helen/trainset/{name}.jpg")
         (tmp_path / f"helen/trainset/{name}.pts").write_text(format_pts(shape(68)))

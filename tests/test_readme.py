@@ -20,7 +20,7 @@ from lineament.inference.model_files import weights_folder
 from lineament.plugins import entry_points
 from lineament.recipe import Recipe
 from lineament.scheme_file.names import complete_table
-from lineament.scheme_file.table import scheme_of_table
+from lineament.scheme_file.table import scheme_from_table
 from lineament.study.settings import Study
 
 ROOT = Path(__file__).parents[1]
@@ -141,7 +141,7 @@ def is_scheme(table):
     counts = [len(rule["exact"]) for rule in rules]
     names = [f"point_{k}" for k in range(max(counts, default=0))]
     stated = {"points": names, "mirror": []} | table
-    assert len(scheme_of_table(complete_table(stated, "docs"), "own", "docs")) > 1
+    assert len(scheme_from_table(complete_table(stated, "docs"), "own", "docs")) > 1
 
 
 def is_study(table):

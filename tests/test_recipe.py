@@ -39,7 +39,7 @@ def plain(**changes):
 
 
 @pytest.mark.parametrize("name", ["../up", "/abs", "a/b", ""])
-def test_a_name_that_leads_elsewhere_is_refused(name):
+def test_a_name_that_points_outside_the_folder_is_rejected(name):
     with pytest.raises(RecipeError, match="name"):
         make_recipe(
             {"name": name, "data": [{"reader": "300w"}], "losses": {"mse": 1.0}}
@@ -116,7 +116,7 @@ def test_overrides_change_numbers_texts_booleans_and_items_of_lists(path):
 @pytest.mark.parametrize(
     "override", ["data.9.repeat=1", "data.first.repeat=1", "name.x=1", "name.x.y=2"]
 )
-def test_an_override_of_no_place_is_refused(path, override):
+def test_an_override_of_an_unknown_key_is_rejected(path, override):
     with pytest.raises(
         RecipeError,
         match=re.escape(f"{override}: no such key in the recipe; expected one"),
@@ -124,7 +124,7 @@ def test_an_override_of_no_place_is_refused(path, override):
         read_recipe(path, [override])
 
 
-def test_an_override_without_a_value_is_refused(path):
+def test_an_override_without_a_value_is_rejected(path):
     with pytest.raises(
         RecipeError,
         match=r"--set 'train.steps'; expected key=value, e.g. train.steps=100",
@@ -180,12 +180,12 @@ def test_an_override_without_a_value_is_refused(path):
         ),
     ],
 )
-def test_a_wrong_key_or_value_is_named(values, message):
+def test_a_wrong_key_or_value_is_named_in_the_error(values, message):
     with pytest.raises(RecipeError, match=re.escape(message)):
         make_recipe(values)
 
 
-def test_a_file_that_is_no_toml_or_is_absent_is_refused(tmp_path):
+def test_a_file_that_is_no_toml_or_is_absent_is_rejected(tmp_path):
     broken = tmp_path / "broken.toml"
     broken.write_text("name = ")
     for path in (broken, tmp_path / "absent.toml"):
@@ -195,7 +195,9 @@ def test_a_file_that_is_no_toml_or_is_absent_is_refused(tmp_path):
             read_recipe(path)
 
 
-def test_a_folder_is_found_from_the_recipe_where_it_is_not_from_here(tmp_path):
+def test_a_folder_is_found_relative_to_the_recipe_if_not_to_the_current_directory(
+    tmp_path,
+):
     (tmp_path / "faces").mkdir()
     path = tmp_path / "own.toml"
     path.write_text(
@@ -234,7 +236,7 @@ def test_steps_divide_the_rate_by_ten():
 
 
 @pytest.mark.parametrize("part", ["distill", "slim"])
-def test_an_unknown_key_of_a_part_that_may_be_absent_is_named(part):
+def test_an_unknown_key_of_a_part_that_may_be_absent_is_named_in_the_error(part):
     with pytest.raises(RecipeError, match=f"unknown key '{part}.hiden'"):
         make_recipe(
             {
@@ -306,7 +308,7 @@ def test_overrides_go_over_extended_files(tmp_path):
     assert read_recipe(path, ["train.steps=3", "data.1.repeat=4"]).data[1].repeat == 4
 
 
-def test_files_that_extend_each_other_are_refused(tmp_path):
+def test_files_that_extend_each_other_are_rejected(tmp_path):
     written(tmp_path, "a.toml", 'extends = "b.toml"\n')
     written(tmp_path, "b.toml", 'extends = "a.toml"\n')
     with pytest.raises(
@@ -315,7 +317,7 @@ def test_files_that_extend_each_other_are_refused(tmp_path):
         read_recipe(tmp_path / "a.toml")
 
 
-def test_a_file_extended_twice_without_a_circle_is_no_error(tmp_path):
+def test_a_file_extended_twice_without_a_circle_is_not_an_error(tmp_path):
     written(tmp_path, "base.toml", PLAIN)
     written(tmp_path, "a.toml", 'extends = "base.toml"\n')
     path = written(tmp_path, "recipe.toml", 'extends = ["base.toml", "a.toml"]\n')
@@ -329,7 +331,7 @@ def test_extends_names_files(tmp_path, named):
         read_recipe(path)
 
 
-def test_a_missing_file_to_extend_is_named(tmp_path):
+def test_a_missing_file_to_extend_is_named_in_the_error(tmp_path):
     path = written(tmp_path, "recipe.toml", 'extends = "none.toml"\n')
     with pytest.raises(
         RecipeError,

@@ -13,7 +13,7 @@ from lineament.inference.recrop import (
     SEARCH_ROLLS_DEG,
     RecropPolicy,
     first_crops,
-    is_cut,
+    is_truncated,
 )
 from lineament.schemes import scheme
 
@@ -85,12 +85,12 @@ def test_the_first_crop_follows_a_roll_above_that_of_the_policy(policy, rolls):
 def test_a_face_is_cut_if_its_box_ends_at_the_border_or_beyond():
     shape = (100, 200, 3)
     # within 5 % of the side, 2 px, of the last pixel at 199 or 99, or of the first
-    assert not is_cut(np.array([2.5, 2.5, 42.5, 42.5]), shape)
-    assert is_cut(np.array([1.5, 30, 41.5, 70]), shape)
-    assert is_cut(np.array([30, 1.5, 70, 41.5]), shape)
-    assert not is_cut(np.array([156, 56, 196, 96]), shape)
-    assert is_cut(np.array([158, 30, 198, 70]), shape)
-    assert is_cut(np.array([30, 80, 70, 120]), shape)
+    assert not is_truncated(np.array([2.5, 2.5, 42.5, 42.5]), shape)
+    assert is_truncated(np.array([1.5, 30, 41.5, 70]), shape)
+    assert is_truncated(np.array([30, 1.5, 70, 41.5]), shape)
+    assert not is_truncated(np.array([156, 56, 196, 96]), shape)
+    assert is_truncated(np.array([158, 30, 198, 70]), shape)
+    assert is_truncated(np.array([30, 80, 70, 120]), shape)
 
 
 def test_a_face_that_the_border_cuts_is_first_cropped_upright():
@@ -110,11 +110,11 @@ def test_rotated_landmarks_are_penalized_more_if_the_border_cuts_the_face():
     arguments = (MEAN, (300, 400))
     for roll_deg, counts, counts_cut in ((0, 0, 0), (80, 0.05, 0.05), (170, 0.05, 0.1)):
         landmarks = turned(roll_deg)
-        assert policy.turned_penalty(inside, landmarks, *arguments) == counts
-        assert policy.turned_penalty(cut, landmarks, *arguments) == counts_cut
+        assert policy.roll_penalty(inside, landmarks, *arguments) == counts
+        assert policy.roll_penalty(cut, landmarks, *arguments) == counts_cut
     # a face of known roll is upright in its crop
     known = CropRequest(0, landmark_box(FACE), 80.0, is_roll_known=True)
-    assert policy.turned_penalty(known, turned(85), *arguments) == 0
+    assert policy.roll_penalty(known, turned(85), *arguments) == 0
 
 
 def with_limits(**limits):

@@ -125,7 +125,7 @@ def test_the_receptive_field_is_the_same_at_every_length(length):
     assert 16 <= far <= 32
 
 
-def test_the_state_keeps_its_place_in_the_image():
+def test_the_state_keeps_its_position_in_the_image():
     """A peak along each axis follows the image content below it when the crop moves."""
     size, length = 64, 128
     before = crop_affine([10, 20, 60, 70], size, 1.3)
@@ -218,6 +218,6 @@ def test_the_network_itself_is_not_trained_and_keeps_its_norms():
         ),
     ],
 )
-def test_what_cannot_be_refined_is_refused(make, message):
+def test_networks_that_cannot_be_refined_are_rejected(make, message):
     with pytest.raises(RecipeError, match=message):
         make()

@@ -120,7 +120,7 @@ def test_a_failed_write_leaves_the_old_report(
         ("[]", r"r.json: not a report \(Input should be an object\)"),
     ],
 )
-def test_a_file_that_is_not_a_report_is_a_clear_error(
+def test_a_file_that_is_not_a_report_raises_a_clear_error(
     tmp_path: Path, text: str, message: str
 ) -> None:
     (tmp_path / "r.json").write_text(text)
@@ -128,7 +128,7 @@ def test_a_file_that_is_not_a_report_is_a_clear_error(
         read_report(tmp_path / "r.json")
 
 
-def test_a_missing_report_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_missing_report_raises_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(
         ProtocolError,
         match=r"r.json: cannot be read \(.*\); expected a report written by evaluate",
@@ -238,7 +238,7 @@ def test_the_table_has_the_reliability_and_the_perturbed_boxes() -> None:
 # -- side by side
 
 
-def test_reports_of_one_protocol_are_put_side_by_side() -> None:
+def test_reports_under_the_same_protocol_are_put_side_by_side() -> None:
     table = compare(
         [report((1, 1, 1), model="a"), report((2, 2, 2), model="b")]
     ).table()
@@ -295,7 +295,7 @@ def test_the_same_faces_in_other_pixels_compare_with_a_note() -> None:
     )
 
 
-def test_unlike_protocols_are_refused() -> None:
+def test_reports_of_different_protocols_are_rejected() -> None:
     with pytest.raises(
         ProtocolError,
         match=r"'a' is of protocol '300w-common', 'b' of '300w-challenging'; "
@@ -306,7 +306,7 @@ def test_unlike_protocols_are_refused() -> None:
         )
 
 
-def test_one_protocol_in_two_versions_is_refused() -> None:
+def test_one_protocol_in_two_versions_is_rejected() -> None:
     a = report()
     b = a.model_copy(
         update={"settings": a.settings.model_copy(update={"thresholds": (0.05,)})}
@@ -318,7 +318,7 @@ def test_one_protocol_in_two_versions_is_refused() -> None:
         compare([a, b], ["a", "b"])
 
 
-def test_unlike_faces_are_refused() -> None:
+def test_shapes_unlike_a_face_are_rejected() -> None:
     with pytest.raises(
         ProtocolError,
         match="'a' has 3 faces, 'b' has 2; results on different faces cannot be compared",

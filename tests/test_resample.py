@@ -29,12 +29,12 @@ def tensor(*arrays):
     return torch.tensor(np.stack(arrays), dtype=torch.float64)
 
 
-def test_affines_move_landmarks_as_outside():
+def test_affines_in_a_network_match_geometry():
     moved = apply_affines(tensor(AFFINE, AFFINE), torch.tensor(POINTS))
     np.testing.assert_allclose(moved, apply_affine(AFFINE, POINTS), atol=1e-9)
 
 
-def test_similarities_are_fitted_and_inverted_as_outside():
+def test_similarities_in_a_network_match_geometry():
     target = apply_affine(AFFINE, POINTS[0]) + np.array([[1.0, 0]] + [[0.0, 0]] * 6)
     fitted = fit_similarities(torch.tensor(POINTS), torch.tensor(target))
     for row in range(2):
@@ -65,7 +65,7 @@ def test_a_sampled_crop_is_the_warped_one():
     assert difference.max() < 2 * 255 / 64 + 1
 
 
-def test_sampling_has_a_gradient_for_its_place():
+def test_sampling_has_a_gradient_for_its_position():
     ramp = torch.arange(20.0).expand(1, 1, 20, 20)
     affine = torch.tensor([[[1.0, 0, 4], [0, 1, 5]]], requires_grad=True)
     sample(ramp, affine, 6).mean().backward()

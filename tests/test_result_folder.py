@@ -127,7 +127,7 @@ def test_touched_files_are_not_recomputed_but_changed_settings_recompute_all(
     assert [other.has(image) for image in images] == [True, False]
 
 
-def test_a_folder_of_other_settings_is_refused_unless_overwritten(tmp_path):
+def test_a_folder_of_other_settings_is_rejected_unless_overwritten(tmp_path):
     ResultFolder(tmp_path, SETTINGS)
     ResultFolder(tmp_path, SETTINGS)
     with pytest.raises(

@@ -25,10 +25,15 @@ from lineament.serving.review.collect import (
     candidates_of_results,
     candidates_of_samples,
 )
-from lineament.serving.review.order import doubts, face_doubt, parse_order
+from lineament.serving.review.order import doubts, parse_order, ranking_score
 from lineament.serving.review.queue import make_queue, read_queue, write_queue
 from lineament.serving.review.session import Review
-from lineament.serving.review.stats import agreements, calibration, merged, paces
+from lineament.serving.review.stats import (
+    agreements,
+    calibration,
+    merged,
+    reviewer_stats,
+)
 from tiny_sets import picture, text
 
 TOKEN = "a-token-of-tests"
@@ -116,9 +121,9 @@ def test_the_most_doubtful_face_comes_first(review):
 
 
 def test_the_doubt_in_a_face_is_the_mean_of_its_worst_third():
-    assert face_doubt(np.array([9.0, 1, 6, 2, 3, 0])) == 7.5
-    assert face_doubt(np.array([np.nan, 1.0, np.nan])) == 1
-    assert face_doubt(np.full(3, np.nan)) == 0
+    assert ranking_score(np.array([9.0, 1, 6, 2, 3, 0])) == 7.5
+    assert ranking_score(np.array([np.nan, 1.0, np.nan])) == 1
+    assert ranking_score(np.full(3, np.nan)) == 0
 
 
 @pytest.mark.parametrize("order", ["sigma", "spread", "disagree", "audit"])
@@ -150,7 +155,7 @@ def test_every_order_puts_a_spoiled_label_first(order, tmp_path):
 
 
 @pytest.mark.parametrize("order", ["name", "random"])
-def test_an_order_without_a_score_states_none(order, tmp_path, own):
+def test_an_order_without_a_score_shows_none(order, tmp_path, own):
     queue = make_queue(candidates(tmp_path, own), order)
     assert [face.doubt for face in queue] == [None] * 3
     if order == "name":
@@ -307,7 +312,7 @@ def test_figures_of_a_review_are_those_of_its_decisions(review, tmp_path):
         names = [face.name for face in session.faces[:2]]
         both.append([read_face(session.folder, name) for name in names])
     records = merged(both)
-    ann, bob = paces(records)
+    ann, bob = reviewer_stats(records)
     assert (ann.reviewer, ann.faces, ann.corrected, ann.rejected) == ("ann", 2, 2, 0)
     assert ann.median_s == 15
     assert ann.faces_per_hour == 240  # 3600 s / mean of 15 s
@@ -392,7 +397,7 @@ def test_a_wrong_request_gives_a_one_line_error(path, body, status, address, tmp
     assert not (tmp_path / "review").exists()
 
 
-def test_a_missing_image_is_named(address, tmp_path):
+def test_a_missing_image_is_named_in_the_error(address, tmp_path):
     (tmp_path / "photos/2.jpg").unlink()
     status, _, body = ask(address + "api/faces/0/image")
     assert status == 404

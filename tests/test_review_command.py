@@ -130,13 +130,13 @@ def test_figures_are_printed(tmp_path):
     # every landmark moved by 1 px, sigma is 1.5
     assert lines[-1].split() == ["17", "1.50", "1.00", "100.0"]
     code, shown, _ = call("review", "stats", tmp_path / "r", "--json")
-    assert json.loads(shown)["paces"][0]["faces_per_hour"] == 300
+    assert json.loads(shown)["reviewer_stats"][0]["faces_per_hour"] == 300
     code, _, noted = call("review", "stats", tmp_path / "photos")
     assert code == 1
     assert "no reviewed face" in noted
 
 
-def test_figures_of_two_schemes_are_refused(tmp_path):
+def test_figures_of_two_schemes_are_rejected(tmp_path):
     picture(tmp_path / "photos/a.jpg", size=(90, 90))
     review(tmp_path / "photos", "--out", tmp_path / "r")
     face = read_face(tmp_path / "r", "a")
@@ -155,7 +155,9 @@ def test_figures_of_two_schemes_are_refused(tmp_path):
     folders = [tmp_path / name for name in ("r", "ann", "bob")]
     code, _, noted = call("review", "stats", *folders)
     assert code == 1
-    assert "faces of five, ibug68; give reviews of one scheme at a time" in noted
+    assert (
+        "the reviews are of five, ibug68; give reviews of one scheme at a time" in noted
+    )
 
 
 @pytest.mark.parametrize(

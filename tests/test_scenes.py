@@ -12,7 +12,7 @@ from lineament.data.detection.scenes import (
     SceneMaker,
     move_faces,
     move_points,
-    turn_boxes,
+    rotate_boxes,
 )
 from lineament.geometry import compose, flip_affine, similarity
 
@@ -30,11 +30,11 @@ def maker(photos, tmp_path_factory):
 
 def test_a_rotated_ellipse_fills_a_box_between_those_of_its_axes():
     box = np.array([[10.0, 10, 30, 50]])  # half axes 10 and 20 around (20, 30)
-    quarter = turn_boxes(box, similarity(1.0, 90.0, (20, 30), (20, 30)))
+    quarter = rotate_boxes(box, similarity(1.0, 90.0, (20, 30), (20, 30)))
     assert quarter == pytest.approx(np.array([[0, 20, 40, 40]]))
     # at 45 degrees both half sides are sqrt((100 + 400) / 2)
     half = np.sqrt(250)
-    slanted = turn_boxes(box, similarity(1.0, 45.0, (20, 30), (20, 30)))
+    slanted = rotate_boxes(box, similarity(1.0, 45.0, (20, 30), (20, 30)))
     assert slanted == pytest.approx(
         np.array([[20 - half, 30 - half, 20 + half, 30 + half]])
     )

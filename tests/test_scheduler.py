@@ -276,6 +276,6 @@ original, mixture = Trainer.batches, together.read_mixture
         ((("a", ("b",)), ("b", ())), "'a' needs 'b', which is not listed be"),
     ],
 )
-def test_a_cyclic_plan_is_refused(names, message):
+def test_a_cyclic_plan_is_rejected(names, message):
     with pytest.raises(TrainError, match=message):
         train_together([Run(name, lambda read: None, needs) for name, needs in names])

@@ -8,7 +8,7 @@ import pytest
 from commands import call
 from lineament.analysis.draw_scheme import draw_scheme
 from lineament.data.label_files import write_label_files
-from lineament.data.readers.coco_scheme import scheme_of_coco
+from lineament.data.readers.coco_scheme import scheme_from_coco
 from lineament.data.sample import Sample
 from lineament.errors import DataError
 from lineament.labeling.mean_shape import learn_mean_shape
@@ -73,13 +73,13 @@ def test_a_corrected_file_is_not_overwritten(tmp_path):
 def test_a_broken_skeleton_gives_a_one_line_error(tmp_path):
     path = text(tmp_path / "a.json", json.dumps(table(NAMES, skeleton=["0-2"])))
     with pytest.raises(DataError, match="not a list of pairs of point numbers"):
-        scheme_of_coco(path, "mine")
+        scheme_from_coco(path, "mine")
 
 
 def test_a_skeleton_that_counts_from_0_is_noted(tmp_path):
     path = text(tmp_path / "a.json", json.dumps(table(NAMES, skeleton=[[0, 2]])))
     lines = []
-    assert scheme_of_coco(path, "mine", note=lines.append).edges == ((0, 2),)
+    assert scheme_from_coco(path, "mine", note=lines.append).edges == ((0, 2),)
     assert "counts points from 0" in lines[0]
 
 
@@ -88,11 +88,11 @@ def test_numbered_points_take_their_mirror_from_the_faces(tmp_path):
     faces = [moved(seed).tolist() for seed in range(6)]
     path = text(tmp_path / "a.json", json.dumps(table(names, faces)))
     lines = []
-    assert scheme_of_coco(path, "x", note=lines.append).mirror.tolist() == MIRROR
+    assert scheme_from_coco(path, "x", note=lines.append).mirror.tolist() == MIRROR
     assert "the mirror is inferred from the mean of the annotated faces" in lines[0]
     text(path, json.dumps(table(names)))
     with pytest.raises(DataError, match="do not tell left from right, and no face has"):
-        scheme_of_coco(path, "x")
+        scheme_from_coco(path, "x")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_file_without_the_category_gives_a_one_line_error(
 ):
     path = text(tmp_path / "a.json", content)
     with pytest.raises(DataError, match=message):
-        scheme_of_coco(path, "x", category)
+        scheme_from_coco(path, "x", category)
 
 
 def red_pixels(image):

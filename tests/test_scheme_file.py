@@ -12,20 +12,24 @@ from lineament.errors import DataError, RecipeError, SchemeError
 from lineament.face import Face, Faces
 from lineament.io.formats import faces_from_json, faces_to_json
 from lineament.recipe.file import make_recipe, read_recipe
-from lineament.scheme_file.names import is_numbered, mirror_of_names, words_of
+from lineament.scheme_file.names import (
+    infer_mirror_from_names,
+    is_numbered,
+    split_words,
+)
 from lineament.scheme_file.table import (
-    scheme_of_table,
+    scheme_from_table,
     scheme_text,
-    table_of_scheme,
+    scheme_to_table,
 )
 from lineament.schemes import (
     add_scheme,
     check_scheme,
     convert,
+    load_stored_scheme,
     read_scheme,
     scheme,
     scheme_entries,
-    stated_scheme,
 )
 
 NAMES21 = [
@@ -53,12 +57,12 @@ def face_of(name):
 def test_the_mirror_is_inferred_from_names_in_many_spellings():
     # reye_top1 mirrors leye_top1, although they are at opposite ends of the eye
     mirror = [9, 7, 8, 6, 10, 11, 3, 1, 2, 0, 4, 5, 12, 14, 13, 17, 16, 15, 18, 19, 20]
-    assert mirror_of_names(NAMES21) == mirror
-    assert mirror_of_names(["left_eye_center", "right_eye_center"]) == [1, 0]
-    assert mirror_of_names(["LeftEye", "RightEye", "Nose"]) == [1, 0, 2]
-    assert mirror_of_names(["eye_l", "lip", "eye_r"]) == [2, 1, 0]
-    assert words_of("mouthCorner-R2") == ["mouth", "corner", "r", "2"]
-    assert words_of("Œil gauche_1") == ["œil", "gauche", "1"]
+    assert infer_mirror_from_names(NAMES21) == mirror
+    assert infer_mirror_from_names(["left_eye_center", "right_eye_center"]) == [1, 0]
+    assert infer_mirror_from_names(["LeftEye", "RightEye", "Nose"]) == [1, 0, 2]
+    assert infer_mirror_from_names(["eye_l", "lip", "eye_r"]) == [2, 1, 0]
+    assert split_words("mouthCorner-R2") == ["mouth", "corner", "r", "2"]
+    assert split_words("Œil gauche_1") == ["œil", "gauche", "1"]
 
 
 def test_numbers_are_not_treated_as_names():
@@ -70,7 +74,7 @@ def test_numbers_are_not_treated_as_names():
 def test_a_file_with_names_alone_gives_mirror_parts_and_norms(tmp_path):
     own = read_scheme(write(tmp_path / "own21.toml", points=NAMES21))
     assert own.name == "own21"
-    assert own.mirror.tolist() == mirror_of_names(NAMES21)
+    assert own.mirror.tolist() == infer_mirror_from_names(NAMES21)
     assert own.parts["right_eye"] == (0, 1, 2, 3, 4, 5)
     assert own.parts["left_eye"] == (6, 7, 8, 9, 10, 11)
     assert own.parts["nose"] == (12, 13, 14, 20)
@@ -138,17 +142,17 @@ def test_a_wrong_rule_gives_a_one_line_error(exact, message, tmp_path):
         read_scheme(path)
 
 
-def test_a_scheme_without_sides_states_so(tmp_path):
+def test_a_scheme_without_sides_has_an_explicit_empty_mirror(tmp_path):
     own = read_scheme(write(tmp_path / "a.toml", points=["a", "b"], mirror=[]))
     assert own.mirror.tolist() == [0, 1]
 
 
-def test_the_text_of_a_scheme_reads_back(tmp_path):
+def test_the_text_of_a_scheme_survives_a_round_trip(tmp_path):
     own = read_scheme(
         write(tmp_path / "text.toml", points=NAMES21, edges=[[0, 1], [1, 2]])
     )
     (tmp_path / "again.toml").write_text(scheme_text(own), encoding="utf-8")
-    assert table_of_scheme(read_scheme(tmp_path / "again.toml")) == table_of_scheme(own)
+    assert scheme_to_table(read_scheme(tmp_path / "again.toml")) == scheme_to_table(own)
 
 
 def test_a_path_is_accepted_instead_of_a_name(tmp_path):
@@ -158,7 +162,7 @@ def test_a_path_is_accepted_instead_of_a_name(tmp_path):
     assert convert(np.zeros((21, 2)), "by_path", str(path)).target == "by_path"
 
 
-def test_two_schemes_of_one_name_are_refused(tmp_path):
+def test_two_schemes_with_the_same_name_are_rejected(tmp_path):
     add_scheme(read_scheme(write(tmp_path / "twice.toml", points=["l_a", "r_a"])))
     (tmp_path / "b").mkdir()
     other = read_scheme(write(tmp_path / "b/twice.toml", points=["l_b", "r_b"]))
@@ -213,7 +217,7 @@ def test_a_pickled_face_carries_the_scheme(tmp_path):
 
 def test_the_scheme_stated_in_a_file_is_used(tmp_path):
     name = check_scheme(str(write(tmp_path / "stated.toml", points=NAMES21)))
-    assert stated_scheme(json.loads(json.dumps(scheme_entries(name)))) == "stated"
+    assert load_stored_scheme(json.loads(json.dumps(scheme_entries(name)))) == "stated"
     assert scheme_entries("five") == {"scheme": "five"}
 
 
@@ -239,7 +243,7 @@ def test_a_recipe_with_a_wrong_scheme_gives_a_one_line_error(tmp_path):
         make_recipe(values | {"scheme": "ibug86"})
 
 
-def test_a_rule_of_names_instead_of_indices_is_refused(tmp_path):
+def test_a_rule_of_names_instead_of_indices_is_rejected(tmp_path):
     path = tmp_path / "two.toml"
     path.write_text(
         'points = ["left_eye", "right_eye"]\n'
@@ -252,7 +256,7 @@ def test_a_rule_of_names_instead_of_indices_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "entry", ['"scheme": ["five"]', '"scheme": "a", "own_scheme": 5']
 )
-def test_a_scheme_of_the_wrong_type_in_a_file_is_one_clear_error(entry):
+def test_a_scheme_of_the_wrong_type_in_a_file_raises_one_clear_error(entry):
     with pytest.raises(DataError, match="the scheme of the faces"):
         faces_from_json(f'{{"faces": [], {entry}}}')
 
@@ -263,7 +267,7 @@ def test_a_users_combined_scheme_keeps_its_heads_in_files(tmp_path):
         'points = ["left_eye", "right_eye", "chin"]\n[heads]\none = [0, 1]\ntwo = [2]\n'
     )
     own = read_scheme(path)
-    assert scheme_of_table(table_of_scheme(own), "", "").heads == own.heads
+    assert scheme_from_table(scheme_to_table(own), "", "").heads == own.heads
 
 
 @pytest.mark.parametrize(
@@ -290,5 +294,5 @@ def test_sides_are_known_in_many_spellings_and_languages(right, left, tmp_path):
     assert own.norm_points["interpupil"] == ((2,), (1,))
 
 
-def test_words_that_contain_a_side_do_not_tell_one():
-    assert mirror_of_names(["bright", "cleft", "chin"]) == [0, 1, 2]
+def test_words_that_contain_a_side_are_not_sides():
+    assert infer_mirror_from_names(["bright", "cleft", "chin"]) == [0, 1, 2]

@@ -193,7 +193,7 @@ def assert_close(found, expected):
             np.testing.assert_allclose(one[key], other[key], atol=0.01)
 
 
-def test_a_busy_server_refuses_with_the_time_to_wait(live):
+def test_a_busy_server_rejects_with_the_time_to_wait(live):
     with Blocker(live, cost_s=9.0):
         found = live.post("/v1/detect", PHOTO)
         assert live.get("/health/ready").status == 200
@@ -355,7 +355,7 @@ def test_bodies_of_all_requests_together_are_limited():
         assert live.service.bodies.held.count == 0
 
 
-def test_connections_beyond_the_limit_are_refused():
+def test_connections_beyond_the_limit_are_rejected():
     with running(max_connections=2) as live:
         with live.connect(), live.connect(), live.connect() as third:
             assert b" 503 " in third.recv(1000).split(b"\r\n")[0]
@@ -406,7 +406,7 @@ def test_a_failed_warm_up_is_logged_and_the_server_is_not_ready(live, caplog):
     assert "the server will not be ready" in caplog.text
 
 
-def test_draining_finishes_started_requests_and_refuses_new_ones():
+def test_draining_finishes_started_requests_and_rejects_new_ones():
     with running(drain_timeout_s=30) as live, ThreadPoolExecutor(1) as threads:
         with Blocker(live):
             begun = threads.submit(live.post, "/v1/detect", PHOTO)

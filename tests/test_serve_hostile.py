@@ -195,7 +195,7 @@ def test_a_hostile_form_has_its_code(live, status, parts):
     served(live)
 
 
-def test_a_truncated_form_is_refused(live):
+def test_a_truncated_form_is_rejected(live):
     body, kind = form(("a", "a", SMALL))
     refused(live.post("/v1/detect", body[:-30], kind), 400)
     served(live)
@@ -260,7 +260,7 @@ def test_a_box_of_any_size_gives_numbers_or_a_refusal(live):
     served(live)
 
 
-def test_a_search_of_too_many_pixels_is_refused_before_it_runs(live):
+def test_a_search_of_too_many_pixels_is_rejected_before_it_runs(live):
     large = encoded((4000, 3000))
     start = time.monotonic()
     refused(live.post("/v1/detect?min_face=2px", large), 422)
@@ -321,7 +321,7 @@ RAW = [
 @pytest.mark.parametrize(
     ("status", "data"), [case[1:] for case in RAW], ids=[case[0] for case in RAW]
 )
-def test_bytes_that_are_no_request_are_refused(live, status, data):
+def test_bytes_that_are_no_request_are_rejected(live, status, data):
     try:
         answer = live.send_raw(data)
     except ConnectionError:  # closed by the server while the bytes were being sent
@@ -360,7 +360,7 @@ def test_a_chunked_body_beyond_the_limit_is_cut_off(live):
     served(live)
 
 
-def test_a_large_body_is_refused_before_it_is_sent(live):
+def test_a_large_body_is_rejected_before_it_is_sent(live):
     with live.connect() as client:
         head = f"{HEAD}Content-Length: 99999999\r\nExpect: 100-continue\r\n\r\n"
         client.sendall(head.encode())
@@ -454,7 +454,7 @@ def test_garbage_in_metadata_is_ignored(live):
     assert live.post("/v1/detect", upright(SMALL)).status == 200
 
 
-def test_corrupted_images_are_served_or_refused(live):
+def test_corrupted_images_are_served_or_rejected(live):
     numbers = np.random.default_rng(0)
     for _ in range(15):
         data = bytearray(SMALL)

@@ -82,7 +82,7 @@ def test_the_defaults_of_the_command_are_those_of_the_settings(given):
 
 @pytest.mark.parametrize("option", [each[0] for each in LIMITS])
 @pytest.mark.parametrize("value", ["-1", "nan", "inf", "many"])
-def test_a_limit_out_of_range_is_refused(given, option, value):
+def test_a_limit_out_of_range_is_rejected(given, option, value):
     code, _, error = call("serve", f"--{option}", value)
     assert code == 2
     assert f"--{option}" in error
@@ -95,14 +95,14 @@ def test_the_largest_image_is_one_that_can_be_decoded(given):
     assert call("serve", "--max-mpx", f"{MAX_PIXELS / 1e6 + 1:g}")[0] == 2
 
 
-def test_memory_for_less_than_one_body_is_refused(given):
+def test_memory_for_less_than_one_body_is_rejected(given):
     code, _, error = call("serve", "--max-pending-mb", "5")
     assert code == 2
     assert "--max-pending-mb is 5, less than --max-mb 10" in " ".join(error.split())
     assert not given
 
 
-def test_an_empty_variable_for_the_token_is_refused(given, monkeypatch):
+def test_an_empty_variable_for_the_token_is_rejected(given, monkeypatch):
     # the server would be open
     monkeypatch.setenv("LINEAMENT_TOKEN", "")
     code, _, error = call("serve")
@@ -137,7 +137,7 @@ def test_frames_of_tracks_count_as_held_bytes_until_they_are_answered():
         assert held.count == 0
 
 
-def test_a_frame_beyond_the_memory_is_refused_and_the_track_continues():
+def test_a_frame_beyond_the_memory_is_rejected_and_the_track_continues():
     half = len(PHOTO) // 2
     with running(max_pending_bytes=len(PHOTO) + half) as live:
         held = live.service.bodies.held

@@ -55,7 +55,7 @@ def test_a_track_counts_before_its_handshake_ends(monkeypatch):
         pass
 
     service = SimpleNamespace(lifecycle=lifecycle)
-    monkeypatch.setattr(track_routes, "service_of", lambda _: service)
+    monkeypatch.setattr(track_routes, "get_service", lambda _: service)
     opened = SimpleNamespace(discard=lambda: None)
     monkeypatch.setattr(track_routes, "_open", lambda *_: opened)
     monkeypatch.setattr(track_routes, "_run", run)
@@ -64,7 +64,7 @@ def test_a_track_counts_before_its_handshake_ends(monkeypatch):
     assert (lifecycle.active, lifecycle.tracks) == (0, 0)
 
 
-def test_an_image_too_long_for_a_drawn_jpeg_is_refused():
+def test_an_image_too_long_for_a_drawn_jpeg_is_rejected():
     image = np.zeros((1, MAX_JPEG_SIDE + 1, 3), np.uint8)
     faces = Faces((), "five", 5)
     request = DetectRequest(Upload("", b""), None, None, False, True, 10**9)
@@ -104,7 +104,7 @@ def test_modules_of_the_page_have_their_type_on_every_system(tmp_path, monkeypat
     assert (b"content-type", b"text/javascript; charset=utf-8") in start["headers"]
 
 
-def test_a_websocket_to_the_page_is_refused(tmp_path):
+def test_a_websocket_to_the_page_is_rejected(tmp_path):
     (tmp_path / "index.html").write_text("content")
     app = FastAPI()
     add_page(app, tmp_path)

@@ -118,7 +118,7 @@ def test_a_wrong_setting_gives_a_one_line_error(words, message):
     assert len(error.splitlines()) == 1
 
 
-def test_an_empty_token_is_refused():
+def test_an_empty_token_is_rejected():
     # as from an unset variable of a shell; the server would be open
     code, _, error = call("serve", "--host", "0.0.0.0", "--token", "")
     assert code == 2

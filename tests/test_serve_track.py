@@ -105,14 +105,14 @@ def test_a_broken_frame_is_an_error_and_the_track_continues(live):
     ("query", "status"),
     [("?model=nobody", 422), ("?smooth=perhaps", 422), ("?fps=3", 422)],
 )
-def test_wrong_options_are_refused_before_the_connection_opens(live, query, status):
+def test_wrong_options_are_rejected_before_the_connection_opens(live, query, status):
     with pytest.raises(InvalidStatus) as refused, connect(live, query):
         pass
     assert refused.value.response.status_code == status
     assert set(json.loads(refused.value.response.body)) == {"error"}
 
 
-def test_tracks_beyond_the_limit_are_refused(live):
+def test_tracks_beyond_the_limit_are_rejected(live):
     with connect(live), connect(live), connect(live):
         with pytest.raises(InvalidStatus) as refused, connect(live):
             pass

@@ -6,7 +6,7 @@ import pytest
 from faces import draw_face, write_faces
 from lineament import Predictor
 from lineament.classic.active_appearance import Warps, feature_maps, read_texture
-from lineament.classic.pixels import between_pixels
+from lineament.classic.pixels import sample_bilinear
 from lineament.classic.profiles import (
     Discriminant,
     LineProfiles,
@@ -29,13 +29,13 @@ from lineament.inference.registry import load_numpy_model
 from lineament.recipe.file import make_recipe
 from lineament.schemes import scheme
 from lineament.training.classic.active_appearance_fit import (
+    delaunay_triangles,
     main_directions,
-    parameters_of,
     rasterize,
+    shape_parameters,
     steepest_descent,
-    triangles_of,
 )
-from lineament.training.classic.active_shape_fit import discriminant_of, whitening_of
+from lineament.training.classic.active_shape_fit import fit_discriminant, fit_whitening
 from lineament.training.classic.registry import FITS
 from lineament.training.classic.trainer import ClassicTrainer
 from lineament.training.registry import make_trainer
@@ -182,7 +182,7 @@ def test_a_patch_has_the_histograms_of_its_cells():
 def test_a_whitened_difference_has_the_mahalanobis_length():
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(5000, 2)) * [3.0, 0.5]
-    whitening = whitening_of(rows, 0.999)
+    whitening = fit_whitening(rows, 0.999)
     matcher = Mahalanobis(
         np.zeros((1, 2), np.float32), whitening[None].astype(np.float32)
     )
@@ -194,7 +194,7 @@ def test_a_whitened_difference_has_the_mahalanobis_length():
 def test_a_discriminant_is_lower_for_its_own_features():
     rng = np.random.default_rng(0)
     own, away = rng.normal(1, 1, (400, 3)), rng.normal(-1, 1, (400, 3))
-    weights, offset = discriminant_of(own, away)
+    weights, offset = fit_discriminant(own, away)
     matcher = Discriminant(
         weights[None].astype(np.float32), np.array([offset], np.float32)
     )
@@ -206,7 +206,7 @@ def test_a_discriminant_is_lower_for_its_own_features():
 
 
 def test_the_triangles_cover_the_hull_of_the_mean_shape():
-    triangles = triangles_of(MEAN)
+    triangles = delaunay_triangles(MEAN)
     assert triangles.max() == 67
     assert len(np.unique(triangles)) == 68
     mesh, pixels = rasterize(MEAN, triangles)
@@ -218,7 +218,7 @@ def test_the_triangles_cover_the_hull_of_the_mean_shape():
 
 
 def test_a_warp_of_a_turned_shape_turns_its_steps():
-    triangles = triangles_of(MEAN)
+    triangles = delaunay_triangles(MEAN)
     warps = Warps(MEAN, triangles)
     turned = (MEAN[None] - 9) * 2j  # rotated by 90 degrees, twice as large
     steps = np.full((1, 68), 0.5 + 0j)
@@ -227,7 +227,7 @@ def test_a_warp_of_a_turned_shape_turns_its_steps():
 
 def test_parameter_steps_are_orthonormal_and_span_the_pose():
     model = ShapeModel.fit(moved_shapes(100, np.random.default_rng(0)), 0.98)
-    parameters = parameters_of(model)
+    parameters = shape_parameters(model)
     np.testing.assert_allclose(parameters @ parameters.T, np.eye(5), atol=1e-9)
     for pose in (model.mean, 1j * model.mean, np.ones(68) + 0j):
         row = as_rows(pose[None])[0].astype(float)
@@ -344,7 +344,7 @@ def test_the_rounds_of_a_search_are_counted_over_its_levels(name, trained):
         ("aam-hog", "0.gain", "active appearance model 'aam-hog' lacks '0.gain'"),
     ],
 )
-def test_a_model_that_lacks_an_array_is_refused(name, array, words, trained):
+def test_a_model_that_lacks_an_array_is_rejected(name, array, words, trained):
     model = load_numpy_model(trained[name])
     arrays = {key: value for key, value in model.arrays.items() if key != array}
     with pytest.raises(ModelError, match=f"{words}; train it again"):
@@ -359,7 +359,7 @@ def test_a_model_that_lacks_an_array_is_refused(name, array, words, trained):
         ({"data": [{"reader": "300w", "annotated": False}]}, r"data\.0\.annotated = "),
     ],
 )
-def test_settings_of_networks_are_refused_for_models_without_one(
+def test_settings_of_networks_are_rejected_for_models_without_one(
     changes, key, tmp_path
 ):
     values = {"name": "mean", "model": {"kind": "mean-shape"}, "train": {"steps": 1}}
@@ -373,4 +373,4 @@ def test_settings_of_networks_are_refused_for_models_without_one(
 def test_more_positions_are_read_than_opencv_takes_at_once():
     image = np.arange(200, dtype=np.uint8)[None, None].repeat(200, axis=1)
     places = np.linspace(0, 199, 70_000)[None] + 7j
-    np.testing.assert_allclose(between_pixels(image, places), places.real, atol=0.02)
+    np.testing.assert_allclose(sample_bilinear(image, places), places.real, atol=0.02)

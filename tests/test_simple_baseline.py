@@ -63,7 +63,7 @@ def test_the_heatmaps_use_the_last_deconvolution_directly():
     assert not hasattr(net, "pyramid")
 
 
-def test_imagenet_weights_that_do_not_exist_are_a_clear_error():
+def test_imagenet_weights_that_do_not_exist_raise_a_clear_error():
     with pytest.raises(
         RecipeError,
         match=r"no ImageNet weights for 'light-resnet50'; set model.imagenet = false",

@@ -7,10 +7,10 @@ torch = pytest.importorskip("torch")
 from lineament.models.backbones.mobilenetv2 import MobileNetV2
 from lineament.models.face_detector import FaceDetectorNet
 from lineament.models.layers.space_to_depth import (
-    Double,
     RowStem,
+    Upsample2x,
     as_rows,
-    double_by_rows,
+    upsample_by_rows,
 )
 
 pytestmark = pytest.mark.torch
@@ -52,11 +52,11 @@ def test_a_detector_with_a_row_stem_finds_the_same():
             torch.testing.assert_close(given, wanted, atol=1e-4, rtol=1e-4)
 
 
-def test_doubling_by_rows_repeats_every_pixel_four_times():
+def test_upsampling_by_rows_repeats_every_pixel_four_times():
     x = torch.arange(2 * 3 * 2 * 5, dtype=torch.float32).view(2, 3, 2, 5)
-    double = Double()
+    double = Upsample2x()
     wanted = double(x)
-    double_by_rows(double)
+    upsample_by_rows(double)
     assert double.by_rows
     assert torch.equal(double(x), wanted)
     assert torch.equal(wanted, x.repeat_interleave(2, 2).repeat_interleave(2, 3))

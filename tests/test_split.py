@@ -35,7 +35,7 @@ def test_a_small_set_has_one_validation_face_in_ten(count):
     assert split_faces(faces, None, fill=False) == (faces, [])
 
 
-def test_a_set_of_one_photo_is_used_for_training():
+def test_a_set_in_the_same_photo_is_used_for_training():
     assert split_faces(camera(1), None, fill=True)[1] == []
 
 
@@ -85,7 +85,7 @@ def test_a_mixture_notes_its_split_before_training(tmp_path):
     assert f"folder-b: 0 faces to train on, {listed}" in lines
 
 
-def test_a_mixture_with_only_validation_data_is_refused(tmp_path):
+def test_a_mixture_with_only_validation_data_is_rejected(tmp_path):
     write_faces(tmp_path / "a", 2)
     part = DataPart(reader="folder", folder="a", validation=True)
     with pytest.raises(DataError, match="is for validation; add one to train on"):
@@ -152,7 +152,7 @@ def test_equal_file_names_in_two_folders_are_different_photos():
     assert all(face in first[1] for face in both[1])
 
 
-def test_photos_of_one_name_in_several_folders_are_different_photos():
+def test_photos_with_the_same_name_in_several_folders_are_different_photos():
     names = [f"{person}/front" for person in "abcdefghijkl"]
     faces = [sample(name) for name in names]
     training, kept = split_faces(faces, None, fill=True)

@@ -183,7 +183,7 @@ def test_tracks_of_enough_frames_are_measured_per_face():
         measure_tracks(tracks, Tracks("ibug68", {}, np.arange(79) / 30, frames[:79]))
 
 
-def test_tracks_without_a_face_and_mismatched_references_are_refused():
+def test_tracks_without_a_face_and_mismatched_references_are_rejected():
     with pytest.raises(InputError, match="the face is in no frame"):
         interocular(np.full((3, 68, 2), np.nan), "ibug68")
     with pytest.raises(InputError, match="expected the same frames"):

@@ -22,7 +22,7 @@ from lineament.study.plan import below, fit_budget, is_done, plan_runs
 from lineament.study.run import StudyOptions, run_study
 from lineament.study.settings import read_study
 from lineament.study.table import Table, shown, write_page
-from lineament.study.task_accuracy import learns
+from lineament.study.task_accuracy import trains_task
 from lineament.study.tracked_clips import long_occluded, track_clips
 from lineament.study.train_minutes import logged_minutes
 
@@ -130,7 +130,7 @@ def test_only_limits_training_to_named_rows_and_their_prerequisites(place):
     assert names == ["first", "from first, seed 3"]
 
 
-def test_an_unknown_row_is_refused_with_the_nearest_name(place):
+def test_an_unknown_row_is_rejected_with_the_nearest_name(place):
     with pytest.raises(RecipeError, match="no row 'alon'; did you mean 'alone'"):
         planned(place, only=["alon"])
 
@@ -145,12 +145,12 @@ def test_an_unknown_row_is_refused_with_the_nearest_name(place):
         ('name = "losses"', 'name = "../up"', "name"),
     ],
 )
-def test_a_wrong_study_is_refused(place, old, new, message):
+def test_a_wrong_study_is_rejected(place, old, new, message):
     with pytest.raises(RecipeError, match=message):
         read(place, STUDY.replace(old, new, 1))
 
 
-def test_a_study_that_cannot_be_read_is_refused(tmp_path):
+def test_a_study_that_cannot_be_read_is_rejected(tmp_path):
     with pytest.raises(RecipeError, match="cannot be read as a study"):
         read_study(tmp_path / "none.toml")
 
@@ -246,7 +246,7 @@ def test_a_trained_row_is_pruned_again_only_by_other_amounts(place, tiny, monkey
     assert counts == [f"1 training runs, {done} done" for done in (0, 1, 0)]
 
 
-def test_a_folder_with_another_training_is_refused(place, tiny):
+def test_a_folder_with_another_training_is_rejected(place, tiny):
     study, path = read(place)
     run_study(study, path, options(place, seeds=[1], only=["alone"]))
     other, path = read(
@@ -442,10 +442,10 @@ def test_tasks_are_measured_only_if_they_were_learned():
     base = {"name": "a", "scheme": "five", "model": model, "train": {"steps": 1}}
     base["data"] = [{"reader": "mtfl"}]
     recipe = make_recipe({**base, "tasks": tasks}, "test")
-    assert learns(recipe, "smiling")
-    assert not learns(recipe, "male")
-    assert not learns(recipe, "glasses")
-    assert not learns(make_recipe(base, "test"), "smiling")
+    assert trains_task(recipe, "smiling")
+    assert not trains_task(recipe, "male")
+    assert not trains_task(recipe, "glasses")
+    assert not trains_task(make_recipe(base, "test"), "smiling")
     for name in ("gender", "smile", "glasses", "pose"):
         assert column(name).title == f"{name} accuracy %"
 

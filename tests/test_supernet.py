@@ -114,7 +114,7 @@ def test_with_relative_thresholds_no_block_with_readers_is_removed():
     assert surviving(net, 0.35, relative=True) == [{0: [0]}, {0: [0], 1: [0]}]
 
 
-def test_a_threshold_that_leaves_no_path_is_refused():
+def test_a_threshold_that_leaves_no_path_is_rejected():
     with pytest.raises(
         RecipeError,
         match=r"threshold of 1.5 stage 2 has no block left; lower the threshold",

@@ -99,7 +99,7 @@ def test_other_schemes_move_without_an_expression():
     )  # a similarity keeps the ratios of lengths
 
 
-def test_wrong_landmarks_and_settings_are_refused():
+def test_wrong_landmarks_and_settings_are_rejected():
     with pytest.raises(
         ShapeError,
         match="5 landmarks, perhaps not all finite; expected the 68 of ibug68",

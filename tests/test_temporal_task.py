@@ -360,7 +360,7 @@ def test_a_checkpoint_loads_as_tracker_or_detector(root, detector, tmp_path):
     made = recipe(root, detector, **{"train.steps": 1})
     tracker = trainer(root, made, tmp_path / "run").run()
     with pytest.raises(
-        ModelError, match=r"a tracker, which carries state from frame to frame; give"
+        ModelError, match=r"a recurrent tracker, which cannot be used here; give"
     ):
         load_trained(tracker)
     # the recipe of a detector may have the part for its tracker
@@ -382,7 +382,7 @@ def test_refined_heatmaps_are_trained_by_their_expectation(root, detector, tmp_p
     assert state["model"]["refine.decode_x.2.weight"].abs().sum() > 0
 
 
-def test_a_model_without_a_state_refuses_one():
+def test_a_model_without_a_state_rejects_one():
     model = load_model("fast", threads=1)
     with pytest.raises(
         ShapeError,
@@ -469,7 +469,7 @@ def test_a_model_without_a_state_refuses_one():
         ),
     ],
 )
-def test_what_cannot_be_trained_is_refused(
+def test_data_that_cannot_be_trained_on_is_rejected(
     root, detector, tmp_path, changes, error, message
 ):
     (root / "talking_face").mkdir(exist_ok=True)

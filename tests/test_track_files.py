@@ -54,7 +54,7 @@ def write(path, frames=FRAMES, **options):
     return path
 
 
-def test_what_is_written_reads_back(tmp_path):
+def test_written_values_survive_a_round_trip(tmp_path):
     tracks = read_tracks(write(tmp_path / "a.jsonl"))
     assert (tracks.scheme, tracks.settings, tracks.ids()) == ("five", SETTINGS, [1, 2])
     assert tracks.times == pytest.approx([0, 1 / 30, 2 / 30, 0.1], abs=1e-6)
@@ -196,7 +196,7 @@ def test_tables_have_a_row_per_face_with_frame_and_time(tmp_path):
         ),
     ],
 )
-def test_a_foreign_or_broken_file_is_refused(text, message, tmp_path):
+def test_a_foreign_or_broken_file_is_rejected(text, message, tmp_path):
     (tmp_path / "a.jsonl").write_text(text)
     with pytest.raises(DataError, match=message):
         read_tracks(tmp_path / "a.jsonl")
@@ -245,7 +245,7 @@ def test_the_part_of_a_killed_run_is_read_up_to_its_last_complete_line(tmp_path)
         read_tracks(complete)
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path):
+def test_a_file_that_is_no_text_is_rejected(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b"\xff\xd8\xff\xe0\x80 a photo\n")
     with pytest.raises(DataError, match="not a track file"):
         read_tracks(tmp_path / "a.jsonl")

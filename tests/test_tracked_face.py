@@ -8,7 +8,7 @@ from lineament.tracking.tracked_face import (
     MAX_PREDICTED_STEP,
     FaceObservation,
     TrackedFace,
-    appearance_of,
+    face_thumbnail,
 )
 
 SIDE = 100
@@ -27,7 +27,7 @@ def seen_at(x):
 def follow(path):
     """Return the speed after each position of a path, pixels per frame."""
     first = seen_at(path[0])
-    face = TrackedFace(1, first.landmarks, 1.0, appearance_of(IMAGE, first.box), None)
+    face = TrackedFace(1, first.landmarks, 1.0, face_thumbnail(IMAGE, first.box), None)
     speeds = []
     for x in path[1:]:
         face.predict(DT, (IMAGE.shape[1], IMAGE.shape[0]))

@@ -224,7 +224,7 @@ def test_the_detector_may_run_on_every_frame():
     assert len(looks) == 5
 
 
-def test_options_of_a_predictor_that_was_given_are_refused():
+def test_options_of_a_predictor_that_was_given_are_rejected():
     with pytest.raises(
         InputError,
         match="the options scheme belong to the Predictor, which is given; pass them to",
@@ -347,7 +347,7 @@ def test_the_state_of_a_tracker_does_not_grow():
     assert max(sizes[30:]) <= max(sizes[:30]) * 1.05
 
 
-def test_trackers_in_threads_share_a_model_and_do_not_mix():
+def test_trackers_in_threads_share_a_model_independently():
     def frames(name):
         return [scene((name, 110, x, 120)) for x in walk(100, 200, 8)]
 
@@ -419,7 +419,7 @@ def test_timestamps_must_increase():
         ),
     ],
 )
-def test_settings_out_of_range_are_refused(options, message):
+def test_settings_out_of_range_are_rejected(options, message):
     with pytest.raises(InputError, match=message):
         tracker(**options)
 

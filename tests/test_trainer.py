@@ -56,7 +56,9 @@ def mixed(faces):
     return faces, faces.parent / "five"
 
 
-def test_a_gpu_that_is_not_there_is_refused_with_its_name(faces, tmp_path, monkeypatch):
+def test_a_gpu_that_is_not_there_is_rejected_with_its_name(
+    faces, tmp_path, monkeypatch
+):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(
         RecipeError,
@@ -361,7 +363,7 @@ def test_a_process_that_writes_no_log_continues_when_a_loss_ends(
     assert not (tmp_path / "run" / "log.csv").exists()
 
 
-def test_a_batch_smaller_than_its_parts_is_refused(faces, tmp_path):
+def test_a_batch_smaller_than_its_parts_is_rejected(faces, tmp_path):
     with pytest.raises(
         RecipeError,
         match=r"train.batch is 4, less than 1 processes x 5 accumulated batches; expected",
@@ -567,7 +569,7 @@ def test_five_points_are_validated_by_the_distance_of_the_pupils(mixed, tmp_path
     )
 
 
-def test_two_folders_of_one_name_both_have_validation_faces(tmp_path):
+def test_two_folders_with_the_same_name_both_have_validation_faces(tmp_path):
     for site in "ab":
         write_faces(tmp_path / site / "train", 30)
     recipe = small((tmp_path / "a" / "train", tmp_path / "b" / "train"))
@@ -623,7 +625,7 @@ def test_validation_counts_each_of_two_joined_schemes_by_itself(tmp_path):
     assert found["folder-first"] == pytest.approx(found["folder-both"], rel=1e-6)
 
 
-def test_data_sets_that_all_end_before_the_training_are_refused(faces, tmp_path):
+def test_data_sets_that_all_end_before_the_training_are_rejected(faces, tmp_path):
     data = [{"reader": "folder", "folder": str(faces), "use_until": 0.5}]
     with pytest.raises(
         RecipeError,
@@ -634,7 +636,7 @@ def test_data_sets_that_all_end_before_the_training_are_refused(faces, tmp_path)
         )
 
 
-def test_faces_that_are_all_of_the_validation_tenth_are_refused(tmp_path):
+def test_faces_that_are_all_of_the_validation_tenth_are_rejected(tmp_path):
     write_faces(tmp_path / "faces", 3)
     for name in ("face0.pts", "face0.png"):
         (tmp_path / "faces" / name).unlink()

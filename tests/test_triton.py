@@ -60,7 +60,7 @@ def test_an_existing_model_is_kept(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
-def test_what_has_no_network_is_refused(tmp_path):
+def test_models_without_a_network_are_rejected(tmp_path):
     with pytest.raises(ExportError, match="no network for Triton"):
         write_triton(str(tmp_path / "m.safetensors"), tmp_path)
     with pytest.raises(ModelError, match="unknown model 'nobody'"):
@@ -75,7 +75,7 @@ def test_the_command_writes_several_models_into_one_repository(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"fast", "detector"}
 
 
-def test_options_of_other_targets_are_refused(tmp_path):
+def test_options_of_other_targets_are_rejected(tmp_path):
     code, _, error = call("export", "fast", "--to", "triton", "--int8")
     assert code == 2
     assert "--int8" in error

@@ -30,7 +30,7 @@ FACES = {"reader": "folder", "folder": "faces"}
         ),
     ],
 )
-def test_a_model_without_a_network_refuses_settings_of_networks(values, key):
+def test_a_model_without_a_network_rejects_settings_of_networks(values, key):
     check_unused(make_recipe(CLASSIC | {"data": [FACES]}))
     message = (
         f"the recipe 'x' has {key}, which a mean-shape model does not use, since it has no "
@@ -48,7 +48,7 @@ def test_a_model_without_a_network_refuses_settings_of_networks(values, key):
         ({"tasks": {}}, r"\[tasks\]"),
     ],
 )
-def test_a_face_detector_refuses_settings_of_landmark_models(values, key):
+def test_a_face_detector_rejects_settings_of_landmark_models(values, key):
     message = f"the recipe 'x' has {key}, which a face detector does not use; remove it"
     with pytest.raises(RecipeError, match=message):
         DetectorTask(make_recipe(TRAIN | {"detector": {}} | values))

@@ -231,7 +231,7 @@ def test_frames_that_cannot_be_decoded_are_skipped_and_counted(tmp_path):
         (lambda p: "", "'': no such video; expected a file"),
     ],
 )
-def test_a_source_that_is_no_video_is_a_clear_error(make, message, tmp_path):
+def test_a_source_that_is_not_a_video_raises_a_clear_error(make, message, tmp_path):
     with pytest.raises(ImageError, match=message) as error:
         list(VideoReader(make(tmp_path)))
     assert "\n" not in str(error.value)

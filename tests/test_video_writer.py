@@ -16,7 +16,7 @@ av = pytest.importorskip("av")
 
 
 @pytest.mark.parametrize("suffix", sorted(ENCODERS))
-def test_what_is_written_reads_back(suffix, tmp_path):
+def test_written_values_survive_a_round_trip(suffix, tmp_path):
     if ENCODERS[suffix] not in av.codecs_available:
         pytest.skip(f"this PyAV has no {ENCODERS[suffix]}")
     path = write(tmp_path / f"a{suffix}")
@@ -113,7 +113,7 @@ def test_a_frame_of_another_size_is_fitted_into_the_first(tmp_path):
     assert images[1][24, 8].max() < 20
 
 
-def test_an_unknown_video_suffix_is_refused(tmp_path):
+def test_an_unknown_video_suffix_is_rejected(tmp_path):
     with pytest.raises(
         ImageError, match=r"unsupported video suffix '\.txt'; expected \.mp4"
     ):

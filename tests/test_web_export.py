@@ -15,7 +15,7 @@ from lineament.errors import ExportError
 from lineament.export.web import PRECISION, export_web_file, write_web
 from lineament.inference.face_detector import FaceDetector
 from lineament.inference.model_files import find_model
-from lineament.inference.onnx_model import Model, stated_metadata
+from lineament.inference.onnx_model import Model, session_metadata
 from tiny_onnx import write_model
 
 
@@ -86,8 +86,8 @@ def test_landmarks_move_less_than_int8_allows(files):
 
 def test_metadata_and_card_state_the_precision(files):
     shipped, web = (Model(path, 1) for path in files)
-    assert stated_metadata(web.session) == (
-        stated_metadata(shipped.session) | {"precision": PRECISION}
+    assert session_metadata(web.session) == (
+        session_metadata(shipped.session) | {"precision": PRECISION}
     )
     assert web.card["precision"] == PRECISION
     assert web.card["made_from"] == shipped.card["sha256"]
@@ -109,7 +109,7 @@ def test_the_detector_finds_the_same_faces(tmp_path):
         np.testing.assert_allclose(found.scores, other.scores, atol=0.05)
 
 
-def test_a_float_file_is_refused(tmp_path):
+def test_a_float_file_is_rejected(tmp_path):
     path = write_model(tmp_path / "tiny.onnx")
     with pytest.raises(ExportError, match="not quantized; expected an int8 file"):
         write_web(path, tmp_path / "web.onnx")

@@ -106,7 +106,7 @@ def test_without_a_batch_size_each_job_runs_alone(make_queue):
     assert gate.batches == [[0], [1], [2], [3]]
 
 
-def test_a_job_that_would_wait_too_long_is_refused_with_the_time(make_queue):
+def test_a_job_that_would_wait_too_long_is_rejected_with_the_time(make_queue):
     queue = make_queue(1, 3.0)
     queue._costs["wait"] = 2.0
     gate = Gate()
@@ -135,7 +135,7 @@ def test_the_expected_time_follows_the_measured_one(make_queue):
     assert 0.02 <= wanted < 0.5
 
 
-def test_a_job_that_does_not_start_in_time_is_refused(make_queue):
+def test_a_job_that_does_not_start_in_time_is_rejected(make_queue):
     queue = make_queue(1, 10.0)
     gate = Gate()
     queue.submit(Job("wait", gate, 0))

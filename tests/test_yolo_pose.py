@@ -77,7 +77,7 @@ def test_the_mirror_of_unnamed_points_is_read(tmp_path):
     assert made.mirror.tolist() == [2, 1, 0]
 
 
-def test_a_mirror_that_contradicts_the_scheme_is_refused(tmp_path, ears):
+def test_a_mirror_that_contradicts_the_scheme_is_rejected(tmp_path, ears):
     entry = 'kpt_names: {0: ["left_ear", "right_ear", "nose_tip"]}'
     folder = data_set(tmp_path / "set", "flip_idx: [0, 2, 1]", entry)
     message = (
@@ -91,7 +91,7 @@ def test_a_mirror_that_contradicts_the_scheme_is_refused(tmp_path, ears):
         read_own_faces(found, "ears-of-contradiction")
 
 
-def test_a_mirror_may_pair_points_whose_names_tell_no_side(tmp_path):
+def test_a_mirror_may_pair_points_whose_names_have_no_side(tmp_path):
     picture(tmp_path / "images/a.jpg")
     text(tmp_path / "labels/a.txt", line([*POINTS, (8, 9)]))
     names = "kpt_names: [left_ear, right_ear, lip_1, lip_2]"

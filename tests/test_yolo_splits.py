@@ -20,7 +20,7 @@ def write(folder, *names, yaml="", kpt_shape="[5, 3]"):
 
 
 def splits(found):
-    return [(each.place.name, each.split) for each in found]
+    return [(each.location.name, each.split) for each in found]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_lists_of_images_are_splits(tmp_path):
     assert find_annotations(tmp_path / "val.txt") == [validation]
 
 
-def test_a_list_of_other_things_is_refused(tmp_path):
+def test_a_list_of_other_things_is_rejected(tmp_path):
     write(tmp_path, "1")
     text(tmp_path / "train.txt", "images/1.jpg\nimages\n")
     with pytest.raises(DataError, match="'images' is not an image; expected one image"):

@@ -1,4 +1,4 @@
-"""Cropping of images: one similarity per crop, with any rotation and sub-pixel accuracy."""
+"""Cropping of images: a similarity transform per crop, with any rotation and sub-pixel accuracy."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -108,7 +108,7 @@ def crop_boxes(
     padding: float,
     rolls_deg: ArrayLike = 0.0,
 ) -> tuple[NDArray[np.uint8], Array]:
-    """Return crops (F, size, size, 3) around boxes, and their image_to_crop affines (F, 2, 3).
+    """Return crops around boxes, (F, size, size, 3), and their image_to_crop matrices, (F, 2, 3).
 
     Args:
         image: RGB, (H, W, 3).
@@ -146,7 +146,7 @@ def scale_and_shift(before: Array, now: Array, size: int) -> tuple[float, Array]
     return scale, apply_affine(between, middle) - scale * middle
 
 
-def old_cells(
+def source_cells(
     cells: Any, length: int, size: int, scale: Any, shift: Any
 ) -> tuple[Any, Any, Any]:
     """Return the positions of `cells` before the crop moved, for interpolation between two cells.

@@ -144,7 +144,7 @@ class Face:
 
 @dataclass(frozen=True, eq=False)
 class Faces(Sequence[Face]):
-    """The faces in one image, best first: a sequence, empty if there are no faces.
+    """Sequence of the faces in one image, most confident first; empty if there are none.
 
     Raises:
         SchemeError: If a face has another scheme.
@@ -263,7 +263,7 @@ class Faces(Sequence[Face]):
         return table.astype({"track_id": "Int64"})  # nullable integers
 
     def with_image(self, load_image: Callable[[], Any]) -> "Faces":
-        """Return a copy that notebooks show drawn on its image.
+        """Return a copy whose notebook display shows the faces on the image.
 
         Args:
             load_image: Returns the image, RGB (H, W, 3), or None if it is no longer available.

@@ -70,7 +70,7 @@ def as_boxes(boxes: ArrayLike) -> Array:
 
 
 def box_error(box: Array, tight: Array) -> float:
-    """Return the error of `box`: shift in sides of the tight box, or log ratio of the sides."""
+    """Return the error of `box`: shift relative to the tight box side, or log ratio of sides."""
     side = box_side(tight)
     shift = np.hypot(*((box[:2] + box[2:] - tight[:2] - tight[2:]) / 2)) / side
     return float(max(shift, abs(np.log(box_side(box) / side))))
@@ -89,9 +89,7 @@ def landmark_box(landmarks: ArrayLike) -> Array:
             return box
     points = points[np.isfinite(points).all(1)]
     if len(points) == 0:
-        raise ShapeError(
-            "no landmark is finite; expected at least one to draw a box around"
-        )
+        raise ShapeError("no landmark is finite; expected at least one")
     return np.concatenate([points.min(0), points.max(0)])
 
 
@@ -165,7 +163,7 @@ def iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
 def similarity(
     scale: float, angle_deg: float, source: ArrayLike, target: ArrayLike
 ) -> Array:
-    """Return the affine that scales, rotates and maps the point `source` to `target`."""
+    """Return the similarity transform (2, 3) that scales, rotates and maps `source` to `target`."""
     angle = math.radians(angle_deg)
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     x, y = np.asarray(source, dtype=np.float64).tolist()
@@ -178,7 +176,7 @@ def similarity(
 def crop_affine(
     box: ArrayLike, size: int, padding: float, roll_deg: float = 0.0
 ) -> Array:
-    """Return the image_to_crop affine (2, 3) of the square crop around `box`.
+    """Return the image_to_crop affine matrix (2, 3) of the square crop around `box`.
 
     Args:
         box: (4,), image pixels.
@@ -213,7 +211,7 @@ def invert_affine(affine: ArrayLike) -> Array:
     area = a * d - b * c
     if area == 0:
         raise ShapeError(
-            f"the affine {[[a, b, x], [c, d, y]]} flattens the plane; "
+            f"the affine {[[a, b, x], [c, d, y]]} is singular; "
             "expected an invertible one"
         )
     first = [d / area, -b / area, (b * y - d * x) / area]
@@ -221,7 +219,7 @@ def invert_affine(affine: ArrayLike) -> Array:
 
 
 def compose(second: ArrayLike, first: ArrayLike) -> Array:
-    """Return the affine (2, 3) that applies `first`, then `second`."""
+    """Return the affine matrix (2, 3) that applies `first`, then `second`."""
     a, b = np.asarray(second, dtype=np.float64), np.asarray(first, dtype=np.float64)
     return np.hstack([a[:, :2] @ b[:, :2], a[:, :2] @ b[:, 2:] + a[:, 2:]])
 
@@ -233,12 +231,12 @@ def affine_scale(affine: ArrayLike) -> float:
 
 
 def resize_affine(scale_x: float, scale_y: float) -> Array:
-    """Return the affine (2, 3) for resizing an image, mapping pixel areas to pixel areas."""
+    """Return the affine matrix (2, 3) for resizing an image, mapping pixel areas to pixel areas."""
     return np.array([[scale_x, 0, (scale_x - 1) / 2], [0, scale_y, (scale_y - 1) / 2]])
 
 
 def flip_affine(width: int) -> Array:
-    """Return the affine (2, 3) for mirroring an image: x' = width - 1 - x."""
+    """Return the affine matrix (2, 3) for mirroring an image: x' = width - 1 - x."""
     return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
 
 
@@ -283,7 +281,9 @@ def upright_box(landmarks: ArrayLike, mean: ArrayLike | None) -> tuple[Array, fl
 
 
 def fit_similarity(source: ArrayLike, target: ArrayLike) -> Array:
-    """Return the least-squares similarity (2, 3) from `source` to `target`, without mirroring.
+    """Return the least-squares similarity transform (2, 3) from `source` to `target`.
+
+    Reflections are excluded.
 
     Args:
         source: (N, 2), N >= 2.
@@ -314,6 +314,6 @@ def fit_similarity(source: ArrayLike, target: ArrayLike) -> Array:
 
 
 def affine_roll_deg(affine: ArrayLike) -> float:
-    """Return the rotation of a similarity, degrees in (-180, 180]."""
+    """Return the rotation of a similarity transform, degrees in (-180, 180]."""
     matrix = np.asarray(affine, dtype=np.float64)
     return float(np.rad2deg(np.arctan2(matrix[1, 0], matrix[0, 0])))

@@ -22,8 +22,8 @@ from .scheme_file.table import (
     SUFFIX,
     Scheme,
     read_table,
-    scheme_of_table,
-    table_of_scheme,
+    scheme_from_table,
+    scheme_to_table,
 )
 
 NAMES = (
@@ -117,7 +117,7 @@ class OwnName(str):
     """Name of a user-defined scheme; pickling it transfers the scheme to other processes."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return add_scheme_table, (table_of_scheme(scheme(self)),)
+        return add_scheme_table, (scheme_to_table(scheme(self)),)
 
 
 _own: dict[str, Scheme] = {}
@@ -130,7 +130,7 @@ def read_scheme(path: Path) -> Scheme:
         SchemeError: If the file cannot be read, or a key is invalid.
     """
     table = complete_table(read_table(path), str(path))
-    own = scheme_of_table(table, path.stem, str(path))
+    own = scheme_from_table(table, path.stem, str(path))
     for source, rule in own.rules.items():
         count = len(scheme(source))
         if max(rule["exact"]) >= count:
@@ -172,10 +172,10 @@ def add_scheme_table(table: Mapping[str, Any]) -> str:
         raise SchemeError(
             f"{place} is of type {type(table).__name__}; expected a table with points"
         )
-    return add_scheme(scheme_of_table(complete_table(table, place), "", place))
+    return add_scheme(scheme_from_table(complete_table(table, place), "", place))
 
 
-def stated_scheme(settings: Mapping[str, Any]) -> str:
+def load_stored_scheme(settings: Mapping[str, Any]) -> str:
     """Return the scheme named in a file, registering it first if the file contains its table.
 
     Raises:
@@ -189,14 +189,14 @@ def stated_scheme(settings: Mapping[str, Any]) -> str:
 
 def scheme_entries(name: str) -> dict[str, Any]:
     """Return the entries that store a scheme in a file: its name and, if user-defined, table."""
-    table = carried_table(name)
+    table = embedded_table(name)
     entries: dict[str, Any] = {"scheme": str(name)}
     return entries if table is None else entries | {CARRIED: table}
 
 
-def carried_table(name: str) -> dict[str, Any] | None:
+def embedded_table(name: str) -> dict[str, Any] | None:
     """Return the table to store for the scheme `name`; None for a packaged scheme."""
-    return None if name in NAMES else table_of_scheme(scheme(name))
+    return None if name in NAMES else scheme_to_table(scheme(name))
 
 
 def scheme_names() -> tuple[str, ...]:
@@ -233,7 +233,7 @@ def check_scheme(name: str) -> str:
 def _load(name: str) -> Scheme:
     path = files(__package__).joinpath(f"tables/schemes/{name}.toml")
     table = tomllib.loads(path.read_text(encoding="utf-8"))
-    return scheme_of_table(table, name, name)
+    return scheme_from_table(table, name, name)
 
 
 def scheme(name: str) -> Scheme:

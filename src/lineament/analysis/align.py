@@ -1,4 +1,4 @@
-"""Alignment of faces: a canonical crop, by a similarity from landmarks to a template.
+"""Alignment of faces: a canonical crop, by a similarity transform from landmarks to a template.
 
 Templates are read from tables/templates/<name>.toml or given as named points.
 """
@@ -80,7 +80,7 @@ def align(
     template: str | Template | Mapping[str, ArrayLike] = "arcface112",
     size: int | None = None,
 ) -> tuple[Image, Array]:
-    """Return a crop of the face aligned to a template, and its affine.
+    """Return a crop of the face aligned to a template, and the transform from image to crop.
 
     Args:
         image: Image of the face, RGB uint8 (H, W, 3).
@@ -93,7 +93,7 @@ def align(
 
     Returns:
         The crop (size, size, 3), black outside the image, and the image_to_crop affine
-        (2, 3).
+        matrix (2, 3).
 
     Raises:
         ImageError: If the image has another type or shape.
@@ -112,7 +112,7 @@ def align_affine(
     template: str | Template | Mapping[str, ArrayLike] = "arcface112",
     size: int | None = None,
 ) -> Array:
-    """Return the affine (2, 3) of `align`, with the same arguments and errors."""
+    """Return the affine matrix (2, 3) of `align`, with the same arguments and errors."""
     return _affine(face, *_chosen(template, size))
 
 

@@ -18,9 +18,9 @@ from ..schemes import convert
 from .draw import FAR_PX, SHIFT, check_rgb
 
 MARGIN = 0.1
-"""Distance by which a region extends beyond the outline, in sides of the face's box."""
+"""Distance by which a region extends beyond the outline, in units of the face box side."""
 SIGMAS, MAX_SIGMA = 2.0, 0.25
-"""Landmark uncertainty added to the margin, in sigma, and its maximum in sides of the box."""
+"""Landmark uncertainty added to the margin, in sigma, and its maximum in units of the box side."""
 FOREHEAD = 0.5
 """Height of the forehead relative to that from brows to chin: hairline, brows, nose and chin
 divide a face into thirds."""
@@ -105,7 +105,7 @@ def anonymize_faces(
 
 
 def likely_faces(faces: Faces, min_presence: float = MIN_PRESENCE) -> Faces:
-    """Return the faces to cover, those that are present and not far smaller than the others.
+    """Return the faces to cover: those with enough presence that are not far too small.
 
     A detection less than half as large as every clear face (presence of at least 0.9) is often
     a badge, a knot or an ear, so it needs five times the minimum presence, 0.9 at most. A
@@ -165,7 +165,7 @@ def face_outline(face: Face) -> Array:
 
 
 def _up(face: Face) -> Array:
-    """Return the unit vector (2,) from mouth to eyes; image up if they are unknown."""
+    """Return the unit vector (2,) from mouth to eyes; upward in the image if they are unknown."""
     upright = np.array([0.0, -1.0])
     try:
         five = convert(face.landmarks, face.scheme, "five").points

@@ -18,7 +18,7 @@ from .anonymize import MARGIN, Region, cover, face_regions
 HOLD_S = 0.3
 """Time in seconds before and after its frame during which a region is covered."""
 REACH = 2.0
-"""Distance up to which regions of two frames may be one face, in sides of the larger box."""
+"""Distance up to which regions of two frames may be one face, in units of the larger box side."""
 GROWTH = 2.0
 """Ratio of box sides up to which regions of two frames may be one face."""
 
@@ -125,7 +125,7 @@ def _bridge(
 
 
 def _distance(first: Region, second: Region) -> float:
-    """Return the distance of two regions in sides of the larger box; inf if sizes differ."""
+    """Return the distance of two regions in units of the larger box side; inf if sizes differ."""
     small, large = sorted((first.side_px, second.side_px))
     if large > GROWTH * small:
         return np.inf

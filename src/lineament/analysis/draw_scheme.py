@@ -10,7 +10,7 @@ from .draw import OTHER_COLOR, RIM_COLOR, check_rgb, part_colors
 SIDE = 1000
 """Longer side of the drawing, pixels."""
 MARGIN = 0.25
-"""Margin shown around the points, in sides of their box."""
+"""Margin shown around the points, in units of their box side."""
 PAIR_COLOR = (255, 80, 80)
 
 

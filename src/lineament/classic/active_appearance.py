@@ -14,7 +14,7 @@ from ..errors import ModelError
 from ..estimator import CropLandmarks
 from .hog import orientation_maps
 from .numpy_model import NumpyModel
-from .pixels import between_pixels, nearest
+from .pixels import sample_bilinear, sample_nearest
 from .pyramid import from_level, gray_crops, level_scale, shrink, to_level
 from .shape_model import ShapeModel
 from .shapes import Arrays, Shapes, from_complex, from_rows, to_complex
@@ -267,7 +267,11 @@ def read_texture(
     """
     places = mesh.places(shapes)
     is_gray = maps.shape[-1] == 1
-    values = between_pixels(maps[..., 0], places) if is_gray else nearest(maps, places)
+    values = (
+        sample_bilinear(maps[..., 0], places)
+        if is_gray
+        else sample_nearest(maps, places)
+    )
     rows = values.reshape(len(shapes), -1)
     rows = rows - rows.mean(1, keepdims=True)
     return np.asarray(rows / (rows.std(1, keepdims=True) + 1e-3), dtype=np.float32)

@@ -14,7 +14,7 @@ from .forest import ForestStage
 from .hog import RidgeStage
 from .numpy_model import NumpyModel
 from .pyramid import gray_crops
-from .shapes import Arrays, Shapes, from_complex, to_complex, turn_and_scale
+from .shapes import Arrays, Shapes, fit_rotation_and_scale, from_complex, to_complex
 from .uncertainty import Uncertainty
 
 
@@ -110,7 +110,7 @@ def advance(
     mean: Shapes,
 ) -> Shapes:
     """Return shapes (n, N) after a stage."""
-    factors = turn_and_scale(shapes, mean)
+    factors = fit_rotation_and_scale(shapes, mean)
     return np.asarray(
         shapes + stage.update(images, rows, shapes, mean) / factors[:, None]
     )

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .shapes import Arrays, Shapes, as_rows, from_rows, turn_and_scale
+from .shapes import Arrays, Shapes, as_rows, fit_rotation_and_scale, from_rows
 
 CHUNK = 512
 """Shapes updated at once, to limit memory."""
@@ -76,7 +76,7 @@ class ShapePixels:
             shapes: (n, N), pixels of the crop.
             mean: Mean shape, (N,).
         """
-        rotated = self.offsets / turn_and_scale(shapes, mean)[:, None]
+        rotated = self.offsets / fit_rotation_and_scale(shapes, mean)[:, None]
         places = shapes[:, self.landmarks] + rotated
         last = images.shape[-1] - 1
         x = np.clip(np.rint(places.real), 0, last).astype(np.intp)
@@ -124,7 +124,7 @@ class ForestStage:
         return from_rows(np.concatenate(parts))
 
 
-def basis_of(updates: Shapes, share: float) -> NDArray[np.float32]:
+def principal_basis(updates: Shapes, share: float) -> NDArray[np.float32]:
     """Return the principal directions (D, 2 N) with `share` of the power of updates (n, N)."""
     rows = as_rows(updates).astype(np.float64)
     values, vectors = np.linalg.eigh(rows.T @ rows)

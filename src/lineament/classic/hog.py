@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..opencv import cv2
-from .shapes import Arrays, Shapes, from_rows, turn_and_scale
+from .shapes import Arrays, Shapes, fit_rotation_and_scale, from_rows
 
 BINS = 8
 """Orientations of a histogram, over all 360 degrees."""
@@ -55,8 +55,8 @@ def read_histograms(
     Args:
         maps: Result of `orientation_maps`, (S, S, BINS).
         shapes: (n, N), pixels of the crop.
-        factors: (n,), from `turn_and_scale` to the mean shape; the grid is rotated and scaled by
-            them.
+        factors: (n,), complex, result of `fit_rotation_and_scale` to the mean shape; they
+            rotate and scale the grid.
         cell: Distance between cells in the frame of the mean shape, pixels.
     """
     steps = (np.arange(GRID) - (GRID - 1) / 2) * cell
@@ -98,7 +98,7 @@ class RidgeStage:
         mean: Shapes,
     ) -> NDArray[np.float32]:
         """Return the features (n, features + 1) of shapes; `rows` (n,) must be ascending."""
-        factors = turn_and_scale(shapes, mean)
+        factors = fit_rotation_and_scale(shapes, mean)
         parts = []
         for row in np.unique(rows):
             of_row = rows == row

@@ -44,7 +44,7 @@ class MeanShape(NumpyModel):
         self.uncertainty = Uncertainty.read(self.settings)
 
     @classmethod
-    def of_scheme(
+    def from_scheme(
         cls, name: str, scheme_name: str, size: int = 128, padding: float = 1.3
     ) -> "MeanShape":
         """Make a model from the mean shape of a scheme.
@@ -52,7 +52,7 @@ class MeanShape(NumpyModel):
         Args:
             name: Name of the model.
             size: Side of the crop, pixels.
-            padding: Side of the crop in longer sides of the landmark box.
+            padding: Side of the crop as a multiple of the longer side of the landmark box.
 
         Raises:
             ModelError: If the scheme has no mean shape.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..atomic import atomic_path
 from ..errors import ModelError, ShapeError
 from ..estimator import CropLandmarks, ValidationLimits, check_no_memory
-from ..schemes import scheme_entries, stated_scheme
+from ..schemes import load_stored_scheme, scheme_entries
 from .shapes import Arrays
 
 METADATA_KEY = "lineament"
@@ -44,7 +44,7 @@ class NumpyModel(ABC):
         self.validation_limits = ValidationLimits.read(settings)
         try:
             self.name: str = settings["name"]
-            self.scheme: str = stated_scheme(settings)
+            self.scheme: str = load_stored_scheme(settings)
             self.points: int = settings["points"]
             self.size: int = settings["size"]
             self.padding: float = settings["padding"]

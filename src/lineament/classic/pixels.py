@@ -12,7 +12,7 @@ MAX_ROWS = 32_000
 """Rows of positions per call of OpenCV, which takes at most 32,766."""
 
 
-def nearest(maps: NDArray[np.float32], places: Shapes) -> NDArray[np.float32]:
+def sample_nearest(maps: NDArray[np.float32], places: Shapes) -> NDArray[np.float32]:
     """Return the values (F, ..., BINS) of the nearest pixels of maps (F, S, S, BINS)."""
     last = maps.shape[1] - 1
     x = np.clip(np.rint(places.real), 0, last).astype(np.intp)
@@ -21,7 +21,7 @@ def nearest(maps: NDArray[np.float32], places: Shapes) -> NDArray[np.float32]:
     return maps[face, y, x]
 
 
-def between_pixels(images: NDArray[Any], places: Shapes) -> NDArray[np.float32]:
+def sample_bilinear(images: NDArray[Any], places: Shapes) -> NDArray[np.float32]:
     """Return the values of images (F, S, S) at `places` (F, ...), bilinearly interpolated."""
     values = np.empty(places.shape, np.float32)
     for number, image in enumerate(images):

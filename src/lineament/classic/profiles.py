@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..schemes import scheme
 from .hog import BINS, GRID, normalized_histograms, orientation_maps
-from .pixels import between_pixels, nearest
-from .shapes import Shapes, turn_and_scale
+from .pixels import sample_bilinear, sample_nearest
+from .shapes import Shapes, fit_rotation_and_scale
 
 Features = NDArray[np.float32]
 
@@ -60,7 +60,7 @@ class LineProfiles:
         before, after = neighbors(self.scheme)
         along = shapes[:, after] - shapes[:, before]
         # for a landmark without a contour, the axis of the face
-        upright = 1 / turn_and_scale(shapes, mean)[:, None]
+        upright = 1 / fit_rotation_and_scale(shapes, mean)[:, None]
         along = np.where(np.abs(along) > 1e-6, along, upright)
         return np.asarray(-1j * along / np.abs(along))
 
@@ -72,7 +72,7 @@ class LineProfiles:
         """Return derivatives divided by their L1 norm, invariant to brightness and contrast."""
         places = shapes[..., None] + axes[..., None] * _line(self.reach + self.search)
         half = axes[..., None] / 2
-        derivatives = between_pixels(images, places + half) - between_pixels(
+        derivatives = sample_bilinear(images, places + half) - sample_bilinear(
             images, places - half
         )
         profiles = sliding_window_view(derivatives, 2 * self.reach + 1, axis=2)
@@ -90,7 +90,7 @@ class PatchProfiles:
 
     def axes(self, shapes: Shapes, mean: Shapes) -> Shapes:
         """Return the x axis of the face, the same for all landmarks."""
-        upright = 1 / turn_and_scale(shapes, mean)[:, None]
+        upright = 1 / fit_rotation_and_scale(shapes, mean)[:, None]
         return np.broadcast_to(upright / np.abs(upright), shapes.shape)
 
     def candidates(self) -> Shapes:
@@ -102,7 +102,7 @@ class PatchProfiles:
         reach = self.search + self.cell * (GRID - 1) // 2
         places = shapes[..., None, None] + axes[..., None, None] * _square(reach)
         maps = np.stack([orientation_maps(image, self.cell) for image in images])
-        region = nearest(maps, places)  # (F, N, A, A, BINS)
+        region = sample_nearest(maps, places)  # (F, N, A, A, BINS)
         width = self.cell * (GRID - 1) + 1
         windows = sliding_window_view(region, (width, width), axis=(2, 3))
         cells = windows[

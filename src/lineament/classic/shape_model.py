@@ -13,17 +13,17 @@ from .shapes import (
     Shapes,
     as_rows,
     centered,
+    fit_rotation_and_scale,
     from_complex,
     from_rows,
     to_complex,
-    turn_and_scale,
 )
 
 ROUNDS = 5
 """Alignment rounds; mean shape and poses hardly change after three."""
 
 
-def in_tangent_space(
+def project_to_tangent_space(
     shapes: Shapes, mean: Shapes
 ) -> tuple[NDArray[np.float64], Shapes]:
     """Return the differences (n, 2 N) of shapes (n, N) from `mean`, and their alignment factors.
@@ -31,7 +31,7 @@ def in_tangent_space(
     Shapes are aligned to the mean (N,) by rotation and scale, then projected into its tangent
     space.
     """
-    factors = turn_and_scale(shapes, mean)
+    factors = fit_rotation_and_scale(shapes, mean)
     aligned = centered(shapes) * factors[:, None]
     along = (aligned * mean.conj()).real.sum(1) / (np.abs(mean) ** 2).sum()
     rows = as_rows(aligned / along[:, None] - mean).astype(np.float64)
@@ -57,12 +57,12 @@ class ShapeModel:
         """
         mean = centered(shapes.mean(0))
         for _ in range(ROUNDS):
-            aligned = centered(shapes) * turn_and_scale(shapes, mean)[:, None]
+            aligned = centered(shapes) * fit_rotation_and_scale(shapes, mean)[:, None]
             # rescaled, since otherwise each round shrinks the mean slightly
             size = np.linalg.norm(mean)
             mean = aligned.mean(0)
             mean = mean * (size / np.linalg.norm(mean))
-        rows = in_tangent_space(shapes, mean)[0]
+        rows = project_to_tangent_space(shapes, mean)[0]
         values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
         values, vectors = values[::-1], vectors[:, ::-1]
         count = int(np.searchsorted(np.cumsum(values) / values.sum(), share)) + 1
@@ -70,7 +70,7 @@ class ShapeModel:
 
     def coefficients(self, shapes: Shapes) -> tuple[NDArray[np.float64], Shapes]:
         """Return the coefficients b (n, K) of shapes (n, N), and their alignment factors (n,)."""
-        rows, factors = in_tangent_space(shapes, self.mean)
+        rows, factors = project_to_tangent_space(shapes, self.mean)
         return rows @ self.directions.T, factors
 
     def plausible(self, shapes: Shapes, limit: float, noise: float = 0.0) -> Shapes:

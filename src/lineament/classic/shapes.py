@@ -1,4 +1,7 @@
-"""Shapes as complex numbers: a landmark is x + iy, a similarity a complex factor and a shift."""
+"""Shapes as complex numbers: a landmark is x + iy.
+
+A similarity transform is then a complex factor and a complex shift.
+"""
 
 from typing import Any
 
@@ -27,7 +30,7 @@ def centered(shapes: Shapes) -> Shapes:
     return np.asarray(shapes - shapes.mean(-1, keepdims=True))
 
 
-def turn_and_scale(shapes: Shapes, target: Shapes) -> Shapes:
+def fit_rotation_and_scale(shapes: Shapes, target: Shapes) -> Shapes:
     """Return the factor (...,) that rotates and scales `shapes` (..., N) to `target` (N,).
 
     It is the least-squares factor of the centered shapes: |factor| is the scale, its argument the

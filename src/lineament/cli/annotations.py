@@ -121,12 +121,12 @@ def read_labels(
     Args:
         checked: Refuse faces whose points cannot be right. Those without points are skipped.
     """
-    from ..data.label_faults import check_labels, keep_annotated
-    from ..data.readers.registry import data_set, format_of_labels, read_data
+    from ..data.label_checks import check_labels, keep_annotated
+    from ..data.readers.registry import data_set, detect_label_format, read_data
 
-    stated = own_data(scheme, category, pictures)
-    own = replace(stated, first_pixel=first_pixel, needs_images=True)
-    name = reader or format_of_labels(source)
+    own = own_data(scheme, category, pictures)
+    own = replace(own, first_pixel=first_pixel, needs_images=True)
+    name = reader or detect_label_format(source)
     samples = read_data(name, source, part, own)
     if not data_set(name).is_format:
         return samples

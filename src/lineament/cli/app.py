@@ -89,7 +89,7 @@ class Commands(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except LineamentError as error:
-            complain(str(error))
+            print_error(str(error))
             raise typer.Exit(1) from error
         except KeyboardInterrupt as stop:
             raise typer.Exit(130) from stop
@@ -99,7 +99,9 @@ class Commands(TyperGroup):
             raise typer.Exit(1) from closed
         except OSError as error:
             name, reason = error.filename or "a file", error.strerror or error
-            complain(f"{name}: {reason}; check the path, its permissions and the disk")
+            print_error(
+                f"{name}: {reason}; check the path, its permissions and the disk"
+            )
             raise typer.Exit(1) from error
         return result
 
@@ -144,7 +146,7 @@ def version() -> None:
     show(f"lineament {__version__}")
 
 
-def complain(message: str) -> None:
+def print_error(message: str) -> None:
     """Print `message` as one line to standard error."""
     typer.echo("lineament: " + " ".join(message.split()), err=True)
 
@@ -172,22 +174,22 @@ def note(text: str) -> None:
 def report_failures(failures: "Sequence[FailedInput]", total: int) -> None:
     """Print the failures among `total` inputs; exit with code 1 if there are any."""
     for failure in failures:
-        complain(failure.line())
+        print_error(failure.line())
     if failures and total > 1:
-        complain(f"{len(failures)} of {total} failed, as listed above")
+        print_error(f"{len(failures)} of {total} failed, as listed above")
     if failures:
         raise typer.Exit(1)
 
 
-def need_package(package: str, extra: str) -> None:
+def require_package(package: str, extra: str) -> None:
     """Raise ExtraError early if `package` from `lineament[extra]` is not installed."""
     if find_spec(package) is None:
         raise missing_extra(package, extra)
 
 
-def need_torch() -> None:
+def require_torch() -> None:
     """Raise ExtraError early if torch is not installed."""
-    need_package("torch", "train")
+    require_package("torch", "train")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from .app import app, complain, need_package, note, progress_bar, show, show_table
+from .app import app, note, print_error, progress_bar, require_package, show, show_table
 from .options import (
     DetectorName,
     Device,
@@ -112,9 +112,9 @@ def run_bulk(
     any interruption, rerun the same command. An image that cannot be used becomes a row
     with an error. The exit code is 1 if a part is missing at the end.
     """
-    need_package("pyarrow", "bulk")
+    require_package("pyarrow", "bulk")
     if address is not None:
-        need_package("ray", "bulk")
+        require_package("ray", "bulk")
     from ..serving.bulk.folder import OutputFolder
     from ..serving.bulk.images import ReadOptions
     from ..serving.bulk.parts import PartWorker
@@ -155,7 +155,7 @@ def _run(worker: "PartWorker", workers: int, address: str | None) -> None:
             step()
             if counts.failure:
                 failed += 1
-                complain(f"part {number}: {counts.failure}")
+                print_error(f"part {number}: {counts.failure}")
     status = read_status(worker.out)
     earlier = f" ({kept} kept from an earlier run)" if kept else ""
     note(
@@ -163,7 +163,7 @@ def _run(worker: "PartWorker", workers: int, address: str | None) -> None:
         f"{status.parts} of {plan.parts} parts{earlier} -> {OutputFolder(worker.out)}"
     )
     if failed:
-        complain(f"{failed} parts failed; rerun the same command to retry them")
+        print_error(f"{failed} parts failed; rerun the same command to retry them")
         raise typer.Exit(1)
 
 
@@ -178,7 +178,7 @@ def show_status(
 
     Only reads the files in the folder, so it can run anywhere and at any time.
     """
-    need_package("pyarrow", "bulk")
+    require_package("pyarrow", "bulk")
     from ..serving.bulk.job import read_status
 
     status = read_status(out)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import app, note, show
-from .reports import need_plots
+from .reports import require_matplotlib
 
 if TYPE_CHECKING:
     from ..evaluation.report import Report
@@ -31,7 +31,7 @@ def compare(
     ] = None,
 ) -> None:
     """Compare reports of the same protocol side by side."""
-    need_plots(out)
+    require_matplotlib(out)
     from ..evaluation.report import compare as compare_reports
     from ..evaluation.report import read_report
 

@@ -13,10 +13,10 @@ import typer
 
 from .app import (
     app,
-    need_package,
     note,
     progress_bar,
     report_failures,
+    require_package,
     show,
     show_table,
 )
@@ -185,7 +185,7 @@ def _check_format(
             "--format table can only be printed; omit --out, or choose another format"
         )
     if format is Format.parquet:
-        need_package("pyarrow", "report")
+        require_package("pyarrow", "report")
 
 
 def _print_results(

@@ -28,7 +28,7 @@ from .options import (
     make_predictor,
     own_data,
 )
-from .reports import missing_list, need_plots, show_report
+from .reports import missing_list, require_matplotlib, show_report
 
 if TYPE_CHECKING:
     from ..evaluation.protocol_data import ProtocolData
@@ -98,7 +98,7 @@ def evaluate(
     chosen = (model, None, detector, flip, min_face, min_presence, device)
     if protocol in DETECTION_PROTOCOLS:
         _refuse_ignored(report, scheme, perturb, allow_missing)
-    need_plots(report)
+    require_matplotlib(report)
     if perturb and boxes is BoxSource.tracked:
         raise typer.BadParameter("--perturb is for single images; omit --boxes tracked")
     # loading a model also registers the user's scheme stored in it
@@ -113,7 +113,7 @@ def evaluate(
         allow_missing=allow_missing,
         missing_file=missing_list(report),
         wanted=predict.scheme,
-        stated=own_data("", category, pictures),
+        own=own_data("", category, pictures),
     )
     if boxes is BoxSource.tracked:
         from ..tracking.tracker import Tracker

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .app import app, need_torch, note, show
+from .app import app, note, require_torch, show
 from .options import Cache, Data
 
 
@@ -96,7 +96,7 @@ def export(
     if to is Target.web and not check_data:
         _export_web(checkpoint, out, name, data, cache, scheme)
         return
-    need_torch()
+    require_torch()
     from ..classic.numpy_model import is_numpy_model
     from ..data.sample import cache_root, data_root
     from ..export.other_runtimes import check_runtime, compare_runtime
@@ -152,7 +152,7 @@ def _export_web(
         called = name or source.stem
         card = export_web_file(source, out, called)
     else:
-        need_torch()
+        require_torch()
         from ..data.sample import cache_root, data_root
         from ..export.web_gate import export_web
         from ..training.run_files import recipe_of

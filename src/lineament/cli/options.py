@@ -328,7 +328,7 @@ def named_detector(name: str, min_face: str | None = None) -> Any:
 
 def with_digest(name: str) -> str:
     """Return a model's name or path with the digest of its file, because files can change."""
-    from ..inference.foreign_model import content_of
+    from ..inference.foreign_model import model_file_content
     from ..inference.model_files import weights_folder
     from ..plugins.entry_points import MODELS, plugin_file
 
@@ -336,7 +336,7 @@ def with_digest(name: str) -> str:
     path = shipped if shipped.is_file() else plugin_file(MODELS, name) or Path(name)
     if not path.is_file():
         return name
-    return f"{name} {sha256(content_of(path)).hexdigest()[:16]}"
+    return f"{name} {sha256(model_file_content(path)).hexdigest()[:16]}"
 
 
 def prediction_settings(

@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .app import need_package, note, show
+from .app import note, require_package, show
 from .options import Printed
 
 if TYPE_CHECKING:
     from ..evaluation.report import Report
 
 
-def need_plots(plot: Path | None) -> None:
+def require_matplotlib(plot: Path | None) -> None:
     """Raise ExtraError early if a plot is requested and matplotlib is not installed."""
     if plot is not None:
-        need_package("matplotlib", "report")
+        require_package("matplotlib", "report")
 
 
 def missing_list(folder: Path | None) -> Path | None:

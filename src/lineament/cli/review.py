@@ -17,11 +17,11 @@ from ..errors import InputError
 from .annotations import Part, read_labels
 from .app import (
     app,
-    complain,
-    need_package,
     note,
+    print_error,
     progress_bar,
     report_failures,
+    require_package,
     show,
     show_table,
 )
@@ -140,8 +140,8 @@ def faces(
     the time, the time spent and the landmarks that are not visible. To train on the
     folder, use the reader "review". Stop with Ctrl+C; rerun the same command to continue.
     """
-    need_package("fastapi", "serve")
-    need_package("uvicorn", "serve")
+    require_package("fastapi", "serve")
+    require_package("uvicorn", "serve")
     from ..serving.review.server import make_server
     from ..serving.review.session import Review
 
@@ -261,7 +261,7 @@ def _candidates(
     if not found:
         report_failures(failed, len(images) + len(failures))
     for failure in failed:
-        complain(failure.line())
+        print_error(failure.line())
     return found
 
 
@@ -331,10 +331,10 @@ def stats(
     schemes = sorted({str(record.scheme) for record in records})
     if len(schemes) > 1:
         raise DataError(
-            f"faces of {', '.join(schemes)}; give reviews of one scheme at a time"
+            f"the reviews are of {', '.join(schemes)}; give reviews of one scheme at a time"
         )
     parts: dict[str, Sequence[Any]] = {
-        "paces": figures.paces(records),
+        "reviewer_stats": figures.reviewer_stats(records),
         "calibration": figures.calibration(records),
         "agreements": figures.agreements(records),
     }
@@ -356,7 +356,7 @@ def _show_stats(parts: dict[str, Sequence[Any]], scheme: str) -> None:
     from ..schemes import scheme as scheme_called
 
     rows = []
-    for pace in parts["paces"]:
+    for pace in parts["reviewer_stats"]:
         counts = [str(pace.faces), str(pace.corrected), str(pace.rejected)]
         times = [f"{pace.median_s:.1f}", f"{pace.faces_per_hour:.0f}"]
         rows.append([pace.reviewer or "-", *counts, *times])

@@ -55,7 +55,7 @@ def scheme(
 ) -> None:
     """Write a landmark scheme for the points of annotated faces.
 
-    Prints what it inferred: mirrored pairs, parts, and the points that define the norms.
+    Prints what it inferred: mirrored pairs, parts, and the points that errors are normalized by.
     Also writes a drawing of one face next to the file, with numbered points and a line
     between mirrored pairs. Check both, and correct the file where needed.
     """
@@ -77,18 +77,18 @@ def _write(
 ) -> None:
     """Write and print the scheme of `file`, and draw it if its images are available."""
     from ..atomic import write_text
-    from ..data.readers.coco_scheme import lists_keypoints, scheme_of_coco
+    from ..data.readers.coco_scheme import lists_keypoints, scheme_from_coco
     from ..data.readers.own_data import OwnData
-    from ..labeling.own_scheme import save_drawing, scheme_of_labels, with_mean_shape
+    from ..labeling.own_scheme import save_drawing, scheme_from_labels, with_mean_shape
     from ..scheme_file.table import scheme_text
     from ..schemes import add_scheme
 
-    stated = OwnData(category=category, pictures=pictures, note=note)
+    own = OwnData(category=category, pictures=pictures, note=note)
     if lists_keypoints(file):
-        made = scheme_of_coco(file, out.stem, category, note)
-        faces = _read_faces(file, replace(stated, scheme=add_scheme(made)))
+        made = scheme_from_coco(file, out.stem, category, note)
+        faces = _read_faces(file, replace(own, scheme=add_scheme(made)))
     else:
-        faces, made = scheme_of_labels(file, out.stem, note, stated)
+        faces, made = scheme_from_labels(file, out.stem, note, own)
     if faces:
         made = with_mean_shape(made, faces, model, note)
     else:

@@ -15,7 +15,7 @@ from .options import (
     ReportFolder,
     ReportFormat,
 )
-from .reports import missing_list, need_plots, show_report
+from .reports import missing_list, require_matplotlib, show_report
 
 
 @app.command()
@@ -39,7 +39,7 @@ def score(
 
     Ground truth missing from the file is read from the protocol's data.
     """
-    need_plots(report)
+    require_matplotlib(report)
     from ..evaluation.predictions import needs_samples, score_predictions
     from ..evaluation.protocol_data import read_protocol
     from ..evaluation.protocols import protocol as known_protocol

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import app, need_package, note
+from .app import app, note, require_package
 
 if TYPE_CHECKING:
     from ..serving.settings import ServerSettings
@@ -112,7 +112,7 @@ MaxPending = Annotated[
         min=0.001,
         max=MOST_MB,
         help="Maximum memory for all request bodies and video frames, in megabytes; "
-        "those beyond it are refused (503).",
+        "those beyond it are rejected (503).",
     ),
 ]
 MaxTracks = Annotated[
@@ -226,7 +226,7 @@ def serve(
     SIGTERM, the server finishes open requests and exits within 10 seconds (--drain-timeout-s + 2).
     """
     for package in ("fastapi", "uvicorn", "websockets"):
-        need_package(package, "serve")
+        require_package(package, "serve")
     from ..inference.device import check_device
     from ..serving.settings import ServerSettings
 

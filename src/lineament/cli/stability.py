@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import app, need_package, note, progress_bar, show_table
+from .app import app, note, progress_bar, require_package, show_table
 from .options import (
     DetectorName,
     Device,
@@ -84,7 +84,7 @@ def stability(
 
     _check(paths, reference, truth)
     if plot is not None:
-        need_package("matplotlib", "report")
+        require_package("matplotlib", "report")
     options = detector_options(detector, min_face) | presence_limits(min_presence)
     options |= device_option(device)
     measured: list[Measured] = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import app, need_torch, note, show
+from .app import app, note, require_torch, show
 from .options import Cache, Data
 from .train import Changes, training_report
 
@@ -79,7 +79,7 @@ def study(
     command can be rerun. The table is Markdown, with the mean and standard deviation
     over the seeds.
     """
-    need_torch()
+    require_torch()
     from ..data.sample import cache_root, data_root
     from ..recipe.file import parse_override
     from ..study.run import StudyOptions

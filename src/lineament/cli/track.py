@@ -124,7 +124,7 @@ def track(
     """
     from ..io.video_reader import VideoReader, is_camera
 
-    _need_out(out, (resume, overwrite, draw_trails, rerun, format), empty_rows)
+    _require_out(out, (resume, overwrite, draw_trails, rerun, format), empty_rows)
     if resume and is_camera(source):
         raise typer.BadParameter(NOT_RESUMABLE)
     written = (format, rerun, draw_trails, empty_rows)
@@ -154,7 +154,7 @@ def track(
         note(f"{done} frames -> {', '.join(map(str, targets.all()))}")
 
 
-def _need_out(out: Path | None, options: tuple[Any, ...], empty_rows: bool) -> None:
+def _require_out(out: Path | None, options: tuple[Any, ...], empty_rows: bool) -> None:
     """Raise BadParameter if tracks are printed although options for files are given."""
     if out is None and any(options):
         raise typer.BadParameter(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .app import need_package, note, progress_bar
+from .app import note, progress_bar, require_package
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +88,7 @@ class TrackTargets:
         if rerun:
             import_rerun(rerun)
         if kind == "parquet":
-            need_package("pyarrow", "report")
+            require_package("pyarrow", "report")
         if self.video:
             import_av()
         for path in self.all():

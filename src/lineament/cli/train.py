@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import app, need_torch, note, show, show_table
+from .app import app, note, require_torch, show, show_table
 from .options import (
     Cache,
     Category,
@@ -114,10 +114,10 @@ def train(
         )
         _show_next(checkpoint, settings.name)
         return
-    need_torch()
+    require_torch()
     folder = out or Path("runs") / run_name(recipe)
-    stated = own_data(scheme, category, pictures, group)
-    written = write_recipe(recipe, folder, resume, stated)
+    own = own_data(scheme, category, pictures, group)
+    written = write_recipe(recipe, folder, resume, own)
     # paths in the recipe are absolute, so any existing folder can be the data root
     root = data or folder
     checkpoint, _ = _train("train", written, changes, folder, resume, root, cache)
@@ -159,7 +159,7 @@ def slim(
     and int8; the table of sizes, times and errors is printed and written to the run's
     folder with a plot. Fine-tune pruned networks with train or distill.
     """
-    need_torch()
+    require_torch()
     from ..data.sample import cache_root, data_root
     from ..study.prune_sweep import sweep
 
@@ -235,7 +235,7 @@ def _train(
     cache: Path | None,
 ) -> "tuple[Path, Recipe]":
     """Run the task called `kind`; return the final checkpoint and the recipe."""
-    need_torch()
+    require_torch()
     from ..data.sample import cache_root, data_root
     from ..models.registry import KINDS
     from ..recipe.file import read_recipe

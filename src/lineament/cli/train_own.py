@@ -17,21 +17,21 @@ def is_recipe(given: Path) -> bool:
     return given.suffix == RECIPE_SUFFIX and not given.is_dir()
 
 
-def run_name(place: Path) -> str:
-    """Return the run name for images at `place`."""
-    plain = re.sub(r"[^\w.+-]+", "-", place.resolve().stem, flags=re.ASCII)
+def run_name(location: Path) -> str:
+    """Return the run name for images at `location`."""
+    plain = re.sub(r"[^\w.+-]+", "-", location.resolve().stem, flags=re.ASCII)
     return plain.strip("-._+") or "own"
 
 
-def write_recipe(place: Path, folder: Path, resume: bool, stated: "OwnData") -> Path:
-    """Write and print a recipe for training on `place`; a resumed run keeps its recipe."""
+def write_recipe(location: Path, folder: Path, resume: bool, own: "OwnData") -> Path:
+    """Write and print a recipe for training on `location`; a resumed run keeps its recipe."""
     from ..training.own_recipe import RECIPE, write_own_recipe
     from ..training.resume import CHECKPOINT, check_folder
 
     check_folder(folder / CHECKPOINT, resume)
     if resume:
         return folder / RECIPE
-    made = write_own_recipe(place, folder, run_name(folder), note, stated)
+    made = write_own_recipe(location, folder, run_name(folder), note, own)
     note(f"recipe -> {made.path}")
     if made.drawing is not None:
         note(

@@ -22,7 +22,7 @@ def digest(*inputs: object) -> str:
 
 
 def file_state(path: Path, *place: object) -> list[object]:
-    """Return values that change with a file: its path, place inside it, size and mtime."""
+    """Return values that identify the state of a file: path, position in it, size and mtime."""
     stat = path.stat()
     return [str(path), *place, stat.st_size, stat.st_mtime_ns]
 

@@ -42,7 +42,7 @@ class AugmentedCrop:
 def draw_affine(
     rng: Rng, box: Array, size: int, padding: float, settings: Augmentation
 ) -> tuple[Array, bool]:
-    """Return a random image_to_crop affine (2, 3) around `box` (4,), and True if it mirrors."""
+    """Return a random image_to_crop matrix (2, 3) around `box` (4,), and whether it mirrors."""
     side = box_side(box)
     angle = rng.normal(0, settings.rotation_deg)
     if rng.random() < settings.large_rotation:

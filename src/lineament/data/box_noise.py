@@ -12,8 +12,8 @@ CLIPPED_SD = 0.98865
 """Standard deviation of a unit normal after clipping at 2.5."""
 
 
-def move_box(box: Array, x: float, y: float, scale: float) -> Array:
-    """Return `box` (4,) shifted by `x` and `y`, in box sides, and scaled about its center."""
+def shift_box(box: Array, x: float, y: float, scale: float) -> Array:
+    """Return `box` (4,) scaled about its center and shifted by `x` and `y` times its side."""
     center = box_center(box) + np.array([x, y]) * box_side(box)
     half = (box[2:] - box[:2]) / 2 * scale
     return np.concatenate([center - half, center + half])

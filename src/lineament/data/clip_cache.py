@@ -29,7 +29,7 @@ NOTES = 10
 """Number of lines printed while clips are made."""
 
 
-class Shot(NamedTuple):
+class LabeledFrame(NamedTuple):
     """One frame of a clip that shows a single face."""
 
     image: NDArray[np.uint8]
@@ -92,13 +92,13 @@ def clips_from_stills(
     spread = np.linspace(0, len(complete) - 1, count).round().astype(int)
     chosen = [complete[k] for k in spread]
 
-    def shots(number: int) -> Iterator[Shot]:
+    def shots(number: int) -> Iterator[LabeledFrame]:
         cache, face = chosen[number]
         image = np.ascontiguousarray(cache.crops[face])
         for frame in make_clip(
             image, cache.landmarks[face], scheme_name, seed + number, settings
         ):
-            yield Shot(
+            yield LabeledFrame(
                 frame.image, frame.landmarks, np.ones(len(frame.landmarks), bool)
             )
 
@@ -118,7 +118,7 @@ def clips_from_stills(
 
 
 def cache_clips(
-    make: Callable[[], Iterable[Iterable[Shot]]],
+    make: Callable[[], Iterable[Iterable[LabeledFrame]]],
     scheme_name: str,
     folder: Path,
     *inputs: object,
@@ -142,7 +142,7 @@ def cache_clips(
 
 
 def _frames(
-    clips: Iterable[Iterable[Shot]], scheme_name: str
+    clips: Iterable[Iterable[LabeledFrame]], scheme_name: str
 ) -> Iterator[tuple[NDArray[np.uint8], dict[str, ArrayLike]]]:
     mean = scheme(scheme_name).mean_shape
     for number, shots in enumerate(clips):

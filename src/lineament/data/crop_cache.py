@@ -18,7 +18,7 @@ from .array_cache import cached_rows, digest, file_state
 from .sample import Sample, iter_images
 
 CACHE_PADDING = 2.2
-"""Side of a cached crop in longer box sides; leaves room for rotation, shift and scale."""
+"""Side of a cached crop as a multiple of the longer box side, with room for the augmentation."""
 READ_AHEAD = 256
 """Number of faces read and warped in parallel before their crops are written."""
 
@@ -184,7 +184,7 @@ def plain_crops(
     """Yield batches of unaugmented crops.
 
     Yields:
-        Crops (B, S, S, 3) and their affines (B, 2, 3) from cached crop to crop.
+        Crops (B, S, S, 3) and their affine matrices (B, 2, 3) from cached crop to crop.
     """
     for start in range(0, len(cache), batch):
         crops, affines = [], []

@@ -112,7 +112,7 @@ def occlude_faces(rng: Rng, image: Image, boxes: Array, roll_deg: Array) -> Imag
 def _cover(rng: Rng, image: Image, center: Array, size: Array, roll_deg: float) -> None:
     """Draw a shaded ellipse or rotated rectangle of one color into `image`."""
     angle_deg = roll_deg + float(rng.normal(0, 8))
-    mask = turned_shape(image.shape, center, size, angle_deg, bool(rng.random() < 0.5))
+    mask = rotated_shape(image.shape, center, size, angle_deg, bool(rng.random() < 0.5))
     rows, columns = np.nonzero(mask)
     if len(rows) == 0:
         return
@@ -216,7 +216,7 @@ def occlude(rng: Rng, crop: Image, covered: Image) -> Image:
         axes = np.maximum(rng.uniform(0.04, 0.22, 2) * size, 1)
         angle_deg = float(rng.uniform(0, 180))
         ellipse = bool(rng.random() < 0.5)
-        mask = turned_shape(
+        mask = rotated_shape(
             crop.shape, center, 2 * axes, angle_deg, ellipse, rounded=False
         )
         crop[mask > 0] = _filling(rng, crop)[mask > 0]
@@ -298,7 +298,7 @@ def drawn_line(length: int, angle: float) -> NDArray[np.float32]:
     return np.asarray(kernel / kernel.sum(), dtype=np.float32)
 
 
-def turned_shape(
+def rotated_shape(
     shape: tuple[int, ...],
     center: Array,
     size: Array,

@@ -20,7 +20,7 @@ JAW = {
 }
 """Downward displacement of landmarks by an open mouth, in interocular distances."""
 LIDS = {37: 41, 38: 40, 43: 47, 44: 46}
-"""Upper lid landmark -> the lower lid landmark it closes to."""
+"""Lower lid landmark that each upper lid landmark meets when the eye closes."""
 BROWS = tuple(range(17, 27))
 MOUTH_CORNERS = {48: -1, 54: 1}
 """Mouth corners and the direction in which a smile moves each."""

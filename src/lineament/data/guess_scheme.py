@@ -19,7 +19,7 @@ SCHEME_OF_COUNT = {
 """Scheme by number of landmarks."""
 
 
-def scheme_of_count(count: int, source: object) -> str:
+def guess_scheme(count: int, source: object) -> str:
     """Return the scheme of `count` landmarks of unknown scheme.
 
     Raises:

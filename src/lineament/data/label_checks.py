@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from .mean_face import EXCHANGE, known_rows, sides_fault
+from .mean_face import EXCHANGE, known_rows, swapped_sides_message
 from .readers.image_finder import image_size
 from .readers.own_data import Note, ignore
 from .sample import Sample
@@ -32,41 +32,41 @@ Size = tuple[int, int]
 
 
 def check_labels(
-    samples: Sequence[Sample], place: str, note: Note = ignore
+    samples: Sequence[Sample], location: str, note: Note = ignore
 ) -> list[Sample]:
     """Return the faces that have a point.
 
     Args:
         samples: The faces of a user's data set.
-        place: Description of the data set for messages.
+        location: Description of the data set for messages.
         note: Called with a line about faces without a point.
 
     Raises:
-        DataError: If labels cannot be right (see `label_fault`), or no face has a point.
+        DataError: If labels cannot be right (see `label_error_message`), or no face has a point.
     """
-    if fault := label_fault(samples):
-        raise DataError(f"{place}: {fault}")
-    kept = keep_annotated(samples, place, note)
+    if fault := label_error_message(samples):
+        raise DataError(f"{location}: {fault}")
+    kept = keep_annotated(samples, location, note)
     if samples and not kept:
         raise DataError(
-            f"{place}: none of {len(samples)} faces has an annotated point; annotate "
+            f"{location}: none of {len(samples)} faces has an annotated point; annotate "
             "them"
         )
     return kept
 
 
 def check_faces(
-    samples: Sequence[Sample], place: str, note: Note = ignore
+    samples: Sequence[Sample], location: str, note: Note = ignore
 ) -> list[Sample]:
     """Return the faces that have a point, like `check_labels`; also check their sides."""
-    kept = check_labels(samples, place, note)
-    if fault := sides_fault(kept):
-        raise DataError(f"{place}: {fault}; {EXCHANGE}")
+    kept = check_labels(samples, location, note)
+    if fault := swapped_sides_message(kept):
+        raise DataError(f"{location}: {fault}; {EXCHANGE}")
     return kept
 
 
 def keep_annotated(
-    samples: Sequence[Sample], place: str, note: Note = ignore
+    samples: Sequence[Sample], location: str, note: Note = ignore
 ) -> list[Sample]:
     """Return the faces that have a point; see `check_labels`."""
     kept = [sample for sample in samples if _is_known(sample)]
@@ -74,19 +74,23 @@ def keep_annotated(
         bare = next(sample for sample in samples if not _is_known(sample))
         count = f"{len(samples) - len(kept)} of {len(samples)} faces"
         note(
-            f"{place}: {count} have no annotated point, e.g. {bare.name}; they are "
+            f"{location}: {count} have no annotated point, e.g. {bare.name}; they are "
             "skipped"
         )
     return kept
 
 
-def label_fault(samples: Sequence[Sample]) -> str:
+def label_error_message(samples: Sequence[Sample]) -> str:
     """Return why points cannot be right, and a remedy; empty if they may be."""
     known = [sample for sample in samples if _is_known(sample)]
-    return unit_fault(known) or _fraction_fault(known) or _image_fault(known)
+    return (
+        unit_error_message(known)
+        or _fraction_error_message(known)
+        or _image_error_message(known)
+    )
 
 
-def unit_fault(samples: Sequence[Sample]) -> str:
+def unit_error_message(samples: Sequence[Sample]) -> str:
     """Return why the points of a set cannot be pixels, and a remedy; empty if they may be."""
     largest = [float(np.nanmax(s.landmarks)) for s in samples if _is_known(s)]
     smallest = [float(np.nanmin(s.landmarks)) for s in samples if _is_known(s)]
@@ -107,7 +111,7 @@ def unit_fault(samples: Sequence[Sample]) -> str:
     return ""
 
 
-def _fraction_fault(samples: Sequence[Sample]) -> str:
+def _fraction_error_message(samples: Sequence[Sample]) -> str:
     """Return a message about single faces whose coordinates seem to be fractions."""
     found = []
     for sample in samples:
@@ -123,7 +127,7 @@ def _fraction_fault(samples: Sequence[Sample]) -> str:
     )
 
 
-def _image_fault(samples: Sequence[Sample]) -> str:
+def _image_error_message(samples: Sequence[Sample]) -> str:
     """Return a message about images of another size, or points far outside."""
     resized: list[tuple[Sample, Size]] = []
     outside: list[tuple[Sample, Size]] = []

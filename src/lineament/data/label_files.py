@@ -97,7 +97,7 @@ def labels_by_image(samples: Sequence[Sample]) -> dict[Path, Labels]:
     """Group the faces by image, in the given order."""
     faces: dict[Path, list[LabeledFace]] = {}
     for sample in samples:
-        labeled = LabeledFace(sample.landmarks, occluded_of(sample), box_of(sample))
+        labeled = LabeledFace(sample.landmarks, occluded_points(sample), box_of(sample))
         faces.setdefault(sample.image, []).append(labeled)
     first = {sample.image: sample for sample in reversed(samples)}
     labels = {}
@@ -107,7 +107,7 @@ def labels_by_image(samples: Sequence[Sample]) -> dict[Path, Labels]:
     return labels
 
 
-def occluded_of(sample: Sample) -> NDArray[np.bool_]:
+def occluded_points(sample: Sample) -> NDArray[np.bool_]:
     """Return a mask (N,) of the points that are annotated but not visible."""
     if sample.visible is None:
         return np.zeros(len(sample.landmarks), np.bool_)
@@ -124,10 +124,10 @@ def _write_faces(
     samples: Sequence[Sample], out: Path, home: Path, step: Callable[[], None]
 ) -> list[Path]:
     timestamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    names = names_of_faces([sample.image for sample in samples], home)
+    names = unique_face_names([sample.image for sample in samples], home)
     for sample, name in zip(samples, names, strict=True):
         points = np.array(scheme_called(sample.scheme).points)
-        occluded = tuple(points[occluded_of(sample)].tolist())
+        occluded = tuple(points[occluded_points(sample)].tolist())
         save = Save("", timestamp, 0.0, ACCEPTED, sample.landmarks, occluded)
         face = FaceRecord(
             name=name,
@@ -144,7 +144,7 @@ def _write_faces(
     return [out]
 
 
-def names_of_faces(images: Sequence[Path], home: Path) -> list[str]:
+def unique_face_names(images: Sequence[Path], home: Path) -> list[str]:
     """Return a unique name per face: the path of its image relative to `home`.
 
     The second face of an image gets the suffix _2; names that clash keep their file suffix.

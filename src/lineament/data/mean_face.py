@@ -44,7 +44,7 @@ def mean_face(name: str) -> Array | None:
 
 
 def distances_to_mean(landmarks: Array, mean: Array) -> Array:
-    """Return the distances (N,) to the fitted mean face, in box sides; nan where unknown."""
+    """Return the distances (N,) to the fitted mean face in box sides; nan if unknown."""
     known = known_rows(landmarks, mean)
     out = np.full(len(mean), np.nan)
     if known.sum() >= MIN_POINTS:
@@ -69,7 +69,7 @@ def plain_and_mirrored(sample: Sample, mean: Array) -> tuple[Array, Array] | Non
     return plain, mirrored
 
 
-def sides_fault(samples: Sequence[Sample]) -> str:
+def swapped_sides_message(samples: Sequence[Sample]) -> str:
     """Return a message if most faces fit their mean face only when mirrored.
 
     Empty if their sides are right, or no face has enough points with a mean.

@@ -14,12 +14,12 @@ ROUNDS = 3
 MAX_FACES = 300
 """Maximum number of evenly spaced faces that a mean is computed from."""
 SAME_POINT = 0.15
-"""Maximum distance, in box sides, between a mirrored point and its partner."""
+"""Maximum distance, in units of the box side, between a mirrored point and its partner."""
 MUCH_NEARER = 0.5
 """Maximum ratio of distances at which another partner is preferred to the one from the names."""
 
 
-def mirror_note(samples: Sequence[Sample], name: str) -> str:
+def mirror_warning(samples: Sequence[Sample], name: str) -> str:
     """Return a warning if the mirror map of a user's scheme seems wrong; otherwise "".
 
     Args:
@@ -51,7 +51,7 @@ def mirror_fits(shapes: Sequence[Array], mirror: Sequence[int]) -> bool:
         shapes: Points (N, 2) of each face, nan where not annotated.
         mirror: Permutation of landmarks under a flip, (N,).
     """
-    mean = mean_of_shapes(shapes)
+    mean = median_shape(shapes)
     if mean is None:
         return True
     flipped, mirrored = mean * [-1, 1], mean[list(mirror)]
@@ -82,7 +82,7 @@ def better_mirror(shapes: Sequence[Array], mirror: Sequence[int]) -> list[int] |
         shapes: Points (N, 2) of each face, nan where not annotated.
         mirror: Permutation, (N,).
     """
-    mean = mean_of_shapes(shapes)
+    mean = median_shape(shapes)
     if mean is None:
         return None
     better = _corrected_mirror(mean, mirror)
@@ -90,7 +90,7 @@ def better_mirror(shapes: Sequence[Array], mirror: Sequence[int]) -> list[int] |
         return better
     # too much of it may be wrong to be corrected point by point
     try:
-        return mirror_of_shapes(shapes, "")
+        return infer_mirror_from_shapes(shapes, "")
     except DataError:
         return None
 
@@ -113,17 +113,17 @@ def _corrected_mirror(mean: Array, mirror: Sequence[int]) -> list[int] | None:
     return chosen if is_better else None
 
 
-def mirror_of_shapes(shapes: Sequence[Array], place: str) -> list[int]:
+def infer_mirror_from_shapes(shapes: Sequence[Array], location: str) -> list[int]:
     """Return the mirror map under which the mean face is most symmetric.
 
     Args:
         shapes: Points (N, 2) of each face, nan where not annotated.
-        place: Description of the faces for error messages.
+        location: Description of the faces for error messages.
 
     Raises:
         DataError: If the mean face has no such map.
     """
-    mean = mean_of_shapes(shapes)
+    mean = median_shape(shapes)
     problem = "no face has all points"
     if mean is not None:
         centered = mean - mean.mean(0)
@@ -137,13 +137,16 @@ def mirror_of_shapes(shapes: Sequence[Array], place: str) -> list[int]:
             return best
         problem = "the mean of the faces is not symmetric"
     raise DataError(
-        f"{place}: the names do not tell left from right, and {problem}; name the points, or write "
-        "the scheme by hand with mirror = [[...], ...]"
+        f"{location}: the names do not tell left from right, and {problem}; name the points, or "
+        "write the scheme by hand with mirror = [[...], ...]"
     )
 
 
 def _mirror_at(centered: Array, angle: float) -> tuple[list[int], float]:
-    """Return the nearest point to each mirrored one, and the maximum distance in box sides."""
+    """Return the nearest point to each mirrored point, and the maximum distance between them.
+
+    The distance is in units of the box side.
+    """
     axis = np.array([np.cos(2 * angle), np.sin(2 * angle)])
     reflect = np.array([[axis[0], axis[1]], [axis[1], -axis[0]]])
     distances = np.linalg.norm((centered @ reflect)[:, None] - centered[None], axis=-1)
@@ -156,7 +159,7 @@ def _is_pairing(mirror: Sequence[int]) -> bool:
     return all(mirror[mirror[i]] == i for i in range(len(mirror)))
 
 
-def mean_of_shapes(shapes: Sequence[Array]) -> Array | None:
+def median_shape(shapes: Sequence[Array]) -> Array | None:
     """Return the median (N, 2) of faces aligned to one of them; None if no face is complete."""
     step = 1 + len(shapes) // MAX_FACES
     shapes = shapes[::step]

@@ -10,8 +10,8 @@ from ..errors import DataError, RecipeError
 from ..io.unique_names import unique_name
 from ..recipe.data import DataPart
 from .crop_cache import CropCache, cache_crops, cached_size
-from .label_faults import check_faces
-from .mirror import mirror_note
+from .label_checks import check_faces
+from .mirror import mirror_warning
 from .readers.own_data import UNSTATED, Note, OwnData, ignore
 from .readers.registry import DataSet, data_set
 from .readers.talking_face import FOLDER, is_talking_face
@@ -64,7 +64,7 @@ def read_mixture(
                 f"{part.reader} contains frames of {FOLDER}, which is test data; "
                 "remove it"
             )
-        if fault := mirror_note(samples, scheme_name):
+        if fault := mirror_warning(samples, scheme_name):
             note(f"{part.reader}: {fault}")
         label = _label(part, parts)
         training, validation = _split_part(part, samples, label, note, own_splits)
@@ -212,46 +212,46 @@ def read_part(
     """
     known = data_set(reader)
     part = part or _usual_part(reader, known)
-    place = _find_folder(reader, known, root, folder)
-    samples = known.read(place, part, own=own)
+    location = _find_folder(reader, known, root, folder)
+    samples = known.read(location, part, own=own)
     if known.is_format:
-        samples = _trainable(samples, f"{reader} {part}, in {place}", note)
+        samples = _trainable(samples, f"{reader} {part}, in {location}", note)
     missing = known.missing(samples, part)
     if missing:
-        note(f"{missing} (in {place})")
+        note(f"{missing} (in {location})")
     kept = []
     for sample in samples:
         if np.isfinite(sample.landmarks).all(1).sum() >= 2:
             kept.append(to_scheme(sample, scheme_name, known.own_boxes))
     if not kept:
         raise DataError(
-            f"{missing or f'{reader} {part}: no faces found'}, in {place}; "
+            f"{missing or f'{reader} {part}: no faces found'}, in {location}; "
             "put the data set there, set its folder in the recipe or remove it"
         )
     return kept
 
 
-def _trainable(samples: Sequence[Sample], place: str, note: Note) -> list[Sample]:
+def _trainable(samples: Sequence[Sample], location: str, note: Note) -> list[Sample]:
     """Return the faces of a user's data set that have at least two points.
 
     Raises:
         DataError: If points cannot be right, or there is no such face.
     """
     kept, skipped = [], []
-    for sample in check_faces(samples, place, note):
+    for sample in check_faces(samples, location, note):
         points = sample.landmarks[np.isfinite(sample.landmarks).all(1)]
         if len(points) < 2:
             skipped.append(sample)
             continue
         if np.ptp(points, axis=0).max() == 0:
             raise DataError(
-                f"{place}: all points of {sample.name} coincide; annotate the face "
+                f"{location}: all points of {sample.name} coincide; annotate the face "
                 "again, or remove it"
             )
         kept.append(sample)
     if skipped:
         text = (
-            f"{place}: {len(skipped)} of {len(samples)} faces have fewer than two "
+            f"{location}: {len(skipped)} of {len(samples)} faces have fewer than two "
             f"annotated points, e.g. {skipped[0].name}"
         )
         if not kept:

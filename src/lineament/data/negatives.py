@@ -71,9 +71,9 @@ class Negatives:
         if len(rows) and rng.random() < self.settings.hard_negative_prob:
             row = int(rows[rng.integers(0, len(rows))])
             return self.close_ups, row, self.close_ups.boxes[row]
-        return self.photos, photo, self.draw_place(rng, photo)
+        return self.photos, photo, self.draw_background_box(rng, photo)
 
-    def draw_place(self, rng: np.random.Generator, photo: int) -> Array:
+    def draw_background_box(self, rng: np.random.Generator, photo: int) -> Array:
         """Return a random box (4,) in a photo, pixels of its cached crop."""
         extent = self.photos.boxes[photo]
         longest = max(box_side(extent), 2 * SMALLEST_PX)
@@ -82,7 +82,7 @@ class Negatives:
         return np.concatenate([center - half, center + half])
 
 
-def draw_region(rng: np.random.Generator, box: Array, padding: float) -> Array:
+def draw_region_box(rng: np.random.Generator, box: Array, padding: float) -> Array:
     """Return a box (4,) next to or inside a face that overlaps little with the face's crop.
 
     Such regions show hair, ears, single eyes or half faces. They lie in the face's cached crop.
@@ -109,7 +109,7 @@ def crop_square(box: Array, padding: float) -> Array:
     return np.concatenate([box_center(box) - half, box_center(box) + half])
 
 
-def presence_of_crop(affine: Array, box: Array, size: int, padding: float) -> float:
+def crop_presence(affine: Array, box: Array, size: int, padding: float) -> float:
     """Return 1 if a crop shows the face, 0 if it shows too little of it, nan in between.
 
     Args:
@@ -131,7 +131,7 @@ def face_regions(faces: CropCache, padding: float) -> CropCache:
     """Return one region without a face per face in `faces`; the choice is deterministic."""
     boxes = []
     for number, box in enumerate(faces.boxes):
-        boxes.append(draw_region(np.random.default_rng(number), box, padding))
+        boxes.append(draw_region_box(np.random.default_rng(number), box, padding))
     return with_boxes(faces, boxes)
 
 

@@ -116,7 +116,9 @@ def read_negatives(
     for draw in range(VALIDATION_DRAWS):
         boxes = []
         for photo in range(len(validation)):
-            boxes.append(tested.draw_place(np.random.default_rng([draw, photo]), photo))
+            boxes.append(
+                tested.draw_background_box(np.random.default_rng([draw, photo]), photo)
+            )
         places.append(with_boxes(tested.photos, boxes))
     if len(tested.close_ups):
         places.append(tested.close_ups)

@@ -46,13 +46,14 @@ class Partners:
         }
 
     def draw(self, rng: Rng, source: int, face: int, landmarks: Array) -> Array | None:
-        """Return a random affine (2, 3) from the cached crop to a crop positioned like a partner's.
+        """Return a transform (2, 3) from the cached crop to a crop positioned like a partner's.
 
         Args:
             landmarks: Landmarks (N, 2) of the face, pixels of the cached crop.
 
         Returns:
-            The similarity; None if the face is not moved, or too few points are known in both.
+            The similarity transform; None if the face is not moved, or if too few points are
+            known in both.
         """
         members = self.members[int(self.clusters[source][face])]
         other_source, other = members[rng.integers(len(members))]

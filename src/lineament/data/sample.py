@@ -194,7 +194,7 @@ def numbered_name(name: str, faces: Counter[str]) -> str:
     return name if faces[name] == 1 else f"{name}#{faces[name]}"
 
 
-def group_of_numbered(stem: str) -> str:
+def strip_face_number(stem: str) -> str:
     """Return a file stem without the face number `_<n>` used in HELEN and AFW."""
     return re.sub(r"_\d+$", "", stem)
 

@@ -161,7 +161,7 @@ class _Scene:
             yield ClipFrame(self._add_sensor_noise(image), landmarks, occluded, time)
 
     def _still_to_frame(self, time: float) -> Array:
-        """Return the similarity (2, 3) from the still image to the frame."""
+        """Return the similarity transform (2, 3) from the still image to the frame."""
         moved, s = self.moving_time(time), self.settings
         x, y, turn, zoom = (wave(moved) for wave in self.path)
         center = self.center + np.array([x, y]) * s.move * s.size

@@ -13,7 +13,7 @@ from ..recipe.data import Augmentation
 from ..schemes import scheme
 from .augment import AugmentedCrop, augment
 from .crop_cache import CropCache, annotated_as_visible
-from .negatives import Negatives, draw_region, presence_of_crop
+from .negatives import Negatives, crop_presence, draw_region_box
 from .partners import Partners
 
 
@@ -154,7 +154,7 @@ class TrainingCrops:
         else:
             cache = self.sources[-2 - source].cache
             face = cache.boxes[row]
-            box = draw_region(rng, face, self.padding)
+            box = draw_region_box(rng, face, self.padding)
         nothing = np.full((len(self.mirror), 2), np.nan)
         augmented = self._augment(rng, cache, row, nothing, box)
         absent = np.array(0, np.float32)
@@ -170,7 +170,7 @@ class TrainingCrops:
 
     def _presence(self, augmented: AugmentedCrop, box: Array) -> NDArray[np.float32]:
         """Return the presence, a scalar array, of the face with `box` in its augmented crop."""
-        presence = presence_of_crop(augmented.affine, box, self.size, self.padding)
+        presence = crop_presence(augmented.affine, box, self.size, self.padding)
         return np.array(presence, np.float32)
 
     def _visible(

@@ -10,7 +10,7 @@ from ..crop import scale_and_shift, warp
 from ..errors import DataError
 from ..geometry import Array, apply_affine, compose, crop_affine, flip_affine
 from ..schemes import scheme
-from .box_noise import move_box
+from .box_noise import shift_box
 from .clip_cache import Clips
 
 TRACKER_NOISE = (0.012, 0.012, 0.012, 1.0)
@@ -101,5 +101,5 @@ class TrainingWindows:
     def _noisy_affine(self, errors: Array, box: Array) -> Array:
         """Return the affine (2, 3) from cached frame to crop, for `box` (4,) with `errors` (4,)."""
         x, y, scale, roll_deg = errors * TRACKER_NOISE
-        noisy_box = move_box(box, x, y, float(np.exp(scale)))
+        noisy_box = shift_box(box, x, y, float(np.exp(scale)))
         return crop_affine(noisy_box, self.size, self.padding, float(roll_deg))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..data.detection.photos import (
     NO_FACE,
     Photo,
-    photo_of_sample,
+    photo_from_sample,
     read_detector_photos,
 )
 from ..data.readers.w300 import read_300w
@@ -58,7 +58,7 @@ def _annotate(photo: Photo) -> Photo:
 
 def _common_photos(data_root: Path) -> list[Photo]:
     return [
-        photo_of_sample(sample) for sample in read_300w(data_root / "300w", "common")
+        photo_from_sample(sample) for sample in read_300w(data_root / "300w", "common")
     ]
 
 
@@ -84,7 +84,7 @@ class DetectionResult:
     roll_error_deg: float = float("nan")
     """Median over true positives with landmarks, degrees in [0, 180]; nan if there are none."""
     point_error: float = float("nan")
-    """Median, over true positives with five points, of their mean error in sides of the box."""
+    """Median point error of true positives with five points, in units of the box side."""
 
     @property
     def recall(self) -> float:
@@ -139,7 +139,7 @@ def score_detections(
     faces = found = false_positives = false_photos = 0
     for photo, detected in zip(photos, detections, strict=True):
         pairs = match_boxes(photo.boxes, detected.boxes, RECALL_IOU, detected.scores)
-        required = must_be_found(photo, min_height)
+        required = is_ground_truth(photo, min_height)
         overlaps = iou(photo.boxes, detected.boxes)
         false = int((overlaps.max(0, initial=0.0) < RECALL_IOU).sum())
         false_positives += false
@@ -153,7 +153,7 @@ def score_detections(
     )
 
 
-def must_be_found(photo: Photo, min_height: float) -> NDArray[np.bool_]:
+def is_ground_truth(photo: Photo, min_height: float) -> NDArray[np.bool_]:
     """Return a mask (F,) of certain faces whose box in the data set is at least this high."""
     heights = photo.given_heights
     if heights is None:
@@ -175,7 +175,7 @@ def roll_errors_deg(photos: Sequence[Photo], detections: Sequence[Detections]) -
 
 
 def point_errors(photos: Sequence[Photo], detections: Sequence[Detections]) -> Array:
-    """Return the mean five-point error of each true positive that has points, in box sides."""
+    """Return the mean five-point error per annotated true positive, relative to the box side."""
     errors = []
     for photo, detected in zip(photos, detections, strict=True):
         if detected.landmarks is None or detected.scheme != "five":

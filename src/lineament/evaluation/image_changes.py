@@ -17,7 +17,7 @@ Change = tuple[str, float]
 """(kind, amount), as in Perturbed."""
 BRIGHTNESS = (0.25, 0.1)
 BLURS = (0.02, 0.04)
-"""Standard deviations of the blur in longer sides of the face box."""
+"""Standard deviations of the blur as a multiple of the longer side of the face box."""
 GLASSES = ("glasses", 1.0)
 OCCLUSION = ("occlusion", 0.5)
 LENS, BRIDGE = (0.36, 0.28), 0.06

@@ -135,10 +135,7 @@ def nme(pred: ArrayLike, truth: ArrayLike, norm: float) -> float:
     errors = point_errors(pred, truth)
     annotated = np.isfinite(errors)
     if not annotated.any():
-        raise InputError(
-            "no point of this face is annotated; "
-            "expected at least one to measure an error by"
-        )
+        raise InputError("no point of this face is annotated; expected at least one")
     return float(errors[annotated].mean() / check_norm(norm))
 
 
@@ -242,9 +239,9 @@ class Calibration:
     points: int
     """Number of points counted, over all faces."""
     under: dict[float, float]
-    """k -> fraction of points with an error below k sigma."""
+    """Fraction of points with an error below k sigma, by k."""
     expected_under: dict[float, float]
-    """k -> the same fraction for isotropic Gaussian errors: 1 - exp(-pi k^2 / 4)."""
+    """The same fraction for isotropic Gaussian errors, by k: 1 - exp(-pi k^2 / 4)."""
     bins: tuple[CalibrationBin, ...]
     """Nonempty bins of sigma, in ascending order."""
     ece: float

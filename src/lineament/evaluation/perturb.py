@@ -29,7 +29,7 @@ SHIFTS = (-0.2, -0.15, -0.1, -0.05, 0.05, 0.1, 0.15, 0.2)
 SCALES = (0.8, 0.9, 1.1, 1.2)
 ROLLS_DEG = (-60.0, -45.0, -30.0, -15.0, 15.0, 30.0, 45.0, 60.0)
 ROLLED_SIDES = 2.2
-"""Side of a rolled image in longer sides of the face box, similar to data sets' crops."""
+"""Side of a rolled image as a multiple of the longer box side, similar to the data sets' crops."""
 
 
 def perturbed_boxes(box: Array) -> dict[Change, Array]:

@@ -30,7 +30,7 @@ def scored_pairs(faces: Iterable[tuple[Array | None, Array | None]]) -> Pairs:
     return pairs
 
 
-def fraction_fault(pairs: Pairs) -> str:
+def fraction_error_message(pairs: Pairs) -> str:
     """Return why predictions seem to be fractions of the image size; empty if they do not."""
     if not pairs:
         return ""
@@ -45,7 +45,7 @@ def fraction_fault(pairs: Pairs) -> str:
     )
 
 
-def shift_note(pairs: Pairs) -> str:
+def shift_warning(pairs: Pairs) -> str:
     """Return a note if all predictions seem to be shifted by one or half a pixel."""
     if len(pairs) < MIN_FACES:
         return ""

@@ -15,7 +15,7 @@ from ..errors import InputError, ProtocolError, short_reason
 from ..geometry import Array, as_boxes
 from ..schemes import scheme
 from .accumulator import ErrorAccumulator
-from .prediction_hints import fraction_fault, scored_pairs, shift_note
+from .prediction_hints import fraction_error_message, scored_pairs, shift_warning
 from .protocol_faces import select_samples
 from .protocols import Protocol, resolve_protocol
 from .report import Report
@@ -235,14 +235,14 @@ def score_predictions(
     errors = ErrorAccumulator(fixed)
     complete = [(_completed(row, sample), sample) for row, sample in paired]
     pairs = scored_pairs((row.pred, row.truth) for row, _ in complete)
-    if fault := fraction_fault(pairs):
+    if fault := fraction_error_message(pairs):
         raise ProtocolError(f"{path}: {fault}")
     for row, sample in complete:
         _add(errors, row, sample, path)
     return errors.report(
         boxes="file",
         model=model or Path(path).stem,
-        notes=(*notes, *filter(None, [short, shift_note(pairs)])),
+        notes=(*notes, *filter(None, [short, shift_warning(pairs)])),
     )
 
 

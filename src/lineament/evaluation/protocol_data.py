@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..atomic import write_text
-from ..data.label_faults import check_faces
+from ..data.label_checks import check_faces
 from ..data.readers.find_annotations import find_annotations
 from ..data.readers.own_data import UNSTATED, OwnData, ignore
 from ..data.readers.registry import DataSet, data_folder, data_set
@@ -48,7 +48,7 @@ def read_protocol(
     allow_missing: bool = False,
     missing_file: Path | None = None,
     wanted: str = "",
-    stated: OwnData = UNSTATED,
+    own: OwnData = UNSTATED,
 ) -> ProtocolData:
     """Read the faces of a protocol.
 
@@ -60,7 +60,7 @@ def read_protocol(
         allow_missing: Accept missing faces.
         missing_file: File for the complete list of missing faces, one name per line.
         wanted: Scheme tried first for the points of a user's data, such as the model's.
-        stated: Category of the faces and folder of the images of a user's data.
+        own: Category of the faces and folder of the images of a user's data.
 
     Raises:
         ProtocolError: If the protocol is unknown or does not accept the scheme, if there are
@@ -75,28 +75,26 @@ def read_protocol(
     note = ignore if scheme_name else remarks.append
     of_protocol = "" if fixed.any_scheme else fixed.truth_from or fixed.scheme
     first = scheme_name or of_protocol or wanted
-    own = replace(stated, wanted=first, note=note)
+    own = replace(own, wanted=first, note=note)
     samples = known.read(own_folder, part, absent=True, own=own)
-    places = known.layout(fixed.part)
+    layout = known.layout(fixed.part)
     if not samples:
-        raise _no_faces(fixed, [own_folder / place for place in places or [""]])
+        raise _no_faces(fixed, [own_folder / name for name in layout or [""]])
     if fixed.any_scheme:
         fixed = fixed.for_scheme(scheme_name or samples[0].scheme)
         samples = [_renamed(sample, scheme_name) for sample in samples]
     elif scheme_name:
         fixed = fixed.for_scheme(scheme_name)
     samples = select_samples(fixed, samples)
-    here, absent = _with_image(samples)
+    available, absent = _with_image(samples)
     if known.is_format:
-        here = check_faces(here, str(own_folder), remarks.append)
-    missing = [
-        str(own_folder / place) for place in places if not any(own_folder.glob(place))
-    ]
-    missing += absent
+        available = check_faces(available, str(own_folder), remarks.append)
+    lacking = [name for name in layout if not any(own_folder.glob(name))]
+    missing = [str(own_folder / name) for name in lacking] + absent
     if missing_file is not None:
         _write_list(missing, missing_file)
-    data = ProtocolData(fixed, here, tuple(missing), tuple(remarks))
-    if not here or not allow_missing:
+    data = ProtocolData(fixed, available, tuple(missing), tuple(remarks))
+    if not available or not allow_missing:
         _check_complete(data, len(samples), missing_file)
     return data
 
@@ -110,7 +108,7 @@ def _with_image(samples: Sequence[Sample]) -> tuple[list[Sample], list[str]]:
 
 
 def _no_faces(fixed: Protocol, places: Sequence[Path]) -> ProtocolError:
-    looked = " or ".join(str(place) for place in places)
+    looked = " or ".join(str(location) for location in places)
     return ProtocolError(
         f"protocol {fixed.id!r} found no faces of the data set {fixed.data!r} in "
         f"{looked}; give its folder with --data"
@@ -129,13 +127,13 @@ def _find_data(
             f"protocol {fixed.id!r} has no data of its own; give a folder of images with --data "
             "or another protocol with --protocol"
         )
-    place = Path(root)
-    found = find_annotations(place)
+    location = Path(root)
+    found = find_annotations(location)
     tested = [each for each in found if each.split == "test"] or found
     if len(tested) > 1:
-        listed = ", ".join(str(each.place) for each in tested)
+        listed = ", ".join(str(each.location) for each in tested)
         raise ProtocolError(
-            f"{place}: {len(tested)} annotation files ({listed}); give one of them "
+            f"{location}: {len(tested)} annotation files ({listed}); give one of them "
             "with --data"
         )
     return data_set(tested[0].reader), tested[0].path, tested[0].part

@@ -62,8 +62,9 @@ class Perturbed(_Frozen):
     """Error under one perturbation of the boxes, roll of the faces or change of the images."""
 
     kind: str
-    """none, shift_x, shift_y (in longer box sides), scale, roll (degrees), brightness (factor),
-    blur (standard deviation in longer box sides), glasses, or occlusion (part of the box)."""
+    """none, shift_x, shift_y (fraction of the longer box side), scale, roll (degrees), brightness
+    (factor), blur (standard deviation as a fraction of the longer box side), glasses, or occlusion
+    (fraction of the box)."""
     amount: float
     nme: float | None
     failure_rate: float

@@ -11,7 +11,7 @@ from typing import Any
 from ..atomic import write_bytes
 from ..errors import InputError, ModelError
 from ..recipe import NAME, Recipe
-from ..recipe.kept_weights import CHECKOUT
+from ..recipe.stored_weights import CHECKOUT
 from ..training.checkpoint import load_checkpoint
 from .calibrate import SigmaScale
 

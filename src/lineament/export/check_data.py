@@ -6,7 +6,7 @@ from pathlib import Path
 from ..data.mixture import read_mixture
 from ..errors import DataError
 from ..recipe import Recipe
-from ..training.validate import export_fault
+from ..training.validate import export_error_message
 
 
 def check_data(
@@ -24,7 +24,7 @@ def check_data(
     _, validation_faces = read_mixture(
         recipe.data, recipe.scheme, data_root, cache, note, crop
     )
-    fault = export_fault(validation_faces, recipe.scheme)
+    fault = export_error_message(validation_faces, recipe.scheme)
     if fault:
         raise DataError(f"the recipe {recipe.name!r}: {fault}")
     return {name: len(faces) for name, faces in validation_faces.items()}

@@ -67,7 +67,10 @@ ENTRIES = {
 
 
 class Graph(nn.Module):
-    """uint8 RGB (1, H, W, 3) -> scores (1, P), boxes (1, P, 4), landmarks (1, P, 5, 2)."""
+    """Predict scores (1, P), boxes (1, P, 4) and landmarks (1, P, 5, 2).
+
+    Takes an uint8 RGB image (1, H, W, 3).
+    """
 
     def __init__(self, net: FaceDetectorNet, rows: bool = False) -> None:
         super().__init__()

@@ -35,7 +35,10 @@ WITHOUT_PHOTOS = 0.5
 
 
 class Windows(nn.Module):
-    """uint8 RGB windows (B, S, S, 3) -> boxes (B, 4), landmarks (B, 68, 2), scores (B,)."""
+    """Predict boxes (B, 4), landmarks (B, 68, 2) and scores (B,) from windows.
+
+    Takes uint8 RGB windows (B, S, S, 3); results are in pixels of the window.
+    """
 
     def __init__(self, net: DpmDetector) -> None:
         super().__init__()

@@ -54,20 +54,20 @@ class Gate:
         Raises:
             ExportError: If a bound is exceeded, or a number is nan.
         """
-        move, bound, which = self.largest_move_px, MOVE_FP32, "a point"
+        move, bound, which = self.largest_move_px, MOVE_FP32, "the worst landmark"
         if int8:
-            move, bound, which = self.median_move_px, MOVE_INT8, "the median point"
+            move, bound, which = self.median_move_px, MOVE_INT8, "the median landmark"
         bound += math.sqrt(2) * rounding_px
         if not move <= bound:  # also true for nan
             raise ExportError(
-                f"{which} moves {move:.3f} px of the crop in ONNX; at most {round(bound, 3)} "
-                "allowed: not written"
+                f"{which} differs by {move:.3f} px of the crop in ONNX; expected at most "
+                f"{round(bound, 3)}: nothing was written"
             )
         change = self.nme_onnx / self.nme_torch - 1
         if not change <= NME_CHANGE:
             raise ExportError(
                 f"the validation NME changes from {self.nme_torch:.5f} to {self.nme_onnx:.5f} "
-                f"({change:+.2%}); at most {NME_CHANGE:+.0%} allowed: not written"
+                f"({change:+.2%}); expected at most {NME_CHANGE:+.0%}: nothing was written"
             )
 
 
@@ -121,7 +121,7 @@ def check_second_frame(model: Model, form: ExportForm, faces: CropCache) -> None
     crops = next(
         crops for crops, _ in plain_crops(faces, model.size, model.padding, 32)
     )
-    # each face is followed by a different one, so that a wrong memory cannot pass by chance
+    # each face is followed by a different one, so that a wrong state cannot pass by chance
     later = np.ascontiguousarray(crops[::-1])
     assert form.memory_shape is not None
     *_, memory = form(
@@ -132,8 +132,8 @@ def check_second_frame(model: Model, form: ExportForm, faces: CropCache) -> None
     move = float(np.linalg.norm(predicted - expected, axis=-1).max())
     if not move <= MOVE_FP32:
         raise ExportError(
-            f"a point moves {move:.3f} px of the crop in the second frame; at most {MOVE_FP32} "
-            "allowed"
+            f"the worst landmark differs by {move:.3f} px of the crop in the second frame; "
+            f"expected at most {MOVE_FP32}"
         )
 
 

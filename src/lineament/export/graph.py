@@ -1,4 +1,4 @@
-"""Network -> ONNX graph that includes decoding and calibrated scores."""
+"""Conversion of a network to an ONNX graph that includes decoding and calibrated scores."""
 
 import json
 import logging
@@ -19,10 +19,10 @@ OPSET = 20
 
 
 class LandmarkGraph(nn.Module):
-    """uint8 crops (B, S, S, 3) -> landmarks_crop, scores, sigma_px and the form's other outputs.
+    """Predict landmarks_crop, scores and sigma_px from uint8 crops (B, S, S, 3).
 
-    These are presence and visible, attributes, and memory_after, in this order. Values that are
-    calibrated again after quantization are buffers, so that they have names in the file.
+    The other outputs are presence and visible, attributes, and memory_after, in this order. Values
+    that are calibrated again after quantization are buffers, so that they have names in the file.
     """
 
     sigma_slope: Tensor

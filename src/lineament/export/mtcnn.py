@@ -31,7 +31,7 @@ from .request import ExportRequest
 from .thresholds import MIN_THRESHOLD, lowest_thresholds
 
 MAX_DIFFERENCE = 1e-3
-"""Largest difference between file and torch: of a logit, or in sides of the window."""
+"""Largest difference between file and torch: of a logit, or in units of the window side."""
 INPUT, NETWORK, OUTPUT = "images", "network", "windows"
 """Tensor names: images (B, H, W, 3), index of the network to run, outputs (B, 15, h, w)."""
 

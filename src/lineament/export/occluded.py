@@ -99,7 +99,7 @@ def occluded_crops(
         faces: Validation faces.
         truth: Their annotated landmarks, (M, N, 2), pixels of the plain crops.
         size: Side of the crops, pixels.
-        padding: Side of a crop in longer sides of its box.
+        padding: Side of a crop as a multiple of the longer side of its box.
     """
     chosen = faces.evenly_spaced(MAX_FACES)
     box = box_in_crop(size, padding)

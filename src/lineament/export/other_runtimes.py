@@ -38,7 +38,7 @@ Opener = Callable[[Path], tuple[str, Runner]]
 
 
 @dataclass(frozen=True)
-class Moves:
+class LandmarkDifferences:
     """Distances between the landmarks of two runtimes, pixels of the crop, and their errors."""
 
     runtime: str
@@ -112,7 +112,7 @@ def check_runtime(name: str) -> str:
 
 def compare_runtime(
     path: Path, name: str, recipe: Recipe, data_root: Path, cache: Path
-) -> Moves:
+) -> LandmarkDifferences:
     """Compare an exported landmark model in another runtime on the recipe's validation faces.
 
     Args:
@@ -140,7 +140,7 @@ def compare_on(
     faces: CropCache,
     model: Model,
     opener: Opener | None = None,
-) -> Moves:
+) -> LandmarkDifferences:
     """Compare a file in another runtime with `model`, the same file in ONNX Runtime, on faces.
 
     Args:
@@ -178,11 +178,11 @@ def _moves(
     other: Sequence[NDArray[np.floating]],
     truth: Array,
     scheme: str,
-) -> Moves:
+) -> LandmarkDifferences:
     landmarks_onnx, landmarks_other = np.concatenate(reference), np.concatenate(other)
     moves = np.linalg.norm(landmarks_other - landmarks_onnx, axis=-1)
     median, p99 = np.percentile(moves, (50, 99))
-    return Moves(
+    return LandmarkDifferences(
         opened,
         len(landmarks_onnx),
         float(median),

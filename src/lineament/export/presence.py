@@ -92,8 +92,8 @@ class StateGate:
             change = float(differences.mean() if int8 else differences.max())
             if not change <= bound:  # also true for nan
                 raise ExportError(
-                    f"{name}: its {kind} change in ONNX is {change:.3f}; at most {bound} allowed: "
-                    "not written"
+                    f"{name}: its {kind} change in ONNX is {change:.3f}; expected at most {bound}: "
+                    "nothing was written"
                 )
             changes[f"{name}_{kind}_change"] = round(change, 4)
         rates = state_rates(presence, visible, self.crops)

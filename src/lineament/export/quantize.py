@@ -66,7 +66,7 @@ def quantize_file(
             f"{path.name}: its activations have no range to calibrate ({error}); "
             "train it further, or export fp32"
         ) from error
-    take_bytes(out, mean, std)
+    read_uint8_input(out, mean, std)
     store_weights_as_bytes(out)
     return out
 
@@ -146,7 +146,7 @@ def calibration_crops(
     return [crops for crops, _ in plain_crops(part, size, padding, 1)]
 
 
-def take_bytes(path: Path, mean: int, std: float) -> None:
+def read_uint8_input(path: Path, mean: int, std: float) -> None:
     """Make the first convolution of the int8 file at `path` read the input bytes directly.
 
     A byte b represents (b - mean) / std, so it is already a quantized value with zero point

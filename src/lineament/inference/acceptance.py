@@ -15,7 +15,7 @@ MIN_LANDMARK_SCORE = 0.4
 """Minimum mean landmark score of a face if the model predicts no presence; chosen by
 `lineament evaluate --protocol detection-val`. Lowered for models with lower scores."""
 SAME_FACE_DISTANCE = 0.1
-"""Mean landmark distance below which two detections are one face, in box sides."""
+"""Mean landmark distance below which two detections are one face, in units of the box side."""
 
 
 def min_score_for(model: LandmarkModel | None, given: float | None) -> float:

@@ -91,4 +91,4 @@ class CropSearch:
     def _penalty(self, row: int, landmarks: Array) -> float:
         first, points = self.requests[row], self.box_shape.points(landmarks)
         shape = self.shapes[first.image]
-        return self.policy.turned_penalty(first, points, self.box_shape.mean, shape)
+        return self.policy.roll_penalty(first, points, self.box_shape.mean, shape)

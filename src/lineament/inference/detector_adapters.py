@@ -14,9 +14,11 @@ from .callable_detector import as_detector
 from .detections import Detections, Detector, empty_detections
 
 YUNET_TO_TIGHT = (0.01, 0.26, 0.01, 0.0)
-"""Insets left, top, right, bottom, in box sides: WIDER FACE's boxes include the forehead."""
+"""Insets left, top, right, bottom, as fractions of the box side.
+
+WIDER FACE's boxes include the forehead."""
 MEDIAPIPE_TO_TIGHT = (0.036, 0.113, 0.036, -0.017)
-"""Insets in box sides: medians on every third 300W train face."""
+"""Insets as fractions of the box side: medians on every third 300W training face."""
 
 
 def eyes_roll_deg(right_eye: Array, left_eye: Array) -> Array:

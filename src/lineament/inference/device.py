@@ -75,8 +75,8 @@ def check_device(name: str) -> str:
                 "choose auto"
             )
         raise ModelError(
-            f"device {name!r} is not offered by this ONNX Runtime, which has "
-            f"{', '.join(offered)}; {remedy}"
+            f"device {name!r} is not supported by the installed ONNX Runtime, which "
+            f"supports {', '.join(offered)}; {remedy}"
         )
     return name
 
@@ -95,14 +95,14 @@ def starts(name: str) -> bool:
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(
-            IDENTITY, options, providers=providers_of(name)
+            IDENTITY, options, providers=execution_providers(name)
         )
     except Exception:  # providers raise errors of many kinds
         return False
     return DEVICES[name].provider in session.get_providers()
 
 
-def providers_of(name: str) -> list[Any]:
+def execution_providers(name: str) -> list[Any]:
     """Return the providers of a session on a device; the CPU runs unsupported operations."""
     device, cpu = DEVICES[name], DEVICES[CPU].provider
     if name == CPU:

@@ -27,7 +27,7 @@ from .onnx_model import open_session, read_metadata
 KIND = "dpm-cnn"
 """Kind in the metadata of the file."""
 MIN_FACE = 0.1
-"""Default smallest face, in longer sides of the image."""
+"""Default smallest face, as a multiple of the longer side of the image."""
 SCALE_STEP, STRIDE = 1.4, 0.3
 """Factor between the face sides of scales, and distance between windows in face sides."""
 FIRST_SCORE, FIRST_IOU, MAX_CANDIDATES = 0.2, 0.5, 100

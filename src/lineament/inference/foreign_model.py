@@ -20,7 +20,7 @@ from .onnx_model import CHUNK, OnnxSession, open_session
 
 SUFFIX = ".toml"
 NEAR = 0.05
-"""Error threshold of a score, in sides of the face's box."""
+"""Error threshold of a score, in units of the face box side."""
 MEAN_OF_RAYLEIGH = float(np.sqrt(np.pi / 2))
 """Mean error of a point whose coordinates have a standard deviation of 1."""
 TYPES: dict[str, type[Any]] = {
@@ -114,7 +114,7 @@ def read_settings(path: Path) -> ForeignSettings:
         raise ModelError(f"{path}: {key}: {first['msg']}; correct that key") from error
 
 
-def content_of(path: Path) -> bytes:
+def model_file_content(path: Path) -> bytes:
     """Return the content of a model file, followed by that of the .onnx file that it describes.
 
     Raises:
@@ -123,7 +123,9 @@ def content_of(path: Path) -> bytes:
     try:
         content = path.read_bytes()
         return (
-            content if path.suffix != SUFFIX else content + onnx_of(path).read_bytes()
+            content
+            if path.suffix != SUFFIX
+            else content + described_onnx_file(path).read_bytes()
         )
     except OSError as error:
         raise ModelError(
@@ -132,7 +134,7 @@ def content_of(path: Path) -> bytes:
         ) from error
 
 
-def onnx_of(path: Path) -> Path:
+def described_onnx_file(path: Path) -> Path:
     """Return the .onnx file that the .toml file at `path` describes."""
     return path.parent / (read_settings(path).file or f"{path.stem}.onnx")
 
@@ -160,7 +162,7 @@ class ForeignModel:
         except SchemeError as error:
             raise ModelError(f"{path}: {error}") from error
         self.points = len(scheme(self.scheme))
-        file = onnx_of(path)
+        file = described_onnx_file(path)
         self.session: OnnxSession = open_session(file, threads, device)
         inputs = self.session.get_inputs()
         if len(inputs) != 1 or inputs[0].type not in TYPES:

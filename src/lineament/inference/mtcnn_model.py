@@ -95,7 +95,7 @@ class MtcnnModel:
     def _read(self, outputs: NDArray[np.float32]) -> CropLandmarks:
         """Decode outputs (F, 15) for entire crops to landmarks."""
         values = outputs.astype(np.float64)
-        # outputs are in sides of the crop, relative to its upper left corner
+        # outputs are in units of the crop side, relative to its upper left corner
         landmarks = values[:, 5:].reshape(-1, self.points, 2) * self.size - 0.5
         # the same proxy for the variance as in training, see models/mtcnn.py
         surprise = np.logaddexp(0.0, -values[:, :1])

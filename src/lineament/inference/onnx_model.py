@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError, ShapeError
 from ..estimator import CropLandmarks, ValidationLimits, check_crops, check_no_memory
-from ..schemes import stated_scheme
-from .device import CPU, DEVICES, check_device, check_provider, providers_of
+from ..schemes import load_stored_scheme
+from .device import CPU, DEVICES, check_device, check_provider, execution_providers
 from .int8_sums import EXACT_INT8, int8_sums_overflow
 from .model_files import (
     missing_data_remedy,
@@ -137,7 +137,7 @@ def _runtime_session(path: Path, threads: int, device: str) -> Any:
     options.enable_mem_pattern = not DEVICES[device].one_at_a_time
     try:
         session = onnxruntime.InferenceSession(
-            str(path), options, providers=providers_of(device)
+            str(path), options, providers=execution_providers(device)
         )
     except Exception as error:
         reason = (
@@ -171,7 +171,7 @@ def read_metadata(session: Any, path: Path, kind: str) -> dict[str, Any]:
             f"{path}: a face detector, not a landmark model; give it to FaceDetector "
             "or --detector, and choose a landmark model here"
         )
-    metadata = stated_metadata(session)
+    metadata = session_metadata(session)
     if not metadata:
         raise ModelError(
             f"{path}: an ONNX model, but not one that `lineament export` wrote; export it with "
@@ -184,7 +184,7 @@ def read_metadata(session: Any, path: Path, kind: str) -> dict[str, Any]:
     return metadata
 
 
-def stated_metadata(session: Any) -> dict[str, Any]:
+def session_metadata(session: Any) -> dict[str, Any]:
     """Return the metadata of an open file; empty if lineament did not write it."""
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     return {} if text is None else dict(json.loads(text))
@@ -218,7 +218,7 @@ class Model:
         self.outputs = [name for name in names if name in FIELDS]
         metadata = read_metadata(self.session, path, "landmarks")
         self.name: str = metadata["name"]
-        self.scheme: str = stated_scheme(metadata)
+        self.scheme: str = load_stored_scheme(metadata)
         self.size: int = metadata["size"]
         """Side of the crop in pixels."""
         self.padding: float = metadata["padding"]

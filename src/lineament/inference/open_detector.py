@@ -13,7 +13,7 @@ from .detector_adapters import yunet
 from .dpm_cnn_detector import DpmCnnDetector
 from .face_detector import FaceDetector
 from .mtcnn_detector import MtcnnDetector
-from .onnx_model import open_session, stated_metadata
+from .onnx_model import open_session, session_metadata
 
 DETECTORS: dict[str, Callable[..., Detector]] = {
     mtcnn_model.KIND: MtcnnDetector,
@@ -38,7 +38,7 @@ def detector_of_file(
     try:
         return FaceDetector(path, min_face=min_face)
     except ModelError:
-        kind = stated_metadata(open_session(Path(path), 1)).get("kind")
+        kind = session_metadata(open_session(Path(path), 1)).get("kind")
         if kind in DETECTORS:
             return DETECTORS[kind](path, min_face=min_face)
         if min_face is None:

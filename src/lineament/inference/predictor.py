@@ -1,4 +1,4 @@
-"""Predictor: images -> Faces by detection, cropping, prediction and mapping back.
+"""Predictor: detects the faces in images, crops them, and predicts their landmarks.
 
 The faces of all images of a call share batches; results are independent of each other.
 """
@@ -29,7 +29,7 @@ from .face_detector import packaged_detector
 from .face_landmarks import FaceLandmarks, check_conversion, make_face
 from .flip import PredictCallable, flipped
 from .min_face import parse_min_face
-from .pretrained import file_of_model, find_folder, read_folder, save_folder
+from .pretrained import find_folder, model_file, read_folder, save_folder
 from .recrop import DEFAULT_RECROP, RecropPolicy, crop_around, first_crops
 from .recurrent_state import RecurrentState
 from .registry import load_model
@@ -152,7 +152,7 @@ class Predictor:
                 "only the default detector can be saved; save a predictor without yours, and "
                 "pass it when loading: from_pretrained(folder, detector=...)"
             )
-        file = file_of_model(self._model, self._file)
+        file = model_file(self._model, self._file)
         options = {
             "min_presence": self.min_presence,
             "min_landmark_score": self.min_landmark_score,

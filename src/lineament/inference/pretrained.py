@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..atomic import atomic_path, write_text
 from ..errors import ModelError, missing_extra, short_reason
 from ..estimator import LandmarkModel
-from ..schemes import scheme_entries, stated_scheme
+from ..schemes import load_stored_scheme, scheme_entries
 from .foreign_model import SUFFIX as FOREIGN_SUFFIX
 from .model_files import SUFFIXES, find_model, read_card
 from .recrop import RecropPolicy
@@ -70,7 +70,7 @@ class PretrainedSettings(BaseModel):
     flip: bool = False
 
 
-def file_of_model(model: LandmarkModel | None, given: str | Path | None) -> Path | None:
+def model_file(model: LandmarkModel | None, given: str | Path | None) -> Path | None:
     """Return the file of a model, None for None.
 
     Args:
@@ -166,7 +166,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
     options = settings.model_dump(
         include={"min_presence", "min_landmark_score", "min_face", "flip"}
     )
-    options["scheme"] = stated_scheme(settings.model_dump(exclude_none=True))
+    options["scheme"] = load_stored_scheme(settings.model_dump(exclude_none=True))
     options["recrop"] = recrop
     options["model"] = _model_file(folder, settings.model)
     return options

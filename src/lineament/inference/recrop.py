@@ -18,7 +18,7 @@ from .detections import Detections
 SEARCH_ROLLS_DEG = (180.0, 90.0, -90.0)
 """Rolls relative to the first crop that are tried on a face with a low score."""
 CUT_MARGIN = 0.05
-"""Distance from the image border, in box sides, below which a face counts as truncated."""
+"""A face closer to the image border than this fraction of its box side counts as truncated."""
 UPSIDE_DOWN_DEG = 90.0
 """Roll in degrees above which a face counts as upside down."""
 TURNED_DEG = 45.0
@@ -69,7 +69,7 @@ class RecropPolicy:
             max_box_error=max(self.max_box_error, limits.box_error),
         )
 
-    def turned_penalty(
+    def roll_penalty(
         self,
         first: CropRequest,
         landmarks: Array,
@@ -87,7 +87,7 @@ class RecropPolicy:
         roll_deg = fit_roll_deg(mean_shape, landmarks)
         roll_in_crop = abs((roll_deg - first.roll_deg + 180) % 360 - 180)
         penalty = self.min_turned_gain * (roll_in_crop > TURNED_DEG)
-        if is_cut(first.box, shape):
+        if is_truncated(first.box, shape):
             is_upside_down = abs(roll_deg) > UPSIDE_DOWN_DEG
             penalty = max(penalty, self.min_upside_down_gain * is_upside_down)
         return penalty
@@ -149,14 +149,14 @@ def first_crops(
     requests = []
     for box, roll in zip(detections.boxes, detections.roll_deg.tolist(), strict=True):
         is_turned = abs(roll) > max_roll_deg
-        is_doubtful = abs(roll) > UPSIDE_DOWN_DEG and is_cut(box, shape)
+        is_doubtful = abs(roll) > UPSIDE_DOWN_DEG and is_truncated(box, shape)
         roll_deg = roll if is_turned and not is_doubtful else 0.0
         is_known = bool(np.isfinite(roll)) and not is_doubtful
         requests.append(CropRequest(image, box, roll_deg, is_known))
     return requests
 
 
-def is_cut(box: Array, shape: tuple[int, ...]) -> bool:
+def is_truncated(box: Array, shape: tuple[int, ...]) -> bool:
     """Return whether a box (4,) is truncated by the border of an image of this `shape`."""
     margin = CUT_MARGIN * box_side(box)
     end = np.array([shape[1], shape[0]]) - 1 - margin

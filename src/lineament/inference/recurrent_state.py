@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..crop import old_cells, scale_and_shift
+from ..crop import scale_and_shift, source_cells
 from ..geometry import Array
 
 
@@ -35,7 +35,7 @@ class RecurrentState(NamedTuple):
         ):
             scale, shift = scale_and_shift(before, now, size)
             for axis in range(2):
-                low, high, weight = old_cells(
+                low, high, weight = source_cells(
                     np.arange(length), length, size, scale, shift[axis]
                 )
                 rest, row = weight.astype(np.float32), self.maps[k, axis]

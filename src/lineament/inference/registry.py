@@ -16,7 +16,7 @@ from .device import CPU, check_device
 from .foreign_model import ForeignModel
 from .model_files import DETECTOR, find_model
 from .mtcnn_model import KIND, MtcnnModel
-from .onnx_model import Model, open_session, stated_metadata
+from .onnx_model import Model, open_session, session_metadata
 
 NUMPY_MODELS: dict[str, type[NumpyModel]] = {
     "active-appearance": ActiveAppearance,
@@ -57,7 +57,7 @@ def load_onnx_model(
         ModelError: If the file is missing, unsupported or not a landmark model.
     """
     session = open_session(path, threads, device)
-    kind = str(stated_metadata(session).get("kind"))
+    kind = str(session_metadata(session).get("kind"))
     return ONNX_MODELS.get(kind, Model)(path, threads, workers, session)
 
 

@@ -20,7 +20,7 @@ from .nms import PRE_NMS_TOP_K, nms
 Run = Callable[[str, NDArray[np.uint8]], NDArray[np.float32]]
 """Network by name and RGB images (B, H, W, 3) -> outputs (B, 15, h, w) for all windows in them:
 a logit, the offsets of the box edges from the window's, and five points relative to its upper
-left corner, all in sides of the window."""
+left corner, all in units of the window side."""
 STRIDE = 2
 """Pixels between neighboring windows of the first network."""
 SCALE_STEP = 0.709

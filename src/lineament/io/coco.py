@@ -1,4 +1,4 @@
-"""Faces -> a COCO keypoints data set."""
+"""Write faces as a COCO keypoints data set."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 from ..face import Face, Faces
 from ..schemes import scheme as scheme_called
 from .formats import json_numbers
-from .labels import Drawn, DrawnFace, Labels, annotated_points, of_scheme
+from .labels import Drawn, DrawnFace, Labels, annotated_points, require_scheme
 
 
 def faces_to_coco(results: Iterable[tuple[str, Faces]], scheme: str) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def _coco_table(
     points = scheme_called(scheme)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for image, faces in of_scheme(results, scheme):
+    for image, faces in require_scheme(results, scheme):
         images.append({"id": len(images) + 1, "file_name": image})
         if faces.image_size is not None:
             images[-1] |= {"width": faces.image_size[0], "height": faces.image_size[1]}

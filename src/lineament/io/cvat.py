@@ -1,10 +1,10 @@
-"""Faces -> CVAT XML for images 1.1: one skeleton of named points, or one points shape, per face."""
+"""Write faces as CVAT XML for images 1.1: one skeleton or one points shape per face."""
 
 from collections.abc import Iterable
 from xml.etree import ElementTree
 
 from ..schemes import scheme as scheme_called
-from .labels import Drawn, DrawnFace, annotated_points, of_scheme
+from .labels import Drawn, DrawnFace, annotated_points, require_scheme
 from .pixel_origin import FIRST_PIXEL
 
 LABEL = "face"
@@ -40,7 +40,7 @@ def faces_to_cvat(
     for point in points if skeletons else ():
         label = _label(labels, point, "points")
         ElementTree.SubElement(label, "parent").text = LABEL
-    for number, (name, faces) in enumerate(of_scheme(results, scheme)):
+    for number, (name, faces) in enumerate(require_scheme(results, scheme)):
         image = ElementTree.SubElement(root, "image", id=str(number), name=name)
         if faces.image_size is not None:
             image.set("width", str(faces.image_size[0]))

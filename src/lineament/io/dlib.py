@@ -1,10 +1,10 @@
-"""Faces -> dlib XML with boxes and parts, as written by imglab."""
+"""Write faces as dlib XML with boxes and parts, like imglab."""
 
 from collections.abc import Iterable
 from xml.etree import ElementTree
 
 from ..schemes import scheme as scheme_called
-from .labels import Drawn, DrawnFace, annotated_points, of_scheme
+from .labels import Drawn, DrawnFace, annotated_points, require_scheme
 
 DECIMALS = 4
 
@@ -28,7 +28,7 @@ def faces_to_dlib(
     root = ElementTree.Element("dataset")
     ElementTree.SubElement(root, "name").text = f"faces with {scheme} points"
     images = ElementTree.SubElement(root, "images")
-    for name, faces in of_scheme(results, scheme):
+    for name, faces in require_scheme(results, scheme):
         image = ElementTree.SubElement(images, "image", file=name)
         if faces.image_size is not None:
             image.set("width", str(faces.image_size[0]))

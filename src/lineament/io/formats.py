@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ..errors import DataError, InputError, SchemeError, missing_extra
 from ..face import Face, Faces
 from ..geometry import Array
+from ..schemes import load_stored_scheme, scheme_entries
 from ..schemes import scheme as scheme_called
-from ..schemes import scheme_entries, stated_scheme
 
 FACE_KEYS = ("box", "score", "landmarks", "scores", "sigma_px")
 OPTIONAL_KEYS = ("presence", "visible")
@@ -174,7 +174,7 @@ def faces_from_dict(given: Mapping[str, Any]) -> Faces:
             "expected an object with image, faces and scheme"
         )
     try:
-        name = stated_scheme(given)
+        name = load_stored_scheme(given)
         points = len(scheme_called(name))
     except SchemeError as error:
         raise DataError(f"the scheme of the faces: {error}") from error

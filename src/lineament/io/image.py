@@ -1,4 +1,4 @@
-"""Path, bytes, file, PIL image or array -> upright RGB uint8 (H, W, 3), decoded by Pillow.
+"""Read images of any kind as upright RGB uint8 (H, W, 3), decoded by Pillow.
 
 An unusable image raises an ImageError with a one-line message, so that a batch can report it
 and continue.
@@ -185,7 +185,7 @@ def _from_file(file: IO[bytes], bits: int | None) -> RGB:
         ) from error
     if not isinstance(data, bytes | bytearray | memoryview):
         raise ImageError(
-            f"{name}: gives {type(data).__name__}, not bytes; open it with mode 'rb'"
+            f"{name}: reading it returns {type(data).__name__}, not bytes; open it with mode 'rb'"
         )
     is_seekable = hasattr(file, "seekable") and file.seekable()
     if not data and is_seekable and file.tell():

@@ -183,7 +183,7 @@ def _read_inputs(
         try:
             pixels = read_image(image.path)
             if boxes is not None:
-                image_boxes = boxes_of(image, boxes)
+                image_boxes = lookup_boxes(image, boxes)
                 as_boxes(image_boxes)
         except InputError as error:
             yield image, error, None
@@ -238,7 +238,7 @@ def _predicted(
         yield item, pixels, faces
 
 
-def boxes_of(image: InputImage, boxes: Mapping[str, ArrayLike]) -> ArrayLike:
+def lookup_boxes(image: InputImage, boxes: Mapping[str, ArrayLike]) -> ArrayLike:
     """Return the given boxes of an image, looked up by path, file name or stem.
 
     Raises:

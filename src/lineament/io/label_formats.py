@@ -1,4 +1,4 @@
-"""Annotated faces -> the text files of each annotation format."""
+"""Write annotated faces in the text files of each annotation format."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ from .coco import labels_to_coco
 from .cvat import faces_to_cvat
 from .dlib import faces_to_dlib
 from .label_studio import faces_to_label_studio, label_studio_config
-from .labels import Labels, annotated_points, of_scheme
+from .labels import Labels, annotated_points, require_scheme
 from .yolo import faces_to_yolo
 
 Results = Iterable[tuple[str, Labels]]
@@ -78,7 +78,7 @@ def labels_to_csv(results: Results, scheme: str) -> str:
     for index in range(len(scheme_called(scheme))):
         header += [f"x_{index}", f"y_{index}", f"visible_{index}"]
     writer.writerow(header)
-    for image, faces in of_scheme(results, scheme):
+    for image, faces in require_scheme(results, scheme):
         for number, face in enumerate(faces):
             cells: list[str] = [image, str(number), scheme]
             cells += [f"{value:.{DECIMALS}f}" for value in face.box.tolist()]

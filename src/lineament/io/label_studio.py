@@ -1,4 +1,4 @@
-"""Faces -> Label Studio tasks: boxes with keypoints, as predictions to correct."""
+"""Write faces as Label Studio tasks: boxes with keypoints, as predictions to correct."""
 
 import re
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from ..errors import DataError
 from ..schemes import scheme as scheme_called
-from .labels import Drawn, DrawnFace, annotated_points, of_scheme
+from .labels import Drawn, DrawnFace, annotated_points, require_scheme
 from .pixel_origin import FIRST_PIXEL
 
 LOCAL_FILES = "/data/local-files/?d="
@@ -37,7 +37,7 @@ def faces_to_label_studio(
     """
     points = scheme_called(scheme).points
     tasks = []
-    for number, (image, faces) in enumerate(of_scheme(results, scheme), 1):
+    for number, (image, faces) in enumerate(require_scheme(results, scheme), 1):
         found: list[dict[str, Any]] = []
         if faces.image_size is None and len(faces):
             raise DataError(

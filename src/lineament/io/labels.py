@@ -74,7 +74,7 @@ class Labels:
 Drawn = TypeVar("Drawn", bound=DrawnFaces)
 
 
-def of_scheme(
+def require_scheme(
     results: Iterable[tuple[Any, Drawn]], scheme: str
 ) -> Iterable[tuple[Any, Drawn]]:
     """Yield `results`; raise SchemeError for faces with another scheme."""

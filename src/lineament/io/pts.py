@@ -1,4 +1,4 @@
-"""Landmarks <-> .pts files, in which pixels are numbered from 1."""
+"""Read and write .pts files, in which pixels are numbered from 1."""
 
 import numpy as np
 from numpy.typing import ArrayLike

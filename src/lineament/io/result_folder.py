@@ -20,7 +20,7 @@ from ..geometry import as_boxes
 from .coco import faces_to_coco
 from .cvat import faces_to_cvat
 from .formats import faces_from_dict, faces_to_dict
-from .input_images import DRAWN, InputImage, boxes_of, image_of_face
+from .input_images import DRAWN, InputImage, image_of_face, lookup_boxes
 from .label_studio import faces_to_label_studio
 from .pts import faces_to_pts
 from .tables import write_csv, write_parquet
@@ -135,7 +135,7 @@ class ResultFolder:
         """Return a digest of the settings, the given boxes and the contents of the image file."""
         boxes = None
         if self.boxes is not None:
-            boxes = as_boxes(boxes_of(image, self.boxes)).tolist()
+            boxes = as_boxes(lookup_boxes(image, self.boxes)).tolist()
         digest = sha256(json.dumps([self.settings, boxes], sort_keys=True).encode())
         if image.path.is_file():
             digest.update(image.path.read_bytes())

@@ -12,8 +12,8 @@ import numpy as np
 from ..atomic import write_text
 from ..errors import DataError, InputError
 from ..geometry import Array
+from ..schemes import load_stored_scheme, scheme_entries
 from ..schemes import scheme as scheme_called
-from ..schemes import scheme_entries, stated_scheme
 from .formats import json_numbers
 from .pts import format_pts
 
@@ -132,7 +132,7 @@ def read_face(folder: Path, name: str) -> FaceRecord:
     path = folder / f"{name}{SUFFIX}"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        scheme = stated_scheme(record)
+        scheme = load_stored_scheme(record)
         width, height = map(int, record["image_size"])
         return FaceRecord(
             name=name,

@@ -1,4 +1,4 @@
-"""Faces -> CSV and Parquet: one row per face, the same columns in both."""
+"""Write faces as CSV and Parquet: one row per face, the same columns in both."""
 
 import csv
 import os
@@ -9,7 +9,7 @@ from ..atomic import atomic_path
 from ..errors import missing_extra
 from ..face import Face, Faces
 from ..schemes import scheme as scheme_called
-from .labels import of_scheme
+from .labels import require_scheme
 
 ROWS_AT_ONCE = 4096  # faces kept in memory before they are written to a Parquet file
 IMAGE = ("image",)
@@ -82,7 +82,7 @@ def write_csv(
     ):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(csv_columns(scheme, key_columns))
-        for where, faces in of_scheme(results, scheme):
+        for where, faces in require_scheme(results, scheme):
             writer.writerows(csv_rows(faces, where, empty_rows))
 
 
@@ -123,7 +123,7 @@ def write_parquet(
         pyarrow.parquet.ParquetWriter(temporary, schema) as writer,
     ):
         rows: list[dict[str, Any]] = []
-        for where, faces in of_scheme(results, scheme):
+        for where, faces in require_scheme(results, scheme):
             first: dict[str, Any] = dict(
                 zip(key_columns, _key_values(where), strict=True)
             )

@@ -17,7 +17,7 @@ from ..atomic import AtomicWriter, partial_path, replace_file, write_text
 from ..errors import DataError, InputError
 from ..face import Faces
 from ..geometry import Array
-from ..schemes import scheme, scheme_entries, stated_scheme
+from ..schemes import load_stored_scheme, scheme, scheme_entries
 from .formats import faces_from_dict, faces_to_dict
 from .tables import VIDEO, write_csv, write_parquet
 
@@ -266,7 +266,7 @@ def _head(path: Path, line: str) -> dict[str, Any]:
             f"{path}: not a track file; "
             "expected the .jsonl file that lineament track writes"
         )
-    return dict(head) | {"scheme": stated_scheme(head)}
+    return dict(head) | {"scheme": load_stored_scheme(head)}
 
 
 def _frame(record: Mapping[str, Any], scheme_name: str) -> tuple[int, float, Faces]:

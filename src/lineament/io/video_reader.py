@@ -1,4 +1,4 @@
-"""Video files, cameras, URLs and folders of images -> frames, in order or by number."""
+"""Read frames of video files, cameras, URLs and folders of images, in order or by number."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Frames with times -> video files, by PyAV (extra `video`)."""
+"""Write frames with times to video files with PyAV (extra `video`)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

@@ -1,4 +1,4 @@
-"""Faces -> YOLO pose labels: one text file of fractions per image, and a data.yaml."""
+"""Write faces as YOLO pose labels: one text file of fractions per image, and a data.yaml."""
 
 import json
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..schemes import scheme as scheme_called
-from .labels import Drawn, DrawnFace, annotated_points, of_scheme
+from .labels import Drawn, DrawnFace, annotated_points, require_scheme
 
 DECIMALS = 8
 """Decimals of a fraction: precise to a thousandth of a pixel even in very large images."""
@@ -27,7 +27,7 @@ def faces_to_yolo(results: Iterable[tuple[str, Drawn]], scheme: str) -> dict[str
             name leads out of the folder.
     """
     files: dict[str, str] = {}
-    for image, faces in of_scheme(results, scheme):
+    for image, faces in require_scheme(results, scheme):
         if faces.image_size is None and len(faces):
             raise DataError(
                 f"the size of {image!r} is unknown, but YOLO needs fractions of it; "

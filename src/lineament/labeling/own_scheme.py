@@ -12,15 +12,15 @@ import numpy as np
 
 from ..analysis.draw import save_image
 from ..analysis.draw_scheme import draw_scheme
-from ..data.label_faults import check_labels
-from ..data.mean_face import EXCHANGE, sides_fault
+from ..data.label_checks import check_labels
+from ..data.mean_face import EXCHANGE, swapped_sides_message
 from ..data.mirror import (
     better_mirror,
     describe_better,
+    infer_mirror_from_shapes,
     mirror_fits,
-    mirror_of_shapes,
 )
-from ..data.readers.coco_scheme import scheme_of_coco
+from ..data.readers.coco_scheme import scheme_from_coco
 from ..data.readers.find_annotations import Annotations, find_annotations
 from ..data.readers.own_data import (
     UNSTATED,
@@ -34,8 +34,8 @@ from ..data.readers.registry import data_set
 from ..data.sample import Sample
 from ..errors import DataError
 from ..inference.predictor import Predictor
-from ..scheme_file.names import complete_table, mirror_of_names
-from ..scheme_file.table import Scheme, scheme_of_table
+from ..scheme_file.names import complete_table, infer_mirror_from_names
+from ..scheme_file.table import Scheme, scheme_from_table
 from ..schemes import add_scheme, scheme
 from .mean_shape import FULL, learn_mean_shape
 
@@ -44,7 +44,7 @@ USUAL = "ibug68"
 
 
 def read_own_faces(
-    found: Annotations, name: str, note: Note = ignore, stated: OwnData = UNSTATED
+    found: Annotations, name: str, note: Note = ignore, own: OwnData = UNSTATED
 ) -> tuple[list[Sample], Scheme | None]:
     """Read annotated faces of unknown scheme.
 
@@ -52,7 +52,7 @@ def read_own_faces(
         found: The annotations.
         name: Name for the scheme if a new one is created.
         note: Called with a line per inferred property.
-        stated: What the user states about the data.
+        own: User-provided information about the data.
 
     Returns:
         The faces, and the newly created scheme; None if the scheme is stated, or one of the
@@ -61,22 +61,22 @@ def read_own_faces(
     Raises:
         DataError: If the annotations are broken, or no mirror map can be inferred.
     """
-    if stated.scheme:
-        return read_more_faces(found, None, stated), None
+    if own.scheme:
+        return read_more_faces(found, None, own), None
     lines: list[str] = []
     try:
-        samples = read_more_faces(found, None, replace(stated, note=lines.append))
+        samples = read_more_faces(found, None, replace(own, note=lines.append))
     except UnknownPointsError as error:
-        made = _make_scheme(found, error.points, error.mirror, name, note, stated)
+        made = _make_scheme(found, error.points, error.mirror, name, note, own)
     else:
-        fault, few = _known_scheme_fault(samples), _few_points(samples)
-        is_named = bool(fault or few) and not _are_unnamed(found, samples[0], stated)
+        fault, few = _scheme_mismatch_message(samples), _few_points(samples)
+        is_named = bool(fault or few) and not _are_unnamed(found, samples[0], own)
         if is_named and few:
-            made = _make_scheme(found, few, (), name, note, stated)
+            made = _make_scheme(found, few, (), name, note, own)
         else:
             for line in lines:
-                stated.note(line)
-            if is_named and (fault := sides_fault(samples)):
+                own.note(line)
+            if is_named and (fault := swapped_sides_message(samples)):
                 raise DataError(f"{found.path}: {fault}; {EXCHANGE}")
             if is_named or not fault:
                 return samples, None
@@ -85,13 +85,13 @@ def read_own_faces(
                 "points instead"
             )
             unnamed = [""] * len(samples[0].landmarks)
-            made = _make_scheme(found, unnamed, (), name, note, stated)
+            made = _make_scheme(found, unnamed, (), name, note, own)
     add_scheme(made)
-    return read_more_faces(found, made, stated), made
+    return read_more_faces(found, made, own), made
 
 
-def scheme_of_labels(
-    place: Path, name: str, note: Note = ignore, stated: OwnData = UNSTATED
+def scheme_from_labels(
+    location: Path, name: str, note: Note = ignore, own: OwnData = UNSTATED
 ) -> tuple[list[Sample], Scheme]:
     """Return the annotated faces in a file or folder, and a new scheme of their points.
 
@@ -101,8 +101,10 @@ def scheme_of_labels(
         DataError: If the annotations are broken, or their points are those of a scheme of the
             package.
     """
-    found = sorted(find_annotations(place), key=lambda item: item.split != "train")[0]
-    samples, made = read_own_faces(found, name, note, stated)
+    found = sorted(find_annotations(location), key=lambda item: item.split != "train")[
+        0
+    ]
+    samples, made = read_own_faces(found, name, note, own)
     if made is None:
         raise DataError(
             f"{found.path}: its points are those of the scheme {samples[0].scheme}; "
@@ -112,23 +114,23 @@ def scheme_of_labels(
 
 
 def read_more_faces(
-    found: Annotations, made: Scheme | None, stated: OwnData = UNSTATED
+    found: Annotations, made: Scheme | None, own: OwnData = UNSTATED
 ) -> list[Sample]:
     """Read further faces with the scheme that `read_own_faces` returned."""
     if made is not None:
-        return _read(found, replace(stated, scheme=made.name))
-    return _read(found, replace(stated, wanted="" if stated.scheme else USUAL))
+        return _read(found, replace(own, scheme=made.name))
+    return _read(found, replace(own, wanted="" if own.scheme else USUAL))
 
 
 def _read(found: Annotations, own: OwnData) -> list[Sample]:
     own = replace(own, needs_images=True)
     samples = data_set(found.reader).read(found.path, found.part, own=own)
     if not samples:
-        raise DataError(f"{found.place}: no faces; annotate some")
-    return check_labels(samples, str(found.place), own.note)
+        raise DataError(f"{found.location}: no faces; annotate some")
+    return check_labels(samples, str(found.location), own.note)
 
 
-def _are_unnamed(found: Annotations, face: Sample, stated: OwnData) -> bool:
+def _are_unnamed(found: Annotations, face: Sample, own: OwnData) -> bool:
     """Return True if the files can be read as points that are only numbered.
 
     Args:
@@ -136,7 +138,7 @@ def _are_unnamed(found: Annotations, face: Sample, stated: OwnData) -> bool:
     """
     numbered = add_scheme(_numbered_scheme(len(face.landmarks)))
     try:
-        _read(found, replace(stated, scheme=numbered, note=ignore))
+        _read(found, replace(own, scheme=numbered, note=ignore))
     except DataError:
         return False
     return True
@@ -145,7 +147,7 @@ def _are_unnamed(found: Annotations, face: Sample, stated: OwnData) -> bool:
 def _numbered_scheme(count: int) -> Scheme:
     """Return a scheme of points p0, p1, ... that are their own mirror images."""
     points = [f"p{index}" for index in range(count)]
-    return scheme_of_table({"points": points}, f"numbered{count}", "numbered points")
+    return scheme_from_table({"points": points}, f"numbered{count}", "numbered points")
 
 
 def _few_points(samples: Sequence[Sample]) -> list[str]:
@@ -161,9 +163,9 @@ def _few_points(samples: Sequence[Sample]) -> list[str]:
     return few if 2 * len(few) < len(points) else []
 
 
-def _known_scheme_fault(samples: Sequence[Sample]) -> str:
+def _scheme_mismatch_message(samples: Sequence[Sample]) -> str:
     """Return why the faces do not seem to match the package's scheme they were read in."""
-    if fault := sides_fault(samples):
+    if fault := swapped_sides_message(samples):
         return fault
     named = scheme(samples[0].scheme)
     shapes = [face.landmarks for face in samples if face.scheme == named.name]
@@ -182,7 +184,7 @@ def _make_scheme(
     mirror: Sequence[int],
     name: str,
     note: Note,
-    stated: OwnData,
+    own: OwnData,
 ) -> Scheme:
     """Return a new scheme for points that match no scheme of the package.
 
@@ -190,53 +192,53 @@ def _make_scheme(
         mirror: The mirror map that the files state; empty: inferred.
     """
     if found.reader == "coco" and any(points):
-        return scheme_of_coco(found.path, name, stated.category, note)
-    place = str(found.path)
+        return scheme_from_coco(found.path, name, own.category, note)
+    location = str(found.path)
     unnamed = is_unnamed(points)
     names = [f"p{i}" for i in range(len(points))] if unnamed else list(points)
-    title = f"The {len(names)} points of {place}"
+    title = f"The {len(names)} points of {location}"
     if mirror:
-        _check_stated_mirror(names, mirror, place)
+        _check_stated_mirror(names, mirror, location)
         table: dict[str, Any] = {
             "points": names,
             "mirror": list(mirror),
             "title": title,
         }
-        return scheme_of_table(complete_table(table, place), name, place)
-    draft = scheme_of_table({"points": names}, f"{name}.draft", place)
-    faces = _read(found, replace(stated, scheme=add_scheme(draft)))
+        return scheme_from_table(complete_table(table, location), name, location)
+    draft = scheme_from_table({"points": names}, f"{name}.draft", location)
+    faces = _read(found, replace(own, scheme=add_scheme(draft)))
     shapes = [face.landmarks for face in faces]
     table = {"points": names, "title": title}
-    named = mirror_of_names(names)
+    named = infer_mirror_from_names(names)
     if unnamed or named == list(range(len(names))):
         note(
-            f"{place}: the names of the {len(names)} points do not tell left from "
+            f"{location}: the names of the {len(names)} points do not tell left from "
             "right, so the mirror is inferred from the mean of the annotated faces: "
             "check it"
         )
-        table["mirror"] = mirror_of_shapes(shapes, place)
-        return scheme_of_table(complete_table(table, place), name, place)
-    table = complete_table(table, place)
+        table["mirror"] = infer_mirror_from_shapes(shapes, location)
+        return scheme_from_table(complete_table(table, location), name, location)
+    table = complete_table(table, location)
     better = better_mirror(shapes, named)
     if better is not None:
         text = describe_better(names, named, better)
-        note(f"{place}: {text}; using the latter pairs: check them")
+        note(f"{location}: {text}; using the latter pairs: check them")
         table["mirror"] = better
-    return scheme_of_table(table, name, place)
+    return scheme_from_table(table, name, location)
 
 
 def _check_stated_mirror(
-    names: Sequence[str], mirror: Sequence[int], place: str
+    names: Sequence[str], mirror: Sequence[int], location: str
 ) -> None:
     """Raise DataError if the stated mirror map contradicts the left and right in the names.
 
     Points whose names tell no side may have any partner.
     """
-    named = mirror_of_names(names)
+    named = infer_mirror_from_names(names)
     for index, partner in enumerate(mirror):
         if partner != named[index] != index:
             raise DataError(
-                f"{place}: the files mirror {names[index]!r} to {names[partner]!r}, but the "
+                f"{location}: the files mirror {names[index]!r} to {names[partner]!r}, but the "
                 f"names pair it with {names[named[index]]!r}; correct flip_idx or the names"
             )
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..analysis.draw import save_image
 from ..atomic import write_text
 from ..crop import warp
-from ..data.box_noise import move_box
+from ..data.box_noise import shift_box
 from ..data.crop_cache import CACHE_PADDING
 from ..data.sample import GROUP_SEPARATOR
 from ..errors import ImageError
@@ -42,7 +42,7 @@ MAX_CROP = 320
 
 @dataclass(frozen=True)
 class LabelThresholds:
-    """Thresholds for labeling faces and landmarks; lengths are in landmark box sides."""
+    """Thresholds for labeling faces and landmarks; lengths are fractions of the box side."""
 
     min_box_px: float = 40.0
     """Minimum box side of a face, pixels."""
@@ -79,7 +79,7 @@ def label_faces(
         side = box_side(box)
         if side < thresholds.min_box_px:
             continue
-        predictions = predictor(image, [move_box(box, *move) for move in BOX_MOVES])
+        predictions = predictor(image, [shift_box(box, *move) for move in BOX_MOVES])
         landmarks = np.stack([prediction.landmarks for prediction in predictions])
         mean, spread = landmarks.mean(0), np.sqrt(landmarks.var(0).sum(-1)) / side
         sigmas = [prediction.sigma_px for prediction in predictions]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.array_cache import file_state
-from ..data.clip_cache import Clips, Shot, cache_clips
+from ..data.clip_cache import Clips, LabeledFrame, cache_clips
 from ..errors import DataError
 from ..geometry import box_side
 from ..inference.acceptance import is_face
@@ -63,7 +63,7 @@ def clips_from_videos(
     files = [file_state(path) for path in videos]
     tracker = Tracker(model, smooth=None, scheme=scheme_name)
 
-    def clips() -> Iterator[list[Shot]]:
+    def clips() -> Iterator[list[LabeledFrame]]:
         found = False
         for path in videos:
             note(f"making clips of {path}")
@@ -80,11 +80,11 @@ def clips_from_videos(
 
 def label_video(
     path: Path, tracker: Tracker, frames: int, min_length: int
-) -> Iterator[list[Shot]]:
+) -> Iterator[list[LabeledFrame]]:
     """Yield the clips in one video; for the arguments see `clips_from_videos`."""
     tracker.reset()
     thresholds = LabelThresholds()
-    tracks: dict[int, list[tuple[int, Shot]]] = {}
+    tracks: dict[int, list[tuple[int, LabeledFrame]]] = {}
     for number, (_, image) in enumerate(iter_frames(path, 1)):
         if number == frames:
             break
@@ -98,7 +98,7 @@ def label_video(
                 continue
             known = (face.sigma_px < thresholds.max_sigma * side) & ~face.occluded
             track = tracks.setdefault(face.track_id or 0, [])
-            track.append((number, Shot(image, face.landmarks, known)))
+            track.append((number, LabeledFrame(image, face.landmarks, known)))
     for track in tracks.values():
         for run in _unbroken(track):
             if len(run) >= min_length:
@@ -108,9 +108,9 @@ def label_video(
                 yield [shot._replace(landmarks=smooth[i]) for i, shot in enumerate(run)]
 
 
-def _unbroken(track: list[tuple[int, Shot]]) -> Iterator[list[Shot]]:
+def _unbroken(track: list[tuple[int, LabeledFrame]]) -> Iterator[list[LabeledFrame]]:
     """Yield the runs of consecutive frames in `track`."""
-    run: list[Shot] = []
+    run: list[LabeledFrame] = []
     last = -1
     for number, shot in track:
         if run and number > last + 1:

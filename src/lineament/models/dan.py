@@ -31,7 +31,7 @@ FEATURE_SIDE = 56
 
 
 class Stage(nn.Module):
-    """One stage: (B, C, S, S) -> fc1 (B, DENSE), shift (B, N, 2), log variance (B, N).
+    """One stage: a network that predicts a shift of the landmarks from an image (B, C, S, S).
 
     Later stages normalize their joint input, as both authors' published code does, because
     their heatmap varies much less than the image.
@@ -65,7 +65,7 @@ class Stage(nn.Module):
 
     @torch.no_grad()
     def copy_from(self, previous: "Stage") -> None:
-        """Take over the weights of the previous stage, except fc2.
+        """Copy the weights of the previous stage, except those of fc2.
 
         The first convolution ignores channels that the previous stage lacks.
         """
@@ -85,7 +85,11 @@ class Stage(nn.Module):
         self.norm.load_state_dict(previous.norm.state_dict())
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return fc1, the shift in units of a tenth of the crop, and the log variance."""
+        """Return the output of fc1, the shift of the landmarks, and their log variance.
+
+        Returns:
+            (B, DENSE), (B, N, 2) in tenths of the crop side, and (B, N).
+        """
         maps = self.drop(self.features(x).flatten(1))
         dense = F.relu(self.norm(self.fc1(maps)))
         out = self.fc2(dense).float().view(x.shape[0], -1, 3)
@@ -93,7 +97,7 @@ class Stage(nn.Module):
 
 
 class Connection(nn.Module):
-    """Connection from a stage to the next: fc1 (B, DENSE) -> an image (B, 1, S, S)."""
+    """Connection between two stages: turns fc1 (B, DENSE) into an image (B, 1, S, S)."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -122,7 +126,9 @@ def landmark_heatmap(landmarks: Tensor, size: int) -> Tensor:
 
 
 class DeepAlignment(nn.Module):
-    """uint8 RGB crops (B, S, S, 3) -> HeadOutput of the last stage.
+    """Deep alignment network: predicts the HeadOutput of its last stage.
+
+    Takes uint8 RGB crops (B, S, S, 3).
 
     Args:
         mean_shape: (N, 2), pixels of the crop: the initial shape, and the pose to which later

@@ -37,13 +37,17 @@ PATCH: tuple[Layer, ...] = ((4, 20, (1, 1)), (3, 40, (1, 1)))
 """Layers of levels 2 and 3, whose input is 15 x 15."""
 FACE_SIDE, HALF_HEIGHT, PATCH_SIDE = 39, 31, 15
 REACH = ((0.16, 0.18), (0.11, 0.12))
-"""Half sides of a point's two patches at levels 2 and 3, in face box sides."""
+"""Half sides of a point's two patches at levels 2 and 3, in units of the face box side."""
 UPPER, LOWER = (0, 1, 2), (2, 3, 4)
 """Indices of the points of EN1 (eyes and nose) and of NM1 (nose and mouth)."""
 
 
 class ConvNet(nn.Module):
-    """(B, 1, H, W) -> (B, outputs): locally shared convolutions, pooled, and two dense layers."""
+    """Locally shared convolutions with pooling, followed by two dense layers.
+
+    Shape:
+        Gray images (B, 1, H, W) -> (B, outputs).
+    """
 
     def __init__(
         self, side: tuple[int, int], layers: Sequence[Layer], dense: int, outputs: int
@@ -85,7 +89,7 @@ class FirstLevel(nn.Module):
     def forward(self, faces: Tensor) -> Tensor:
         """Return five points (B, 5, 2) of gray faces (B, 1, 39, 39).
 
-        They are relative to the center of the face, in sides of the face.
+        They are relative to the center of the face, in units of the face side.
         """
         face = self.face(faces).view(-1, 5, 2)
         upper = self.upper(faces[:, :, :HALF_HEIGHT]).view(-1, 3, 2)
@@ -134,11 +138,13 @@ class Refinement(nn.Module):
 
 
 class ConvCascade(nn.Module):
-    """uint8 RGB crops (B, S, S, 3) -> HeadOutput of five points.
+    """Cascade of convolutional networks that predicts a HeadOutput of five points.
+
+    Takes uint8 RGB crops (B, S, S, 3).
 
     Args:
         size: Side S of the crop.
-        padding: Side of the crop, in longer sides of the face's box.
+        padding: Side of the crop as a multiple of the longer side of the face's box.
         levels: 1 to 3.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Heatmaps -> landmarks: expectation, argmax, quarter offset and DARK.
+"""Decoding of heatmaps to landmarks: expectation, argmax, quarter offset and DARK.
 
 The inverse of training/targets.py: cell c is crop pixel (c + 0.5) stride - 0.5. Depends on torch.
 """

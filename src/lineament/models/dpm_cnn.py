@@ -36,7 +36,10 @@ def zero_init(outputs: nn.Linear) -> nn.Linear:
 
 
 class DpmCnn(nn.Module):
-    """(B, 1, S, S) -> (B, outputs): offsets of points, 0 before training.
+    """DPM-CNN: predicts offsets of points, which are 0 before training.
+
+    Shape:
+        Gray crops (B, 1, S, S) -> (B, outputs).
 
     The dense layer reads the maps of stages 2 and 3, pooled to the size of stage 4, and those of
     stage 4: the paper's multi-channel convolution.
@@ -90,7 +93,11 @@ class DpmCnn(nn.Module):
 
 
 class PlainNet(nn.Module):
-    """(B, 1, S, S) -> (B, outputs): offsets of points by three stages, 0 before training."""
+    """Network of three convolutions that predicts offsets of points, 0 before training.
+
+    Shape:
+        Gray crops (B, 1, S, S) -> (B, outputs).
+    """
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""DPM-CNN as a face detector: box, parts, and a score from a face output and the star of parts.
+"""DPM-CNN as a face detector: predicts a box, points of parts, and a score.
 
 Source: Sun et al. 2020, section 2.3. The paper defines no score; the face output and
 the weight of the deformation cost are chosen here. Depends on torch.
@@ -20,14 +20,14 @@ from .parts import (
     fit_contour,
     fit_parts,
 )
-from .star import Star
+from .star import StarModel
 
 FIRST_WEIGHT = 0.1
 """Initial weight of the deformation cost."""
 
 
 class DpmDetector(nn.Module):
-    """uint8 RGB windows (B, 112, 112, 3) -> HeadOutput of 68 points, with presence."""
+    """Predict a HeadOutput of 68 points, with presence, from uint8 RGB windows (B, 112, 112, 3)."""
 
     mean: Tensor
     std: Tensor
@@ -52,7 +52,7 @@ class DpmDetector(nn.Module):
         self.score = nn.Linear(self.face.units, 1)
         nn.init.xavier_uniform_(self.score.weight)
         nn.init.zeros_(self.score.bias)
-        self.star = Star(len(END_POINTS))
+        self.star = StarModel(len(END_POINTS))
         self.log_weight = nn.Parameter(torch.tensor(FIRST_WEIGHT).log())
 
     def forward(self, crops: Tensor) -> HeadOutput:

@@ -8,7 +8,7 @@ from .layers.space_to_depth import as_rows
 
 
 class ExportForm(nn.Module):
-    """uint8 RGB crops (B, S, S, 3) -> landmarks (B, N, 2), variance (B, N).
+    """Predict landmarks (B, N, 2) and variance (B, N) from uint8 RGB crops (B, S, S, 3).
 
     Further outputs follow in this order: logits of presence (B,) and of the points' visibility
     (B, N) if `presence` is true, logits of attributes (B, K), and the memory of a recurrent

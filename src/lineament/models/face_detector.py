@@ -1,4 +1,4 @@
-"""Face detector: image -> a score, a box and five points per cell of four strides.
+"""Face detector network: predicts a score, a box and five points per cell at four strides.
 
 Depthwise-separable, one pass, anchor-free (Tian et al. 2019, FCOS), a feature pyramid over strides
 8 to 64. Depends on torch.
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .layers.depthwise import DepthwiseConv2d
-from .layers.space_to_depth import Double, RowStem, as_rows, double_by_rows
+from .layers.space_to_depth import RowStem, Upsample2x, as_rows, upsample_by_rows
 
 STRIDES = (8, 16, 32, 64)
 OUTPUTS = 15
@@ -42,7 +42,7 @@ def conv_bn(
 
 
 class Separable(nn.Module):
-    """Depthwise, then 1x1, then ReLU; added to its input if the shapes agree."""
+    """Depthwise separable convolution and ReLU; added to its input if the shapes agree."""
 
     def __init__(
         self, channels_in: int, channels: int, kernel: int = 3, stride: int = 1
@@ -60,7 +60,7 @@ class Separable(nn.Module):
 
 
 class FaceDetectorNet(nn.Module):
-    """uint8 RGB (B, H, W, 3), H and W multiples of 32 -> `Cells`."""
+    """Predict `Cells` from uint8 RGB images (B, H, W, 3); H and W are multiples of 32."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class FaceDetectorNet(nn.Module):
             conv_bn(channels, pyramid, 1) for channels in widths[2:]
         )
         self.refine = nn.ModuleList(Separable(pyramid, pyramid) for _ in range(2))
-        self.up = Double()
+        self.up = Upsample2x()
         self.coarsen = Separable(pyramid, pyramid, 5, 2)
         self.heads = nn.ModuleList(
             nn.Sequential(Separable(pyramid, pyramid), nn.Conv2d(pyramid, OUTPUTS, 1))
@@ -117,7 +117,7 @@ class FaceDetectorNet(nn.Module):
         parts[0].weight.data.div_(127.5)  # type: ignore[operator]
         copied.takes_bytes = True
         if rows:
-            double_by_rows(copied)
+            upsample_by_rows(copied)
             copied.stem = RowStem.of(nn.Sequential(*parts, nn.ReLU()))
         return copied
 

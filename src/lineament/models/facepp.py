@@ -55,7 +55,7 @@ def network(points: int) -> ConvNet:
     return net
 
 
-def boxes_of(landmarks: Tensor, margin: float) -> Tensor:
+def enlarged_boxes(landmarks: Tensor, margin: float) -> Tensor:
     """Return the tight boxes (B, 4) of landmarks (B, N, 2), enlarged by `margin`."""
     low, high = landmarks.amin(1), landmarks.amax(1)
     center, half = (low + high) / 2, (high - low) / 2 * margin
@@ -93,7 +93,7 @@ class Step(nn.Module):
         if self.turns:
             to_input = fit_similarities(before, self.upright)
         else:
-            to_input = box_affines(boxes_of(before, self.margin), INPUT)
+            to_input = box_affines(enlarged_boxes(before, self.margin), INPUT)
         back = invert_similarities(to_input)
         steps = self.net(sample(gray, back, INPUT)).view(gray.shape[0], -1, 2)
         refined = apply_affines(to_input, landmarks) + steps * INPUT / 4
@@ -113,7 +113,7 @@ class BoxStep(nn.Module):
         to_crop = crop_affines(full, INPUT)
         crops = sample(gray, to_crop.expand(gray.shape[0], -1, -1), INPUT)
         out = self.net(crops).view(-1, 2, 2)
-        box = boxes_of(landmarks, 1.0)
+        box = enlarged_boxes(landmarks, 1.0)
         center = ((box[:, :2] + box[:, 2:]) / 2)[:, None]
         side = (box[:, 2:] - box[:, :2])[:, None]
         shift, scale = out[:, :1] * side / 4, (out[:, 1:] / 4).exp()
@@ -122,7 +122,9 @@ class BoxStep(nn.Module):
 
 
 class CoarseToFine(nn.Module):
-    """uint8 RGB crops (B, S, S, 3) -> HeadOutput of 68 points.
+    """Coarse-to-fine cascade that predicts a HeadOutput of 68 points.
+
+    Takes uint8 RGB crops (B, S, S, 3).
 
     Args:
         mean_shape: (68, 2), pixels of the crop.

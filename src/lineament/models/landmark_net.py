@@ -1,4 +1,4 @@
-"""Crop -> landmarks: a backbone, a feature pyramid and a head."""
+"""Landmark network: a backbone, a feature pyramid and a head."""
 
 import copy
 
@@ -13,13 +13,13 @@ from .heads.output import HeadOutput, HeadSettings
 from .heads.presence import PresenceHead
 from .heads.registry import make_head, rounding_px
 from .layers.depthwise import DepthwiseConv2d
-from .layers.space_to_depth import Double, double_by_rows
+from .layers.space_to_depth import Upsample2x, upsample_by_rows
 
 USUAL = HeadSettings()
 
 
 class PyramidBlock(nn.Module):
-    """Add the coarser map to a lateral one; refine by 3x3 depthwise and 1x1."""
+    """Add the upsampled coarser map to a lateral one, followed by a separable convolution."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class PyramidBlock(nn.Module):
         self.depthwise_norm = nn.BatchNorm2d(channels)
         self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
         self.pointwise_norm = nn.BatchNorm2d(channels)
-        self.up = Double()
+        self.up = Upsample2x()
 
     def forward(self, finer: Tensor, coarser: Tensor) -> Tensor:
         x = F.relu(self.lateral_norm(self.lateral(finer)) + self.up(coarser))
@@ -38,7 +38,7 @@ class PyramidBlock(nn.Module):
 
 
 class LandmarkNet(nn.Module):
-    """uint8 RGB crops (B, S, S, 3) -> HeadOutput.
+    """Predict a HeadOutput from uint8 RGB crops (B, S, S, 3).
 
     Args:
         points: Landmarks to predict, N.
@@ -141,7 +141,7 @@ class LandmarkNet(nn.Module):
         if not int8:
             return _LandmarkForm(net)
         even_normalization(net.mean, net.std, net.backbone)
-        double_by_rows(net)
+        upsample_by_rows(net)
         use_row_stem = getattr(net.backbone, "use_row_stem", None)
         if use_row_stem is not None:
             use_row_stem()

@@ -40,7 +40,7 @@ class WindowOutput:
 
 
 class WindowNet(nn.Module):
-    """uint8 RGB windows (B, s, s, 3) -> WindowOutput."""
+    """Predict a WindowOutput from uint8 RGB windows (B, s, s, 3)."""
 
     def __init__(self, name: str) -> None:
         """Build the network with random weights.
@@ -80,7 +80,7 @@ class WindowNet(nn.Module):
         """Return the outputs (B, 15, h, w) for all windows of images (B, H, W, 3).
 
         They are a logit, the offsets of the box edges from the window edges, and five points
-        relative to the window's upper left corner, in sides of the window.
+        relative to the window's upper left corner, in units of the window side.
         """
         pixels = (images.permute(0, 3, 1, 2).float() - MEAN) / SCALE
         out: Tensor = self.out(self.features(pixels))
@@ -90,7 +90,7 @@ class WindowNet(nn.Module):
 class Mtcnn(nn.Module):
     """The networks up to one stage; the last one is trained and predicts crops.
 
-    uint8 RGB crops (B, S, S, 3) -> HeadOutput of five points.
+    Maps uint8 RGB crops (B, S, S, 3) to a HeadOutput of five points.
     """
 
     def __init__(self, stages: int) -> None:

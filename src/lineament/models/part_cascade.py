@@ -64,7 +64,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
 
 
 class PartCascade(nn.Module):
-    """uint8 RGB crops (B, S, S, 3) -> HeadOutput of 68 points.
+    """Predict a HeadOutput of 68 points from uint8 RGB crops (B, S, S, 3), in up to three levels.
 
     Level 1 predicts the box of the face and the 12 part ends. Level 2 predicts the boxes of the
     contour and of the inner points, and the 12 part ends again. Level 3 predicts all points.

@@ -114,7 +114,7 @@ def place_parts(mean_shape: Tensor, size: int) -> list[Tensor]:
 
 
 def part_affines(ends: Tensor, placed: Tensor) -> Tensor:
-    """Return the affines (B, 6, 2, 3) to the crop of each part, rotated like the part.
+    """Return the affine matrices (B, 6, 2, 3) to the crop of each part, rotated like the part.
 
     Args:
         ends: (B, 12, 2).

@@ -8,7 +8,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from ..crop import old_cells
+from ..crop import source_cells
 from ..errors import ExportError, RecipeError
 from .export_form import ExportForm, exported_tensors
 from .heads.attentive_1d import Attentive1D
@@ -177,7 +177,7 @@ def moved_memory(memory: Tensor, scale: Tensor, shift: Tensor, size: int) -> Ten
     """
     length = memory.shape[-1]
     positions = torch.arange(length, device=memory.device, dtype=torch.float32)
-    low, high, weight = old_cells(
+    low, high, weight = source_cells(
         positions, length, size, scale[:, None, None], shift[:, :, None]
     )  # each (B, 2, L)
     below, above = (

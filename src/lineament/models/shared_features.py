@@ -24,7 +24,7 @@ SHARED = 100
 
 
 class SharedFeatureNet(nn.Module):
-    """uint8 RGB crops (B, S, S, 3) -> HeadOutput, with logits of attributes if it has classes.
+    """Predict a HeadOutput from uint8 RGB crops (B, S, S, 3), with attribute logits if any.
 
     Args:
         mean_shape: (N, 2), pixels of the crop, which an untrained network predicts.

@@ -1,4 +1,4 @@
-"""Deformable star model: points around the center of a box, and their deformation cost.
+"""Star model (deformable part model): points around a box center and their deformation cost.
 
 Source: Felzenszwalb et al. 2010, section 3.1, with full covariances; Sun et al. 2020, section 2.2.
 Depends on torch.
@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 RIDGE = 1e-4
-"""Regularization added to the variances, in squared box sides."""
+"""Regularization added to the variances, in squared units of the box side."""
 
 
-class Star(nn.Module):
-    """Points (B, N, 2) and boxes (B, 4) -> deformation cost (B,), 1 for faces on average.
+class StarModel(nn.Module):
+    """Deformation cost (B,) of points (B, N, 2) in boxes (B, 4); 1 for faces on average.
 
-    Each point has a mean and a covariance relative to the center of the box, in box sides.
+    Each point has a mean and a covariance, relative to the center of the box and in units of the
+    box side.
     """
 
     mean: Tensor
@@ -46,7 +47,7 @@ class Star(nn.Module):
 
 
 def relative_to_boxes(points: Tensor, boxes: Tensor) -> Tensor:
-    """Return points (B, N, 2) relative to the centers of boxes (B, 4), in box sides."""
+    """Return points (B, N, 2) relative to the centers of boxes (B, 4), in units of the box side."""
     center = (boxes[:, :2] + boxes[:, 2:]) / 2
     sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1.0)
     return (points - center[:, None]) / sides[:, None]

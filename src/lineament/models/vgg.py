@@ -20,7 +20,10 @@ PRELU_SLOPE = 0.25
 
 
 class VggNet(nn.Module):
-    """(B, C, S, S) -> (B, outputs), with Xavier initialization times the activation's gain.
+    """VGG16 or Light-VGGNet, with Xavier initialization times the gain of the activation.
+
+    Shape:
+        (B, C, S, S) -> (B, outputs).
 
     Light-VGGNet has PReLU instead of ReLU, average pooling instead of the last max pooling, 600
     channels instead of 512, and no dense layer before the output. Neither has normalization or
@@ -80,7 +83,7 @@ class VggNet(nn.Module):
 
 
 class Classifier(nn.Module):
-    """uint8 RGB images (B, S, S, 3) -> logits (B, classes)."""
+    """Predict logits (B, classes) from uint8 RGB images (B, S, S, 3)."""
 
     def __init__(self, name: str, size: int, classes: int, width: float = 1.0) -> None:
         """Build the network with random weights; arguments as for VggNet."""

@@ -8,11 +8,11 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from ..errors import RecipeError, SchemeError, did_you_mean, short_reason
-from ..schemes import add_scheme_table, carried_table, check_scheme
+from ..schemes import add_scheme_table, check_scheme, embedded_table
 from .data import DataPart
-from .kept_weights import find_named_weights
 from .model import MODEL_KINDS
 from .recipe import Recipe
+from .stored_weights import find_named_weights
 
 EXTENDS = "extends"
 REPLACED = ("losses",)
@@ -29,7 +29,7 @@ def read_recipe(
     A file may extend others: `extends = "base/cpu.toml"`, or a list of paths, relative to it. Its
     keys override theirs, and those of a later file in the list override those of an earlier one.
     Tables are merged key by key; arrays, such as `data`, and `losses` are replaced. Names of stored
-    weights, such as "lite2-128", are replaced by paths: see kept_weights.py.
+    weights, such as "lite2-128", are replaced by paths: see stored_weights.py.
 
     Args:
         path: A TOML file.
@@ -125,7 +125,7 @@ def _with_schemes(values: Values) -> Values:
     for place in places:
         if isinstance(place.get("scheme"), str) and place["scheme"]:
             place["scheme"] = check_scheme(place["scheme"])
-            table = carried_table(place["scheme"])
+            table = embedded_table(place["scheme"])
             if table is not None:
                 tables[str(place["scheme"])] = table
     return changed | {"own_schemes": tables} if tables else changed

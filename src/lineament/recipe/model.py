@@ -302,7 +302,7 @@ MODEL_KINDS: dict[str, type[ModelSettings]] = {
 """Settings of the [model] part of a recipe by kind; models/registry.py builds the models."""
 
 
-def settings_of_kind(values: object) -> object:
+def parse_model_settings(values: object) -> object:
     """Read the [model] part with the settings of its kind; landmark-net if none is named."""
     if not isinstance(values, dict):
         return values

@@ -15,8 +15,8 @@ from pydantic import (
 from ..errors import RecipeError
 from .data import Augmentation, DataPart, PresenceSettings, TaskSettings
 from .detector import DetectorSettings
-from .model import LandmarkNetSettings, settings_of_kind
-from .old_names import with_current_names
+from .model import LandmarkNetSettings, parse_model_settings
+from .renamed_keys import with_renamed_keys
 from .settings import NAME, ModelSettings, Settings
 from .training import DistillSettings, RefineSettings, SlimSettings, TrainSettings
 
@@ -52,7 +52,7 @@ class Recipe(Settings):
         ),
     )
     model: Annotated[
-        SerializeAsAny[ModelSettings], BeforeValidator(settings_of_kind)
+        SerializeAsAny[ModelSettings], BeforeValidator(parse_model_settings)
     ] = Field(default=LandmarkNetSettings.model_validate({}), description="the network")
     data: tuple[DataPart, ...] = Field(
         (),
@@ -116,7 +116,7 @@ class Recipe(Settings):
     @model_validator(mode="before")
     @classmethod
     def _rename(cls, values: Any) -> Any:
-        return with_current_names(values) if isinstance(values, Mapping) else values
+        return with_renamed_keys(values) if isinstance(values, Mapping) else values
 
     @field_validator("data")
     @classmethod

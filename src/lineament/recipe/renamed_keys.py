@@ -35,10 +35,10 @@ FORMER: dict[str, dict[str, str]] = {
 """New name of each key, by table and former name."""
 
 
-def with_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
+def with_renamed_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a recipe with current names; a key with both keeps the former one.
 
-    The former key is then unknown, and the recipe is refused.
+    The former key is then unknown, and the recipe is rejected.
     """
     result = dict(values)
     for table, names in FORMER.items():

@@ -44,10 +44,10 @@ OUTER = (
 CENTER = ("center", "centre", "middle", "pupil", "iris", "mitte", "centro")
 
 
-def words_of(name: str) -> list[str]:
+def split_words(name: str) -> list[str]:
     """Return the words of a name, in lower case.
 
-    >>> words_of("leftEye_outer-2")
+    >>> split_words("leftEye_outer-2")
     ['left', 'eye', 'outer', '2']
     """
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
@@ -56,15 +56,15 @@ def words_of(name: str) -> list[str]:
 
 def plain_name(name: str) -> str:
     """Return a name without case and separators, by which names are compared."""
-    return "_".join(words_of(name))
+    return "_".join(split_words(name))
 
 
-def mirror_of_names(points: Sequence[str]) -> list[int]:
+def infer_mirror_from_names(points: Sequence[str]) -> list[int]:
     """Return the mirror map of points by the left and right in their names.
 
     Points without a side, or without a partner of the other side, are their own partners.
 
-    >>> mirror_of_names(["reye", "leye", "chin", "left_mouth", "right_mouth"])
+    >>> infer_mirror_from_names(["reye", "leye", "chin", "left_mouth", "right_mouth"])
     [1, 0, 2, 4, 3]
     """
     named = _words_without_numbers(points)
@@ -82,7 +82,7 @@ def side_of(name: str, points: Sequence[str]) -> str:
     """Return the side in `name`, "left" or "right"; "" if its counterpart is not in `points`."""
     named = dict(zip(points, _words_without_numbers(points), strict=True))
     known = set(map(tuple, named.values()))
-    for side, other in _other_sides(named.get(name, words_of(name))):
+    for side, other in _other_sides(named.get(name, split_words(name))):
         if tuple(other) in known:
             return side
     return ""
@@ -90,7 +90,7 @@ def side_of(name: str, points: Sequence[str]) -> str:
 
 def _words_without_numbers(points: Sequence[str]) -> list[list[str]]:
     """Return the words of each name, without the numbers of a list such as 01_nose, 02_chin."""
-    named = [words_of(name) for name in points]
+    named = [split_words(name) for name in points]
     shorter = [words[1:] for words in named]
     are_listed = all(len(words) > 1 and words[0].isdecimal() for words in named)
     if are_listed and len(set(map(tuple, shorter))) == len(points):
@@ -102,7 +102,7 @@ def unpaired(points: Sequence[str], mirror: Sequence[int]) -> list[str]:
     """Return the points with left or right, spelled out, in their names, but no partner."""
     alone = []
     for index, name in enumerate(points):
-        if mirror[index] == index and {"left", "right"} & set(words_of(name)):
+        if mirror[index] == index and {"left", "right"} & set(split_words(name)):
             alone.append(name)
     return alone
 
@@ -137,48 +137,48 @@ def _other_joined_sides(words: list[str]) -> Iterator[tuple[str, list[str]]]:
                     yield side, [*before, word.removesuffix(mine) + other, *after]
 
 
-def complete_table(table: Mapping[str, Any], place: str) -> dict[str, Any]:
+def complete_table(table: Mapping[str, Any], location: str) -> dict[str, Any]:
     """Return the table of a scheme, completed by what its point names imply.
 
     Args:
         table: Keys of a scheme; existing keys are kept.
-        place: Description of the table for messages.
+        location: Description of the table for messages.
 
     Raises:
         SchemeError: If no mirror can be inferred from the names.
     """
     completed, points = dict(table), table.get("points")
     if not isinstance(points, list) or not all(isinstance(p, str) for p in points):
-        # which the table's reader refuses
+        # which the table's reader rejects
         return completed
     if "mirror" not in table:
-        completed["mirror"] = _checked_mirror(points, place)
-    parts = parts_of_names(points)
+        completed["mirror"] = _checked_mirror(points, location)
+    parts = infer_parts(points)
     if "parts" not in table:
         completed["parts"] = parts
     if "norm_points" not in table:
-        completed["norm_points"] = norms_of_names(points, parts)
+        completed["norm_points"] = infer_norm_points(points, parts)
     return completed
 
 
-def _checked_mirror(points: list[str], place: str) -> list[int]:
-    mirror = mirror_of_names(points)
+def _checked_mirror(points: list[str], location: str) -> list[int]:
+    mirror = infer_mirror_from_names(points)
     alone = unpaired(points, mirror)
     if alone:
         raise SchemeError(
-            f"{place}: {alone[0]!r} has no partner on the other side; correct the "
+            f"{location}: {alone[0]!r} has no partner on the other side; correct the "
             "name, or list the pairs: mirror = [[...], ...]"
         )
     if len(points) > 1 and mirror == list(range(len(mirror))):
         raise SchemeError(
-            f"{place}: no point's name tells left from right, and mirrored images would swap the "
-            'points; list the pairs: mirror = [["a", "b"], ...], or mirror = [] if every point '
+            f"{location}: no point's name tells left from right, and mirrored images would swap "
+            'the points; list the pairs: mirror = [["a", "b"], ...], or mirror = [] if every point '
             "lies in the middle"
         )
     return mirror
 
 
-def parts_of_names(points: Sequence[str]) -> dict[str, list[int]]:
+def infer_parts(points: Sequence[str]) -> dict[str, list[int]]:
     """Return point indices by part of the face; eyes and brows by side."""
     parts: dict[str, list[int]] = {}
     for index, name in enumerate(points):
@@ -199,7 +199,7 @@ def _part_of(name: str) -> str:
     return ""
 
 
-def norms_of_names(
+def infer_norm_points(
     points: Sequence[str], parts: Mapping[str, Sequence[int]]
 ) -> dict[str, list[list[int]]]:
     """Return the points of the norms: the outer corners of the eyes, and their centers."""
@@ -219,7 +219,7 @@ def _named(
 ) -> list[int]:
     found = []
     for index in indices:
-        if set(words) & set(words_of(points[index])):
+        if set(words) & set(split_words(points[index])):
             found.append(index)
     return found
 

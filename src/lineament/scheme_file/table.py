@@ -85,14 +85,14 @@ def read_table(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def scheme_of_table(table: Mapping[str, Any], name: str, place: str) -> Scheme:
+def scheme_from_table(table: Mapping[str, Any], name: str, location: str) -> Scheme:
     """Return the scheme that a table defines.
 
     Args:
         table: Values by KEYS; only `points` is required. Other keys refer to points by name or
             by number from 0. `mirror` lists pairs of points, or the partner of each.
         name: Name of the scheme if the table has none.
-        place: Description of the table for messages.
+        location: Description of the table for messages.
 
     Raises:
         SchemeError: If a key is unknown or a value is invalid.
@@ -100,24 +100,24 @@ def scheme_of_table(table: Mapping[str, Any], name: str, place: str) -> Scheme:
     for key in table:
         if key not in KEYS:
             raise SchemeError(
-                f"{place}: unknown key {key!r}; {did_you_mean(key, KEYS)}"
+                f"{location}: unknown key {key!r}; {did_you_mean(key, KEYS)}"
             )
     try:
-        return _scheme_of(_Table(table, place), name)
+        return _scheme_of(_Table(table, location), name)
     except SchemeError:
         raise
     except (TypeError, ValueError, AttributeError) as error:
         raise SchemeError(
-            f"{place}: a key has a value of the wrong kind ({error}); correct it"
+            f"{location}: a key has a value of the wrong kind ({error}); correct it"
         ) from error
 
 
 def _scheme_of(given: "_Table", name: str) -> Scheme:
-    table, place = given.table, given.place
+    table, location = given.table, given.location
     name = str(table.get("name", name))
     if not re.fullmatch(NAME, name):
         raise SchemeError(
-            f"{place}: the name is {name!r}; "
+            f"{location}: the name is {name!r}; "
             "expected letters, digits, dots, + and -, such as my21"
         )
     return Scheme(
@@ -138,21 +138,23 @@ def _scheme_of(given: "_Table", name: str) -> Scheme:
 class _Table:
     """A table whose points may be named or numbered."""
 
-    def __init__(self, table: Mapping[str, Any], place: str) -> None:
-        self.table, self.place = table, place
+    def __init__(self, table: Mapping[str, Any], location: str) -> None:
+        self.table, self.location = table, location
         points = table.get("points")
         named = isinstance(points, Sequence) and not isinstance(points, str)
         if not named or not all(isinstance(p, str) and p for p in points or ()):
             raise SchemeError(
-                f"{place}: points is {str(points)[:60]}; expected a list of names"
+                f"{location}: points is {str(points)[:60]}; expected a list of names"
             )
         self.points: tuple[str, ...] = tuple(points or ())
         if len(self.points) < 2:
-            raise SchemeError(f"{place}: {len(self.points)} points; expected 2 or more")
+            raise SchemeError(
+                f"{location}: {len(self.points)} points; expected 2 or more"
+            )
         for name in self.points:
             if self.points.count(name) > 1:
                 raise SchemeError(
-                    f"{place}: two points are called {name!r}; rename one"
+                    f"{location}: two points are called {name!r}; rename one"
                 )
 
     def index(self, point: Any, key: str) -> int:
@@ -160,12 +162,12 @@ class _Table:
         if isinstance(point, str):
             if point not in self.points:
                 hint = did_you_mean(point, self.points)
-                raise SchemeError(f"{self.place}: {key} names {point!r}; {hint}")
+                raise SchemeError(f"{self.location}: {key} names {point!r}; {hint}")
             return self.points.index(point)
         is_number = isinstance(point, int) and not isinstance(point, bool)
         if not is_number or not 0 <= point < len(self.points):
             raise SchemeError(
-                f"{self.place}: {key} has {point!r}; "
+                f"{self.location}: {key} has {point!r}; "
                 f"expected a name, or a number from 0 to {len(self.points) - 1}"
             )
         return int(point)
@@ -173,7 +175,7 @@ class _Table:
     def indices(self, points: Any, key: str) -> tuple[int, ...]:
         if not isinstance(points, list | tuple):
             raise SchemeError(
-                f"{self.place}: {key} has {str(points)[:60]!r}; "
+                f"{self.location}: {key} has {str(points)[:60]!r}; "
                 "expected a list of points"
             )
         return tuple(self.index(point, key) for point in points)
@@ -190,7 +192,7 @@ class _Table:
         is_map = len(mirror) == len(self.points) == len(set(mirror))
         if not is_map or any(mirror[mirror[i]] != i for i in range(len(mirror))):
             raise SchemeError(
-                f"{self.place}: mirror does not swap points in pairs; "
+                f"{self.location}: mirror does not swap points in pairs; "
                 "expected pairs such as "
                 '["left_eye", "right_eye"], or the partner of each point'
             )
@@ -200,7 +202,7 @@ class _Table:
         indices = self.indices(points, key)
         if len(indices) != 2:
             raise SchemeError(
-                f"{self.place}: {key} has {str(points)[:60]}; expected pairs of points"
+                f"{self.location}: {key} has {str(points)[:60]}; expected pairs of points"
             )
         return indices[0], indices[1]
 
@@ -221,7 +223,7 @@ class _Table:
         for rule, groups in self.table.get("norm_points", {}).items():
             if len(groups) != 2:
                 raise SchemeError(
-                    f"{self.place}: norm_points.{rule} has {len(groups)} groups; "
+                    f"{self.location}: norm_points.{rule} has {len(groups)} groups; "
                     "expected two"
                 )
             first, second = (self.indices(group, "norm_points") for group in groups)
@@ -235,7 +237,7 @@ class _Table:
             are_indices = all(type(index) is int for index in exact)
             if not are_indices or len(exact) != len(self.points):
                 raise SchemeError(
-                    f"{self.place}: from.{source} needs exact = [...], the index of each "
+                    f"{self.location}: from.{source} needs exact = [...], the index of each "
                     f"of the {len(self.points)} points in {source}, or -1"
                 )
         return rules
@@ -247,7 +249,7 @@ class _Table:
         mean = np.array(given, dtype=np.float64)
         if mean.shape != (len(self.points), 2):
             raise SchemeError(
-                f"{self.place}: mean_shape is {mean.shape}; "
+                f"{self.location}: mean_shape is {mean.shape}; "
                 f"expected x, y of each of the {len(self.points)} points"
             )
         return _frozen(mean)
@@ -258,8 +260,8 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def table_of_scheme(scheme: Scheme) -> dict[str, Any]:
-    """Return a scheme as the table of plain lists that `scheme_of_table` takes."""
+def scheme_to_table(scheme: Scheme) -> dict[str, Any]:
+    """Return a scheme as the table of plain lists that `scheme_from_table` takes."""
     table: dict[str, Any] = {
         "name": scheme.name,
         "title": scheme.title,

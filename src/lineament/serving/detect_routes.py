@@ -13,9 +13,9 @@ from fastapi.responses import Response, StreamingResponse
 
 from .detect_work import DetectRequest, DetectResult, detect_batch
 from .options import DetectOptions, DetectQuery, merge_form, parse_boxes
-from .refusals import Refusal, log_failure, refusal_of
+from .refusals import Refusal, log_failure, to_refusal
 from .responses import ErrorResponse, FacesResponse
-from .service import Service, service_of
+from .service import Service, get_service
 from .uploads import MULTIPART, Form
 from .work_queue import Job, outcome_of
 
@@ -76,8 +76,8 @@ async def landmarks(request: Request, options: DetectQuery) -> Response:
 async def _respond(
     request: Request, options: DetectOptions, need_boxes: bool = False
 ) -> Response:
-    service = service_of(request)
-    service.queue.check_wait()  # refuse before reading the body
+    service = get_service(request)
+    service.queue.check_wait()  # reject before reading the body
     form = await service.bodies.read(request)
     options = merge_form(options, form.fields)
     if _wants_jpeg(request):
@@ -165,7 +165,7 @@ async def _line(service: Service, name: str, job: Job) -> bytes:
     try:
         result: DetectResult = await outcome_of(job)
     except Exception as error:
-        refusal = refusal_of(error)
+        refusal = to_refusal(error)
         if refusal is None:
             log_failure(error)
             refusal = Refusal(500, "the server failed on this image")

@@ -14,8 +14,8 @@ from .refusals import (
     Refusal,
     draining,
     log_failure,
-    refusal_of,
     refusal_response,
+    to_refusal,
 )
 from .service import Service
 from .work_queue import ClientGoneError
@@ -69,7 +69,7 @@ class Gate:
         await self.app(scope, exchange.receive, exchange.send)
 
     async def _fail(self, exchange: Exchange, error: Exception) -> None:
-        refusal = refusal_of(error)
+        refusal = to_refusal(error)
         if refusal is None or refusal.status == 500:
             log_failure(error)
         refusal = refusal or Refusal(500, INTERNAL)

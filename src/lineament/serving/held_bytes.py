@@ -30,7 +30,7 @@ class HeldBytes:
             if self.count + count > self.limit + spare:
                 raise Refusal(
                     503,
-                    f"the server holds its limit of {self.limit / 1e6:g} MB of images; "
+                    f"the server's limit of {self.limit / 1e6:g} MB of images is reached; "
                     "try again in 1 s",
                     headers={"Retry-After": "1"},
                 )

@@ -20,7 +20,7 @@ from ..geometry import Array
 from ..inference.box_shape import BoxShape, learned_points
 from ..inference.detector_file import DetectorFile, mean_five
 from ..inference.model_files import DETECTOR, find_model
-from ..inference.onnx_model import Model, stated_metadata
+from ..inference.onnx_model import Model, session_metadata
 from ..schemes import scheme, scheme_entries
 from .runtime import FILES, PACKAGE, VERSION, find_runtime
 
@@ -84,7 +84,7 @@ def write_page(
         write_bytes(out / target, (source / name).read_bytes())
     entries = {}
     for model in opened:
-        precision = str(stated_metadata(model.session).get("precision"))
+        precision = str(session_metadata(model.session).get("precision"))
         written = place_model(model.path, out / f"{model.name}.onnx", precision)
         entries[model.name] = model_entry(model) | written
     detector_path = out / f"{DETECTOR}.onnx"

@@ -70,7 +70,7 @@ def draining() -> Refusal:
     return Refusal(503, "the server is shutting down; try again", "draining", headers)
 
 
-def refusal_of(error: BaseException) -> Refusal | None:
+def to_refusal(error: BaseException) -> Refusal | None:
     """Return the refusal for an error of this package; None for any other error."""
     if isinstance(error, Refusal):
         return error

@@ -46,6 +46,6 @@ def make_service(settings: ServerSettings) -> Service:
     return Service(settings, models, queue, lifecycle, bodies, metrics)
 
 
-def service_of(connection: HTTPConnection) -> Service:
+def get_service(connection: HTTPConnection) -> Service:
     """Return the service of the server that received a request."""
     return cast(Service, connection.app.state.service)

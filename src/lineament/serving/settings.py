@@ -20,7 +20,7 @@ class ServerSettings(BaseModel):
     workers: int = Field(default=1, ge=1, le=MAX_WORKERS)
     """Number of threads that decode images and run models."""
     wait_s: float = Field(default=2.0, gt=0)
-    """Maximum expected wait, seconds; requests that would wait longer are refused."""
+    """Maximum expected wait, seconds; requests that would wait longer are rejected."""
     token: str | None = None
     """Bearer token required in requests; None: no authentication."""
     max_bytes: int = Field(default=10_000_000, ge=1)

@@ -67,7 +67,7 @@ class _Folder(StaticFiles):
                     self.compressed[str(path.resolve())] = path.stat().st_mtime, packed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; a WebSocket is refused, because no file can answer it."""
+        """Answer one request; a WebSocket is rejected, because no file can answer it."""
         if scope["type"] == "websocket":
             await WebSocketClose()(scope, receive, send)
             return

@@ -21,7 +21,7 @@ from .responses import (
     ServerResponse,
     StatusResponse,
 )
-from .service import service_of
+from .service import get_service
 
 router = APIRouter()
 NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": ErrorResponse}}
@@ -39,7 +39,7 @@ UNKNOWN = {
 )
 async def models(request: Request) -> Any:
     """List the models that requests may name."""
-    served = service_of(request).models
+    served = get_service(request).models
     return {"models": [served.describe(model) for model in served]}
 
 
@@ -54,7 +54,7 @@ async def live() -> Any:
 @router.get("/health/ready", response_model=StatusResponse, responses=NOT_READY)
 async def ready(request: Request) -> Any:
     """Respond with 200 if requests are accepted, 503 while warming up or draining."""
-    lifecycle = service_of(request).lifecycle
+    lifecycle = get_service(request).lifecycle
     if lifecycle.draining.is_set():
         raise draining()
     if not lifecycle.is_ready:
@@ -66,7 +66,7 @@ async def ready(request: Request) -> Any:
 @router.get("/metrics", include_in_schema=False)
 async def metrics(request: Request) -> Response:
     """Return the Prometheus metrics of the server."""
-    figures = service_of(request).metrics
+    figures = get_service(request).metrics
     return Response(figures.text(), media_type=figures.media_type)
 
 
@@ -91,7 +91,7 @@ async def protocol_live() -> Any:
 )
 async def protocol_ready(request: Request) -> Any:
     """Respond with 200 if requests are accepted."""
-    is_ready = service_of(request).lifecycle.is_ready
+    is_ready = get_service(request).lifecycle.is_ready
     return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
 
@@ -119,12 +119,12 @@ async def model_metadata(request: Request, name: str) -> Any:
 async def model_ready(request: Request, name: str) -> Any:
     """Respond with 200 if a model accepts requests."""
     _model(request, name)
-    is_ready = service_of(request).lifecycle.is_ready
+    is_ready = get_service(request).lifecycle.is_ready
     return JSONResponse({"name": name, "ready": is_ready}, 200 if is_ready else 503)
 
 
 def _model(request: Request, name: str) -> LandmarkModel:
     try:
-        return service_of(request).models.get(name)
+        return get_service(request).models.get(name)
     except InputError as error:
         raise Refusal(404, str(error)) from error

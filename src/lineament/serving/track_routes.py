@@ -17,8 +17,8 @@ from .access import check_token
 from .detect_work import record_of
 from .held_bytes import HeldBytes
 from .options import TRACK, TrackOptions, checked
-from .refusals import Refusal, busy, draining, log_failure, refusal_of, refusal_response
-from .service import Service, service_of
+from .refusals import Refusal, busy, draining, log_failure, refusal_response, to_refusal
+from .service import Service, get_service
 from .uploads import check_image
 from .work_queue import Job, outcome_of
 
@@ -117,7 +117,7 @@ class Track:
             check_image(frame.data, self.max_pixels)
             faces = self.tracker(read_image(frame.data), frame.seconds)
         except Exception as error:
-            refusal = refusal_of(error)
+            refusal = to_refusal(error)
             if refusal is None:
                 raise
             return record | refusal.body()
@@ -133,11 +133,11 @@ def follow_all(tracks: list[Track]) -> Sequence[Any]:
 @router.websocket(TRACK)
 async def track(websocket: WebSocket) -> None:
     """Track faces in a live video: binary messages are frames, responses are JSON."""
-    service = service_of(websocket)
+    service = get_service(websocket)
     try:
         state = _open(service, websocket)
     except Exception as error:
-        refusal = refusal_of(error)
+        refusal = to_refusal(error)
         if refusal is None:
             log_failure(error)
             refusal = Refusal(500, "the server failed to open the track")

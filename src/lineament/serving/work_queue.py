@@ -40,7 +40,7 @@ class WorkQueue:
 
     Args:
         workers: Number of threads.
-        wait_s: Maximum expected wait, seconds; jobs that would wait longer are refused.
+        wait_s: Maximum expected wait, seconds; jobs that would wait longer are rejected.
         max_batch: Maximum number of jobs that share a call.
     """
 
@@ -171,7 +171,7 @@ async def outcome_of(
 
     Args:
         gone: Completes when the client disconnects; the job is then cancelled.
-        wait_s: Time after which a job that has not started is refused, seconds; None: no
+        wait_s: Time after which a job that has not started is rejected, seconds; None: no
             limit.
 
     Raises:

@@ -26,6 +26,6 @@ def mean_error(errors: Array) -> float:
     return float(errors.mean()) if len(errors) else float("nan")
 
 
-def share_found(errors: Array) -> float:
+def fraction_found(errors: Array) -> float:
     """Return the fraction of errors of a box of at most FOUND; nan without errors."""
     return float((errors <= FOUND).mean()) if len(errors) else float("nan")

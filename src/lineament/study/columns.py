@@ -23,11 +23,11 @@ from ..recipe import Augmentation
 from ..training.classifier_task import measure_classifier
 from ..training.run_files import read_progress
 from ..training.validate import interocular_nmes
-from .box_columns import errors_of_box, mean_error, share_found
+from .box_columns import errors_of_box, fraction_found, mean_error
 from .finished_run import FinishedRun
 from .head_memory import output_bytes, training_bytes
 from .protocol_figures import FIGURES, Measure
-from .task_accuracy import learns, read_test_faces, task_accuracy
+from .task_accuracy import read_test_faces, task_accuracy, trains_task
 from .tracked_clips import Which, mean_errors, track_clips
 
 AUGMENTATION = Augmentation.model_validate(
@@ -99,7 +99,7 @@ def exported(run: FinishedRun, int8: bool = False) -> Path:
     return path
 
 
-def on_clips(runs: Sequence[FinishedRun], which: Which) -> list[float]:
+def measure_on_clips(runs: Sequence[FinishedRun], which: Which) -> list[float]:
     """Measure the exported trackers on the same clips."""
     measured = []
     for run in runs:
@@ -109,7 +109,7 @@ def on_clips(runs: Sequence[FinishedRun], which: Which) -> list[float]:
 
 
 def exported_nme(run: FinishedRun, int8: bool = False) -> float:
-    """Read the validation NME of the exported file; nan if the export gate refuses it."""
+    """Read the validation NME of the exported file; nan if the file fails the export gate."""
     try:
         card = exported(run, int8).with_suffix(".json")
     except ExportError:
@@ -118,7 +118,7 @@ def exported_nme(run: FinishedRun, int8: bool = False) -> float:
 
 
 def exported_ms(run: FinishedRun, int8: bool = False) -> float:
-    """Time the exported file on one crop and one thread; nan if the export gate refuses it."""
+    """Time the exported file on one crop and one thread; nan if the file fails the export gate."""
     try:
         return time_file(exported(run, int8)).least_ms
     except ExportError:
@@ -157,21 +157,21 @@ def parameter_count(run: FinishedRun) -> float:
 
 
 def megabytes(run: FinishedRun) -> float:
-    """Return the size of the exported file; nan if the export gate refuses it."""
+    """Return the size of the exported file; nan if the file fails the export gate."""
     try:
         return exported(run).stat().st_size / 1e6
     except ExportError:
         return float("nan")
 
 
-def right_classes(task: str) -> Callable[[FinishedRun], float]:
+def task_accuracy_column(task: str) -> Callable[[FinishedRun], float]:
     """Return a function that measures the accuracy of a task on MTFL's test faces.
 
     The result is nan for a model that was not trained for the task.
     """
 
     def measure(run: FinishedRun) -> float:
-        if not learns(run.recipe, task):
+        if not trains_task(run.recipe, task):
             return float("nan")
         faces = read_test_faces(run.recipe, run.data_root, run.cache)
         return task_accuracy(*run.trained, faces, task)
@@ -203,7 +203,7 @@ def protocol_figure(run: FinishedRun, score: str, measure: Measure) -> float:
         return float("nan")
 
 
-def of_box(
+def box_column(
     figure: Callable[[Array], float], box: str, norm: str = "interocular"
 ) -> Callable[[FinishedRun], float]:
     """Return a function that applies `figure` to the errors of a box of a part network."""
@@ -264,37 +264,44 @@ COLUMNS: dict[str, Column] = {
         1,
         " MB",
     ),
-    "clips": Column("clips, NME %", lambda runs: on_clips(runs, "all"), scale=100),
+    "clips": Column(
+        "clips, NME %", lambda runs: measure_on_clips(runs, "all"), scale=100
+    ),
     "clips_masked": Column(
-        "occluded points", lambda runs: on_clips(runs, "occluded"), scale=100
+        "occluded points", lambda runs: measure_on_clips(runs, "occluded"), scale=100
     ),
     "clips_short": Column(
-        "occluded for at most 3 frames", lambda runs: on_clips(runs, "short"), scale=100
+        "occluded for at most 3 frames",
+        lambda runs: measure_on_clips(runs, "short"),
+        scale=100,
     ),
-    "clips_lost": Column("frames lost", lambda runs: on_clips(runs, "lost"), digits=0),
+    "clips_lost": Column(
+        "frames lost", lambda runs: measure_on_clips(runs, "lost"), digits=0
+    ),
     "megabytes": Column("file", each(megabytes), digits=2, unit=" MB"),
     "minutes": Column("minutes to train", each(lambda run: run.minutes), digits=0),
     "rounds": Column("search iterations", each(search_rounds), digits=1),
-    "gender": percent("gender accuracy %", right_classes("male")),
-    "smile": percent("smile accuracy %", right_classes("smiling")),
-    "glasses": percent("glasses accuracy %", right_classes("glasses")),
-    "pose": percent("pose accuracy %", right_classes("pose")),
+    "gender": percent("gender accuracy %", task_accuracy_column("male")),
+    "smile": percent("smile accuracy %", task_accuracy_column("smiling")),
+    "glasses": percent("glasses accuracy %", task_accuracy_column("glasses")),
+    "pose": percent("pose accuracy %", task_accuracy_column("pose")),
     "accuracy": percent(
         "validation accuracy %", lambda run: class_accuracy(run, "validation")
     ),
     "test_accuracy": percent(
         "test accuracy %", lambda run: class_accuracy(run, "test")
     ),
-    "face_box": percent("face box, error %", of_box(mean_error, "face")),
-    "contour_box": percent("contour box, error %", of_box(mean_error, "contour")),
-    "inner_box": percent("inner box, error %", of_box(mean_error, "inner")),
-    "face_found": percent("face found %", of_box(share_found, "face")),
-    "inner_found": percent("inner box found %", of_box(share_found, "inner")),
+    "face_box": percent("face box, error %", box_column(mean_error, "face")),
+    "contour_box": percent("contour box, error %", box_column(mean_error, "contour")),
+    "inner_box": percent("inner box, error %", box_column(mean_error, "inner")),
+    "face_found": percent("face found %", box_column(fraction_found, "face")),
+    "inner_found": percent("inner box found %", box_column(fraction_found, "inner")),
     "face_found_interpupil": percent(
-        "face found %, interpupil", of_box(share_found, "face", "interpupil")
+        "face found %, interpupil", box_column(fraction_found, "face", "interpupil")
     ),
     "inner_found_interpupil": percent(
-        "inner box found %, interpupil", of_box(share_found, "inner", "interpupil")
+        "inner box found %, interpupil",
+        box_column(fraction_found, "inner", "interpupil"),
     ),
     "steps": Column("steps", each(steps_done), digits=0),
 }

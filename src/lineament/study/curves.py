@@ -29,7 +29,7 @@ def draw_study_curves(study: Study, rows: Checkpoints, page: Path) -> list[str]:
     for name in study.curves:
         path = page.with_name(f"{page.stem}-{name}.png")
         _draw(name, rows, path)
-        images.append(f"![{title_of(name)} by step]({path.name})")
+        images.append(f"![{curve_title(name)} by step]({path.name})")
     return images
 
 
@@ -45,7 +45,7 @@ def _draw(name: str, rows: Checkpoints, path: Path) -> None:
             axes.plot(*curve, color=color, alpha=0.25, linewidth=0.8)
         if curves:
             axes.plot(*mean_curve(curves), color=color, label=row)
-    axes.set(xlabel="step", ylabel=title_of(name))
+    axes.set(xlabel="step", ylabel=curve_title(name))
     if axes.lines:
         axes.legend()
     save_figure(figure, path)
@@ -56,7 +56,7 @@ def _colors() -> Iterator[str]:
         yield from COLORS
 
 
-def title_of(name: str) -> str:
+def curve_title(name: str) -> str:
     """Return the title of a curve."""
     return "training loss" if name == LOSS else name.replace("_", " ")
 

@@ -11,7 +11,7 @@ from ..recipe import Recipe
 from ..recipe.file import read_recipe
 from ..training.build import adopt_architecture
 from ..training.resume import changed_keys
-from ..training.run_files import checkpoint_of, read_progress
+from ..training.run_files import checkpoint_path, read_progress
 from .settings import Need, Row, Study
 from .sweep_amounts import is_swept
 
@@ -36,7 +36,7 @@ class PlannedRun:
     @property
     def checkpoint(self) -> Path:
         """Path of the run's checkpoint."""
-        return checkpoint_of(self.recipe, self.folder)
+        return checkpoint_path(self.recipe, self.folder)
 
 
 @dataclass(frozen=True)

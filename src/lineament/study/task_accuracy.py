@@ -25,7 +25,7 @@ def read_test_faces(recipe: Recipe, data_root: Path, cache: Path) -> list[CropCa
     return [source.cache for source in sources] + list(validation.values())
 
 
-def learns(recipe: Recipe, task: str) -> bool:
+def trains_task(recipe: Recipe, task: str) -> bool:
     """Return whether `recipe` trains `task` with a weight above 0."""
     tasks = recipe.tasks
     return tasks is not None and task in tasks.groups and tasks.weight(task) > 0

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..geometry import Array, Image, box_center, box_side, fit_roll_deg, iou
 from ..inference.nms import is_nested
-from ..inference.recrop import is_cut
+from ..inference.recrop import is_truncated
 from .rules import TrackRules
 from .tracked_face import FaceObservation, TrackedFace
 
@@ -34,12 +34,14 @@ def is_plausible(
     scale_change = max(side / face.side, face.side / side)
     inside = bool((center > 0).all() and (center < np.array(size)).all())
     is_near = face.distance(seen) <= rules.max_step
-    if turned_too_far(face, seen, rules):
+    if rotated_too_far(face, seen, rules):
         return False
     return inside and is_near and scale_change <= rules.max_scale_change
 
 
-def turned_too_far(face: TrackedFace, seen: FaceObservation, rules: TrackRules) -> bool:
+def rotated_too_far(
+    face: TrackedFace, seen: FaceObservation, rules: TrackRules
+) -> bool:
     """Return True if the face would have rotated in the image faster than a head can."""
     turn_deg = abs(fit_roll_deg(face.landmarks, seen.landmarks))
     possible = rules.max_turn_deg_per_s * face.unseen_s
@@ -96,11 +98,11 @@ def match_lost(
 def _may_return(
     face: TrackedFace, seen: FaceObservation, image: Image, rules: TrackRules
 ) -> bool:
-    if not face.lost_at_cut and turned_too_far(face, seen, rules):
+    if not face.lost_at_cut and rotated_too_far(face, seen, rules):
         return False
     nearby = not face.lost_at_cut and face.distance(seen) < 0.5 + face.lost_s
     limit = rules.reid_similarity_nearby if nearby else rules.reid_similarity
-    if nearby and is_cut(seen.box, image.shape):
+    if nearby and is_truncated(seen.box, image.shape):
         limit = rules.reid_similarity_cut
     return face.similarity(seen, image) > limit
 

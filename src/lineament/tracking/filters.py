@@ -1,7 +1,7 @@
 """Temporal smoothing of a face's landmarks, with separate filters for pose and shape.
 
-The pose, a similarity fitted to all landmarks, is more accurate than any single landmark and
-hardly filtered; the remaining shape is smoothed according to each landmark's uncertainty.
+The pose, a similarity transform fitted to all landmarks, is more accurate than any single landmark
+and hardly filtered; the remaining shape is smoothed according to each landmark's uncertainty.
 """
 
 import math

@@ -10,7 +10,7 @@ from .temporal_filter import MIN_NOISE, TemporalFilter
 
 @dataclass(frozen=True)
 class KalmanSettings:
-    """Settings of Kalman. Lengths are in sides of the face, radians or log units."""
+    """Settings of Kalman. Lengths are in units of the face side, radians or log units."""
 
     measurement_noise: float
     """Standard deviation of a measurement as a fraction of its predicted uncertainty."""

@@ -16,7 +16,7 @@ the face."""
 
 @dataclass(frozen=True)
 class EuroSettings:
-    """Settings of OneEuro. Lengths are in sides of the face, radians or log units."""
+    """Settings of OneEuro. Lengths are in units of the face side, radians or log units."""
 
     min_cutoff_hz: float
     """Cutoff frequency at rest; lower values reduce jitter."""

@@ -12,12 +12,12 @@ import numpy as np
 from ..crop import warp
 from ..geometry import Array, Image, box_center, box_side, crop_affine, landmark_box
 from ..inference.face_landmarks import FaceLandmarks
-from ..inference.recrop import is_cut
+from ..inference.recrop import is_truncated
 from ..inference.recurrent_state import RecurrentState
 from .filters import Smoother
 
 APPEARANCE_PX, APPEARANCE_PADDING = 12, 1.8
-"""Side of a face's thumbnail in pixels, and of the region it shows in box sides."""
+"""Side of a face's thumbnail in pixels, and of the region it shows in units of the box side."""
 BORDER = 2
 """Width of the thumbnail's border that mostly shows background, pixels."""
 APPEARANCE_EVERY_S = 0.09
@@ -29,7 +29,7 @@ VELOCITY_MEAN_S = 0.1
 COAST_S = 0.5
 """Time constant with which a lost face slows down, seconds."""
 MAX_PREDICTED_STEP = 0.3
-"""Maximum predicted step per frame, in box sides."""
+"""Maximum predicted step per frame, in units of the box side."""
 STORED_ARRAYS = ("landmarks", "appearance", "velocity")
 STORED_VALUES = (
     "track_id",
@@ -141,9 +141,9 @@ class TrackedFace:
         self.appearance_age_s += dt
         is_due = self.appearance_age_s >= APPEARANCE_EVERY_S
         # a face leaving the image is half cut off and would look different when it returns
-        if is_due and not is_cut(seen.box, image.shape):
+        if is_due and not is_truncated(seen.box, image.shape):
             decay = math.exp(-self.appearance_age_s / APPEARANCE_MEAN_S)
-            appearance = appearance_of(image, seen.box)
+            appearance = face_thumbnail(image, seen.box)
             self.appearance = _normalized(
                 decay * self.appearance + (1 - decay) * appearance
             )
@@ -175,7 +175,7 @@ class TrackedFace:
         """Return the correlation of the appearances, excluding a border of `border` pixels."""
         inner = slice(border, APPEARANCE_PX - border)
         previous = self.appearance[inner, inner]
-        current = appearance_of(image, seen.box)[inner, inner]
+        current = face_thumbnail(image, seen.box)[inner, inner]
         return float((_normalized(previous) * _normalized(current)).mean())
 
     def mismatch(self, seen: FaceObservation, image: Image) -> float:
@@ -205,7 +205,7 @@ class TrackedFace:
         return cls(**parts, smoother=smoother)
 
 
-def appearance_of(image: Image, box: Array) -> Array:
+def face_thumbnail(image: Image, box: Array) -> Array:
     """Return the thumbnail (12, 12, 3) of a face, without brightness and contrast."""
     affine = crop_affine(box, APPEARANCE_PX, APPEARANCE_PADDING)
     return _normalized(warp(image, affine, APPEARANCE_PX).astype(np.float64))
@@ -232,7 +232,7 @@ def _unpacked(packed: Mapping[str, Any] | None) -> RecurrentState | None:
     return RecurrentState(maps, np.array(packed["image_to_crop"], np.float64))
 
 
-def observations_of(found: FaceLandmarks) -> list[FaceObservation]:
+def make_observations(found: FaceLandmarks) -> list[FaceObservation]:
     """Return one observation per face."""
     observations = []
     for k, landmarks in enumerate(found.landmarks):

@@ -1,4 +1,4 @@
-"""Tracker: consecutive video frames -> Faces with track ids and smoothed landmarks.
+"""Tracker: follows faces over video frames, with track ids and smoothed landmarks.
 
 Independent of files and clocks: the same frames and times give the same faces.
 """
@@ -29,7 +29,7 @@ from .association import (
     is_plausible,
     is_same_box,
     match_lost,
-    turned_too_far,
+    rotated_too_far,
 )
 from .filters import DEFAULT, Smoother
 from .rules import RULES, TrackRules
@@ -38,8 +38,8 @@ from .tracked_face import (
     BORDER,
     FaceObservation,
     TrackedFace,
-    appearance_of,
-    observations_of,
+    face_thumbnail,
+    make_observations,
 )
 
 FRAME_S = 1 / 30
@@ -211,7 +211,7 @@ class Tracker:
         # the threshold for a tracked face must not exceed that for a new one
         min_presence = min(self.rules.keep_presence, self.predictor.min_presence)
         min_score, seen = self.predictor.min_landmark_score, {}
-        for face, observation in zip(followed, observations_of(found), strict=True):
+        for face, observation in zip(followed, make_observations(found), strict=True):
             measured = (observation.presence, observation.score)
             present = is_face(*measured, min_presence, min_score)
             if present and is_plausible(face, observation, size, self.rules):
@@ -272,18 +272,18 @@ class Tracker:
         unknown = detections.take(~same.any(1))
         requests = first_crops(unknown, self.predictor.recrop, image.shape)
         found = self.predictor.predict_boxes([image], requests, self.predictor.recrop)
-        observations = observations_of(found)
+        observations = make_observations(found)
         new: list[FaceObservation] = []
         scores: list[float] = []
         for row in self.predictor.accepted_rows(found):
             box = observations[row].box
             is_known = any(is_same_box(box, known) for known in boxes.values())
-            if not is_known and not self._has_turned_over(observations[row], seen):
+            if not is_known and not self._has_rotated_too_far(observations[row], seen):
                 new.append(observations[row])
                 scores.append(float(unknown.scores[row]))
         self._add(image, new, scores, seen)
 
-    def _has_turned_over(
+    def _has_rotated_too_far(
         self, observation: FaceObservation, seen: Observations
     ) -> bool:
         """Return True for a lost face at its position, rotated further than a head can."""
@@ -291,7 +291,7 @@ class Tracker:
             if face in seen or face.lost_at_cut:
                 continue
             is_here = is_same_box(observation.box, face.box)
-            if is_here and turned_too_far(face, observation, self.rules):
+            if is_here and rotated_too_far(face, observation, self.rules):
                 return True
         return False
 
@@ -302,16 +302,17 @@ class Tracker:
         rules = self.rules
         if not len(scores):
             face.hits = min(face.hits, 0) - 1
-            kept = self._is_sure(seen[face], rules.keep_score)
+            kept = self._is_confident(seen[face], rules.keep_score)
             ended = face.hits <= -rules.max_misses and not kept
             if ended or not face.track_id:
                 del seen[face]
             return
         face.score, face.hits = float(scores.max()), max(face.hits, 0) + 1
-        is_seen_often = face.hits >= rules.min_hits
-        confirmed = is_seen_often and self._is_sure(seen[face], rules.confirm_score)
-        is_sure = confirmed or self._is_clear(seen[face], face.score)
-        if is_sure and not face.track_id and not self._is_full(seen):
+        passes = face.hits >= rules.min_hits and self._is_confident(
+            seen[face], rules.confirm_score
+        )
+        is_confirmed = passes or self._is_accepted_at_once(seen[face], face.score)
+        if is_confirmed and not face.track_id and not self._is_full(seen):
             returned = match_lost(self._lost(seen), [seen[face]], image, rules)
             if returned:
                 face.track_id = returned[0].track_id
@@ -323,12 +324,12 @@ class Tracker:
         """Return the faces with a track id that are not in the current frame."""
         return [face for face in self._tracks if face not in seen and face.track_id]
 
-    def _is_sure(self, seen: FaceObservation, min_score: float) -> bool:
+    def _is_confident(self, seen: FaceObservation, min_score: float) -> bool:
         """Return True for a face with enough presence or, if unknown, mean landmark score."""
         limits = (self.predictor.min_presence, min_score)
         return is_face(seen.presence, seen.score, *limits)
 
-    def _is_clear(self, seen: FaceObservation, score: float) -> bool:
+    def _is_accepted_at_once(self, seen: FaceObservation, score: float) -> bool:
         """Return True if a new face needs no confirmation, by presence or, if unknown, score."""
         rules = self.rules
         return is_face(
@@ -359,10 +360,10 @@ class Tracker:
                 return
             face = returned.get(k)
             if face is None:
-                appearance = appearance_of(image, observation.box)
+                appearance = face_thumbnail(image, observation.box)
                 face = TrackedFace(None, observation.landmarks, score, appearance, None)
                 self._tracks.append(face)
-                if self._first or self._is_clear(observation, score):
+                if self._first or self._is_accepted_at_once(observation, score):
                     self._assign_id(face)
             face.reacquire(observation, score, self._new_smoother())
             seen[face] = observation

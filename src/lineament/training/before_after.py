@@ -56,7 +56,7 @@ def face_errors(
 
     Args:
         model: As for `predict_plain`, in evaluation mode.
-        padding: Side of the crop in longer sides of the landmark box.
+        padding: Side of the crop as a multiple of the longer side of the landmark box.
     """
     errors = {}
     for name, cache in validation_faces.items():

@@ -316,7 +316,7 @@ def load_trained(checkpoint: Path, scheme_name: str = "") -> tuple[LandmarkNet, 
     model, recipe = load_any(checkpoint, scheme_name)
     if isinstance(model, RefinedNet):
         raise ModelError(
-            f"{checkpoint}: a tracker, which carries state from frame to frame; "
+            f"{checkpoint}: a recurrent tracker, which cannot be used here; "
             "give the checkpoint of the landmark model that it refines"
         )
     return model, recipe

@@ -66,7 +66,7 @@ def autocast(device: str, bf16: bool) -> torch.autocast:
     return torch.autocast(device, torch.bfloat16, enabled=enabled)
 
 
-class Place:
+class TrainingDevice:
     """The device of a training run, with a stream of its own on a GPU, so that runs can overlap."""
 
     def __init__(self, name: str) -> None:
@@ -77,7 +77,7 @@ class Place:
             self.stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
             self.stream.wait_stream(torch.cuda.current_stream(self.device))
 
-    def here(self) -> AbstractContextManager[object]:
+    def on_stream(self) -> AbstractContextManager[object]:
         """Return a context that queues GPU work on this stream."""
         return nullcontext() if self.stream is None else torch.cuda.stream(self.stream)
 
@@ -102,7 +102,7 @@ class Place:
 Graph = tuple[torch.cuda.CUDAGraph, Tensor, Batch, Tensor]
 
 
-class Captured:
+class CapturedStep:
     """Steps captured as CUDA graphs, one per key: one call launches all kernels of a step.
 
     Small networks have a thousand kernels of a few microseconds, which take longer to launch than

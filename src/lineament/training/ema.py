@@ -10,14 +10,14 @@ class EMA:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self.state = {k: v.detach().clone() for k, v in model.state_dict().items()}
-        self._watch(model)
+        self._collect_tensors(model)
 
     def load(self, state: dict[str, Tensor], model: nn.Module) -> None:
         """Continue from `state`."""
         self.state = state
-        self._watch(model)
+        self._collect_tensors(model)
 
-    def _watch(self, model: nn.Module) -> None:
+    def _collect_tensors(self, model: nn.Module) -> None:
         """Collect the tensors to average, since looking up names at every step would be slow.
 
         Each list is updated in one call; hundreds of separate updates take longer than a step.

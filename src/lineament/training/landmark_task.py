@@ -28,7 +28,7 @@ from .device import autocast
 from .losses import check_losses, check_presence, loss_counts, total_loss
 from .presence_rates import presence_rates
 from .task import Context, Samples, Task
-from .validate import export_fault, validate
+from .validate import export_error_message, validate
 
 
 class LandmarkTask(Task):
@@ -127,7 +127,7 @@ class LandmarkTask(Task):
             context.note,
             crop,
         )
-        fault = export_fault(self.validation_faces, recipe.scheme)
+        fault = export_error_message(self.validation_faces, recipe.scheme)
         if fault:
             context.note(fault)
         if recipe.presence is not None:

@@ -26,7 +26,7 @@ from ..labeling.own_scheme import (
     with_mean_shape,
 )
 from ..models.backbones.registry import imagenet_file
-from ..recipe.kept_weights import find_weights
+from ..recipe.stored_weights import find_weights
 from ..scheme_file.table import Scheme, scheme_text
 from ..schemes import NAMES
 from ..schemes import scheme as scheme_called
@@ -60,40 +60,40 @@ class OwnRecipe:
 
 
 def write_own_recipe(
-    place: Path,
+    location: Path,
     folder: Path,
     name: str,
     note: Note = ignore,
-    stated: OwnData = UNSTATED,
+    own: OwnData = UNSTATED,
 ) -> OwnRecipe:
-    """Write a recipe for training on the faces at `place`.
+    """Write a recipe for training on the faces at `location`.
 
     Args:
-        place: A folder of annotated images, or a file of annotations.
+        location: A folder of annotated images, or a file of annotations.
         folder: Folder of the run, for the recipe and the scheme.
         name: Name of the run.
         note: Receives lines about the files and the choices made.
-        stated: What the user states about the data.
+        own: User-provided information about the data.
 
     Raises:
         DataError: If the annotations are absent or broken, or no face is left for training.
         RecipeError: If there are no weights to start from.
     """
     # the files are read several times
-    note, stated = once(note), replace(stated, note=once(stated.note))
-    annotations = _without_test_sets(find_annotations(place), note)
+    note, own = once(note), replace(own, note=once(own.note))
+    annotations = _without_test_sets(find_annotations(location), note)
     own_name = f"{name}-points"
-    first, new_scheme = read_own_faces(annotations[0], own_name, note, stated)
+    first, new_scheme = read_own_faces(annotations[0], own_name, note, own)
     samples = list(first)
     splits = SharedSplits()
     training = len(splits.split(first, _validation(annotations[0], annotations))[0])
     for other in annotations[1:]:
-        faces = read_more_faces(other, new_scheme, stated)
+        faces = read_more_faces(other, new_scheme, own)
         samples += faces
         training += len(splits.split(faces, _validation(other, annotations))[0])
     if not training:
         raise DataError(
-            f"{place}: {len(samples)} faces, but none for training; add training faces"
+            f"{location}: {len(samples)} faces, but none for training; add training faces"
         )
     # may raise, so before anything is written
     start = _start(folder / RECIPE, training, note)
@@ -104,14 +104,14 @@ def write_own_recipe(
         new_scheme = with_mean_shape(new_scheme, first, MEAN_FACE_MODEL, note)
         drawing = save_drawing(new_scheme, first, folder / f"{new_scheme.name}.png")
         scheme = _write_scheme(new_scheme, folder)
-    elif stated.scheme:
-        scheme = stated.scheme
+    elif own.scheme:
+        scheme = own.scheme
         if scheme not in NAMES:
             scheme = _write_scheme(scheme_called(scheme), folder)
-    states_scheme = new_scheme is not None or bool(stated.scheme)
-    keys = {"scheme": scheme if states_scheme else "", "category": stated.category}
-    keys["pictures"] = stated.pictures.resolve().as_posix() if stated.pictures else ""
-    keys["group"] = stated.group
+    states_scheme = new_scheme is not None or bool(own.scheme)
+    keys = {"scheme": scheme if states_scheme else "", "category": own.category}
+    keys["pictures"] = own.pictures.resolve().as_posix() if own.pictures else ""
+    keys["group"] = own.group
     text = _recipe_text(name, scheme, annotations, samples, training, start, keys)
     path = folder / RECIPE
     write_text(path, text)
@@ -123,7 +123,7 @@ def _without_test_sets(annotations: list[Annotations], note: Note) -> list[Annot
     used = [item for item in annotations if item.split != "test"] or annotations
     for item in annotations:
         if item not in used:
-            note(f"{item.place}: skipped, because it is a test set")
+            note(f"{item.location}: skipped, because it is a test set")
     return sorted(used, key=lambda item: item.split == "validation")
 
 
@@ -182,7 +182,7 @@ def _toml(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def steps_of(training: int) -> int:
+def default_steps(training: int) -> int:
     """Return the number of training steps for this number of faces."""
     for faces, steps in STEPS:
         if training <= faces:
@@ -222,7 +222,7 @@ def _recipe_text(
         validation = _validation(item, annotations)
         if validation is not None:
             lines.append(f"validation = {str(validation).lower()}")
-    steps = steps_of(training)
+    steps = default_steps(training)
     network = files("lineament").joinpath("tables/own-recipe.toml")
     lines += [
         "",

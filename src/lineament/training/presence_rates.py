@@ -38,7 +38,7 @@ def run_states(
     Args:
         predict: Maps uint8 crops (B, S, S, 3) to presence (B, ...) and visibility (B, N).
         size: Side of the crops, pixels.
-        padding: Side of a crop in longer sides of its box.
+        padding: Side of a crop as a multiple of the longer side of its box.
     """
     presence, visible = [], []
     for number, cache in enumerate([*crops.faces, *crops.negatives]):

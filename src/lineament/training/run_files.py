@@ -18,7 +18,7 @@ def has_network(recipe: Recipe) -> bool:
     return recipe.kind not in NUMPY_MODELS
 
 
-def checkpoint_of(recipe: Recipe, folder: Path) -> Path:
+def checkpoint_path(recipe: Recipe, folder: Path) -> Path:
     """Return the path of the checkpoint that a training run by `recipe` writes into `folder`."""
     return folder / (CHECKPOINT if has_network(recipe) else CLASSIC_CHECKPOINT)
 

@@ -1,4 +1,4 @@
-"""Landmarks -> training targets of a head: Gaussians along one axis or two. Depends on torch.
+"""Training targets of heads: Gaussians around landmarks, in 1D or 2D. Depends on torch.
 
 Positions follow geometry.py: crop pixel x is heatmap position (x + 0.5) / stride - 0.5.
 """

@@ -30,7 +30,12 @@ class Samples(Protocol):
     """Training data in an order that depends only on seed and epoch."""
 
     def order(self, epoch: int, progress: float) -> NDArray[np.int64]:
-        """Return the (source, item) pairs (M, 2) of an epoch, by the fraction of training done."""
+        """Return the (source, item) pairs (M, 2) of an epoch.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            progress: Fraction of the training done before it.
+        """
 
     def make(
         self, epoch: int, position: int, source: int, item: int, /

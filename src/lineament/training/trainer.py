@@ -1,4 +1,4 @@
-"""The training loop: a task -> a run folder with checkpoint, log, curves and averaged weights.
+"""The training loop, which writes a checkpoint with averaged weights, a log and curves.
 
 Depends on torch. Data depend only on seed and step, so a killed and resumed run
 gives exactly the result of an uninterrupted one. For several processes, use torch's launcher.
@@ -20,7 +20,7 @@ from ..errors import ExtraError, TrainError
 from .batch import Batch
 from .checkpoint import load_checkpoint, save_checkpoint
 from .curves import draw_curves
-from .device import Captured, Place, has_bfloat16
+from .device import CapturedStep, TrainingDevice, has_bfloat16
 from .ema import EMA
 from .freeze import freeze
 from .loader import make_loader
@@ -71,19 +71,21 @@ class Trainer:
         self.processes = init_process_group()
         self.processes.check_batch(train)
         self.note = note if self.processes.is_main else lambda line: None
-        self.place = Place(train.device)
-        self.device = self.place.device
+        self.training_device = TrainingDevice(train.device)
+        self.device = self.training_device.device
         self._note_precision()
         # a graph cannot include several passes per step or communication with other processes
         alone = self.processes.world_size == 1 and train.accumulate == 1
         self.captured = (
-            Captured(self._step, self.device) if self.place.on_gpu and alone else None
+            CapturedStep(self._step, self.device)
+            if self.training_device.on_gpu and alone
+            else None
         )
         self.loss_names: tuple[str, ...] = ()
         self.step = 0
         resume_from = self.path if resume else None
         context = Context(data_root, cache, self.device, read, resume_from, self.note)
-        with self.place.here():
+        with self.training_device.on_stream():
             self.model = task.build(context)
             self.evaluated = freeze(self.model, train.freeze)
             self.model.to(device=self.device)
@@ -102,7 +104,7 @@ class Trainer:
 
     def _note_precision(self) -> None:
         if self.task.recipe.train.bf16 and not has_bfloat16(self.device.type):
-            name = "GPU" if self.place.on_gpu else "CPU"
+            name = "GPU" if self.training_device.on_gpu else "CPU"
             self.note(f"this {name} has no bfloat16 instructions; training in float32")
 
     @property
@@ -124,7 +126,7 @@ class Trainer:
         """
         try:
             if self.processes.is_main and not self.resumed:
-                with self.place.here():
+                with self.training_device.on_stream():
                     self.task.before_run(self.model, self.note)
             for _ in self.steps(report):
                 pass
@@ -140,7 +142,7 @@ class Trainer:
 
     def batches(self) -> Iterable[Batch]:
         """Return the remaining batches."""
-        train, on_gpu = self.recipe.train, self.place.on_gpu
+        train, on_gpu = self.recipe.train, self.training_device.on_gpu
         return make_loader(self.samples, train, self.step, self.processes, on_gpu)
 
     def steps(
@@ -164,7 +166,7 @@ class Trainer:
             while not self.ended:
                 train = self.recipe.train  # `steps` may be lowered during the run
                 # one stream, so that reads of tensors wait for their writes
-                with self.place.here():
+                with self.training_device.on_stream():
                     meter.add(self.update(remaining))
                     self.step += 1
                     self.average.update(self.step)
@@ -220,7 +222,7 @@ class Trainer:
         self.processes.all_reduce_gradients(self.model)
         sums = self.processes.all_reduce(sums)
         # on a GPU this would synchronize, so losses are checked when they are logged
-        if not self.place.on_gpu:
+        if not self.training_device.on_gpu:
             self._by_name(sums)
         self.task.before_step(self.model, self.step)
         nn.utils.clip_grad_norm_(
@@ -258,7 +260,7 @@ class Trainer:
 
     def face_errors(self) -> dict[str, list[float]]:
         """Return the errors of validation faces by set with the averaged weights."""
-        with self.place.here():
+        with self.training_device.on_stream():
             return self._with_average(self.task.face_errors)
 
     def _validate_average(self) -> dict[str, float]:
@@ -280,12 +282,12 @@ class Trainer:
             module.eval()
 
     def save(self) -> None:
-        """Write the checkpoint atomically. Call it within `place.here()`."""
+        """Write the checkpoint atomically. Call it within `training_device.on_stream()`."""
         state: dict[str, Any] = {
             "model": self.model.state_dict(),
             "average": self.average.state,
             "optimizer": self.optimizer.state_dict(),
-            **self.place.random_state(),
+            **self.training_device.random_state(),
             "step": self.step,
             "scheme": str(self.recipe.scheme),
             "recipe": self.recipe.model_dump_json(),
@@ -317,6 +319,6 @@ class Trainer:
         self.average.load(average, self.model)
         self.optimizer.load_state_dict(state["optimizer"])
         keep_rates_on(self.device, self.optimizer)
-        self.place.set_random_state(state)
+        self.training_device.set_random_state(state)
         self.task.load_state(state.get("task", {}))
         self.step = state["step"]

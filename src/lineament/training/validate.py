@@ -25,7 +25,7 @@ def predict_plain(
 
     Args:
         model: uint8 crops (B, S, S, 3) -> HeadOutput, with its `size` S.
-        padding: Side of the crop in longer sides of the landmark box.
+        padding: Side of the crop as a multiple of the longer side of the landmark box.
     """
     landmarks, variances, size = [], [], crop_size(model)
     device = next(model.parameters()).device
@@ -55,7 +55,7 @@ def validate(
 
     Args:
         model: As for `predict_plain`.
-        padding: Side of the crop in longer sides of the landmark box.
+        padding: Side of the crop as a multiple of the longer side of the landmark box.
     """
     heads = scheme(scheme_name).heads or {
         scheme_name: tuple(range(len(scheme(scheme_name))))
@@ -139,7 +139,9 @@ def interocular_nme(
     return float(interocular_nmes(predicted, truth, scheme_name).mean())
 
 
-def export_fault(validation_faces: dict[str, CropCache], scheme_name: str) -> str:
+def export_error_message(
+    validation_faces: dict[str, CropCache], scheme_name: str
+) -> str:
     """Return why the validation faces do not suffice for an export; empty if they do."""
     for cache in validation_faces.values():
         has_norm = has_norm_points(cache.landmarks, scheme_name)

@@ -28,8 +28,8 @@ from .checks import (
     check_outside,
     check_points,
     find_duplicates,
-    finding_of,
     judge_duplicate,
+    make_finding,
     summarize,
 )
 from .files import read_any
@@ -221,7 +221,7 @@ def check_exif(faces: Sequence[Sample], size: tuple[int, int]) -> Iterator[Findi
         fits_stored = bool((points <= np.array(stored_size) - 0.5).all())
         if fits_stored and not fits_upright:
             text = "but the points fit the image as stored, not upright; rotate them"
-            yield finding_of("error", "exif", face, f"{header}, {text}", 2.0)
+            yield make_finding("error", "exif", face, f"{header}, {text}", 2.0)
         else:
             text = "applied here, but maybe not by other tools; store the image upright"
-            yield finding_of("warning", "exif", face, f"{header}: {text}", 1.0)
+            yield make_finding("warning", "exif", face, f"{header}: {text}", 1.0)

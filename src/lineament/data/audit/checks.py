@@ -23,14 +23,14 @@ from ..sample import Image, Sample
 
 SEVERITIES = ("error", "warning", "note")
 FAR = 0.1
-"""Mean distance to a model's landmarks, in box sides; three times the typical error."""
+"""Mean distance to a model's landmarks, in units of the box side; three times the typical error."""
 UNLIKE = 0.2
-"""Mean distance to the mean face, in box sides; below 0.13 on 300W, 0.17 on infants."""
+"""Mean distance to the mean face, in units of the box side; below 0.13 on 300W, 0.17 on infants."""
 SIDES = {"right_brow": "brows", "right_eye": "eyes"}
 """Parts whose left and right sides are also checked separately, with their display names."""
 EXCHANGED = (0.2, 0.1)
-"""Two points are swapped if their distances to the mean face, in box sides, drop from above the
-first value to below the second."""
+"""Two points are swapped if exchanging them lowers their distances to the mean face, in units of
+the box side, from above the first value to below the second."""
 MAX_DOUBTFUL = 8
 """Maximum number of outlier points for which pairs are tested for a swap."""
 SAME_HASH = 3
@@ -60,7 +60,7 @@ class Finding:
     """Severity relative to findings of the same kind."""
 
 
-def finding_of(
+def make_finding(
     severity: str, kind: str, sample: Sample, message: str, weight: float
 ) -> Finding:
     """Return a finding about one face."""
@@ -114,12 +114,12 @@ def check_points(sample: Sample, own_mean: Array | None = None) -> Iterator[Find
         expected = len(scheme(sample.scheme))
         count = f"{len(landmarks)} points; {sample.scheme} has {expected}"
         text = f"{count}: correct the file or name its scheme"
-        yield finding_of("error", "count", sample, text, 1.0)
+        yield make_finding("error", "count", sample, text, 1.0)
         return
     known = known_rows(landmarks)
     if known.sum() < 2 or np.ptp(landmarks[known], axis=0).max() == 0:
         text = f"{int(known.sum())} points coincide; expected a face: annotate it again"
-        yield finding_of("error", "shape", sample, text, 9.0)
+        yield make_finding("error", "shape", sample, text, 9.0)
         return
     mean = mean_face(sample.scheme)
     if mean is None and sample.scheme in scheme_names():
@@ -137,7 +137,7 @@ def _check_against_mean(sample: Sample, mean: Array) -> Iterator[Finding]:
     if error > SWAPPED * mirrored_error:
         text = "the points fit a mirrored face; use the subject's left and right"
         text = f"left and right are swapped: {text}"
-        yield finding_of(
+        yield make_finding(
             "error", "swapped", sample, text, error / max(mirrored_error, 1e-9)
         )
         return
@@ -146,7 +146,7 @@ def _check_against_mean(sample: Sample, mean: Array) -> Iterator[Finding]:
     yield from swapped
     if error > UNLIKE and not swapped:
         text = f"{error:.2f} box sides from the mean face, usually under {UNLIKE}; check it"
-        yield finding_of("warning", "shape", sample, f"unlike a face: {text}", error)
+        yield make_finding("warning", "shape", sample, f"unlike a face: {text}", error)
 
 
 def _check_parts(sample: Sample, mean: Array, plain: Array) -> Iterator[Finding]:
@@ -163,7 +163,7 @@ def _check_parts(sample: Sample, mean: Array, plain: Array) -> Iterator[Finding]
         after = float(np.nanmean(distances_to_mean(swapped, mean)[both]))
         if before > 0.1 and before > SWAPPED * after:
             text = f"the {label} are swapped: exchange the subject's left and right"
-            yield finding_of(
+            yield make_finding(
                 "error", "swapped", sample, text, before / max(after, 1e-9)
             )
 
@@ -183,7 +183,7 @@ def _check_pairs(sample: Sample, mean: Array, plain: Array) -> Iterator[Finding]
                 f"points {a} ({names[a]}) and {b} ({names[b]}) are swapped; exchange "
                 "them"
             )
-            yield finding_of("error", "swapped", sample, text, float(plain[a]))
+            yield make_finding("error", "swapped", sample, text, float(plain[a]))
 
 
 def check_outside(sample: Sample, size: tuple[int, int]) -> Iterator[Finding]:
@@ -197,14 +197,14 @@ def check_outside(sample: Sample, size: tuple[int, int]) -> Iterator[Finding]:
         return
     if before <= 0.5 and after <= 0:
         text = f"left of or above the image: the file seems to count from {_origin(-1)}"
-        yield finding_of(
+        yield make_finding(
             "warning", "offset", sample, f"a point is half a pixel {text}", 1.0
         )
     elif after <= 0.5 and before <= 0:
         text = (
             f"right of or below the image: the points seem to count from {_origin(1)}"
         )
-        yield finding_of(
+        yield make_finding(
             "warning", "offset", sample, f"a point is half a pixel {text}", 1.0
         )
     else:
@@ -215,7 +215,7 @@ def check_outside(sample: Sample, size: tuple[int, int]) -> Iterator[Finding]:
             f"by up to {far:.1f} px; check the image's size and the file"
         )
         severity = "error" if beyond.all() else "warning"
-        yield finding_of(severity, "outside", sample, text, far / max(size))
+        yield make_finding(severity, "outside", sample, text, far / max(size))
 
 
 def _constant_shift(one: Array, two: Array) -> Array | None:
@@ -343,7 +343,7 @@ def check_far(sample: Sample, apart: Array) -> Iterator[Finding]:
             f"its points are {100 * distance:.0f} % of the box side away from the "
             "model's"
         )
-        yield finding_of(
+        yield make_finding(
             "warning", "far", sample, f"{text} on average: check it", distance
         )
 

@@ -14,17 +14,17 @@ from ...io.media_files import (
     image_next_to,
     visible_files,
 )
+from ..guess_scheme import SCHEME_OF_COUNT
 from ..readers.find_annotations import find_annotations
 from ..readers.image_finder import StemFinder
 from ..readers.label_text import read_label_text
-from ..readers.marks import leave_out_marks
-from ..readers.own_data import UNSTATED, OwnData, by_count_note
+from ..readers.own_data import UNSTATED, OwnData, guessed_scheme_note
 from ..readers.pts import read_pts
-from ..readers.registry import READERS, format_of_table
+from ..readers.registry import READERS, detect_table_format
+from ..readers.sentinels import mask_sentinels
 from ..readers.w300 import FOLDERS, group_in
 from ..sample import Sample
-from ..scheme_of_count import SCHEME_OF_COUNT
-from .checks import Finding, finding_of
+from .checks import Finding, make_finding
 
 MARKS: dict[str, tuple[str, ...]] = {
     "300w": ("helen", "lfpw", "afw", "ibug", "300W/01_Indoor", "300W/02_Outdoor"),
@@ -88,7 +88,7 @@ def read_any(
         DataError: If the folder does not exist or contains no annotations.
     """
     if root.is_file():
-        return "", READERS[format_of_table(root)].read(root, "all", own=own), []
+        return "", READERS[detect_table_format(root)].read(root, "all", own=own), []
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; expected the root of a data set")
     name = _official_layout(root)
@@ -112,7 +112,7 @@ def read_any(
 def _note_schemes(samples: list[Sample], own: OwnData, root: Path) -> None:
     """Report the schemes that were inferred from the number of points."""
     for name, count in {(s.scheme, len(s.landmarks)) for s in samples if s.scheme}:
-        own.note(by_count_note(str(root), count, name))
+        own.note(guessed_scheme_note(str(root), count, name))
 
 
 def _official_layout(root: Path) -> str:
@@ -166,18 +166,20 @@ def _read_tables(root: Path, own: OwnData) -> Read:
     for suffix in TABLES:
         for path in visible_files(root, f"*{suffix}", f"annotations/*{suffix}"):
             try:
-                reader = READERS[format_of_table(path)]
+                reader = READERS[detect_table_format(path)]
                 samples += reader.read(path, "all", own=own)
             except InputError as error:
                 findings.append(Finding("warning", "file", path.name, str(error)))
-    for place in find_annotations(root) if not samples and not findings else ():
+    for location in find_annotations(root) if not samples and not findings else ():
         try:
-            faces = READERS[place.reader].read(place.path, place.part, own=own)
+            faces = READERS[location.reader].read(location.path, location.part, own=own)
         except InputError as error:
-            name = place.path.relative_to(root).as_posix()
+            name = location.path.relative_to(root).as_posix()
             findings.append(Finding("error", "file", name, str(error)))
             continue
-        samples += [replace(face, subset=place.split or face.subset) for face in faces]
+        samples += [
+            replace(face, subset=location.split or face.subset) for face in faces
+        ]
     if not samples:  # nothing was checked, so the audit must not pass
         findings = [replace(each, severity="error") for each in findings]
     return samples, findings
@@ -226,7 +228,7 @@ def _read_pts_files(root: Path, own: OwnData, is_own: bool) -> Read:
                 group=own.group_of(name, {}, group_in(folder)(path.stem)),
             )
         )
-    samples = leave_out_marks(samples, own, str(root), first_pixel=1.0)
+    samples = mask_sentinels(samples, own, str(root), first_pixel=1.0)
     findings += _unusual_counts(samples)
     for folder, names in headerless.items():
         text = f"have no header, e.g. {names[0]}; they are read anyway"
@@ -270,6 +272,6 @@ def _unusual_counts(samples: list[Sample]) -> list[Finding]:
                 f"{len(sample.landmarks)} points, but {faces} other files have {usual}"
             )
             findings.append(
-                finding_of("error", "count", sample, f"{text}; correct the file", 1.0)
+                make_finding("error", "count", sample, f"{text}; correct the file", 1.0)
             )
     return findings

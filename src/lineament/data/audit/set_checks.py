@@ -7,11 +7,11 @@ import numpy as np
 
 from ...geometry import Array, box_side, landmark_box
 from ...schemes import scheme_names
-from ..label_faults import unit_fault
+from ..label_checks import unit_error_message
 from ..mean_face import known_rows, mean_face
-from ..mirror import mean_of_shapes, mirror_note
+from ..mirror import median_shape, mirror_warning
 from ..sample import Sample
-from .checks import Finding, finding_of
+from .checks import Finding, make_finding
 
 SCALE = 10.0
 """Maximum ratio between the side of a face and the median side of the set."""
@@ -30,21 +30,21 @@ def check_set(samples: Sequence[Sample], grouped: bool) -> Iterator[Finding]:
         samples: The faces.
         grouped: True if the user specified which faces belong to the same person.
     """
-    fault = unit_fault(samples)
+    fault = unit_error_message(samples)
     if fault:
         yield Finding("error", "unit", ".", fault, tuple(samples[:1]), 9.0)
         return
     for sample in samples:
-        yield from _check_marks(sample)
+        yield from _check_sentinels(sample)
     yield from _check_scale(samples)
     for name in dict.fromkeys(sample.scheme for sample in samples):
-        if name in scheme_names() and (fault := mirror_note(samples, name)):
+        if name in scheme_names() and (fault := mirror_warning(samples, name)):
             yield Finding("error", "swapped", ".", fault, tuple(samples[:1]), 9.0)
     if grouped:
         yield from _check_persons(samples)
 
 
-def _check_marks(sample: Sample) -> Iterator[Finding]:
+def _check_sentinels(sample: Sample) -> Iterator[Finding]:
     """Find points with a marker for "not annotated" in only one coordinate."""
     marked = sample.landmarks == MARK
     halves = np.flatnonzero(marked.any(1) & ~marked.all(1))
@@ -54,7 +54,7 @@ def _check_marks(sample: Sample) -> Iterator[Finding]:
             f"{halves[0]}, but an unannotated point has two: set the other to -1 as "
             "well, or annotate the point"
         )
-        yield finding_of("error", "mark", sample, text, float(len(halves)))
+        yield make_finding("error", "mark", sample, text, float(len(halves)))
 
 
 def _check_scale(samples: Sequence[Sample]) -> Iterator[Finding]:
@@ -78,7 +78,7 @@ def _check_scale(samples: Sequence[Sample]) -> Iterator[Finding]:
                 "set; its points may be in another unit or from another image: "
                 "correct or remove it"
             )
-            yield finding_of("error", "scale", sample, text, far)
+            yield make_finding("error", "scale", sample, text, far)
 
 
 def _check_persons(samples: Sequence[Sample]) -> Iterator[Finding]:
@@ -95,7 +95,7 @@ def _check_persons(samples: Sequence[Sample]) -> Iterator[Finding]:
                 "person in one split"
             )
             first = next(iter(faces.values()))
-            yield finding_of("error", "person", first, text, float(len(faces)))
+            yield make_finding("error", "person", first, text, float(len(faces)))
 
 
 def check_resized(sample: Sample, size: tuple[int, int]) -> Iterator[Finding]:
@@ -122,7 +122,7 @@ def check_resized(sample: Sample, size: tuple[int, int]) -> Iterator[Finding]:
             f": multiply x by {factors[0]:.4g} and y by {factors[1]:.4g}, or use the images that "
             "were annotated (pictures = ...)"
         )
-    yield finding_of("error", "resized", sample, text, abs(float(np.log(factors[0]))))
+    yield make_finding("error", "resized", sample, text, abs(float(np.log(factors[0]))))
 
 
 def check_all_outside(outside: Sequence[Finding], faces: int) -> Iterator[Finding]:
@@ -152,7 +152,7 @@ def own_means(samples: Sequence[Sample]) -> dict[str, Array]:
     means = {}
     for name, listed in shapes.items():
         same = [shape for shape in listed if len(shape) == len(listed[0])]
-        mean = mean_of_shapes(same) if len(same) >= MIN_FACES else None
+        mean = median_shape(same) if len(same) >= MIN_FACES else None
         if mean is not None and np.isfinite(mean).all():
             means[name] = (mean - mean.mean(0)) / box_side(landmark_box(mean))
     return means

@@ -30,7 +30,7 @@ INSETS = {
     "wider": (0.01, 0.26, 0.01, 0.0),
     "masks": (0.0, 0.09, 0.02, 0.02),
 } | dict.fromkeys(NO_FACE, (0.0, 0.0, 0.0, 0.0))
-"""Insets (left, top, right, bottom) from a set's box to the landmark box, in box sides.
+"""Insets (left, top, right, bottom) from a set's box to the landmark box, in units of the box side.
 
 Medians over the training photos, fitted by way of BlazeFace: its boxes against the landmark
 boxes of 300W train, then against the boxes of each set; rounded and made nearly symmetric. On
@@ -196,7 +196,7 @@ def _points_of_boxes(boxes: Array, faces: list[dict[str, Any]]) -> Array:
     return five
 
 
-def photo_of_sample(sample: Sample, kind: str = "landmarks") -> Photo:
+def photo_from_sample(sample: Sample, kind: str = "landmarks") -> Photo:
     """Return the photo of a face with landmarks; other faces in the photo are not labeled."""
     # profiles keep the reader's box: completing them by a mean face would add the hidden half
     box = sample.box if kind == "profiles" else sample.face_box()
@@ -243,7 +243,7 @@ def _read_one_face(root: Path, kind: str) -> list[Photo]:
     photos = []
     for sample in ONE_FACE[kind](root):
         if bare_name(sample.name) not in TEST_PHOTOS:
-            photos.append(photo_of_sample(sample, kind))
+            photos.append(photo_from_sample(sample, kind))
     return photos
 
 

@@ -24,8 +24,11 @@ class Scene:
     """Mask (S, S): True where every face is labeled, so background can be trained on."""
 
 
-def turn_boxes(boxes: Array, affine: Array) -> Array:
-    """Return `boxes` (F, 4) after a similarity: tight around the rotated inscribed ellipses."""
+def rotate_boxes(boxes: Array, affine: Array) -> Array:
+    """Return `boxes` (F, 4) after a similarity transform.
+
+    The results are tight boxes around the transformed ellipses that are inscribed in `boxes`.
+    """
     scale = affine_scale(affine)
     cos, sin = affine[0, :2] / scale
     centers = apply_affine(affine, (boxes[:, :2] + boxes[:, 2:]) / 2)

@@ -30,11 +30,11 @@ from ..degrade import (
     degrade_scene,
     log_uniform,
     occlude_faces,
-    turned_shape,
+    rotated_shape,
 )
 from .image_cache import ImageCache
 from .photos import Photo
-from .scene import Scene, turn_boxes
+from .scene import Scene, rotate_boxes
 
 
 @dataclass
@@ -83,18 +83,18 @@ MIN_VISIBLE = 0.55
 
 
 def move_faces(photo: Photo, affine: Array) -> tuple[Array, Array]:
-    """Return the boxes (F, 4) and rolls (F,) of a photo after a similarity, possibly mirroring."""
+    """Return the boxes (F, 4) and rolls (F,) of a photo after an affine transform."""
     mirrored = np.linalg.det(affine[:, :2]) < 0
     turn = affine_roll_deg(affine) + (180.0 if mirrored else 0.0)
     rolls = turn + (-photo.roll_deg() if mirrored else photo.roll_deg())
-    boxes = turn_boxes(photo.boxes, affine)
+    boxes = rotate_boxes(photo.boxes, affine)
     if photo.landmarks is not None:
         boxes[0] = landmark_box(apply_affine(affine, photo.landmarks))
     return boxes, rolls
 
 
 def move_points(photo: Photo, affine: Array) -> Array:
-    """Return the five points (F, 5, 2) of a photo after a similarity, possibly mirroring."""
+    """Return the five points (F, 5, 2) of a photo after an affine transform."""
     five = apply_affine(affine, photo.five_points())
     if np.linalg.det(affine[:, :2]) < 0:
         five = five[:, scheme("five").mirror]
@@ -109,7 +109,7 @@ def random_affine(
     side: float,
     window: Array | None = None,
 ) -> Array:
-    """Return a similarity that scales one face of `photo` to about `side` pixels in a window.
+    """Return a random transform that scales a face of `photo` to about `side` pixels in a window.
 
     Args:
         extent: Width and height of the photo.
@@ -278,7 +278,9 @@ class SceneMaker:
         extent = float((boxes[0, 2:] - boxes[0, :2]).max()) * rng.uniform(1.3, 2.0)
         ellipse = bool(rng.random() < 0.5)
         shape = np.array([extent, extent * (1.2 if ellipse else 1.1)])
-        mask = turned_shape(size, box_center(boxes[0]), shape, float(rolls[0]), ellipse)
+        mask = rotated_shape(
+            size, box_center(boxes[0]), shape, float(rolls[0]), ellipse
+        )
         self._draw(canvas, i, affine, (0, 0, self.size, self.size), mask)
 
     def _draw(
@@ -302,7 +304,7 @@ class SceneMaker:
         labeled = np.ones_like(visible_mask)
         if not photo.all_labeled and len(boxes):
             extent = (boxes[0, 2:] - boxes[0, :2]) * LABELED_SIDES
-            labeled = turned_shape(
+            labeled = rotated_shape(
                 visible_mask.shape, box_center(boxes[0]), extent, 0.0, ellipse=True
             )
         elif not photo.all_labeled:

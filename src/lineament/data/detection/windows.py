@@ -27,7 +27,7 @@ from ...schemes import scheme
 from ..degrade import Rng, photometric
 from .image_cache import ImageCache
 from .photos import NEGATIVE_IOU, SMALLEST_WINDOW_PX, Photo
-from .scene import turn_boxes
+from .scene import rotate_boxes
 
 SHARES = {"negative": 3, "part": 1, "face": 1, "landmarks": 2}
 """Relative frequencies of the window kinds."""
@@ -36,7 +36,7 @@ PART_IOU, FACE_IOU = 0.4, 0.65
 HARD_SHARE = 0.5
 """Fraction of known false positives among negative windows, for photos that have some."""
 SIDES, SHIFT = (0.75, 1.3), 0.35
-"""Window side range and maximum shift along an axis, in longer sides of the face's box."""
+"""Range of window sides and maximum shift per axis, relative to the longer side of the face box."""
 TRIES = 32
 """Number of random squares drawn at once; the first suitable one is used."""
 
@@ -160,7 +160,7 @@ class WindowMaker:
         crop = photometric(rng, warp(self.images[photo], affine, self.size), settings)
         box, points = np.full(4, np.nan), np.full((5, 2), np.nan)
         if face is not None and not has_points:
-            box = turn_boxes(source_photo.boxes[face][None], affine)[0]
+            box = rotate_boxes(source_photo.boxes[face][None], affine)[0]
         if face is not None and has_points:
             points = apply_affine(affine, source_photo.five_points()[face])
             points = points[scheme("five").mirror] if mirrored else points

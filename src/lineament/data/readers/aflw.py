@@ -82,7 +82,7 @@ def _read_19(root: Path, part: str) -> list[Sample]:
 
 def _read_21(root: Path) -> list[Sample]:
     places = (root / "data/aflw.sqlite", root / "aflw.sqlite")
-    path = next((place for place in places if place.is_file()), None)
+    path = next((location for location in places if location.is_file()), None)
     if path is None:
         raise DataError(
             f"{root}: no aflw.sqlite; expected AFLW's own database here or in data"

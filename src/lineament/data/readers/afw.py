@@ -40,8 +40,8 @@ def read_afw(root: Path, part: str) -> list[Sample]:
     faces: Counter[str] = Counter()
     samples = []
     for number, row in enumerate(read_cells(path, "anno"), 1):
-        place = f"{path}: row {number}"
-        for name, box, angles, points in _faces(row, place):
+        location = f"{path}: row {number}"
+        for name, box, angles, points in _faces(row, location):
             image = folder / Path(name).name
             if not image.is_file():
                 continue
@@ -62,7 +62,7 @@ def read_afw(root: Path, part: str) -> list[Sample]:
     return samples
 
 
-def _faces(row: list[Any], place: str) -> list[tuple[str, Any, Any, Any]]:
+def _faces(row: list[Any], location: str) -> list[tuple[str, Any, Any, Any]]:
     """Return name, box (2, 2), angles (3) and points (6, 2) of each face in a row."""
     try:
         name, (boxes,), (angles,), (points,) = row
@@ -79,7 +79,7 @@ def _faces(row: list[Any], place: str) -> list[tuple[str, Any, Any, Any]]:
             faces.append((name, box, angle, point))
     except (ValueError, TypeError, IndexError, AttributeError) as error:
         raise DataError(
-            f"{place}: {error}; "
+            f"{location}: {error}; "
             "expected a name, and boxes, angles and 6 points per face"
         ) from error
     return faces

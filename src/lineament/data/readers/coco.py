@@ -47,8 +47,8 @@ def read_coco(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
         _face(path, images, annotation, len(points), counted)
         for annotation in annotations
     ]
-    place = f"{path}: category {category!r}"
-    scheme, rows = choose_points(points, own, place)
+    location = f"{path}: category {category!r}"
+    scheme, rows = choose_points(points, own, location)
     finder = ImageFinder(path, own.pictures, own.needs_images)
     samples = []
     for face, annotation in zip(faces, annotations, strict=True):
@@ -184,11 +184,11 @@ def _face(
     faces: Counter[str],
 ) -> Sample:
     """Return a face with its `count` points in file order; `image` is only the image name."""
-    place = f"{path}: annotation {annotation.get('id')}"
+    location = f"{path}: annotation {annotation.get('id')}"
     numbers = len(annotation["keypoints"])
     if numbers != 3 * count:
         raise DataError(
-            f"{place}: {numbers} numbers in keypoints; expected {3 * count}, x, y, v "
+            f"{location}: {numbers} numbers in keypoints; expected {3 * count}, x, y, v "
             f"for each of {count} points"
         )
     try:
@@ -203,7 +203,7 @@ def _face(
             size = int(image["width"]), int(image["height"])
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(
-            f"{place}: {error}; "
+            f"{location}: {error}; "
             "expected image_id, bbox x, y, w, h and keypoints x, y, v"
         ) from error
     return Sample(

@@ -9,15 +9,15 @@ import numpy as np
 
 from ...errors import DataError, did_you_mean
 from ...geometry import Array
-from ...scheme_file.names import complete_table, mirror_of_names
-from ...scheme_file.table import Scheme, scheme_of_table
-from ..mirror import better_mirror, describe_better, mirror_of_shapes
+from ...scheme_file.names import complete_table, infer_mirror_from_names
+from ...scheme_file.table import Scheme, scheme_from_table
+from ..mirror import better_mirror, describe_better, infer_mirror_from_shapes
 from .coco import flat_keypoints
 from .label_text import read_label_text
 from .own_data import Note, ignore, is_unnamed
 
 
-def scheme_of_coco(
+def scheme_from_coco(
     path: Path, name: str, category: str = "", note: Note = ignore
 ) -> Scheme:
     """Return the scheme defined by a COCO category with keypoints.
@@ -54,18 +54,18 @@ def scheme_of_coco(
         "edges": edges,
         "title": f"The {len(points)} points of {chosen['name']!r} in {path.name}",
     }
-    place = f"{path}: category {chosen['name']!r}"
+    location = f"{path}: category {chosen['name']!r}"
     shapes = _shapes(table, chosen)
-    named = mirror_of_names(points)
+    named = infer_mirror_from_names(points)
     if is_unnamed(points) or named == list(range(len(points))):
-        stated["mirror"] = mirror_of_shapes(shapes, str(path))
+        stated["mirror"] = infer_mirror_from_shapes(shapes, str(path))
         note(
             f"{path}: the names do not tell left from right, so the mirror is inferred "
             "from the mean of the annotated faces: check it"
         )
-        return scheme_of_table(complete_table(stated, place), name, place)
-    stated = complete_table(stated, place)
-    made = scheme_of_table(stated, name, place)
+        return scheme_from_table(complete_table(stated, location), name, location)
+    stated = complete_table(stated, location)
+    made = scheme_from_table(stated, name, location)
     better = better_mirror(shapes, named)
     if better is None:
         return made
@@ -73,7 +73,7 @@ def scheme_of_coco(
         f"{path}: {describe_better(points, named, better)}; using the latter pairs: "
         "check them"
     )
-    return scheme_of_table(stated | {"mirror": better}, name, place)
+    return scheme_from_table(stated | {"mirror": better}, name, location)
 
 
 def lists_keypoints(path: Path) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DataError
-from ...scheme_file.names import words_of
+from ...scheme_file.names import split_words
 from .own_data import Note, ignore
 
 POINT_COLUMN = re.compile(
@@ -131,7 +131,7 @@ def _add(path: Path, pair: Pair, axis: str, column: str) -> None:
 
 def _is_of_box(point: str, lower: set[str]) -> bool:
     """Return True if a lower-case name is that of a box, such as face next to face_width."""
-    if point in BOX_NAMES or BOX_WORDS & set(words_of(point)):
+    if point in BOX_NAMES or BOX_WORDS & set(split_words(point)):
         return True
     if point in CORNER_NAMES and _has_size(lower):
         return True

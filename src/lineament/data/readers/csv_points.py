@@ -61,14 +61,14 @@ def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     numbered = [(n, row) for n, row in enumerate(rows, 2) if _has_content(row)]
     rows = [row for _, row in numbered]
     for index, (number, row) in enumerate(numbered):
-        place = f"{path}:{number}"
-        _check_complete(row, columns, place)
+        location = f"{path}:{number}"
+        _check_complete(row, columns, location)
         cell = (row.get(image_column) or "").strip()
         if not cell:
             raise DataError(
-                f"{place}: no image; expected its path in column {image_column!r}"
+                f"{location}: no image; expected its path in column {image_column!r}"
             )
-        face = _face(path, row, columns, place)
+        face = _face(path, row, columns, location)
         if _is_pixels(cell):
             faces.append(_with_pixels(face, index))
             continue
@@ -135,12 +135,12 @@ def _image_column(path: Path, header: Sequence[str], rows: Sequence[Row]) -> str
     return found[0]
 
 
-def _check_complete(row: Row, columns: PointColumns, place: str) -> None:
+def _check_complete(row: Row, columns: PointColumns, location: str) -> None:
     """Raise DataError if a row is too short; its cells may be in other columns."""
     absent = [column for column in columns.all() if row.get(column, "") is None]
     if absent:
         raise DataError(
-            f"{place}: {len(absent)} fewer cells than columns; leave the cells of "
+            f"{location}: {len(absent)} fewer cells than columns; leave the cells of "
             "points that are not annotated empty"
         )
 
@@ -189,28 +189,31 @@ def _with_decimal_points(row: Row, columns: PointColumns) -> Row:
     return changed
 
 
-def _face(path: Path, row: Row, columns: PointColumns, place: str) -> Sample:
+def _face(path: Path, row: Row, columns: PointColumns, location: str) -> Sample:
     """Return a face without its image, with points in the order of `columns`."""
     landmarks = np.array(
-        [[_number(row, x, place), _number(row, y, place)] for x, y in columns.pairs]
+        [
+            [_number(row, x, location), _number(row, y, location)]
+            for x, y in columns.pairs
+        ]
     )
-    box = np.array([_number(row, column, place) for column in BOX_COLUMNS])
+    box = np.array([_number(row, column, location) for column in BOX_COLUMNS])
     return Sample(
         image=path,
         landmarks=landmarks,
         scheme="",
         name="",
         box=box if np.isfinite(box).all() else None,
-        visible=_visible(row, columns, np.isfinite(landmarks).all(1), place),
+        visible=_visible(row, columns, np.isfinite(landmarks).all(1), location),
         subset=path.stem,
     )
 
 
 def _visible(
-    row: Row, columns: PointColumns, annotated: NDArray[np.bool_], place: str
+    row: Row, columns: PointColumns, annotated: NDArray[np.bool_], location: str
 ) -> NDArray[np.bool_] | NDArray[np.float32] | None:
     """Return the visibility (N,) of the points, nan if unknown; None if all are."""
-    values = np.array([_number(row, column, place) for column in columns.visible])
+    values = np.array([_number(row, column, location) for column in columns.visible])
     if np.isnan(values).all():
         return None
     visible = np.asarray(values >= 0.5)
@@ -218,7 +221,7 @@ def _visible(
     return np.where(unknown, np.float32(np.nan), visible) if unknown.any() else visible
 
 
-def _number(row: Row, column: str, place: str) -> float:
+def _number(row: Row, column: str, location: str) -> float:
     cell = row.get(column)
     if cell is None or cell.strip().lower() in NOT_ANNOTATED:
         return float("nan")
@@ -226,9 +229,7 @@ def _number(row: Row, column: str, place: str) -> float:
         value = float(cell)
         return value if math.isfinite(value) else float("nan")
     except ValueError as error:
-        message = (
-            f"{place}: {cell[:40]!r} is not a number; expected a coordinate in pixels"
-        )
+        message = f"{location}: {cell[:40]!r} is not a number; expected a coordinate in pixels"
         raise DataError(message) from error
 
 

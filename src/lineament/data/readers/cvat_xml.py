@@ -62,15 +62,15 @@ def read_cvat_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
         )
     names = {label: _names(root, found) for label, found in shapes.items()}
     label = choose_category(names, own, str(path))
-    place = f"{path}: label {label!r}"
+    location = f"{path}: label {label!r}"
     for shape in shapes[label]:
         if shape.is_list and len(shape.points) != len(names[label]):
             raise DataError(
-                f"{place}: a shape in image {shape.image.get('name')!r} has "
+                f"{location}: a shape in image {shape.image.get('name')!r} has "
                 f"{len(shape.points)} points, others have {len(names[label])}, so "
                 "their order is unknown; add the missing ones, or use a skeleton"
             )
-    scheme, rows = choose_points(names[label], own, place)
+    scheme, rows = choose_points(names[label], own, location)
     finder, counted = ImageFinder(path, own.pictures, own.needs_images), Counter[str]()
     samples = []
     for shape in shapes[label]:

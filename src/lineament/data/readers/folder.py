@@ -7,12 +7,12 @@ from pathlib import Path
 
 from ...errors import DataError
 from ...schemes import scheme
+from ..guess_scheme import SCHEME_OF_COUNT
 from ..sample import Sample
-from ..scheme_of_count import SCHEME_OF_COUNT
 from .image_finder import StemFinder, check_shared
-from .marks import leave_out_marks
 from .own_data import UNSTATED, OwnData, choose_points
 from .pts import annotated_pts, with_images
+from .sentinels import mask_sentinels
 
 
 def read_folder(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sample]:
@@ -34,16 +34,16 @@ def annotated_folder(
     """Read faces like `read_folder`, including those whose image is missing."""
     folder = "" if part == "all" else part
     faces = annotated_pts(root, "", folder, lambda stem: "")
-    place = root / folder
+    location = root / folder
     if not faces:
         raise DataError(
-            f"{place}: no .pts file in or below this folder; "
+            f"{location}: no .pts file in or below this folder; "
             "expected one next to each image"
         )
-    faces = _with_images_elsewhere(faces, place, own)
-    schemes = _schemes_by_count(faces, place, own)
+    faces = _with_images_elsewhere(faces, location, own)
+    schemes = _schemes_by_count(faces, location, own)
     samples = []
-    for face in leave_out_marks(faces, own, str(place), first_pixel=1.0):
+    for face in mask_sentinels(faces, own, str(location), first_pixel=1.0):
         samples.append(
             replace(
                 face,
@@ -56,17 +56,17 @@ def annotated_folder(
 
 
 def _with_images_elsewhere(
-    faces: Sequence[Sample], place: Path, own: OwnData
+    faces: Sequence[Sample], location: Path, own: OwnData
 ) -> list[Sample]:
     """Return the faces with images found by their names in another folder.
 
     Without a stated folder, only images that are not next to their .pts file are searched, below
-    `place`.
+    `location`.
     """
     is_stated = own.pictures is not None
     if not is_stated and all(face.image.is_file() for face in faces):
         return list(faces)
-    elsewhere = StemFinder(own.pictures or place)
+    elsewhere = StemFinder(own.pictures or location)
     placed, found = [], []
     for face in faces:
         image = face.image
@@ -79,7 +79,7 @@ def _with_images_elsewhere(
 
 
 def _schemes_by_count(
-    faces: Sequence[Sample], place: Path, own: OwnData
+    faces: Sequence[Sample], location: Path, own: OwnData
 ) -> dict[int, str]:
     """Return the scheme of each number of points.
 
@@ -106,6 +106,6 @@ def _schemes_by_count(
     for face in faces:
         count = len(face.landmarks)
         if count not in schemes:
-            named = f"{place} ({face.name})"
+            named = f"{location} ({face.name})"
             schemes[count] = choose_points([""] * count, own, named)[0]
     return schemes

@@ -8,7 +8,7 @@ import numpy as np
 from ...errors import DataError
 from ...geometry import Array
 from ...io.media_files import image_next_to
-from ..sample import Sample, group_of_numbered
+from ..sample import Sample, strip_face_number
 from .pts import read_pts
 
 PARTS: dict[str, int] = {"train": 2000, "both": 2000}
@@ -42,7 +42,7 @@ def read_helen194(root: Path, part: str) -> list[Sample]:
                 scheme="ibug68_helen194" if both else "helen194",
                 name=image.relative_to(root).as_posix(),
                 subset=FOLDER,
-                group=group_of_numbered(name),
+                group=strip_face_number(name),
             )
         )
     return samples

@@ -101,7 +101,7 @@ def _shared_stems(addresses: list[str]) -> set[str]:
     return {stem for stem, count in counts.items() if count > 1}
 
 
-def _points(words: list[str], place: str) -> tuple[Array, NDArray[np.bool_]]:
+def _points(words: list[str], location: str) -> tuple[Array, NDArray[np.bool_]]:
     """Return the points (35, 2) and their visibility mask (35,)."""
     try:
         if len(words) != COLUMNS:
@@ -109,7 +109,7 @@ def _points(words: list[str], place: str) -> tuple[Array, NDArray[np.bool_]]:
         table = np.array(words[2:], dtype=np.float64).reshape(POINTS, 3)
     except ValueError as error:
         raise DataError(
-            f"{place}: {error}; expected address, worker, and x, y, flag of 35 points"
+            f"{location}: {error}; expected address, worker, and x, y, flag of 35 points"
         ) from error
     landmarks, flags = table[:, :2], table[:, 2]
     landmarks[(flags == CROPPED) | (landmarks < 0).any(1)] = np.nan

@@ -28,7 +28,7 @@ def read_mtfl(root: Path, part: str) -> list[Sample]:
     return samples
 
 
-def _parse_face(words: list[str], root: Path, place: str, part: str) -> Sample:
+def _parse_face(words: list[str], root: Path, location: str, part: str) -> Sample:
     try:
         numbers = np.array(words[1:], dtype=np.float64)
         if numbers.shape != (14,):
@@ -37,7 +37,7 @@ def _parse_face(words: list[str], root: Path, place: str, part: str) -> Sample:
         pose = POSES[int(numbers[13]) - 1]
     except (ValueError, IndexError) as error:
         raise DataError(
-            f"{place}: {error}; "
+            f"{location}: {error}; "
             "expected a path, 5 x, 5 y, gender, smile, glasses and pose"
         ) from error
     # paths in the lists use Windows separators

@@ -40,18 +40,18 @@ def read_muct(root: Path, part: str) -> list[Sample]:
     images = images_by_stem(root)
     samples = []
     for number, row in enumerate(read_table(table, ("name", "x00", "y75"))[1], 2):
-        place = f"{table}:{number}"
+        location = f"{table}:{number}"
         name = NAME.fullmatch(row["name"])
         if name is None:
             raise DataError(
-                f"{place}: {row['name']!r} is not a MUCT name; "
+                f"{location}: {row['name']!r} is not a MUCT name; "
                 "expected one like i000qa-fn"
             )
         mirrored, person, camera, sex, glasses = name.groups()
         image = images.get(row["name"].lower())
         if image is None or bool(mirrored) != (part == "mirrored"):
             continue
-        landmarks = _points(row, place)
+        landmarks = _points(row, location)
         hidden = (landmarks == 0).all(1)
         landmarks[hidden] = np.nan
         samples.append(
@@ -73,12 +73,14 @@ def read_muct(root: Path, part: str) -> list[Sample]:
     return samples
 
 
-def _points(row: Row, place: str) -> Array:
+def _points(row: Row, location: str) -> Array:
     """Return the points (76, 2) in a row."""
     points = []
     try:
         for x, y in zip(X_COLUMNS, Y_COLUMNS, strict=True):
             points.append((float(row[x]), float(row[y])))
     except (KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{place}: {error}; expected x00, y00 to x75, y75") from error
+        raise DataError(
+            f"{location}: {error}; expected x00, y00 to x75, y75"
+        ) from error
     return np.array(points)

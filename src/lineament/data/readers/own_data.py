@@ -13,7 +13,7 @@ from ...errors import DataError, did_you_mean
 from ...io.media_files import by_numbers
 from ...scheme_file.names import is_numbered, plain_name
 from ...schemes import NAMES, scheme
-from ..scheme_of_count import SCHEME_OF_COUNT, scheme_of_count
+from ..guess_scheme import SCHEME_OF_COUNT, guess_scheme
 
 Note = Callable[[str], None]
 
@@ -122,14 +122,14 @@ def is_unnamed(points: Sequence[str]) -> bool:
 
 
 def choose_points(
-    points: Sequence[str], own: OwnData, place: str
+    points: Sequence[str], own: OwnData, location: str
 ) -> tuple[str, list[int]]:
     """Return the scheme of points, and the index of each point in it.
 
     Args:
         points: Point names; empty strings if they have none.
         own: User-provided information about the data.
-        place: Description of the points for messages: the file, and the category if any.
+        location: Description of the points for messages: the file, and the category if any.
 
     Raises:
         DataError: If the names do not match the scheme, or no scheme fits.
@@ -138,12 +138,14 @@ def choose_points(
         numbers = _numbers_in_scheme(points, own)
         if numbers:
             return own.scheme, numbers
-        return _scheme_by_count(len(points), own, place), _ranks(points)
+        return _scheme_by_count(len(points), own, location), _ranks(points)
     candidates = [own.scheme] if own.scheme else [own.wanted, *NAMES]
     plain = [plain_name(point) for point in points]
     for name, count in Counter(plain).items():
         if count > 1:
-            raise DataError(f"{place}: {count} points are called {name!r}; rename one")
+            raise DataError(
+                f"{location}: {count} points are called {name!r}; rename one"
+            )
     for name in filter(None, candidates):
         rows = {plain_name(point): i for i, point in enumerate(scheme(name).points)}
         is_subset = set(plain) <= rows.keys()
@@ -154,12 +156,12 @@ def choose_points(
     if own.scheme:
         foreign = [point for point in points if plain_name(point) not in rows]
         raise DataError(
-            f"{place}: {own.scheme} has no points {', '.join(foreign[:4])}; give the "
+            f"{location}: {own.scheme} has no points {', '.join(foreign[:4])}; give the "
             "scheme of these points, or write it with lineament scheme"
         )
     raise UnknownPointsError(
-        f"{place}: the names of the {len(points)} points fit no known scheme ({some}, ...); write "
-        "a scheme with `lineament scheme FILE --out my.toml` or by hand, and set "
+        f"{location}: the names of the {len(points)} points fit no known scheme ({some}, ...); "
+        "write a scheme with `lineament scheme FILE --out my.toml` or by hand, and set "
         'scheme = "my.toml"',
         points,
     )
@@ -210,41 +212,41 @@ def _numbers_in_scheme(points: Sequence[str], own: OwnData) -> list[int]:
     return [number - 1 for number in numbers] if max(numbers) == count else []
 
 
-def _scheme_by_count(count: int, own: OwnData, place: str) -> str:
+def _scheme_by_count(count: int, own: OwnData, location: str) -> str:
     if own.scheme:
         expected = len(scheme(own.scheme))
         if expected != count:
             raise DataError(
-                f"{place}: {count} points, but {own.scheme} has {expected}; give their "
+                f"{location}: {count} points, but {own.scheme} has {expected}; give their "
                 "scheme"
             )
         return own.scheme
     fits = own.wanted and len(scheme(own.wanted)) == count
     try:
-        name = own.wanted if fits else scheme_of_count(count, place)
+        name = own.wanted if fits else guess_scheme(count, location)
     except DataError as error:
         raise UnknownPointsError(str(error), [""] * count) from error
-    own.note(by_count_note(place, count, name))
+    own.note(guessed_scheme_note(location, count, name))
     return name
 
 
-def by_count_note(place: str, count: int, name: str) -> str:
+def guessed_scheme_note(location: str, count: int, name: str) -> str:
     """Return the message about a scheme guessed only from the number of points."""
     return (
-        f"{place}: {count} points without names, assumed to be {name} because of their "
+        f"{location}: {count} points without names, assumed to be {name} because of their "
         'number; if that is wrong, set their scheme: scheme = "my.toml"'
     )
 
 
 def choose_category(
-    found: Mapping[str, Sequence[str]], own: OwnData, place: str
+    found: Mapping[str, Sequence[str]], own: OwnData, location: str
 ) -> str:
     """Return the category of the faces.
 
     Args:
         found: Point names by category; empty strings if they have none.
         own: User-provided information about the data.
-        place: The file.
+        location: The file.
 
     Raises:
         DataError: If the category is missing, or none or several match.
@@ -254,7 +256,7 @@ def choose_category(
             if name.lower() == own.category.lower():
                 return name
         raise DataError(
-            f"{place}: no category {own.category!r} with points; "
+            f"{location}: no category {own.category!r} with points; "
             f"{did_you_mean(own.category, found)}"
         )
     if len(found) == 1:
@@ -267,10 +269,10 @@ def choose_category(
     )
     if len(fitting) != 1:
         raise DataError(
-            f"{place}: categories {listed}; choose the one for faces: category = "
+            f"{location}: categories {listed}; choose the one for faces: category = "
             f'"{next(iter(found))}"'
         )
-    own.note(f"{place}: categories {listed}; reading {fitting[0]!r}")
+    own.note(f"{location}: categories {listed}; reading {fitting[0]!r}")
     return fitting[0]
 
 

@@ -39,9 +39,9 @@ from .dlib_xml import read_dlib_xml
 from .folder import annotated_folder, read_folder
 from .label_studio import read_label_studio
 from .label_text import read_utf8_bytes
-from .marks import leave_out_marks
 from .own_data import UNSTATED, OwnData
 from .review import read_review
+from .sentinels import mask_sentinels
 from .yolo_pose import read_yolo
 from .yolo_splits import YAML_SUFFIXES
 
@@ -148,7 +148,7 @@ def _file_reader(
 
     def read_file(root: Path, part: str, own: OwnData = UNSTATED) -> list[Sample]:
         path = _table_of(root, part, suffix)
-        return leave_out_marks(read(path, own), own, str(path))
+        return mask_sentinels(read(path, own), own, str(path))
 
     return read_file
 
@@ -160,15 +160,15 @@ def _table_of(root: Path, part: str, suffix: str) -> Path:
     places = [root, root / "annotations"]
     if part != "all":
         name = part if part.endswith(suffix) else part + suffix
-        for place in places:
-            if (place / name).is_file():
-                return place / name
+        for location in places:
+            if (location / name).is_file():
+                return location / name
         places = [root / part]
         if not places[0].is_dir():
             return root / name
     found: list[Path] = []
-    for place in places:
-        found = found or visible_files(place, f"*{suffix}")
+    for location in places:
+        found = found or visible_files(location, f"*{suffix}")
     found = found or visible_files(places[0], f"**/*{suffix}")
     if len(found) != 1:
         count = f"{places[0]}: {len(found)} {suffix} files"
@@ -178,7 +178,7 @@ def _table_of(root: Path, part: str, suffix: str) -> Path:
     return found[0]
 
 
-def format_of_table(path: Path) -> str:
+def detect_table_format(path: Path) -> str:
     """Return the reader for an annotation table, by its suffix and first bytes."""
     if path.suffix.lower() in (".csv", ".tsv"):
         return "csv"
@@ -191,14 +191,14 @@ def format_of_table(path: Path) -> str:
     return "label-studio" if start.startswith("[") else "coco"
 
 
-def format_of_labels(path: Path) -> str:
+def detect_label_format(path: Path) -> str:
     """Return the reader for a file, or for a folder by the files it contains.
 
     Raises:
         DataError: If there is no file in a known format, or there are several formats.
     """
     if path.is_file():
-        return format_of_table(path)
+        return detect_table_format(path)
     if not path.is_dir():
         raise DataError(f"no file or folder {path}; check the path")
     if contains_visible(path, f"**/*{SUFFIX}"):
@@ -208,7 +208,7 @@ def format_of_labels(path: Path) -> str:
     tables = []
     for suffix in (".xml", ".json", ".csv", ".tsv"):
         tables += visible_files(path, f"*{suffix}", f"annotations/*{suffix}")
-    kinds = {format_of_table(table) for table in tables}
+    kinds = {detect_table_format(table) for table in tables}
     if not kinds and contains_visible(path, "**/labels/**/*.txt"):
         return "yolo"
     if len(kinds) != 1:
@@ -252,7 +252,7 @@ READERS: dict[str, DataSet] = {
         infanface.read_infanface, infanface.PARTS, "infanface",
     ),
     "cfp30": DataSet(
-        "CFP", "30 of the 68 points, on the shown half of profiles and frontal faces",
+        "CFP", "30 of the 68 points, on the visible half of profiles and frontal faces",
         cfp30.read_cfp30, cfp30.PARTS, "cfp30", own_boxes=True,
     ),
     "helen194": DataSet(
@@ -304,38 +304,38 @@ READERS: dict[str, DataSet] = {
         afw.read_afw, afw.PARTS, "afw",
     ),
     "dlib": DataSet(
-        "dlib XML", "boxes and parts, as written by imglab; the part is the file",
+        "dlib XML", "boxes and parts, as written by imglab; `part` is the name of the file",
         _file_reader(read_dlib_xml, ".xml"), ANY, is_format=True,
     ),
     "coco": DataSet(
-        "COCO", "keypoints in one JSON file; the part is the file",
+        "COCO", "keypoints in one JSON file; `part` is the name of the file",
         _file_reader(read_coco, ".json"), ANY, is_format=True,
     ),
     "cvat": DataSet(
-        "CVAT", "skeletons or points in CVAT's XML for images 1.1; the part is the file",
+        "CVAT", "skeletons or points in CVAT's XML for images 1.1; `part` is the name of the file",
         _file_reader(read_cvat_xml, ".xml"), ANY, is_format=True,
         first_pixel=FIRST_PIXEL["cvat"],
     ),
     "label-studio": DataSet(
-        "Label Studio", "keypoints in its JSON export; the part is the file",
+        "Label Studio", "keypoints in its JSON export; `part` is the name of the file",
         _file_reader(read_label_studio, ".json"), ANY, is_format=True,
         first_pixel=FIRST_PIXEL["label-studio"],
     ),
     "yolo": DataSet(
-        "YOLO pose", "a .txt file of fractions per image; the part is a folder",
+        "YOLO pose", "a .txt file of fractions per image; `part` is a subfolder",
         read_yolo, ANY, is_format=True,
     ),
     "csv": DataSet(
-        "CSV", "an image and x, y columns per row; the part is the file",
+        "CSV", "an image and x, y columns per row; `part` is the name of the file",
         _file_reader(read_csv_points, ".csv"), ANY, is_format=True,
     ),
     "folder": DataSet(
-        "Folder", "images with a .pts file next to each; the part is a folder",
+        "Folder", "images with a .pts file next to each; `part` is a subfolder",
         read_folder, ANY, annotated=annotated_folder, is_format=True,
         first_pixel=FIRST_PIXEL["pts"], subtracted=FIRST_PIXEL["pts"],
     ),
     "review": DataSet(
-        "Review", "corrected faces of lineament review; the part is a folder",
+        "Review", "corrected faces of lineament review; `part` is a subfolder",
         read_review, ANY, is_format=True,
         first_pixel=FIRST_PIXEL["pts"], subtracted=FIRST_PIXEL["pts"],
     ),

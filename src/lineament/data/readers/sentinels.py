@@ -11,15 +11,15 @@ from .own_data import OwnData
 MARKS = (-1.0, 0.0)
 
 
-def leave_out_marks(
-    samples: Sequence[Sample], own: OwnData, place: str, first_pixel: float = 0.0
+def mask_sentinels(
+    samples: Sequence[Sample], own: OwnData, location: str, first_pixel: float = 0.0
 ) -> list[Sample]:
     """Return the samples with marked points replaced by nan, and report how many there were.
 
     Args:
         samples: Annotated faces.
         own: Receives the note.
-        place: Description of the data for the note.
+        location: Description of the data for the note.
         first_pixel: Coordinate of the center of the first pixel in the files.
     """
     cleaned = [_without_infinity(sample) for sample in samples]
@@ -33,10 +33,10 @@ def leave_out_marks(
                 cleaned[number] = replace(sample, landmarks=landmarks)
         if points:
             own.note(
-                f"{place}: {points} points of {faces} faces are at ({mark:g}, "
+                f"{location}: {points} points of {faces} faces are at ({mark:g}, "
                 f"{mark:g}), which marks unannotated points; they get no weight"
             )
-    note_absent(samples, own, place)
+    note_absent(samples, own, location)
     return cleaned
 
 
@@ -48,12 +48,12 @@ def _without_infinity(sample: Sample) -> Sample:
     return replace(sample, landmarks=landmarks)
 
 
-def note_absent(samples: Sequence[Sample], own: OwnData, place: str) -> None:
+def note_absent(samples: Sequence[Sample], own: OwnData, location: str) -> None:
     """Report the number of points without coordinates, if there are any."""
     counts = [int(np.isnan(sample.landmarks).any(1).sum()) for sample in samples]
     if any(counts):
         faces = sum(count > 0 for count in counts)
         own.note(
-            f"{place}: {sum(counts)} points of {faces} faces are not annotated; they get no "
+            f"{location}: {sum(counts)} points of {faces} faces are not annotated; they get no "
             "weight"
         )

@@ -50,11 +50,11 @@ def skip_separator_line(file: TextIO) -> None:
         file.seek(0)
 
 
-def _check_length(row: dict[Any, Any], place: str) -> None:
+def _check_length(row: dict[Any, Any], location: str) -> None:
     """Raise DataError if a row has more cells than the header, other than empty ones."""
     surplus = row.pop(None, [])
     if any(cell.strip() for cell in surplus):
         raise DataError(
-            f"{place}: {len(surplus)} more cells than columns; if numbers have decimal "
+            f"{location}: {len(surplus)} more cells than columns; if numbers have decimal "
             "commas, separate the cells by semicolons"
         )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ..sample import Sample, group_of_numbered
+from ..sample import Sample, strip_face_number
 from .pts import annotated_pts, with_images
 
 PARTS: dict[str, int] = {
@@ -42,4 +42,4 @@ def annotated_300w(root: Path, part: str) -> list[Sample]:
 
 def group_in(folder: str) -> Callable[[str], str]:
     """Return a function from file stem to photo name, for a folder of 300W."""
-    return group_of_numbered if folder.startswith(("helen", "afw")) else str
+    return strip_face_number if folder.startswith(("helen", "afw")) else str

@@ -50,7 +50,7 @@ def annotated_wflw(root: Path, part: str) -> list[Sample]:
 
 
 def _parse_face(
-    words: list[str], root: Path, place: str, split: str, faces: Counter[str]
+    words: list[str], root: Path, location: str, split: str, faces: Counter[str]
 ) -> Sample:
     try:
         if len(words) != COLUMNS:
@@ -58,7 +58,7 @@ def _parse_face(
         numbers = np.array(words[:-1], dtype=np.float64)
     except ValueError as error:
         raise DataError(
-            f"{place}: {error}; "
+            f"{location}: {error}; "
             "expected 196 coordinates, 4 of the box, 6 attributes, a path"
         ) from error
     name = words[-1]

@@ -14,9 +14,9 @@ from ...schemes import scheme
 from ..sample import Sample, numbered_name
 from .image_finder import ImageFinder, StemFinder, check_shared, image_size
 from .label_text import read_label_text
-from .marks import note_absent
 from .own_data import UNSTATED, OwnData, UnknownPointsError, choose_points
-from .yolo_splits import labels_of_list
+from .sentinels import note_absent
+from .yolo_splits import listed_label_files
 from .yolo_yaml import PointDescription, describe_points
 
 FLAGS = (0, 1, 2)
@@ -78,16 +78,16 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
     return samples
 
 
-def _read_rows(root: Path, place: Path) -> list[Row]:
+def _read_rows(root: Path, location: Path) -> list[Row]:
     """Return the labels below a folder, or of the images in a list.
 
     Raises:
         DataError: If there is none, or a line is broken.
     """
-    if place.is_file():
-        files = list(labels_of_list(root, place))
+    if location.is_file():
+        files = list(listed_label_files(root, location))
     else:
-        files = visible_files(place, "**/*.txt")
+        files = visible_files(location, "**/*.txt")
     rows = []
     for path in files:
         for number, line in enumerate(_lines(path), 1):
@@ -95,7 +95,7 @@ def _read_rows(root: Path, place: Path) -> list[Row]:
                 rows.append((path, number, values))
     if not rows:
         raise DataError(
-            f"{place}: no labels; "
+            f"{location}: no labels; "
             "expected .txt files of class, box and points as fractions"
         )
     return rows
@@ -144,7 +144,7 @@ def _lines(path: Path) -> list[str]:
     return read_label_text(path, "labels as text").splitlines()
 
 
-def _numbers(line: str, place: str) -> list[float]:
+def _numbers(line: str, location: str) -> list[float]:
     """Return the numbers in a label line; empty for names and labels without points."""
     words = line.split()
     if len(words) <= LEAD:
@@ -157,7 +157,7 @@ def _numbers(line: str, place: str) -> list[float]:
         if len(values) < LEAD:
             return []
         raise DataError(
-            f"{place}: {words[len(values)][:40]!r} is not a number; expected class, box and "
+            f"{location}: {words[len(values)][:40]!r} is not a number; expected class, box and "
             "points as fractions"
         ) from error
     return values
@@ -168,7 +168,7 @@ def _choose_points(
     classes: Sequence[int],
     count: int,
     own: OwnData,
-    place: str,
+    location: str,
 ) -> tuple[str, list[int]]:
     """Return the scheme of the points, and the index of each in it; see `choose_points`.
 
@@ -176,10 +176,10 @@ def _choose_points(
         DataError: If flip_idx contradicts the mirror of the scheme.
     """
     if described is None:
-        return choose_points([""] * count, own, place)
+        return choose_points([""] * count, own, location)
     names = described.names_of(classes)
     try:
-        name, rows = choose_points(names, own, place)
+        name, rows = choose_points(names, own, location)
     except UnknownPointsError as error:
         raise UnknownPointsError(str(error), error.points, described.mirror) from error
     points, mirror = scheme(name).points, scheme(name).mirror

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from ...errors import DataError
 from ...io.media_files import has_image_suffix
 from .label_text import read_label_text
-from .yolo_yaml import lists_of
+from .yolo_yaml import parse_yaml_lists
 
 SPLIT_KEYS = {"train": "train", "val": "validation", "test": "test"}
 """Split by its key in the .yaml file."""
@@ -16,32 +16,32 @@ YAML_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
-class StatedSplit:
+class DeclaredSplit:
     """One entry of a split."""
 
     split: str
     """"train", "validation" or "test"."""
-    place: Path
+    location: Path
     """Folder of the labels, or a text file that lists images."""
 
 
-def stated_splits(description: Path) -> list[StatedSplit]:
+def read_declared_splits(description: Path) -> list[DeclaredSplit]:
     """Return the splits that a .yaml file states.
 
     Empty if it states no training set, if a place for training or validation does not exist, or
     if two splits have the same place, as in a file that only names the folder of all images.
     """
     text = read_label_text(description, "the description of a YOLO data set")
-    home = lists_of(text, "path").get("", [""])[0]
-    found: list[StatedSplit] = []
+    home = parse_yaml_lists(text, "path").get("", [""])[0]
+    found: list[DeclaredSplit] = []
     for key, split in SPLIT_KEYS.items():
-        for entry in lists_of(text, key).get("", []):
-            place = _resolve(entry, home, description.parent)
-            if place is not None:
-                found.append(StatedSplit(split, place))
+        for entry in parse_yaml_lists(text, key).get("", []):
+            location = _resolve(entry, home, description.parent)
+            if location is not None:
+                found.append(DeclaredSplit(split, location))
             elif split != "test":
                 return []
-    places = [each.place for each in found]
+    places = [each.location for each in found]
     if "train" not in [each.split for each in found] or _overlap(places):
         return []
     return found
@@ -57,11 +57,11 @@ def _resolve(entry: str, home: str, folder: Path) -> Path | None:
     shorter = PurePosixPath(*(part for part in plain.parts if part not in ("..", "/")))
     for base in (folder / home, folder):
         for name in (plain, shorter):
-            place = base / name
-            if place.suffix.lower() == LIST_SUFFIX and place.is_file():
-                return place
-            if place.is_dir():
-                return _labels_of(place)
+            location = base / name
+            if location.suffix.lower() == LIST_SUFFIX and location.is_file():
+                return location
+            if location.is_dir():
+                return _labels_of(location)
     return None
 
 
@@ -78,10 +78,10 @@ def _labels_of(images: Path) -> Path:
 
 def _overlap(places: Sequence[Path]) -> bool:
     """Return True if two places are equal, or one is in another."""
-    resolved = [place.resolve() for place in places]
-    for number, place in enumerate(resolved):
+    resolved = [location.resolve() for location in places]
+    for number, location in enumerate(resolved):
         others = resolved[:number] + resolved[number + 1 :]
-        if any(place == other or other in place.parents for other in others):
+        if any(location == other or other in location.parents for other in others):
             return True
     return False
 
@@ -94,7 +94,7 @@ def is_image_list(path: Path) -> bool:
     return has_image_suffix(PurePosixPath(lines[0].strip()))
 
 
-def labels_of_list(root: Path, listed: Path) -> Iterator[Path]:
+def listed_label_files(root: Path, listed: Path) -> Iterator[Path]:
     """Yield the label file of each image in a list; images without a label file are skipped.
 
     Raises:

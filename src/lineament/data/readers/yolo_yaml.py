@@ -66,17 +66,21 @@ def describe_points(root: Path) -> PointDescription | None:
     found = [path for home in homes for path in sorted(home.glob("*.y*ml"))]
     for path in [root] if root.is_file() else found:
         text = read_label_text(path, "the description of a YOLO data set")
-        shape = _numbers(path, "kpt_shape", lists_of(text, "kpt_shape").get("", []))
+        shape = _numbers(
+            path, "kpt_shape", parse_yaml_lists(text, "kpt_shape").get("", [])
+        )
         if len(shape) != 2:
             continue
         count, per_point = shape
-        mirror = _numbers(path, "flip_idx", lists_of(text, "flip_idx").get("", []))
+        mirror = _numbers(
+            path, "flip_idx", parse_yaml_lists(text, "flip_idx").get("", [])
+        )
         if mirror and not _is_pairing(mirror, count):
             raise DataError(
                 f"{path}: flip_idx does not swap the {count} points of kpt_shape in pairs; "
                 "correct or remove it"
             )
-        names = _by_class(lists_of(text, "kpt_names"), count)
+        names = _by_class(parse_yaml_lists(text, "kpt_names"), count)
         for listed in names.values():
             if len(listed) != count:
                 raise DataError(
@@ -109,7 +113,7 @@ def _numbers(path: Path, key: str, words: Sequence[str]) -> list[int]:
         ) from error
 
 
-def lists_of(text: str, key: str) -> Lists:
+def parse_yaml_lists(text: str, key: str) -> Lists:
     """Return the lists of a top-level entry by key, "" for one without keys; empty if absent."""
     entry = re.search(
         rf"^{key}[ \t]*:(?=\s)(.*(?:\n(?:[ \t\-\]}}#].*)?)*)", text, re.MULTILINE

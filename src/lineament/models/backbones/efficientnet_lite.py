@@ -1,4 +1,4 @@
-"""EfficientNet-Lite 0-2 as a backbone: crop -> feature maps at strides 4, 8, 16 and 32.
+"""EfficientNet-Lite 0 to 2, a backbone with feature maps at strides 4, 8, 16 and 32.
 
 Source: Tan and Le 2019, table 1, without squeeze-and-excitation and with ReLU6. Parameter names
 follow the published ImageNet weights, which were trained with TensorFlow's "same" padding.
@@ -32,7 +32,7 @@ def round_channels(channels: float) -> int:
 
 
 def pad_same(x: Tensor, kernel: int) -> Tensor:
-    """Pad like TensorFlow's "same" at stride 2: more at the right and the bottom."""
+    """Pad like TensorFlow's "same" at stride 2; an odd pixel is added at the right and bottom."""
     total = kernel - 2
     return F.pad(x, (total // 2, total - total // 2) * 2)
 
@@ -58,7 +58,11 @@ class SameDepthwise(DepthwiseConv2d):
 
 
 class MBConv(nn.Module):
-    """1x1, depthwise, linear 1x1: (B, C_in, H, W) -> (B, C, H / s, W / s)."""
+    """Inverted residual block: 1x1 expansion, depthwise convolution, linear 1x1 projection.
+
+    Shape:
+        (B, C_in, H, W) -> (B, C, H / stride, W / stride).
+    """
 
     def __init__(
         self, channels_in: int, channels: int, kernel: int, stride: int, expansion: int
@@ -87,7 +91,12 @@ class MBConv(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """(B, 3, H, W) normalized -> maps of `channels` at `strides`; variants 0 to 2."""
+    """EfficientNet-Lite without its classifier; `variant` is 0, 1 or 2.
+
+    Shape:
+        Normalized images (B, 3, H, W) -> one map (B, channels[i], H / strides[i], W / strides[i])
+        per stride.
+    """
 
     strides = (4, 8, 16, 32)
     mean = (127 / 255, 127 / 255, 127 / 255)

@@ -1,4 +1,4 @@
-"""The stacked hourglass: maps are downsampled to a few cells and upsampled again, repeatedly.
+"""Stacked hourglass network: feature maps are repeatedly downsampled and upsampled again.
 
 Source: Newell, Yang, Deng 2016, figures 3 and 4, with that paper's stem and residual blocks. There
 is no intermediate supervision: the head reads the output of the last hourglass only.
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Residual(nn.Module):
-    """1x1, 3x3, 1x1, each after norm and ReLU, added to the input."""
+    """Pre-activation bottleneck: 1x1, 3x3 and 1x1 convolutions, and a skip connection."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
@@ -30,7 +30,11 @@ class Residual(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """(B, C, h, w) -> the same shape, through `depth` coarser resolutions."""
+    """One hourglass: `depth` times downsampled and upsampled by 2, with skip connections.
+
+    Shape:
+        (B, C, h, w) -> (B, C, h, w).
+    """
 
     def __init__(self, channels: int, depth: int) -> None:
         super().__init__()
@@ -48,7 +52,10 @@ class Hourglass(nn.Module):
 
 
 class StackedHourglass(nn.Module):
-    """Normalized (B, 3, H, W) -> [(B, channels, H / 4, W / 4)].
+    """Stem and `stacks` hourglasses in sequence.
+
+    Shape:
+        Normalized images (B, 3, H, W) -> a list with one map (B, channels, H / 4, W / 4).
 
     Args:
         depth: Number of times the map at stride 4 is halved; 2^depth must divide H / 4.

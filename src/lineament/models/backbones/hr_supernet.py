@@ -27,7 +27,7 @@ ENCODERS = 4
 
 
 class MBConv(nn.Module):
-    """3x3 depthwise, linear 1x1, added to the input: an MBConv of expansion 1."""
+    """MBConv with expansion 1: 3x3 depthwise convolution, linear 1x1, and a skip connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -41,14 +41,17 @@ class MBConv(nn.Module):
         return x + self.pointwise_norm(self.pointwise(y))  # type: ignore[no-any-return]
 
 
-class Grow(nn.Sequential):
-    """Bilinear upsampling, 1x1, norm. The first two commute; training uses the cheaper order."""
+class UpsampleConv(nn.Sequential):
+    """Bilinear upsampling, 1x1 convolution and norm.
+
+    The first two commute, so training convolves first, which is cheaper.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)  # type: ignore[no-any-return, no-untyped-call]
-        grow, mix, norm = self
-        return norm(grow(mix(x)))  # type: ignore[no-any-return]
+        upsample, convolve, norm = self
+        return norm(upsample(convolve(x)))  # type: ignore[no-any-return]
 
 
 def transform(source: int, target: int) -> nn.Module:
@@ -60,7 +63,7 @@ def transform(source: int, target: int) -> nn.Module:
         return nn.Identity()
     if source > target:
         scale = 2 ** (source - target)
-        return Grow(
+        return UpsampleConv(
             nn.Upsample(scale_factor=scale, mode="bilinear", align_corners=False),
             nn.Conv2d(WIDTHS[source], WIDTHS[target], 1, bias=False),
             nn.BatchNorm2d(WIDTHS[target]),
@@ -102,9 +105,12 @@ class FusionBlock(nn.Module):
 
 
 class HRSuperNet(nn.Module):
-    """(B, 3, H, W) normalized -> [(B, 270, H / 4, W / 4)]: the last stage, mixed.
+    """HRNet-like supernet whose last stage is fused into one map.
 
     A slimmed network has fewer blocks and sources.
+
+    Shape:
+        Normalized images (B, 3, H, W) -> a list with one map (B, 270, H / 4, W / 4).
     """
 
     strides = (4,)

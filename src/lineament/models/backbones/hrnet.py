@@ -21,7 +21,7 @@ BLOCKS = 4
 def unit(
     channels_in: int, channels: int, kernel: int, stride: int = 1, relu: bool = True
 ) -> nn.Sequential:
-    """Chain a convolution, a norm and, if `relu`, an activation."""
+    """Return a convolution, a batch normalization and, if `relu`, a ReLU."""
     layers: list[nn.Module] = [
         nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, bias=False),
         nn.BatchNorm2d(channels),
@@ -30,7 +30,10 @@ def unit(
 
 
 class Residual(nn.Module):
-    """Residual block of two 3x3, or with `middle` a bottleneck of that width: 1x1, 3x3, 1x1."""
+    """Residual block of two 3x3 convolutions.
+
+    With `middle`, it is a bottleneck of that width: 1x1, 3x3 and 1x1 convolutions.
+    """
 
     def __init__(
         self, channels_in: int, channels: int, middle: int | None = None
@@ -55,10 +58,11 @@ class Residual(nn.Module):
         return F.relu(self.path(x) + self.short(x))
 
 
-def exchange(source: int, target: int) -> nn.Module:
-    """Build the layers from resolution `source` to `target`; 0 is the finest.
+def fusion_layers(source: int, target: int) -> nn.Module:
+    """Return the layers that resample resolution `source` to `target`; 0 is the finest.
 
-    Upsampling is a 1x1 and bilinear, downsampling a chain of 3x3 convolutions of stride 2.
+    Upsampling is a 1x1 convolution followed by bilinear interpolation, downsampling a chain of 3x3
+    convolutions of stride 2.
     """
     if source == target:
         return nn.Identity()
@@ -77,8 +81,8 @@ def exchange(source: int, target: int) -> nn.Module:
     )
 
 
-class Exchange(nn.Module):
-    """Residual blocks at `count` resolutions; each output is a sum over all resolutions."""
+class HRModule(nn.Module):
+    """Residual blocks at `count` resolutions; each output is the sum of all, resampled."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -87,7 +91,7 @@ class Exchange(nn.Module):
             for width in WIDTHS[:count]
         )
         self.fuse = nn.ModuleList(
-            nn.ModuleList(exchange(source, target) for source in range(count))
+            nn.ModuleList(fusion_layers(source, target) for source in range(count))
             for target in range(count)
         )
 
@@ -103,7 +107,11 @@ def _moved(row: nn.Module, maps: Sequence[Tensor]) -> list[Tensor]:
 
 
 class HRNet(nn.Module):
-    """(B, 3, H, W) normalized -> [(B, 270, H / 4, W / 4)]: four resolutions, mixed."""
+    """HRNetV2-W18 whose four resolutions are concatenated and mixed at stride 4.
+
+    Shape:
+        Normalized images (B, 3, H, W) -> a list with one map (B, 270, H / 4, W / 4).
+    """
 
     strides = (4,)
     channels = (sum(WIDTHS),)
@@ -125,7 +133,7 @@ class HRNet(nn.Module):
             [unit(WIDTHS[k], WIDTHS[k + 1], 3, 2) for k in (1, 2)]
         )
         self.stages = nn.ModuleList(
-            nn.Sequential(*(Exchange(count) for _ in range(modules)))
+            nn.Sequential(*(HRModule(count) for _ in range(modules)))
             for count, modules in zip((2, 3, 4), MODULES, strict=True)
         )
         self.mix = unit(self.channels[0], self.channels[0], 1)

@@ -1,4 +1,4 @@
-"""MobileNetV2 as a backbone: crop -> feature maps at strides 4, 8, 16 and 32.
+"""MobileNetV2, a backbone with feature maps at strides 4, 8, 16 and 32.
 
 Source: Sandler et al. 2018, table 2. Parameter names follow the published ImageNet weights.
 """
@@ -23,14 +23,18 @@ STAGES = (
 
 
 def conv_bn(conv: nn.Conv2d) -> nn.Sequential:
-    """Chain `conv`, batch normalization and ReLU6."""
+    """Return `conv` followed by batch normalization and ReLU6."""
     return nn.Sequential(
         conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU6(inplace=True)
     )
 
 
 class InvertedResidual(nn.Module):
-    """1x1, 3x3 depthwise, linear 1x1: (B, C_in, H, W) -> (B, C, H / s, W / s)."""
+    """Inverted residual block: 1x1 expansion, 3x3 depthwise convolution, linear 1x1 projection.
+
+    Shape:
+        (B, C_in, H, W) -> (B, C, H / stride, W / stride).
+    """
 
     def __init__(
         self, channels_in: int, channels: int, stride: int, expansion: int
@@ -56,7 +60,12 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """(B, 3, H, W) normalized -> feature maps of `channels` at `strides`."""
+    """MobileNetV2 without its classifier, up to `last_stage`.
+
+    Shape:
+        Normalized images (B, 3, H, W) -> one map (B, channels[i], H / strides[i], W / strides[i])
+        per stride.
+    """
 
     strides = (4, 8, 16, 32)
     mean = (0.485, 0.456, 0.406)

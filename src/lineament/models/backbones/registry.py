@@ -18,7 +18,7 @@ from .simple_baseline import SimpleBaseline
 
 
 class Backbone(Protocol):
-    """Normalized (B, 3, H, W) -> one feature map per stride, finest first.
+    """Interface of backbones: normalized images (B, 3, H, W) to one map per stride, finest first.
 
     If `decoded` is true, no pyramid is needed: heads read the finest map, at stride 4.
     """

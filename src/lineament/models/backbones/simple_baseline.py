@@ -24,9 +24,10 @@ block grew a hundredfold, and heatmaps of 1 to 8 of 226 validation faces peaked 
 
 
 class Bottleneck(nn.Module):
-    """1x1 to `planes`, 3x3, 1x1 to `planes` x `expansion`, added to the input.
+    """ResNet bottleneck: 1x1, 3x3 and 1x1 convolutions, and a skip connection.
 
-    If `light`, the 3x3 is depthwise and the expansion is 1: Xu et al. 2020, section 2.1, fig. 2b.
+    The last convolution has 4 x `planes` channels. If `light`, the 3x3 is depthwise and the last
+    convolution has `planes` channels: Xu et al. 2020, section 2.1, fig. 2b.
     """
 
     def __init__(self, channels_in: int, planes: int, stride: int, light: bool) -> None:
@@ -58,7 +59,10 @@ class Bottleneck(nn.Module):
 
 
 def deconvolution(channels_in: int, light: bool) -> nn.Sequential:
-    """Build a 2x2 deconvolution of stride 2; the light form is grouped, with a mixing 1x1."""
+    """Return a 2x2 transposed convolution of stride 2.
+
+    The light form is grouped and followed by a 1x1 convolution that mixes the groups.
+    """
     groups = GROUPS if light else 1
     up = nn.ConvTranspose2d(channels_in, FILTERS, 2, 2, groups=groups, bias=False)
     layers: list[nn.Module] = [up, nn.BatchNorm2d(FILTERS), nn.ReLU(inplace=True)]
@@ -72,9 +76,12 @@ def deconvolution(channels_in: int, light: bool) -> nn.Sequential:
 
 
 class SimpleBaseline(nn.Module):
-    """(B, 3, H, W) normalized -> (B, 256, h, w) at strides 4, 8 and 16.
+    """ResNet-50 with three transposed convolutions.
 
     The light form, Light-ResNet50, has 2.81 M parameters with a head of 68 points.
+
+    Shape:
+        Normalized images (B, 3, H, W) -> maps (B, 256, h, w) at strides 4, 8 and 16.
     """
 
     strides = (4, 8, 16)

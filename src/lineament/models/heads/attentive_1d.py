@@ -15,7 +15,7 @@ from ..decoders import Smoothing, check_decoder, decode_1d, sharpened
 from .output import STRIDE, HeadOutput, HeadSettings
 
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0)
-"""Heatmap cells per crop pixel: L / F of the paper."""
+"""Supported values of model.length, heatmap cells per crop pixel: L / F in the paper."""
 ROWS = 8
 """Rows of a branch's map before attention."""
 
@@ -35,18 +35,23 @@ class CoAttention(nn.Module):
         self.q = nn.Parameter(torch.randn(rows, rows) / rows)
 
     def forward(self, along_x: Tensor, along_y: Tensor) -> tuple[Tensor, Tensor]:
-        x_turned, y_turned = along_x.transpose(2, 3), along_y.transpose(2, 3)
+        x_transposed, y_transposed = along_x.transpose(2, 3), along_y.transpose(2, 3)
         scale = 1 / math.sqrt(self.p.shape[1])
-        from_x = (y_turned @ self.p @ x_turned * scale).softmax(-1)  # W_xy (B, K, a, a)
+        from_x = (y_transposed @ self.p @ x_transposed * scale).softmax(
+            -1
+        )  # W_xy (B, K, a, a)
         from_y = (along_x @ self.q @ along_y * scale).softmax(-1)  # W_yx (B, K, a, a)
         return (
-            along_x + self.weight * (from_y @ y_turned),
+            along_x + self.weight * (from_y @ y_transposed),
             along_y + self.weight * (from_x @ along_x).transpose(2, 3),
         )
 
 
-class Squeeze(nn.Module):
-    """CNN1 of an axis: (B, C, h, w) -> (B, K, ROWS, w), with stride 2 over rows.
+class AxisEncoder(nn.Module):
+    """CNN1 of one axis: strided convolutions that reduce a feature map to ROWS rows.
+
+    Shape:
+        (B, C, h, w) -> (B, K, ROWS, w).
 
     Activations are clipped at 6, as in MobileNetV2: affinities are quadratic in the features, so
     one strong position would take all the weight.
@@ -75,8 +80,12 @@ class Squeeze(nn.Module):
         return self.layers(x)  # type: ignore[no-any-return]
 
 
-class Stretch(nn.Module):
-    """CNN2 of an axis: (B, K, ROWS, w) -> heatmaps (B, N, w * times)."""
+class AxisDecoder(nn.Module):
+    """CNN2 of one axis: removes the rows, then upsamples the axis to 1D heatmaps.
+
+    Shape:
+        (B, K, ROWS, w) -> (B, N, w * times).
+    """
 
     def __init__(
         self, channels: int, width: int, rows: int, points: int, times: int
@@ -107,9 +116,10 @@ class Stretch(nn.Module):
 
 
 class Attentive1D(nn.Module):
-    """Feature map (B, C, h, w) -> one heatmap of length L per axis and landmark.
+    """Head that predicts one heatmap of length L per axis and landmark.
 
-    The softmax of a heatmap is the distribution of the landmark along that axis.
+    Takes the finest feature map (B, C, h, w). The softmax of a heatmap is the distribution of the
+    landmark along that axis.
 
     Raises:
         RecipeError: If the length is not one of LENGTHS, or the decoder is unknown.
@@ -139,11 +149,11 @@ class Attentive1D(nn.Module):
         sigma = settings.sigma_px / self.stride
         self.smoothing = Smoothing(sigma, 3 * sigma * self.NARROWED)
         times = round(length * STRIDE)
-        self.squeeze_x = Squeeze(channels, self.WIDTH, cells)
-        self.squeeze_y = Squeeze(channels, self.WIDTH, cells)
+        self.squeeze_x = AxisEncoder(channels, self.WIDTH, cells)
+        self.squeeze_y = AxisEncoder(channels, self.WIDTH, cells)
         rows = self.squeeze_x.rows
-        self.stretch_x = Stretch(self.WIDTH, self.WIDE, rows, points, times)
-        self.stretch_y = Stretch(self.WIDTH, self.WIDE, rows, points, times)
+        self.stretch_x = AxisDecoder(self.WIDTH, self.WIDE, rows, points, times)
+        self.stretch_y = AxisDecoder(self.WIDTH, self.WIDE, rows, points, times)
         # created last, so that all other layers get the same random weights with and without it
         self.attend = (
             CoAttention(rows, settings.attention) if settings.attention else None

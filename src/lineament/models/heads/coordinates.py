@@ -1,4 +1,4 @@
-"""Feature map -> coordinates, without heatmaps."""
+"""Head that regresses coordinates directly, without heatmaps."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ WIDTH = 32
 
 
 class Coordinates(nn.Module):
-    """Feature map (B, C, h, w) -> coordinates and log variance, by a dense layer."""
+    """Regress coordinates and log variances from a feature map (B, C, h, w) by a dense layer."""
 
     def __init__(
         self, channels: int, points: int, size: int, settings: HeadSettings

@@ -13,7 +13,9 @@ LENGTHS = (0.25, 0.5, 1.0, 2.0)
 
 
 class Heatmap2D(nn.Module):
-    """Feature map (B, C, h, w) -> logits of a distribution per landmark.
+    """Head that predicts the logits of one spatial distribution per landmark.
+
+    Takes the finest feature map (B, C, h, w).
 
     Raises:
         RecipeError: If the length is not one of LENGTHS, or the decoder is unknown.
@@ -57,11 +59,11 @@ class Heatmap2D(nn.Module):
 
 
 class Gaussian2D(Heatmap2D):
-    """Feature map (B, C, h, w) -> a Gaussian of height 1 per landmark.
+    """Head that predicts a Gaussian of height 1 per landmark.
 
-    The distribution of a landmark is the excess of its map's fourth power over that of a floor. It
-    is half as wide as the map, and values below the floor have almost no weight in total, even if
-    the peak is weak.
+    A landmark's distribution is proportional to the fourth power of its map minus the fourth power
+    of a threshold. It is half as wide as the Gaussian, and values below the threshold have almost
+    no weight in total, even if the peak is weak.
     """
 
     NARROWED = 0.5

@@ -1,4 +1,4 @@
-"""Coarsest feature map -> presence of a face and visibility of its points. Depends on torch."""
+"""Head for the presence of a face and the visibility of its points. Depends on torch."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ MAX_CELLS = 7
 
 
 class PresenceHead(nn.Module):
-    """Coarsest map of the pyramid (B, C, h, h) -> logits of presence and visibility.
+    """Predict logits of presence and visibility from the coarsest pyramid map (B, C, h, h).
 
     Spatial positions are preserved, so that a face far from the center of the crop is ignored.
     All layers are linear, so the quantizer leaves them in floating point.

@@ -10,14 +10,14 @@ from torch import Tensor
 
 
 def apply_affines(affines: Tensor, landmarks: Tensor) -> Tensor:
-    """Return landmarks (..., N, 2) transformed by affines (..., 2, 3)."""
+    """Return landmarks (..., N, 2) transformed by affine matrices (..., 2, 3)."""
     x, y = landmarks[..., :1], landmarks[..., 1:]
     along_x, along_y, shift = affines.unsqueeze(-3).unbind(-1)  # (..., 1, 2)
     return along_x * x + along_y * y + shift
 
 
 def invert_similarities(affines: Tensor) -> Tensor:
-    """Return the inverses (..., 2, 3) of similarities (..., 2, 3)."""
+    """Return the inverses (..., 2, 3) of similarity transforms (..., 2, 3)."""
     # [a -b; b a]: the inverse is [a b; -b a] / (a^2 + b^2)
     first, _, shift = affines.unbind(-1)
     power = first.square().sum(-1, keepdim=True).clamp(min=1e-8)
@@ -41,14 +41,14 @@ def fit_similarities(source: Tensor, target: Tensor) -> Tensor:
 def _similarities(
     a: Tensor, b: Tensor, center: Tensor, target: Tensor | float
 ) -> Tensor:
-    """Return the similarities [a -b; b a] (..., 2, 3) that move `center` (..., 2) to `target`."""
+    """Return the similarities [a -b; b a] (..., 2, 3) that map `center` (..., 2) to `target`."""
     first, second = torch.stack([a, b], dim=-1), torch.stack([-b, a], dim=-1)
     shift = target - (first * center[..., :1] + second * center[..., 1:])
     return torch.stack([first, second, shift], dim=-1)
 
 
 def box_affines(boxes: Tensor, size: int) -> Tensor:
-    """Return the affines (B, 2, 3) from an image to square crops of `size` around boxes (B, 4).
+    """Return image_to_crop matrices (B, 2, 3) of square crops of `size` around boxes (B, 4).
 
     The crop's side is the longer side of the box.
     """

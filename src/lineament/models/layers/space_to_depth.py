@@ -65,7 +65,7 @@ class RowStem(nn.Module):
         return y.permute(0, 3, 1, 2)
 
 
-class Double(nn.Module):
+class Upsample2x(nn.Module):
     """Nearest-neighbor upsampling: (B, C, H, W) -> (B, C, 2 H, 2 W)."""
 
     def __init__(self) -> None:
@@ -86,10 +86,10 @@ class Double(nn.Module):
         )
 
 
-def double_by_rows(model: nn.Module) -> None:
-    """Switch every Double of `model` to its row form."""
+def upsample_by_rows(model: nn.Module) -> None:
+    """Switch every Upsample2x of `model` to its row form."""
     for module in model.modules():
-        if isinstance(module, Double):
+        if isinstance(module, Upsample2x):
             module.by_rows = True
 
 

@@ -1,4 +1,4 @@
-"""Sources -> images in order: files, tar members, Parquet rows, video frames."""
+"""Read the images of sources in order: files, tar members, Parquet rows, video frames."""
 
 import io
 import tarfile as tars

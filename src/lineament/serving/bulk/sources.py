@@ -1,4 +1,4 @@
-"""Inputs of a bulk job -> sources: images, and files with many images, by address."""
+"""Find the sources of a bulk job: images, and files with many images, by address."""
 
 import codecs
 import os
@@ -42,7 +42,7 @@ class Source:
     """Row group of a Parquet file."""
 
 
-def kind_of(name: str) -> str | None:
+def source_kind(name: str) -> str | None:
     """Return the kind of source for a file name, or None if unknown."""
     lower = name.lower()
     for suffix, kind in KINDS:
@@ -78,11 +78,11 @@ def find_sources(inputs: Sequence[str]) -> list[Source]:
 
 
 def _is_in_folders(path: Path) -> bool:
-    return kind_of(path.name) in IN_FOLDERS
+    return source_kind(path.name) in IN_FOLDERS
 
 
 def _sources_of(address: str) -> list[Source]:
-    kind = kind_of(shown_address(address)) or IMAGE
+    kind = source_kind(shown_address(address)) or IMAGE
     if kind == LIST:
         return _listed(address)
     if kind == ROWS:
@@ -96,7 +96,7 @@ def _listed(address: str) -> list[Source]:
     lines = _text_of(read_bytes(address)).splitlines()
     for line in filter(str.strip, lines):
         named = address_next_to(address, line)
-        kind = kind_of(shown_address(named)) or IMAGE
+        kind = source_kind(shown_address(named)) or IMAGE
         if kind == LIST:
             raise DataError(
                 f"{shown_address(address)}: lists {line}, another list; give both as inputs"

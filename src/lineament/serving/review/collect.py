@@ -1,4 +1,4 @@
-"""Images, results or annotated samples -> candidates for a review, with model predictions.
+"""Collect the faces of a review from images, results or annotated samples, with predictions.
 
 Depends on the predictor.
 """
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...data.box_noise import move_box
-from ...data.label_files import box_of, occluded_of
+from ...data.box_noise import shift_box
+from ...data.label_files import box_of, occluded_points
 from ...data.sample import Sample, iter_images
 from ...errors import DataError, InputError
 from ...face import Face
@@ -50,7 +50,7 @@ class Comparison:
             found = self.model(image, box)[0]
             face = replace(face, predicted=found.landmarks, sigma_px=found.sigma_px)
         if self.model is not None and self.spread:
-            moved = self.model(image, [move_box(box, *move) for move in BOX_MOVES])
+            moved = self.model(image, [shift_box(box, *move) for move in BOX_MOVES])
             _check_points(face, moved.scheme, moved.landmarks)
             spread = np.sqrt(moved.landmarks.var(0).sum(-1))
             face = replace(face, spread_px=spread)
@@ -168,7 +168,7 @@ def candidates_of_samples(
             scheme=sample.scheme,
             box=box_of(sample),
             landmarks=sample.landmarks,
-            occluded=occluded_of(sample),
+            occluded=occluded_points(sample),
             sigma_px=unknown[:, 0],
             predicted=unknown,
             annotated=True,

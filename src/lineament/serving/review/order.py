@@ -15,7 +15,7 @@ from .candidate import Candidate
 WORST_SHARE = 1 / 3
 """Fraction of the landmarks, most doubtful first, whose mean is the score of the face."""
 MIN_SPREAD = 0.005
-"""Spread added to that of an annotated face, in box sides, because the five predictions
+"""Spread added to that of an annotated face, in units of the box side, because the five predictions
 underestimate it: they share some errors."""
 FINDING = 10.0
 """Score of an audit warning; that of an audit error is twice as high."""
@@ -32,14 +32,20 @@ def _distances(face: Candidate, other: Array) -> Array:
 
 
 def doubt_by_sigma(face: Candidate) -> Array:
-    """Return sigma (N,) in box sides; for annotations, distances to the model in sigmas."""
+    """Return sigma (N,) relative to the box side.
+
+    For annotations, return their distances to the model's landmarks, relative to sigma.
+    """
     if face.annotated:
         return _distances(face, face.predicted) / face.sigma_px
     return face.sigma_px / _side(face)
 
 
 def doubt_by_spread(face: Candidate) -> Array:
-    """Return the spread (N,) in box sides; for annotations, distances to the model in spreads."""
+    """Return the spread (N,) relative to the box side.
+
+    For annotations, return their distances to the model's landmarks, relative to the spread.
+    """
     if face.annotated:
         spread = np.hypot(face.spread_px, MIN_SPREAD * _side(face))
         return _distances(face, face.predicted) / spread
@@ -47,13 +53,13 @@ def doubt_by_spread(face: Candidate) -> Array:
 
 
 def doubt_by_disagreement(face: Candidate) -> Array:
-    """Return the distances (N,) to the second model's landmarks, in box sides."""
+    """Return the distances (N,) to the second model's landmarks, in units of the box side."""
     assert face.second is not None
     return _distances(face, face.second) / _side(face)
 
 
 def doubt_by_audit(face: Candidate) -> Array:
-    """Return the distances (N,) to a mean face, in box sides, increased by audit findings."""
+    """Return the distances (N,) to a mean face, relative to the box side, plus audit findings."""
     landmarks = face.landmarks
     sample = Sample(face.image, landmarks, face.scheme, face.image.name)
     raised = 0.0
@@ -110,10 +116,10 @@ def doubts(faces: Sequence[Candidate], order: str) -> list[float]:
         return [float(-number) for number in range(len(faces))]
     if order == RANDOM:
         return [_drawn(face, number) for number, face in enumerate(faces)]
-    return [face_doubt(DOUBTS[order](face)) for face in faces]
+    return [ranking_score(DOUBTS[order](face)) for face in faces]
 
 
-def face_doubt(of_points: Array) -> float:
+def ranking_score(of_points: Array) -> float:
     """Return the mean of the highest third of the landmark doubts (N,); 0 if none is known."""
     known = np.sort(of_points[np.isfinite(of_points)])
     if not len(known):

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atomic import write_text
-from ...data.label_files import common_folder, names_of_faces
+from ...data.label_files import common_folder, unique_face_names
 from ...errors import DataError
 from ...geometry import Array
 from ...io.formats import json_numbers
-from ...schemes import scheme_entries, stated_scheme
+from ...schemes import load_stored_scheme, scheme_entries
 from .candidate import Candidate
 from .order import DOUBTS, doubts
 
@@ -55,7 +55,7 @@ def make_queue(faces: Sequence[Candidate], order: str) -> list[QueuedFace]:
     if not faces:
         raise DataError("no faces to review; check the images, or --min-presence")
     images = [face.image for face in faces]
-    names = names_of_faces(images, common_folder(images))
+    names = unique_face_names(images, common_folder(images))
     ranks = doubts(faces, order)
     queue = []
     for face, name, rank in zip(faces, names, ranks, strict=True):
@@ -129,7 +129,7 @@ def _from_dict(entry: Mapping[str, Any]) -> QueuedFace:
         name=entry["name"],
         image=Path(entry["image"]),
         image_size=(width, height),
-        scheme=stated_scheme(entry),
+        scheme=load_stored_scheme(entry),
         box=np.array(entry["box"], np.float64),
         start=np.array(entry["start"], np.float64),
         occluded=np.array(entry["occluded"], np.bool_),

@@ -72,7 +72,7 @@ def make_app(review: Review, token: str) -> FastAPI:
         response.headers.update(HEADERS)
         return response
 
-    # outermost, because the guard refuses bodies that it has not read
+    # outermost, because the guard rejects bodies that it has not read
     app.add_middleware(DiscardBody)
 
     @app.exception_handler(InputError)

@@ -34,7 +34,8 @@ MAX_SHOWN_PX = 1600
 """Maximum side of the shown region in pixels; larger regions are downscaled."""
 JPEG_QUALITY = 93
 SAME_DISTANCE = 0.3
-"""Maximum mean landmark distance between two models for the same face, in longer box sides."""
+"""Maximum mean landmark distance between two models for the same face, relative to the longer
+box side."""
 
 
 class Review:

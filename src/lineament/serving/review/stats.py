@@ -49,11 +49,11 @@ class Agreement:
     people: tuple[str, str]
     faces: int
     mean: float
-    """Mean distance between their landmarks, in longer box sides."""
+    """Mean distance between their landmarks, in units of the longer box side."""
     worst_point: int
     """Index of the landmark with the largest distance."""
     worst: float
-    """Mean distance at that landmark, in longer box sides."""
+    """Mean distance at that landmark, in units of the longer box side."""
     occlusion: float
     """Fraction of landmarks on whose visibility both agree."""
 
@@ -63,7 +63,7 @@ def last_of_each(face: FaceRecord) -> dict[str, Save]:
     return {save.reviewer: save for save in face.saves}
 
 
-def paces(faces: Sequence[FaceRecord]) -> list[Pace]:
+def reviewer_stats(faces: Sequence[FaceRecord]) -> list[Pace]:
     """Return the statistics of each reviewer, sorted by name."""
     saves: dict[str, list[tuple[FaceRecord, Save]]] = {}
     for face in faces:

@@ -56,12 +56,12 @@ class ActiveAppearanceFit(Fit):
             "starts": from_complex(
                 representative_shapes(plain, self.settings.initial_shapes)
             ),
-            "parameters": parameters_of(shape_model).astype(np.float32),
-            "triangles": triangles_of(shape_model.mean),
+            "parameters": shape_parameters(shape_model).astype(np.float32),
+            "triangles": delaunay_triangles(shape_model.mean),
         }
         return ActiveAppearance(settings, shape_model.arrays() | arrays)
 
-    def catch_up(self, model: NumpyModel) -> None:
+    def resume_from_model(self, model: NumpyModel) -> None:
         """Do nothing: levels do not depend on each other."""
 
     def step(self, model: NumpyModel) -> ActiveAppearance:
@@ -110,7 +110,7 @@ class ActiveAppearanceFit(Fit):
         return np.concatenate(parts)
 
 
-def parameters_of(model: ShapeModel) -> NDArray[np.float64]:
+def shape_parameters(model: ShapeModel) -> NDArray[np.float64]:
     """Return unit steps (Q, 2 N) of a shape: scale, rotation, two shifts, principal directions.
 
     They are orthonormal, as in Matthews, Baker 2004, section 4.2.
@@ -122,7 +122,7 @@ def parameters_of(model: ShapeModel) -> NDArray[np.float64]:
     return np.asarray(orthonormal.T)
 
 
-def triangles_of(mean: Shapes) -> NDArray[np.uint16]:
+def delaunay_triangles(mean: Shapes) -> NDArray[np.uint16]:
     """Return the Delaunay triangles (T, 3) of a shape (N,)."""
     corner = mean.real.min() + 1j * mean.imag.min()
     places = [(float(p.real), float(p.imag)) for p in (mean - corner + (1 + 1j))]

@@ -56,7 +56,7 @@ class ActiveShapeFit(Fit):
         start = {"start": from_complex(plain.mean(0))}
         return ActiveShape(settings, shape_model.arrays() | start)
 
-    def catch_up(self, model: NumpyModel) -> None:
+    def resume_from_model(self, model: NumpyModel) -> None:
         """Do nothing: levels do not depend on each other."""
 
     def step(self, model: NumpyModel) -> ActiveShape:
@@ -96,7 +96,7 @@ class ActiveShapeFit(Fit):
         for landmark in range(features.shape[1]):
             profiles = features[:, landmark].astype(np.float64)
             means.append(profiles.mean(0))
-            whitening.append(whitening_of(profiles, self.settings.profile_variance))
+            whitening.append(fit_whitening(profiles, self.settings.profile_variance))
         # padded with zeros, so that all landmarks have the same number of directions
         count = max(w.shape[1] for w in whitening)
         padded = [np.pad(w, ((0, 0), (0, count - w.shape[1]))) for w in whitening]
@@ -119,7 +119,7 @@ class ActiveShapeFit(Fit):
         for landmark in range(shape[1]):
             negatives = np.concatenate([features[:, landmark] for features in others])
             positives = at_landmarks[:, landmark].astype(np.float64)
-            w, offset = discriminant_of(positives, negatives.astype(np.float64))
+            w, offset = fit_discriminant(positives, negatives.astype(np.float64))
             weights.append(w)
             offsets.append(offset)
         return {
@@ -128,7 +128,7 @@ class ActiveShapeFit(Fit):
         }
 
 
-def discriminant_of(
+def fit_discriminant(
     positives: NDArray[np.float64], negatives: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
     """Return w (L,) and an offset: offset - x w is lower for features like `positives` (M, L).
@@ -143,7 +143,7 @@ def discriminant_of(
     return weights, float((positives.mean(0) + negatives.mean(0)) @ weights / 2)
 
 
-def whitening_of(profiles: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+def fit_whitening(profiles: NDArray[np.float64], share: float) -> NDArray[np.float64]:
     """Return W (L, R): (profile - mean) W has unit variance in the R main directions.
 
     The directions explain `share` of the variance of profiles (M, L).

@@ -25,7 +25,7 @@ class Pixels:
     values: Values
     """(P, n): values of each pixel in all samples."""
     places: NDArray[np.complex128]
-    """(P,): positions on the mean shape, in sides of its box."""
+    """(P,): positions on the mean shape, in units of its box side."""
 
 
 def fit_ferns(

@@ -4,10 +4,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...classic.cascade import Cascade, advance
-from ...classic.forest import ShapePixels, basis_of
+from ...classic.forest import ShapePixels, principal_basis
 from ...classic.hog import RidgeStage
 from ...classic.numpy_model import NumpyModel
-from ...classic.shapes import Arrays, Shapes, as_rows, from_complex, turn_and_scale
+from ...classic.shapes import (
+    Arrays,
+    Shapes,
+    as_rows,
+    fit_rotation_and_scale,
+    from_complex,
+)
 from ...recipe import Recipe
 from ...recipe.classic import CascadeSettings
 from .boosting import LEARNERS, Pixels
@@ -49,7 +55,7 @@ class CascadeFit(Fit):
         }
         return Cascade(settings, arrays)
 
-    def catch_up(self, model: NumpyModel) -> None:
+    def resume_from_model(self, model: NumpyModel) -> None:
         """Apply the stages of the model to the training shapes."""
         assert isinstance(model, Cascade)
         for stage in model.stages:
@@ -62,7 +68,7 @@ class CascadeFit(Fit):
         assert isinstance(model, Cascade)
         number = len(model.stages)
         rng = np.random.default_rng([self.recipe.train.seed, number + 1])
-        factors = turn_and_scale(self.shapes, model.mean)
+        factors = fit_rotation_and_scale(self.shapes, model.mean)
         targets = (self.faces.shapes[self.rows] - self.shapes) * factors[:, None]
         if self.settings.regressor == "ridge":
             arrays = self._ridge(targets, model.mean, number)
@@ -75,7 +81,7 @@ class CascadeFit(Fit):
         return longer
 
     def training_error(self) -> float:
-        """Return the mean error of the training shapes, in box sides."""
+        """Return the mean error of the training shapes, in units of the box side."""
         sides = (self.faces.boxes[:, 2:] - self.faces.boxes[:, :2]).max(1)[self.rows]
         errors = np.abs(self.faces.shapes[self.rows] - self.shapes).mean(1)
         return float((errors / sides).mean())
@@ -96,7 +102,7 @@ class CascadeFit(Fit):
             values[:, part] = pixels.read(
                 self.faces.images, self.rows[part], self.shapes[part], mean
             ).T
-        basis = basis_of(targets, settings.basis_variance).astype(np.float16)
+        basis = principal_basis(targets, settings.basis_variance).astype(np.float16)
         residuals = as_rows(targets) @ basis.T.astype(np.float32)
         places = (mean[landmarks] + offsets) / side
         learn = LEARNERS[settings.regressor]

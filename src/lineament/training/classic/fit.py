@@ -19,7 +19,7 @@ class Fit(ABC):
         """Return the model before the first step."""
 
     @abstractmethod
-    def catch_up(self, model: NumpyModel) -> None:
+    def resume_from_model(self, model: NumpyModel) -> None:
         """Prepare to continue from a `model` that was read from a file."""
 
     @abstractmethod
@@ -28,4 +28,4 @@ class Fit(ABC):
 
     @abstractmethod
     def training_error(self) -> float:
-        """Return the mean error of the training faces after the last step, in box sides."""
+        """Return the mean training error after the last step, relative to the box side."""

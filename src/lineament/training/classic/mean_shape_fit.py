@@ -15,7 +15,7 @@ class MeanShapeFit(Fit):
         """Return the same model as the only step, since a scheme may state no mean shape."""
         return self._fitted()
 
-    def catch_up(self, model: NumpyModel) -> None:
+    def resume_from_model(self, model: NumpyModel) -> None:
         """Do nothing: there is only one step."""
 
     def step(self, model: NumpyModel) -> MeanShape:
@@ -23,7 +23,7 @@ class MeanShapeFit(Fit):
         return self._fitted()
 
     def training_error(self) -> float:
-        """Return the mean distance of the training faces from their mean, in box sides."""
+        """Return the mean distance of training faces to their mean, relative to the box side."""
         model = self.recipe.model
         plain = self.faces.plain_shapes(model.size, model.padding)
         side = model.size / model.padding

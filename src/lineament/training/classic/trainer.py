@@ -1,4 +1,4 @@
-"""Training of a model without a network: a recipe -> a run folder with checkpoint and log.
+"""Training of a model without a network, which writes a checkpoint and a log.
 
 The checkpoint is the model itself, a .safetensors file; `lineament export` calibrates its sigma.
 Steps depend only on the seed and the model, so a resumed run gives the same result as an
@@ -62,7 +62,7 @@ class ClassicTrainer:
         self.fit = fit(recipe, read_faces(caches, recipe))
         self.model = self._read() if resume else self.fit.first()
         if resume:
-            self.fit.catch_up(self.model)
+            self.fit.resume_from_model(self.model)
 
     @property
     def step(self) -> int:

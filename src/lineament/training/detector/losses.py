@@ -12,7 +12,7 @@ from .targets import CellTargets
 
 BOX_WEIGHT, POINTS_WEIGHT = 2.0, 4.0
 SMOOTH = 0.02
-"""Error of a point, in sides of its face, below which the loss is quadratic."""
+"""Error of a point, in units of the face side, below which the loss is quadratic."""
 
 
 def paired_iou(boxes_a: Tensor, boxes_b: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,7 +75,7 @@ def detector_loss(
 
 
 def point_losses(cells: Cells, targets: CellTargets) -> Tensor:
-    """Return the smooth L1 error (B, P, 5) of each annotated point in sides of its face, else 0."""
+    """Return the smooth L1 error (B, P, 5) of each point in face sides; 0 if not annotated."""
     annotated = torch.isfinite(targets.five).all(-1)  # (B, P, 5)
     size = targets.boxes[..., 2:] - targets.boxes[..., :2]
     side = size.prod(-1).clamp(min=1.0).sqrt()[..., None, None]

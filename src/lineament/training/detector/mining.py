@@ -29,7 +29,7 @@ MAX_PLACES = 12
 """Largest number of false positives per photo and scale."""
 
 
-def mined_places(
+def cached_false_positives(
     checkpoint: Path, photos: Sequence[Photo], images: ImageCache, cache: Path
 ) -> dict[int, Array]:
     """Return the false positives of the detector in a checkpoint, cached on disk.

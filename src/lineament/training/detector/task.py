@@ -24,7 +24,7 @@ from ..task import Context, Samples, Task
 from ..unused_keys import refuse_unused
 from .losses import detector_loss
 from .mimicry import FeatureTeacher, ImitatingDetector, feature_distance
-from .mining import mined_places
+from .mining import cached_false_positives
 from .targets import CellTargets, scene_targets
 from .teacher import label_photos
 
@@ -120,7 +120,7 @@ class DetectorTask(Task):
             photos = label_photos(photos, images, teacher, cache, context.note)
         hard = {}
         if mine_from:
-            hard = mined_places(Path(mine_from), photos, images, cache)
+            hard = cached_false_positives(Path(mine_from), photos, images, cache)
             count = sum(map(len, hard.values()))
             context.note(
                 f"{count} false positives in {len(hard)} photos without a face"

@@ -55,7 +55,7 @@ class Students(nn.Module):
         self.size = students[0].size
 
     def forward(self, crops: Tensor) -> HeadOutput:
-        """uint8 RGB crops (B, S, S, 3) -> HeadOutput of the first student."""
+        """Predict the HeadOutput of the first student from uint8 RGB crops (B, S, S, 3)."""
         return self.students[0](crops)  # type: ignore[no-any-return]
 
 

@@ -14,7 +14,7 @@ from ...atomic import atomic_path
 from ...data.crop_cache import CropCache, plain_crops
 from ...data.training_crops import Source
 from ...geometry import apply_affine, invert_affine
-from ...inference.foreign_model import content_of
+from ...inference.foreign_model import model_file_content
 from .teacher import Teacher
 
 BATCH = 32
@@ -34,7 +34,7 @@ def with_teacher(source: Source, teacher: Teacher, folder: Path) -> Source:
 
 
 def _stamp(cache: CropCache, teacher: Teacher) -> str:
-    digest = hashlib.sha256(content_of(teacher.path))
+    digest = hashlib.sha256(model_file_content(teacher.path))
     digest.update(str(getattr(cache.crops, "filename", "")).encode())
     digest.update(
         np.ascontiguousarray(cache.boxes).tobytes() + str(teacher.padding).encode()

@@ -85,7 +85,7 @@ def is_hard(losses: Tensor, is_labeled: Tensor, fraction: float) -> Tensor:
 
 
 def _sum_of_squares(difference_px: Tensor, size: int) -> Tensor:
-    """Return the sum of squares of (B, K) in sides of the window; rows with nan are skipped."""
+    """Return the sum of squares of (B, K), in units of the window side, without rows with nan."""
     annotated = torch.isfinite(difference_px).all(1, keepdim=True)
     zero = torch.zeros_like(difference_px)
     return (torch.where(annotated, difference_px, zero) / size).square().sum()

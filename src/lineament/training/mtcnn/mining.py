@@ -19,7 +19,7 @@ MAX_PLACES = 40
 """Largest number of false positives per photo, those with the highest scores."""
 
 
-def mined_places(
+def cached_false_positives(
     net: Mtcnn,
     min_scores: Sequence[float],
     photos: Sequence[Photo],
@@ -42,7 +42,7 @@ def mined_places(
     boxes = [photos[i].boxes.round(3).tolist() for i in searched]
     settings = [*min_scores, MAX_PLACES, NEGATIVE_IOU, SMALLEST_WINDOW_PX]
     key = digest(photos_digest, boxes, weights_digest(net), settings)
-    cascade = cascade_of(net, min_scores)
+    cascade = make_cascade(net, min_scores)
 
     def rows() -> Iterator[Array]:
         for i in searched:
@@ -57,7 +57,7 @@ def mined_places(
     }
 
 
-def cascade_of(net: Mtcnn, min_scores: Sequence[float]) -> WindowCascade:
+def make_cascade(net: Mtcnn, min_scores: Sequence[float]) -> WindowCascade:
     """Return the cascade of the networks in `net`."""
 
     @torch.no_grad()

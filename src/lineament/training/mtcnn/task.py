@@ -30,7 +30,7 @@ from ..landmark_task import LandmarkTask
 from ..presence_rates import face_rates
 from ..task import Context, Samples
 from .losses import WEIGHTS, window_counts, window_losses
-from .mining import mined_places
+from .mining import cached_false_positives
 
 EPOCH = 100_000
 """Windows per epoch; arbitrary, since all windows differ."""
@@ -148,7 +148,7 @@ class MtcnnTask(LandmarkTask):
         if self.settings.stages > 1:
             source = context.resume_from or Path(self.recipe.init_from)
             net, scores = self._networks_before(source), self.settings.min_scores
-            hard = mined_places(net, scores, photos, images, cache)
+            hard = cached_false_positives(net, scores, photos, images, cache)
             count = sum(map(len, hard.values()))
             context.note(
                 f"{count} false positives of the earlier networks in {len(hard)} photos"

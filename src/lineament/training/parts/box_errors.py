@@ -39,7 +39,7 @@ def box_errors(
     Args:
         model: A network with `run`: uint8 crops -> PartOutput.
         faces: Faces with 68 landmarks.
-        padding: Side of the crop in longer sides of the landmark box.
+        padding: Side of the crop as a multiple of the longer side of the landmark box.
         draws: Crops per face, each with different noise.
         norm: Distance between the eyes: interocular or interpupil.
     """

@@ -234,7 +234,7 @@ def predict_clips(
     Args:
         model: Recurrent network; its state is passed on within each clip.
         clips: Clips; each frame is cropped around the face in the previous frame.
-        padding: Side of the crop in longer sides of the landmark box.
+        padding: Side of the crop as a multiple of the longer side of the landmark box.
         refine: False for the detector alone.
     """
     device = next(model.parameters()).device
