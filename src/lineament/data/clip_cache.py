@@ -92,7 +92,7 @@ def clips_from_stills(
     spread = np.linspace(0, len(complete) - 1, count).round().astype(int)
     chosen = [complete[k] for k in spread]
 
-    def shots(number: int) -> Iterator[LabeledFrame]:
+    def frames_of(number: int) -> Iterator[LabeledFrame]:
         cache, face = chosen[number]
         image = np.ascontiguousarray(cache.crops[face])
         for frame in make_clip(
@@ -107,12 +107,12 @@ def clips_from_stills(
         landmarks.update(cache.landmarks[face].tobytes())
     inputs = seed, asdict(settings), landmarks.hexdigest()
 
-    def clips() -> Iterator[Iterator[Shot]]:
+    def clips() -> Iterator[Iterator[LabeledFrame]]:
         every = max(count // NOTES, 1)
         for number in range(count):
             if number % every == 0:
                 note(f"making clips of {settings.frames} frames: {number} of {count}")
-            yield shots(number)
+            yield frames_of(number)
 
     return cache_clips(clips, scheme_name, folder, *inputs)
 
