@@ -12,11 +12,10 @@ from numpy.typing import ArrayLike
 
 from ..errors import InputError, ShapeError
 from ..geometry import Array, as_boxes, as_points, box_side, landmark_box
+from ..scheme_file.table import POINT_NORMS
 
 Norm = Literal["interocular", "interpupil", "box", "side", "diagonal", "given-box"]
 NORMS: tuple[str, ...] = get_args(Norm)
-POINT_NORMS = ("interocular", "interpupil")
-"""Norms that are distances between two groups of a scheme's points."""
 MIN_NORM_PX = 1e-6
 SIGMA_EDGES: Array = 0.001 * 2.0 ** (np.arange(15) / 2)
 """Edges of the calibration bins: 0.1 % to 12.8 % of the norm, two bins per octave."""

@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..data.sample import Sample
 from ..errors import ProtocolError, SchemeError, did_you_mean
-from ..scheme_file.table import SUFFIX
+from ..scheme_file.table import POINT_NORMS, SUFFIX
 from ..schemes import NAMES, check_scheme, scheme, scheme_names
 from .contours import contours_of_parts
-from .metrics import POINT_NORMS, Norm
+from .metrics import Norm
 
 NormPoints = dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
 

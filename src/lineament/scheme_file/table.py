@@ -20,6 +20,8 @@ from ..errors import SchemeError, did_you_mean
 SUFFIX = ".toml"
 NAME = r"[A-Za-z0-9][\w.+-]*"
 Array = NDArray[np.float64]
+POINT_NORMS = ("interocular", "interpupil")
+"""Norms that are distances between points, which a scheme defines."""
 KEYS = (
     *("name", "title", "points", "mirror", "edges", "contours", "parts"),
     *("norm_points", "mean_shape", "smooth", "heads", "from"),
@@ -118,7 +120,8 @@ def _scheme_of(given: "_Table", name: str) -> Scheme:
     if not re.fullmatch(NAME, name):
         raise SchemeError(
             f"{location}: the name is {name!r}; "
-            "expected letters, digits, dots, + and -, such as my21"
+            "expected letters, digits, dots, + and -, such as my21: set name, or rename "
+            "the file"
         )
     return Scheme(
         name=name,
@@ -215,12 +218,24 @@ class _Table:
             )
 
     def groups(self, key: str) -> dict[str, tuple[int, ...]]:
-        given = self.table.get(key, {})
+        given = self.subtable(key)
         return {name: self.indices(points, key) for name, points in given.items()}
+
+    def subtable(self, key: str) -> Mapping[str, Any]:
+        """Return the table below a key, empty if absent."""
+        given = self.table.get(key, {})
+        if not isinstance(given, Mapping):
+            raise SchemeError(
+                f"{self.location}: {key} is {str(given)[:60]}; expected a table [{key}]"
+            )
+        return given
 
     def norm_points(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
         norms = {}
-        for rule, groups in self.table.get("norm_points", {}).items():
+        for rule, groups in self.subtable("norm_points").items():
+            if rule not in POINT_NORMS:
+                hint = did_you_mean(rule, POINT_NORMS)
+                raise SchemeError(f"{self.location}: unknown norm {rule!r}; {hint}")
             if len(groups) != 2:
                 raise SchemeError(
                     f"{self.location}: norm_points.{rule} has {len(groups)} groups; "
@@ -231,9 +246,9 @@ class _Table:
         return norms
 
     def rules(self) -> dict[str, Mapping[str, Any]]:
-        rules = dict(self.table.get("from", {}))
+        rules = dict(self.subtable("from"))
         for source, rule in rules.items():
-            exact = rule.get("exact", ())
+            exact = rule.get("exact", ()) if isinstance(rule, Mapping) else ()
             are_indices = all(type(index) is int for index in exact)
             if not are_indices or len(exact) != len(self.points):
                 raise SchemeError(
