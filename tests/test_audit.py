@@ -193,6 +193,19 @@ def test_two_annotations_in_the_same_image_one_pixel_apart_are_found(
     )
 
 
+def test_a_face_that_is_annotated_twice_is_a_warning(tmp_path: Path) -> None:
+    image = tmp_path / "a.png"
+    Image.fromarray(picture(0)).save(image)
+    one = Sample(image, face(), "ibug68", "a.png")
+    (found,) = audit([one, Sample(image, face(), "ibug68", "a.png#2")]).findings
+    assert (found.severity, found.kind, found.file) == (
+        "warning",
+        "duplicate",
+        "a.png#2",
+    )
+    assert "the same points as a.png" in found.message
+
+
 def test_a_wrong_origin_is_detected_by_a_mirrored_copy(tmp_path: Path) -> None:
     flipped = face()[FACE.mirror] * [-1, 1] + [159, 0]
     for shift, kinds in ((0.0, {"duplicate"}), (1.0, {"duplicate", "offset"})):

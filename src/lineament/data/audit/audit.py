@@ -23,6 +23,7 @@ from .checks import (
     Finding,
     ImageSummary,
     check_against,
+    check_equal,
     check_far,
     check_offset,
     check_outside,
@@ -142,10 +143,11 @@ def _by_image(samples: Iterable[Sample]) -> list[list[Sample]]:
 
 
 def _check_double_annotations(samples: Iterable[Sample]) -> Iterator[Finding]:
-    """Find images that are annotated twice, with an offset of one pixel."""
+    """Find images that are annotated twice, with the same points or an offset of one pixel."""
     for faces in _by_image(samples):
         for number, one in enumerate(faces):
             for two in faces[number + 1 :]:
+                yield from check_equal(one, two)
                 yield from check_offset(one, two)
 
 

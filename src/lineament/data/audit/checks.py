@@ -242,6 +242,15 @@ def check_offset(one: Sample, two: Sample) -> Iterator[Finding]:
         yield Finding("error", "offset", two.name, text, (two, one), 2.0)
 
 
+def check_equal(one: Sample, two: Sample) -> Iterator[Finding]:
+    """Find two annotations of the same image with the same points."""
+    if one.scheme != two.scheme or one.landmarks.shape != two.landmarks.shape:
+        return
+    if np.array_equal(one.landmarks, two.landmarks, equal_nan=True):
+        text = f"the same points as {one.name}, on the same image; keep one"
+        yield Finding("warning", "duplicate", two.name, text, (two, one), 1.0)
+
+
 def find_duplicates(
     images: Sequence[ImageSummary],
 ) -> Iterator[tuple[ImageSummary, ImageSummary, bool]]:
