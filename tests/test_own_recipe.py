@@ -124,6 +124,27 @@ def test_a_place_without_annotations_raises_a_clear_error(name, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("faces.zip", "unpack it"), ("a.json.gz", "unpack it"), ("a.xlsx", "as CSV")],
+)
+def test_an_archive_or_a_spreadsheet_is_named_with_its_remedy(name, advice, tmp_path):
+    path = tmp_path / "export" / name
+    path.parent.mkdir()
+    path.write_bytes(b"PK\x03\x04\x81\x8d")
+    out = tmp_path / "out"
+    for place in (path, path.parent):
+        with pytest.raises(
+            DataError, match=f"{name}: not an annotation file;.*{advice}"
+        ):
+            find_annotations(place)
+    for command in (("audit",), ("annotations", "write", "--format", "coco")):
+        code, _, noted = call(*command, path, "--out", out)
+        assert code == 1
+        assert advice in noted
+    assert not out.exists()
+
+
 def test_names_of_cvats_xml_make_a_scheme(tmp_path):
     write_faces(tmp_path, 6, lambda landmarks: landmarks[EIGHT])
     cvat_xml(tmp_path, NAMES)

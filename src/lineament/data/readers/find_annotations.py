@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...errors import DataError
 from ...io.media_files import contains_visible, visible_files
-from .label_text import read_utf8_bytes
+from .label_text import check_is_text, read_utf8_bytes
 from .registry import detect_table_format
 from .yolo_pose import has_labels, is_label_file
 from .yolo_splits import YAML_SUFFIXES, is_image_list, read_declared_splits
@@ -72,6 +72,7 @@ def find_annotations(location: Path) -> list[Annotations]:
         if is_image_list(location):
             split = _split_of(location, location.parent)
             return [Annotations("yolo", location.parent, split, location.name)]
+        check_is_text(location)
         if location.suffix.lower() not in MARKS:
             raise DataError(
                 f"{location}: not an annotation file; expected {', '.join(MARKS)}, the "
@@ -91,6 +92,8 @@ def find_annotations(location: Path) -> list[Annotations]:
         is_here = described is not None and described.path.parent == location
         return _yolo(location, described if is_here else None)
     if not found:
+        for path in visible_files(location, "*"):
+            check_is_text(path)
         # as labelme and VIA write them
         has_json = contains_visible(location, "**/*.json")
         hint = '; its .json files have no "keypoints": export COCO' if has_json else ""

@@ -9,6 +9,19 @@ UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 ENCODINGS = ("utf-8-sig", "cp1252")
 """Encodings of files without such a mark; the second is that of imglab and Excel on Windows."""
 
+UNPACK = "unpack it, and give the folder"
+ADVICE = {
+    **dict.fromkeys((".zip", ".gz", ".tgz", ".tar", ".bz2", ".7z", ".rar"), UNPACK),
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "save the table as CSV"),
+}
+"""What to do with files that contain labels, but are not text, by suffix."""
+
+
+def check_is_text(path: Path) -> None:
+    """Raise DataError for an archive or a spreadsheet, which readers cannot read."""
+    if advice := ADVICE.get(path.suffix.lower()):
+        raise DataError(f"{path}: not an annotation file; {advice}")
+
 
 def label_encoding(path: Path, expected: str) -> str:
     """Return the encoding of a file: UTF-8, UTF-16 with a byte order mark, or Windows-1252.

@@ -38,7 +38,7 @@ from .cvat_xml import read_cvat_xml
 from .dlib_xml import read_dlib_xml
 from .folder import annotated_folder, read_folder
 from .label_studio import read_label_studio
-from .label_text import read_utf8_bytes
+from .label_text import check_is_text, read_utf8_bytes
 from .own_data import UNSTATED, OwnData
 from .review import read_review
 from .sentinels import mask_sentinels
@@ -179,7 +179,12 @@ def _table_of(root: Path, part: str, suffix: str) -> Path:
 
 
 def detect_table_format(path: Path) -> str:
-    """Return the reader for an annotation table, by its suffix and first bytes."""
+    """Return the reader for an annotation table, by its suffix and first bytes.
+
+    Raises:
+        DataError: If the file is an archive or a spreadsheet.
+    """
+    check_is_text(path)
     if path.suffix.lower() in (".csv", ".tsv"):
         return "csv"
     if path.suffix.lower() in YAML_SUFFIXES:
