@@ -30,9 +30,11 @@ def read_dlib_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     boxes = []
     counted = Counter[str]()
     names: set[str] = set()
+    sizes: dict[str, tuple[int, int] | None] = {}
     ignored = 0
     for image in parse_xml(path, "dlib XML").iter("image"):
         file = image.get("file", "").replace("\\", "/")
+        sizes[file] = _stated_size(image)
         for box in image.iter("box"):
             counted[file] += 1
             parts = {part.get("name", "") for part in box.iter("part")}
@@ -58,9 +60,20 @@ def read_dlib_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
     for face, (name, _, box) in zip(faces, boxes, strict=True):
         sample = face.with_points(scheme, rows)
         group = own.group_of(face.name, box.attrib, "")
-        samples.append(replace(sample, image=finder.find(name), group=group))
+        image_path = finder.find(name)
+        samples.append(
+            replace(sample, image=image_path, group=group, stated_size=sizes[name])
+        )
     finder.check()
     return samples
+
+
+def _stated_size(image: ElementTree.Element) -> tuple[int, int] | None:
+    """Return the width and height of an image, which newer versions of imglab write, or None."""
+    width, height = image.get("width", ""), image.get("height", "")
+    return (
+        (int(width), int(height)) if width.isdecimal() and height.isdecimal() else None
+    )
 
 
 def sorted_names(names: set[str]) -> list[str]:
