@@ -7,7 +7,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from lineament.data.mixture import read_part
+from commands import call
+from lineament.data.mixture import read_part, read_recipe_part
 from lineament.data.readers.image_finder import ImageFinder, image_size
 from lineament.data.readers.own_data import OwnData
 from lineament.data.readers.registry import (
@@ -18,6 +19,7 @@ from lineament.data.readers.registry import (
 from lineament.errors import DataError
 from lineament.io.image import ORIENTATION_TAG, read_image
 from lineament.io.pts import format_pts
+from lineament.recipe import DataPart
 from lineament.schemes import check_scheme
 from tiny_sets import picture, shape, text
 
@@ -306,6 +308,67 @@ def test_crowds_are_left_out_and_counted(tmp_path):
     assert lines == [f"{tmp_path / 'a.json'}: 1 crowd annotations are skipped"]
 
 
+def test_ids_may_be_numbers_or_text(tmp_path, four):
+    table = coco(names=NAMES[::-1], points=POINTS[::-1], image_id="7", category_id=1.0)
+    table["categories"][0]["id"] = "1"
+    path = write_json(tmp_path / "a.json", table)
+    (face,) = read_data("coco", path, "all", OwnData(wanted=four))
+    assert face.scheme == four
+    assert face.landmarks.tolist() == POINTS.tolist()
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ({"image_id": 8}, "annotation 1: no image has the id 8"),
+        ({"category_id": 8}, "annotation 1: no category has the id 8"),
+    ],
+)
+def test_an_id_that_is_not_listed_is_named(ids, message, tmp_path):
+    path = write_json(tmp_path / "a.json", coco(**ids))
+    with pytest.raises(DataError, match=message):
+        read_data("coco", path, "all")
+
+
+def test_an_annotation_without_category_id_is_of_the_only_category(tmp_path, four):
+    table = coco(names=NAMES[::-1], points=POINTS[::-1], category="portrait")
+    del table["annotations"][0]["category_id"]
+    path = write_json(tmp_path / "a.json", table)
+    (face,) = read_data("coco", path, "all", OwnData(wanted=four))
+    assert face.landmarks.tolist() == POINTS.tolist()
+
+
+def test_flags_of_which_none_means_visible_say_nothing_about_visibility(tmp_path, four):
+    table = coco(keypoints=[v for x, y in POINTS for v in (x, y, 1)])
+    path = write_json(tmp_path / "a.json", table)
+    (face,), lines = notes_of(read_data, "coco", path, "all", wanted=four)
+    assert not face.visible.any()  # a single face may be covered
+    assert lines == []
+    table["annotations"] *= 2
+    write_json(path, table)
+    faces, lines = notes_of(read_data, "coco", path, "all", wanted=four)
+    assert [face.visible for face in faces] == [None, None]
+    assert "no point has v = 2, which means visible" in lines[0]
+    picture(tmp_path / "a.jpg")
+    line = yolo_line(flags=(1, 1, 0, 1))
+    text(tmp_path / "a.txt", f"{line}\n{line}\n")
+    faces, lines = notes_of(read_data, "yolo", tmp_path, "all", wanted=four)
+    assert [face.visible for face in faces] == [None, None]
+    assert any("no point has v = 2" in line for line in lines)
+
+
+def test_the_folder_of_images_must_be_a_folder(tmp_path):
+    path = write_json(tmp_path / "a.json", coco())
+    for given, message in ((path, "is a file"), (tmp_path / "b", "does not exist")):
+        command = ("audit", path, "--pictures", given, "--out", tmp_path / "a.html")
+        code, _, noted = call(*command)
+        assert code == 2
+        assert message in " ".join(noted.split())
+    part = DataPart(reader="coco", folder=str(path), pictures=str(path))
+    with pytest.raises(DataError, match="is a file; give the folder of the images"):
+        read_recipe_part(part, tmp_path, "ibug68")
+
+
 def test_dlib_boxes_to_ignore_are_left_out_and_counted(tmp_path):
     parts = "".join(f"<part name='{i}' x='{i}' y='{2 * i}'/>" for i in range(5))
     box = "<box top='0' left='0' width='9' height='9'"
@@ -487,6 +550,13 @@ def test_the_last_annotation_counts_and_predictions_only_without_one(tmp_path, f
 def test_a_broken_label_studio_file_gives_a_one_line_error(table, message, tmp_path):
     with pytest.raises(DataError, match=message):
         read_data("label-studio", write_json(tmp_path / "a.json", table), "all")
+
+
+def test_a_fault_of_one_task_is_not_a_fault_of_the_format(tmp_path):
+    table = [label_studio(np.tile(POINTS, (2, 1)), NAMES * 2)]
+    path = write_json(tmp_path / "a.json", table)
+    with pytest.raises(DataError, match=r"make its points children of it$"):
+        read_data("label-studio", path, "all")
 
 
 # YOLO

@@ -68,7 +68,11 @@ Category = Annotated[
 ]
 Pictures = Annotated[
     Path | None,
-    typer.Option(help="Folder of the images, if they are not where the labels say."),
+    typer.Option(
+        help="Folder of the images, if they are not where the labels say.",
+        exists=True,
+        file_okay=False,
+    ),
 ]
 Group = Annotated[
     str,

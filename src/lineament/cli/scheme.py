@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import app, note, show, show_table
+from .options import Pictures
 
 if TYPE_CHECKING:
     from ..data.readers.own_data import OwnData
@@ -38,10 +39,7 @@ def scheme(
             help="Category of the faces, if several categories list keypoints."
         ),
     ] = "",
-    pictures: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the images, if they are not where the file says."),
-    ] = None,
+    pictures: Pictures = None,
     model: Annotated[
         str,
         typer.Option(

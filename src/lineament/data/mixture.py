@@ -134,6 +134,10 @@ def read_recipe_part(
         RecipeError: If an excluded face does not exist; further errors as in `read_part`.
     """
     pictures = _first_existing(part.pictures, root) if part.pictures else None
+    if pictures is not None and not pictures.is_dir():
+        raise DataError(
+            f"pictures = {part.pictures!r} is a file; give the folder of the images"
+        )
     own = OwnData(
         scheme=part.scheme,
         wanted=scheme_name,

@@ -14,6 +14,7 @@ from ..sample import Sample, numbered_name
 from .image_finder import ImageFinder
 from .label_text import read_label_text
 from .own_data import UNSTATED, OwnData, choose_category, choose_points
+from .sentinels import without_useless_flags
 
 NO_CATEGORY = "face"
 """Category name for annotations without a category."""
@@ -47,12 +48,13 @@ def read_coco(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
         _face(path, images, annotation, len(points), counted)
         for annotation in annotations
     ]
+    faces = without_useless_flags(faces, own, str(path))
     location = f"{path}: category {category!r}"
     scheme, rows = choose_points(points, own, location)
     finder = ImageFinder(path, own.pictures, own.needs_images)
     samples = []
     for face, annotation in zip(faces, annotations, strict=True):
-        columns = {**images[annotation["image_id"]], **annotation}
+        columns = {**images[id_text(annotation["image_id"])], **annotation}
         attributes = annotation.get("attributes")
         columns |= attributes if isinstance(attributes, Mapping) else {}
         sample = face.with_points(scheme, rows)
@@ -65,7 +67,7 @@ def read_coco(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
 
 def _read_table(
     path: Path, own: OwnData
-) -> tuple[dict[Any, Mapping[str, Any]], dict[str, tuple[list[str], list[Any]]]]:
+) -> tuple[dict[str, Mapping[str, Any]], dict[str, tuple[list[str], list[Any]]]]:
     """Return the images by id, and the point names and annotations of each category."""
     found: dict[str, list[Any]] = defaultdict(list)
     crowds = absent = 0
@@ -84,8 +86,7 @@ def _read_table(
             if annotation.get("iscrowd"):
                 crowds += 1
                 continue
-            category = listed.get(annotation.get("category_id"), {})
-            found[str(category.get("name", NO_CATEGORY))].append(annotation)
+            found[_category_of(annotation, listed, path)].append(annotation)
         names = _point_names(listed, path)
     except DataError:
         raise
@@ -145,13 +146,39 @@ def flat_keypoints(keypoints: Sequence[Any]) -> list[Any]:
     return list(keypoints)
 
 
+def id_text(value: Any) -> str:
+    """Return an id as text, because some tools write the same id as a number and as text."""
+    is_whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if is_whole else value)
+
+
+def _category_of(
+    annotation: Mapping[str, Any],
+    listed: Mapping[str, Mapping[str, Any]],
+    path: Path,
+) -> str:
+    """Return the name of an annotation's category; without an id, that of the only category."""
+    category_id = annotation.get("category_id")
+    category: Mapping[str, Any] = {}
+    if category_id is None:
+        category = next(iter(listed.values())) if len(listed) == 1 else {}
+    elif listed:
+        if id_text(category_id) not in listed:
+            raise DataError(
+                f"{path}: annotation {annotation.get('id')}: no category has the id "
+                f"{category_id!r}; add it to categories, or correct category_id"
+            )
+        category = listed[id_text(category_id)]
+    return str(category.get("name", NO_CATEGORY))
+
+
 def _by_id(
     entries: Sequence[Mapping[str, Any]], key: str, path: Path
-) -> dict[Any, Mapping[str, Any]]:
+) -> dict[str, Mapping[str, Any]]:
     """Return images or categories by id, which may be repeated only with the same entry `key`."""
-    found: dict[Any, Mapping[str, Any]] = {}
+    found: dict[str, Mapping[str, Any]] = {}
     for entry in entries:
-        other = found.setdefault(entry["id"], entry)
+        other = found.setdefault(id_text(entry["id"]), entry)
         if other.get(key) != entry.get(key):
             raise DataError(
                 f"{path}: {other.get(key)!r} and {entry.get(key)!r} have the same id "
@@ -161,7 +188,7 @@ def _by_id(
 
 
 def _point_names(
-    categories: Mapping[Any, Mapping[str, Any]], path: Path
+    categories: Mapping[str, Mapping[str, Any]], path: Path
 ) -> dict[str, list[Any]]:
     """Return the point names of each category that lists them."""
     names: dict[str, list[Any]] = {}
@@ -178,7 +205,7 @@ def _point_names(
 
 def _face(
     path: Path,
-    images: Mapping[Any, Mapping[str, Any]],
+    images: Mapping[str, Mapping[str, Any]],
     annotation: Mapping[str, Any],
     count: int,
     faces: Counter[str],
@@ -191,8 +218,14 @@ def _face(
             f"{location}: {numbers} numbers in keypoints; expected {3 * count}, x, y, v "
             f"for each of {count} points"
         )
+    image_id = annotation.get("image_id")
+    if image_id is not None and id_text(image_id) not in images:
+        raise DataError(
+            f"{location}: no image has the id {image_id!r}; add it to images, or remove "
+            "the annotation"
+        )
     try:
-        image = images[annotation["image_id"]]
+        image = images[id_text(annotation["image_id"])]
         name = str(image["file_name"]).replace("\\", "/")
         keypoints = np.array(annotation["keypoints"], dtype=np.float64).reshape(-1, 3)
         box = size = None

@@ -12,7 +12,7 @@ from ...geometry import Array
 from ...scheme_file.names import complete_table, infer_mirror_from_names
 from ...scheme_file.table import Scheme, scheme_from_table
 from ..mirror import better_mirror, describe_better, infer_mirror_from_shapes
-from .coco import flat_keypoints
+from .coco import flat_keypoints, id_text
 from .label_text import read_label_text
 from .own_data import Note, ignore, is_unnamed
 
@@ -100,14 +100,17 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _category(table: Mapping[str, Any], path: Path, name: str) -> dict[str, Any]:
     known = {str(category.get("name")): category for category in table["categories"]}
-    if name and name not in known:
+    if name:
+        for each in known:
+            if each.lower() == name.lower():
+                return {"name": "", **known[each]}
         raise DataError(f"{path}: no category {name!r}; {did_you_mean(name, known)}")
-    if not name and len(known) != 1:
+    if len(known) != 1:
         raise DataError(
             f"{path}: {len(known)} categories list keypoints ({', '.join(known)}); "
             "choose one with --category"
         )
-    return {"name": "", **(known[name] if name else next(iter(known.values())))}
+    return {"name": "", **next(iter(known.values()))}
 
 
 def _shapes(table: Mapping[str, Any], category: Mapping[str, Any]) -> list[Array]:
@@ -115,7 +118,8 @@ def _shapes(table: Mapping[str, Any], category: Mapping[str, Any]) -> list[Array
     shapes = []
     for annotation in table.get("annotations", ()):
         keypoints = flat_keypoints(annotation.get("keypoints") or ())
-        if annotation.get("category_id", category.get("id")) != category.get("id"):
+        category_id = annotation.get("category_id", category.get("id"))
+        if id_text(category_id) != id_text(category.get("id")):
             continue
         if len(keypoints) != 3 * len(category["keypoints"]):
             continue

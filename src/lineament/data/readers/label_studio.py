@@ -73,11 +73,13 @@ def _read_tasks(
         for task in tasks:
             results, is_predicted = _results_of(task)
             regions = {result["id"]: result for result in results if "id" in result}
-            grouped = _points_by_region(task, results)
+            grouped = _points_by_region(f"{path}: task {task.get('id')}", results)
             predicted += is_predicted and bool(grouped)
             for parent, points in grouped.items():
                 faces.append((task, points))
                 boxes.append(_box_of(regions.get(parent)))
+    except DataError:
+        raise
     except (
         OSError,
         ValueError,
@@ -87,8 +89,8 @@ def _read_tasks(
         IndexError,
     ) as error:
         raise DataError(
-            f"{path}: not an export of Label Studio ({error}); expected its JSON with "
-            "tasks, data, annotations and results: export JSON, not JSON-MIN"
+            f"{path}: not an export of Label Studio ({type(error).__name__}: {error}); "
+            "expected its JSON with tasks, data, annotations and results: export JSON, not JSON-MIN"
         ) from error
     if not faces:
         raise DataError(f"{path}: no keypoints; expected results of type {KIND}")
@@ -100,11 +102,15 @@ def _read_tasks(
     return faces, boxes
 
 
-def _points_by_region(task: Mapping[str, Any], results: list[Any]) -> dict[Any, Points]:
+def _points_by_region(place: str, results: list[Any]) -> dict[Any, Points]:
     """Return the keypoints of a task by the id of their region, None without one.
 
+    Args:
+        place: Description of the task for messages.
+        results: Its results.
+
     Raises:
-        ValueError: If they are on a rotated image or several images, or a name is repeated.
+        DataError: If they are on a rotated image or several images, or a name is repeated.
     """
     grouped: dict[Any, Points] = defaultdict(dict)
     drawn_on: set[tuple[Any, Any]] = set()
@@ -112,8 +118,8 @@ def _points_by_region(task: Mapping[str, Any], results: list[Any]) -> dict[Any, 
         if result.get("type") != KIND:
             continue
         if result.get("image_rotation"):
-            raise ValueError(
-                f"task {task.get('id')}: the image was rotated in Label Studio by "
+            raise DataError(
+                f"{place}: the image was rotated in Label Studio by "
                 f"{result['image_rotation']} degrees, and its points with it; rotate it back "
                 "there, and export again"
             )
@@ -121,15 +127,14 @@ def _points_by_region(task: Mapping[str, Any], results: list[Any]) -> dict[Any, 
         name = str(result["value"][KIND][0])
         parent = result.get("parentID") or result.get("parent_id")
         if name in grouped[parent]:
-            raise ValueError(
-                f"task {task.get('id')}: two points {name!r}; draw a box around each face and "
+            raise DataError(
+                f"{place}: two points {name!r}; draw a box around each face and "
                 "make its points children of it"
             )
         grouped[parent][name] = result
     if len(drawn_on) > 1:
-        raise ValueError(
-            f"task {task.get('id')}: points on several images; give each image a task of its "
-            "own"
+        raise DataError(
+            f"{place}: points on several images; give each image a task of its own"
         )
     return grouped
 

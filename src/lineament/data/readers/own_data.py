@@ -161,8 +161,8 @@ def choose_points(
         )
     raise UnknownPointsError(
         f"{location}: the names of the {len(points)} points fit no known scheme ({some}, ...); "
-        "write a scheme with `lineament scheme FILE --out my.toml` or by hand, and set "
-        'scheme = "my.toml"',
+        "write a scheme with `lineament scheme FILE --out my.toml` or by hand, and give it: "
+        '--scheme my.toml, or in a recipe scheme = "my.toml"',
         points,
     )
 

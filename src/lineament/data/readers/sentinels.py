@@ -1,4 +1,4 @@
-"""Coordinates that mark points as not annotated: (-1, -1), (0, 0) and infinity."""
+"""Marks of points in label files: (-1, -1), (0, 0) and infinity if not annotated; visibility."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -57,3 +57,25 @@ def note_absent(samples: Sequence[Sample], own: OwnData, location: str) -> None:
             f"{location}: {sum(counts)} points of {faces} faces are not annotated; they get no "
             "weight"
         )
+
+
+def without_useless_flags(
+    samples: Sequence[Sample], own: OwnData, place: str
+) -> list[Sample]:
+    """Return the samples with unknown visibility if no point of several faces has v = 2.
+
+    Such files only tell annotated points from others, so v = 1 does not mean occluded.
+
+    Args:
+        samples: Faces from a COCO or YOLO file.
+        own: Receives the note.
+        place: Description of the data for the note.
+    """
+    flags = [sample.visible for sample in samples if sample.visible is not None]
+    if len(flags) < 2 or any(visible.any() for visible in flags):
+        return list(samples)
+    own.note(
+        f"{place}: no point has v = 2, which means visible, so v = 1 is not taken for "
+        "occluded"
+    )
+    return [replace(sample, visible=None) for sample in samples]

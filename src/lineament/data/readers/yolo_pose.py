@@ -15,7 +15,7 @@ from ..sample import Sample, numbered_name
 from .image_finder import ImageFinder, StemFinder, check_shared, image_size
 from .label_text import read_label_text
 from .own_data import UNSTATED, OwnData, UnknownPointsError, choose_points
-from .sentinels import note_absent
+from .sentinels import note_absent, without_useless_flags
 from .yolo_splits import listed_label_files
 from .yolo_yaml import PointDescription, describe_points
 
@@ -75,6 +75,8 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
     finder.check()
     check_shared(found)
     note_absent(samples, own, str(root))
+    if least_visible == FLAGS[-1]:
+        return without_useless_flags(samples, own, str(root))
     return samples
 
 
