@@ -9,7 +9,7 @@ from faces import draw_face, write_faces
 from lineament.data.readers.find_annotations import find_annotations
 from lineament.data.readers.own_data import OwnData, once
 from lineament.errors import DataError
-from lineament.labeling.own_scheme import read_own_faces
+from lineament.labeling.own_scheme import read_own_faces, with_annotated_norms
 from lineament.schemes import scheme
 from tiny_sets import picture, text
 
@@ -46,6 +46,27 @@ def test_a_few_points_named_as_those_of_the_package_are_a_scheme_of_their_own(tm
     truth = draw_face(0)[1][[36, 45, 30, 8]]
     assert np.allclose(faces[0].landmarks[order], truth)
     assert lines == []
+
+
+def test_norms_are_between_points_that_are_annotated(tmp_path):
+    words = ("outer", "top", "inner")
+    names = [f"{side}_eye_{word}" for side in ("right", "left") for word in words]
+    path = table(tmp_path, [*names, "chin"], [36, 37, 39, 45, 44, 42, 8])
+    faces, made, _ = read(path, "norms7")
+    assert set(made.norm_points) == {"interocular", "interpupil"}
+    assert with_annotated_norms(made, faces) is made
+    outer = made.points.index("right_eye_outer")
+    for face in faces:
+        face.landmarks[outer] = np.nan
+    lines: list[str] = []
+    norms = with_annotated_norms(made, faces, lines.append).norm_points
+    used = [{made.points[i] for i in group} for group in norms["interpupil"]]
+    assert used == [
+        {"right_eye_top", "right_eye_inner"},
+        {"left_eye_top", "left_eye_inner"},
+    ]
+    assert "interocular" not in norms
+    assert lines[0].startswith("left_eye_outer, right_eye_outer: annotated in no face")
 
 
 def test_most_points_of_a_scheme_are_read_as_that_scheme(tmp_path):

@@ -77,7 +77,12 @@ def _write(
     from ..atomic import write_text
     from ..data.readers.coco_scheme import lists_keypoints, scheme_from_coco
     from ..data.readers.own_data import OwnData
-    from ..labeling.own_scheme import save_drawing, scheme_from_labels, with_mean_shape
+    from ..labeling.own_scheme import (
+        save_drawing,
+        scheme_from_labels,
+        with_annotated_norms,
+        with_mean_shape,
+    )
     from ..scheme_file.table import scheme_text
     from ..schemes import add_scheme
 
@@ -88,6 +93,7 @@ def _write(
     else:
         faces, made = scheme_from_labels(file, out.stem, note, own)
     if faces:
+        made = with_annotated_norms(made, faces, note)
         made = with_mean_shape(made, faces, model, note)
     else:
         note(

@@ -243,6 +243,36 @@ def _check_stated_mirror(
             )
 
 
+def with_annotated_norms(
+    made: Scheme, faces: Sequence[Sample], note: Note = ignore
+) -> Scheme:
+    """Return the scheme with norms between points that are annotated in some face.
+
+    Of a mirrored pair with a point that is not, neither is used. A norm without points is removed.
+
+    Args:
+        made: The scheme.
+        faces: Annotated faces of the scheme.
+        note: Called with a line about the points that are not used.
+    """
+    landmarks = np.stack([face.landmarks for face in faces])
+    is_known = np.asarray(np.isfinite(landmarks).all(2).any(0))
+    is_known &= is_known[made.mirror]
+    norms, unused = {}, set[str]()
+    for rule, (first, second) in made.norm_points.items():
+        unused |= {made.points[i] for i in (*first, *second) if not is_known[i]}
+        kept = [tuple(i for i in group if is_known[i]) for group in (first, second)]
+        if all(kept):
+            norms[rule] = kept[0], kept[1]
+    if not unused:
+        return made
+    note(
+        f"{', '.join(sorted(unused))}: annotated in no face, or only on one side, so errors "
+        f"are not divided by lengths between them ({', '.join(norms) or 'no norm'} left)"
+    )
+    return replace(made, norm_points=norms)
+
+
 def with_mean_shape(
     made: Scheme, faces: Sequence[Sample], model: str, note: Note = ignore
 ) -> Scheme:

@@ -23,6 +23,7 @@ from ..labeling.own_scheme import (
     read_more_faces,
     read_own_faces,
     save_drawing,
+    with_annotated_norms,
     with_mean_shape,
 )
 from ..models.backbones.registry import imagenet_file
@@ -101,6 +102,7 @@ def write_own_recipe(
     scheme = Counter(face.scheme for face in samples).most_common(1)[0][0]
     drawing = None
     if new_scheme is not None:
+        new_scheme = with_annotated_norms(new_scheme, first, note)
         new_scheme = with_mean_shape(new_scheme, first, MEAN_FACE_MODEL, note)
         drawing = save_drawing(new_scheme, first, folder / f"{new_scheme.name}.png")
         scheme = _write_scheme(new_scheme, folder)

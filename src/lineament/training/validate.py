@@ -143,11 +143,21 @@ def export_error_message(
     validation_faces: dict[str, CropCache], scheme_name: str
 ) -> str:
     """Return why the validation faces do not suffice for an export; empty if they do."""
+    is_normed = False
     for cache in validation_faces.values():
         has_norm = has_norm_points(cache.landmarks, scheme_name)
+        is_normed |= bool(has_norm.any())
         points = int(np.isfinite(cache.landmarks).all(-1).sum())
         if has_norm.any() and points >= MIN_POINTS:
             return ""
+    if validation_faces and not is_normed:
+        rule, eyes = point_norm(scheme_name)
+        names = [scheme(scheme_name).points[i] for group in eyes for i in group]
+        return (
+            f"no validation face has all points of the {rule} norm "
+            f"({', '.join(names[:6])}), which calibration and export need; annotate them, "
+            "or set other norm_points in the scheme's file"
+        )
     total = sum(map(len, validation_faces.values()))
     return (
         f"{total} validation faces are too few to calibrate and export a model: "
