@@ -10,7 +10,14 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from ..errors import ModelError, SchemeError, did_you_mean
 from ..estimator import CropLandmarks, ValidationLimits, check_crops, check_no_memory
@@ -80,6 +87,20 @@ class ForeignSettings(BaseModel):
         "sigma_px are computed from it, since the model predicts none",
     )
 
+    @field_validator("mean", "std")
+    @classmethod
+    def _check_numbers(cls, value: PerChannel, info: ValidationInfo) -> PerChannel:
+        """Return finite numbers; a std is at least 1, unlike one for values from 0 to 1."""
+        numbers = np.atleast_1d(value)
+        if not np.isfinite(numbers).all():
+            raise ValueError("expected finite numbers")
+        if info.field_name == "std" and numbers.min() < 1:
+            raise ValueError(
+                "expected at least 1, because pixels are from 0 to 255; multiply a mean and "
+                "std of pixels from 0 to 1 by 255"
+            )
+        return value
+
 
 OTHER_FILES = (({"points"}, "a scheme"), ({"data"}, "a recipe"))
 """Keys of other TOML files, and what these files are."""
@@ -111,7 +132,10 @@ def read_settings(path: Path) -> ForeignSettings:
         if first["type"] == "extra_forbidden":
             hint = did_you_mean(key, ForeignSettings.model_fields)
             raise ModelError(f"{path}: unknown key {key!r}; {hint}") from error
-        raise ModelError(f"{path}: {key}: {first['msg']}; correct that key") from error
+        reason = first["msg"].removeprefix("Value error, ")
+        if key in ("mean", "std") and first["type"] != "value_error":
+            reason = "expected one number, or one per channel"
+        raise ModelError(f"{path}: {key}: {reason}; correct that key") from error
 
 
 def model_file_content(path: Path) -> bytes:
@@ -188,9 +212,10 @@ class ForeignModel:
             outputs = self.session.run(names, {self._input: crops})
         except Exception as error:
             reason = str(error).splitlines()[0][:160]
+            expected = self.session.get_inputs()[0].shape
             raise ModelError(
                 f"{file}: does not run on crops of {self.size} pixels, {self.settings.layout}, "
-                f"{self.settings.color} ({reason}); correct {self.path}"
+                f"{self.settings.color}: its input is {expected} ({reason}); correct {self.path}"
             ) from error
         numbers = {}
         for name, array in zip(names, outputs, strict=True):
