@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from commands import call
 from lineament.data.audit.audit import audit
 from lineament.data.audit.checks import (
     Finding,
@@ -564,3 +565,9 @@ def test_a_single_face_far_from_the_model_is_found(clean):
     (found,) = audit(clean, predict).findings
     assert (found.severity, found.kind, found.file) == ("warning", "far", first)
     assert "20 % of the box side away from the model's" in found.message
+
+
+def test_a_part_without_its_data_set_is_refused(tmp_path: Path) -> None:
+    code, _, noted = call("audit", tmp_path, "--part", "test")
+    assert code == 2
+    assert "--part needs --reader" in " ".join(noted.split())

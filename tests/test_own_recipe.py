@@ -255,6 +255,23 @@ def test_user_provided_settings_are_used_and_written(tmp_path):
     assert "set these keys of [[data]]" in " ".join(noted.split())
 
 
+def test_corrected_faces_become_a_recipe_with_the_scheme_they_carry(tmp_path):
+    points = np.array([[20.0, 20], [30, 20], [50, 20], [60, 20], [40, 40], [40, 55]])
+    names = ["reye_outer", "reye_inner", "leye_inner", "leye_outer", "nose", "chin"]
+    path = coco_file(tmp_path / "set/a.json", points, names, 6)
+    own = text(tmp_path / "kept6.toml", f"points = {json.dumps(names)}")
+    review = tmp_path / "review"
+    code, _, _ = call("annotations", "read", path, "--scheme", own, "--out", review)
+    assert code == 0
+    assert [each.reader for each in find_annotations(review)] == ["review"]
+    made = write_own_recipe(review, tmp_path / "run", "reviewed")
+    recipe = read_recipe(made.path)
+    assert (recipe.scheme, recipe.data[0].reader) == ("kept6", "review")
+    assert (tmp_path / "run/kept6.toml").is_file()
+    code, shown, _ = call("audit", review, "--out", tmp_path / "a.html")
+    assert "6 faces on 6 images" in shown
+
+
 def test_annotations_are_used_if_all_are_of_test_sets(tmp_path):
     for site in "ab":
         write_faces(tmp_path / site / "test", 3)

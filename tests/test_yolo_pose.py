@@ -194,3 +194,13 @@ def test_a_missing_image_is_not_replaced_by_that_of_another_folder(
         DataError, match=r"1\.txt: its image is missing, and .* is that"
     ):
         read_data("yolo", tmp_path / "set", "all", OwnData(ears))
+
+
+def test_labels_without_an_image_are_noted_if_images_are_not_needed(tmp_path, ears):
+    folder, lines = data_set(tmp_path), []
+    text(folder / "labels/b.txt", line())
+    own = OwnData(ears, note=lines.append)
+    assert len(read_data("yolo", folder, "all", own)) == 1
+    assert any(
+        "of 1 label files were not found, e.g. 'b.jpg'" in each for each in lines
+    )

@@ -61,6 +61,8 @@ def audit(
     from ..data.audit.report_html import write_audit_html
     from ..data.readers.registry import read_data
 
+    if part != "all" and reader is None:
+        raise typer.BadParameter("--part needs --reader, the data set it is a part of")
     own = own_data(scheme, category, pictures, group)
     # .pts files are read one at a time, so that a broken file does not hide the others
     by_file = reader is None or (reader == "folder" and part == "all")

@@ -106,8 +106,9 @@ def write_own_recipe(
         new_scheme = with_mean_shape(new_scheme, first, MEAN_FACE_MODEL, note)
         drawing = save_drawing(new_scheme, first, folder / f"{new_scheme.name}.png")
         scheme = _write_scheme(new_scheme, folder)
-    elif own.scheme:
-        scheme = own.scheme
+    else:
+        # files of lineament review carry their own scheme
+        scheme = own.scheme or scheme
         if scheme not in NAMES:
             scheme = _write_scheme(scheme_called(scheme), folder)
     states_scheme = new_scheme is not None or bool(own.scheme)

@@ -14,6 +14,7 @@ from ...io.media_files import (
     image_next_to,
     visible_files,
 )
+from ...io.review_files import SUFFIX as REVIEWED
 from ..guess_scheme import SCHEME_OF_COUNT
 from ..readers.find_annotations import find_annotations
 from ..readers.image_finder import StemFinder
@@ -94,6 +95,8 @@ def read_any(
     name = _official_layout(root)
     if name and name not in PTS_SETS:
         samples, findings = _read_parts(name, root)
+    elif contains_visible(root, f"**/*{REVIEWED}"):
+        samples, findings = READERS["review"].read(root, "all", own=own), []
     elif contains_visible(root, "**/*.pts"):
         samples, findings = _read_pts_files(root, own, not name)
         if name:

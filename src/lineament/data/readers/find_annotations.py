@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...errors import DataError
 from ...io.media_files import contains_visible, visible_files
+from ...io.review_files import SUFFIX as REVIEWED
 from .label_text import check_is_text, read_utf8_bytes
 from .registry import detect_table_format
 from .yolo_pose import has_labels, is_label_file
@@ -84,6 +85,8 @@ def find_annotations(location: Path) -> list[Annotations]:
             f"{location}: no such folder or file; expected a folder of annotated images, "
             "an annotation file, or a recipe that ends in .toml"
         )
+    if contains_visible(location, f"**/*{REVIEWED}"):
+        return _folders("review", location, visible_files(location, f"**/*{REVIEWED}"))
     if contains_visible(location, "**/*.pts"):
         return _folders("folder", location, visible_files(location, "**/*.pts"))
     found = _tables(location)

@@ -73,6 +73,11 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
         sample = face.with_points(scheme_name, places)
         samples.append(replace(sample, group=own.group_of(name, {}, "")))
     finder.check()
+    if finder.missing:
+        own.note(
+            f"{root}: the images of {len(finder.missing)} label files were not found, e.g. "
+            f"{finder.missing[0]!r}; their faces are skipped"
+        )
     check_shared(found)
     note_absent(samples, own, str(root))
     if least_visible == FLAGS[-1]:
