@@ -73,9 +73,6 @@ def test_a_mirror_is_inferred_from_the_faces_of_its_category_only(tmp_path):
     assert scheme_from_coco(path, "x", "face").mirror.tolist() == [3, 2, 1, 0]
 
 
-<<<<<<< HEAD:tests/test_label_checks.py
-def test_two_parts_with_the_same_name_are_rejected(tmp_path):
-=======
 def test_the_size_that_imglab_writes_is_compared_with_the_image(tmp_path):
     parts = "".join(f"<part name='{n}' x='{n}' y='{n * n}'/>" for n in range(5))
     box = f"<box top='0' left='0' width='9' height='9'>{parts}</box>"
@@ -89,7 +86,6 @@ def test_the_size_that_imglab_writes_is_compared_with_the_image(tmp_path):
 
 
 def test_two_parts_with_the_same_name_are_rejected(tmp_path):
->>>>>>> be1e1384 (Compare the sizes in XML of imglab with the images):tests/test_label_faults.py
     parts = "".join(
         f"<part name='{i}' x='{i}' y='{2 * i}'/>" for i in (0, 1, 2, 3, 4, 4)
     )

@@ -113,7 +113,7 @@ def test_a_file_without_the_category_gives_a_one_line_error(
 
 def test_the_case_of_a_category_is_ignored(tmp_path):
     path = text(tmp_path / "a.json", json.dumps(table(NAMES)))
-    assert scheme_of_coco(path, "x", "FACE").points == tuple(NAMES)
+    assert scheme_from_coco(path, "x", "FACE").points == tuple(NAMES)
 
 
 def red_pixels(image):
