@@ -298,6 +298,12 @@ def test_if_no_category_matches_one_must_be_named(tmp_path):
         read_data("coco", path, "all", OwnData(category="hand"))
 
 
+@pytest.mark.parametrize("reader", ["csv", "folder", "yolo", "dlib", "label-studio"])
+def test_a_category_of_a_format_without_categories_is_refused(reader, tmp_path):
+    with pytest.raises(DataError, match="is read without categories; remove category"):
+        read_data(reader, tmp_path, "all", OwnData(category="face"))
+
+
 def test_crowds_are_left_out_and_counted(tmp_path):
     table = coco(shape(5), [str(i) for i in range(5)])
     table["annotations"].append(table["annotations"][0] | {"iscrowd": 1, "id": 2})

@@ -195,6 +195,23 @@ def test_a_file_that_is_no_toml_or_is_absent_is_rejected(tmp_path):
             read_recipe(path)
 
 
+def test_a_recipe_may_be_written_by_notepad(tmp_path):
+    path = tmp_path / "a.toml"
+    lines = [
+        'name = "a"',
+        'data = [{reader = "300w"}]',
+        "train = {steps = 1, batch = 1}",
+    ]
+    path.write_text("\r\n".join(lines), encoding="utf-8-sig", newline="")
+    assert read_recipe(path).name == "a"
+    for folder in (r"C:\data", r"C:\Users"):
+        path.write_text(f'name = "a"\nfolder = "{folder}"\n')
+        with pytest.raises(
+            RecipeError, match=r"write paths with / or in single quotes$"
+        ):
+            read_recipe(path)
+
+
 def test_a_folder_is_found_relative_to_the_recipe_if_not_to_the_current_directory(
     tmp_path,
 ):

@@ -28,5 +28,8 @@ def guess_scheme(count: int, source: object) -> str:
     if count not in SCHEME_OF_COUNT:
         known = ", ".join(f"{n} ({name})" for n, name in SCHEME_OF_COUNT.items())
         found = f"{source}: {count} points fit no known scheme"
-        raise DataError(f"{found}; expected {known}: give the scheme")
+        raise DataError(
+            f"{found}; expected {known}: give the scheme, a name or a .toml file, which "
+            "`lineament scheme FILE --out my.toml` writes"
+        )
     return SCHEME_OF_COUNT[count]

@@ -291,7 +291,7 @@ def describe_norm(rule: str, norm_points: NormPoints) -> str:
 @cache
 def _load(path: Path) -> Protocol:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ProtocolError(
             f"{path}: cannot be read as a protocol ({error}); expected a TOML file"

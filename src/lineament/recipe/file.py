@@ -66,11 +66,13 @@ def read_values(path: Path, seen: tuple[Path, ...] = ()) -> Values:
         )
         raise RecipeError(f"{path}: extends itself ({cycle}); remove one `extends`")
     try:
-        file_values = tomllib.loads(path.read_text(encoding="utf-8"))
+        file_values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = short_reason(error)
+        is_path = "Unescaped" in reason or "hex value" in reason
+        hint = "; write paths with / or in single quotes" if is_path else ""
         raise RecipeError(
-            f"{path}: cannot be read as a recipe ({short_reason(error)}); "
-            "expected a TOML file"
+            f"{path}: cannot be read as a recipe ({reason}); expected a TOML file{hint}"
         ) from error
     _find_places(file_values, path.parent)
     values: Values = {}

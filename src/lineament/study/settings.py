@@ -125,7 +125,7 @@ def read_study(path: Path) -> Study:
         RecipeError: If the file cannot be read, or a key or value is invalid.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(
             f"{path}: cannot be read as a study ({short_reason(error)}); expected a TOML file"

@@ -75,6 +75,8 @@ class DataSet:
     """True if the official numbers count videos instead of faces."""
     is_format: bool = False
     """True for a general format for user data, whose reader also takes an OwnData."""
+    has_categories: bool = False
+    """True for a format whose faces have a category or label."""
     first_pixel: float = 0.0
     """Coordinate of the center of the first pixel in the files of a format."""
     subtracted: float = 0.0
@@ -106,6 +108,10 @@ class DataSet:
             raise DataError(f"{self.title} has no part {part!r}; {hint}")
         reader = self.annotated if absent and self.annotated else self.reader
         if self.is_format:
+            if own.category and not self.has_categories:
+                raise DataError(
+                    f"{self.title} is read without categories; remove category"
+                )
             return self._from_zero(reader(folder, part, own), own)
         for key in ("scheme", "category", "pictures", "first_pixel"):
             if getattr(own, key):
@@ -314,11 +320,11 @@ READERS: dict[str, DataSet] = {
     ),
     "coco": DataSet(
         "COCO", "keypoints in one JSON file; `part` is the name of the file",
-        _file_reader(read_coco, ".json"), ANY, is_format=True,
+        _file_reader(read_coco, ".json"), ANY, is_format=True, has_categories=True,
     ),
     "cvat": DataSet(
         "CVAT", "skeletons or points in CVAT's XML for images 1.1; `part` is the name of the file",
-        _file_reader(read_cvat_xml, ".xml"), ANY, is_format=True,
+        _file_reader(read_cvat_xml, ".xml"), ANY, is_format=True, has_categories=True,
         first_pixel=FIRST_PIXEL["cvat"],
     ),
     "label-studio": DataSet(
