@@ -234,7 +234,8 @@ def guessed_scheme_note(location: str, count: int, name: str) -> str:
     """Return the message about a scheme guessed only from the number of points."""
     return (
         f"{location}: {count} points without names, assumed to be {name} because of their "
-        'number; if that is wrong, set their scheme: scheme = "my.toml"'
+        "number; if that is wrong, give their scheme: --scheme my.toml, or in a recipe "
+        'scheme = "my.toml"'
     )
 
 
