@@ -218,6 +218,25 @@ def test_a_recipe_is_written_next_to_its_scheme(tmp_path):
     assert recipe.data[0].reader == "cvat"
 
 
+def test_a_recipe_or_scheme_edited_by_hand_is_kept_as_a_copy(tmp_path):
+    write_faces(tmp_path / "faces", 12, lambda landmarks: landmarks[EIGHT])
+    cvat_xml(tmp_path / "faces", NAMES)
+    arguments = (tmp_path / "faces", tmp_path / "run", "mine")
+    written = write_own_recipe(*arguments)
+    lines = []
+    write_own_recipe(*arguments, lines.append)
+    assert not list((tmp_path / "run").glob("*.previous.*"))
+    for name in ("recipe", "mine-points"):
+        path = tmp_path / f"run/{name}.toml"
+        path.write_text(path.read_text() + "# edited", encoding="utf-8")
+    again = write_own_recipe(*arguments, lines.append)
+    assert again.path.read_text() == written.text
+    for name in ("recipe", "mine-points"):
+        kept = tmp_path / f"run/{name}.previous.toml"
+        assert kept.read_text().endswith("# edited")
+        assert any(f"kept as {kept.name}" in line for line in lines)
+
+
 def test_user_provided_settings_are_used_and_written(tmp_path):
     points = np.array([[20.0, 20], [30, 20], [50, 20], [60, 20], [40, 40], [40, 55]])
     names = ["reye_outer", "reye_inner", "leye_inner", "leye_outer", "nose", "chin"]

@@ -105,19 +105,19 @@ def write_own_recipe(
         new_scheme = with_annotated_norms(new_scheme, first, note)
         new_scheme = with_mean_shape(new_scheme, first, MEAN_FACE_MODEL, note)
         drawing = save_drawing(new_scheme, first, folder / f"{new_scheme.name}.png")
-        scheme = _write_scheme(new_scheme, folder)
+        scheme = _write_scheme(new_scheme, folder, note)
     else:
         # files of lineament review carry their own scheme
         scheme = own.scheme or scheme
         if scheme not in NAMES:
-            scheme = _write_scheme(scheme_called(scheme), folder)
+            scheme = _write_scheme(scheme_called(scheme), folder, note)
     states_scheme = new_scheme is not None or bool(own.scheme)
     keys = {"scheme": scheme if states_scheme else "", "category": own.category}
     keys["pictures"] = own.pictures.resolve().as_posix() if own.pictures else ""
     keys["group"] = own.group
     text = _recipe_text(name, scheme, annotations, samples, training, start, keys)
     path = folder / RECIPE
-    write_text(path, text)
+    _replace_text(path, text, note)
     return OwnRecipe(path, text, training, drawing)
 
 
@@ -137,11 +137,20 @@ def _validation(part: Annotations, annotations: Sequence[Annotations]) -> bool |
     return False if any(item.split == "validation" for item in annotations) else None
 
 
-def _write_scheme(new_scheme: Scheme, folder: Path) -> str:
+def _write_scheme(new_scheme: Scheme, folder: Path, note: Note) -> str:
     """Write the file of a scheme; return the file's name."""
     path = folder / f"{new_scheme.name}.toml"
-    write_text(path, scheme_text(new_scheme))
+    _replace_text(path, scheme_text(new_scheme), note)
     return path.name
+
+
+def _replace_text(path: Path, text: str, note: Note) -> None:
+    """Write a text file; keep a file with other text, which may be edited by hand, as a copy."""
+    if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
+        previous = path.with_name(f"{path.stem}.previous{path.suffix}")
+        path.replace(previous)
+        note(f"{path} is written again; the previous file is kept as {previous.name}")
+    write_text(path, text)
 
 
 def _start(recipe: Path, training: int, note: Note) -> str:
