@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 
 from lineament.errors import DataError
 from lineament.export.calibrate import (
-    COVERED,
+    COVERAGE,
     NEAR,
     LogitScale,
     SigmaScale,
@@ -38,7 +38,7 @@ def test_two_sigma_covers_the_stated_fraction_of_errors():
     variance = np.random.default_rng(1).uniform(0.5, 30, 20_000)
     errors = rayleigh_errors(0.3 * variance + 0.8)
     sigma = fit_sigma(errors, variance).sigma_px(variance)
-    assert np.mean(errors < 2 * sigma) == pytest.approx(COVERED, abs=1e-3)
+    assert np.mean(errors < 2 * sigma) == pytest.approx(COVERAGE, abs=1e-3)
 
 
 def test_errors_are_covered_at_every_level_of_variance():
@@ -127,7 +127,7 @@ def test_occluded_points_get_a_larger_sigma_that_covers_their_errors():
     assert (fitted.slope, fitted.floor) == (plain.slope, plain.floor)
     assert fitted.occluded == pytest.approx(3.0, rel=0.1)
     under = errors[50:] <= 2 * fitted.sigma_px(variance, visible)[50:]
-    assert under.mean() == pytest.approx(COVERED, abs=1e-3)
+    assert under.mean() == pytest.approx(COVERAGE, abs=1e-3)
     # visible points keep their sigma
     np.testing.assert_allclose(
         fitted.sigma_px(variance, np.ones_like(variance)), plain.sigma_px(variance)

@@ -103,8 +103,8 @@ def test_a_step_shorter_than_a_tick_of_the_clock_is_logged(
     monkeypatch.setattr("lineament.training.classic.trainer.time", clock)
     reports = []
     recipe = recipe_of(folder, "ridge", steps=1)
-    places = tmp_path / "run", folder, tmp_path / "cache"
-    ClassicTrainer(CascadeFit, recipe, *places).run(reports.append)
+    positions = tmp_path / "run", folder, tmp_path / "cache"
+    ClassicTrainer(CascadeFit, recipe, *positions).run(reports.append)
     assert [report.step for report in reports] == [1]
 
 
@@ -177,11 +177,11 @@ def test_a_leaf_is_its_mean_residual_shrunk_by_the_prior():
 
 def test_pairs_of_pixels_are_near_each_other():
     rng = np.random.default_rng(0)
-    places = rng.random(200) + 1j * rng.random(200)
-    drawn = draw_pairs(rng, places, 500)
+    positions = rng.random(200) + 1j * rng.random(200)
+    drawn = draw_pairs(rng, positions, 500)
     assert drawn.shape == (500, 2)
     # far below 0.52, the mean distance of two points of the unit square
-    assert np.abs(places[drawn[:, 0]] - places[drawn[:, 1]]).mean() < 0.3
+    assert np.abs(positions[drawn[:, 0]] - positions[drawn[:, 1]]).mean() < 0.3
 
 
 @pytest.mark.parametrize("learn", [fit_ferns, fit_trees])
@@ -190,9 +190,9 @@ def test_boosting_explains_residuals_that_depend_on_a_difference_of_pixels(learn
     values = rng.integers(0, 256, (20, 2000)).astype(np.int16)
     residuals = np.sign(values[3] - values[11])[:, None].astype(np.float32)
     before = (residuals**2).sum()
-    places = np.zeros(20, complex)
+    positions = np.zeros(20, complex)
     settings = CascadeSettings(trees=60, depth=3, fern_prior=1.0, candidates=60)
-    learn(Pixels(values, places), residuals, settings, rng)
+    learn(Pixels(values, positions), residuals, settings, rng)
     assert (residuals**2).sum() < 0.3 * before
 
 
@@ -341,14 +341,14 @@ initial_shapes_per_face = 2
 """
     recipe = tmp_path / "small.toml"
     recipe.write_text(text.replace("FOLDER", str(folder)))
-    places = ("--data", folder, "--cache", tmp_path / "cache")
-    code, out, err = call("train", recipe, "--out", tmp_path / "run", *places)
+    positions = ("--data", folder, "--cache", tmp_path / "cache")
+    code, out, err = call("train", recipe, "--out", tmp_path / "run", *positions)
     assert code == 0, err
     checkpoint = tmp_path / "run" / "checkpoint.safetensors"
     assert out.strip() == str(checkpoint)
     assert (tmp_path / "run" / "log.csv").read_text().startswith("step,loss_total,")
     code, out, err = call(
-        "export", checkpoint, "--name", "ferns", "--out", tmp_path, *places
+        "export", checkpoint, "--name", "ferns", "--out", tmp_path, *positions
     )
     assert code == 0, err
     assert "ferns.safetensors" in out
@@ -362,10 +362,10 @@ initial_shapes_per_face = 2
     )
     assert code == 0, err
     assert json.loads(out)["nme"] > 0
-    code, _, err = call("export", checkpoint, "--int8", "--out", tmp_path, *places)
+    code, _, err = call("export", checkpoint, "--int8", "--out", tmp_path, *positions)
     assert code == 1
     assert "a model without a network; omit --int8 and --scheme" in err
-    code, _, err = call("distill", recipe, "--out", tmp_path / "other", *places)
+    code, _, err = call("distill", recipe, "--out", tmp_path / "other", *positions)
     assert code == 1
     assert "a cascade model, which has no network to distill" in err
 

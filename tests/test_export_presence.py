@@ -14,7 +14,7 @@ from lineament.data.mixture import read_mixture
 from lineament.errors import ExportError
 from lineament.export import gate, occluded, presence
 from lineament.export.calibrate import (
-    COVERED,
+    COVERAGE,
     LogitScale,
     SigmaScale,
     StateScales,
@@ -160,9 +160,9 @@ def test_sigma_of_occluded_points_in_the_file_is_fitted_on_occluded_crops(
         scores = 1 - np.exp(-near_exponent(64, 1.3) / plain**2)
         np.testing.assert_allclose(found.scores, scores, atol=2e-3)
     under = (errors <= 2 * found.sigma_px)[crops.covered].mean()
-    assert under >= COVERED - 0.005
+    assert under >= COVERAGE - 0.005
     # no larger than it must be
-    assert scale.occluded < 0.01 or under <= COVERED + 0.02
+    assert scale.occluded < 0.01 or under <= COVERAGE + 0.02
 
 
 def test_outputs_follow_sigma_by_name_even_for_an_empty_batch(exported):

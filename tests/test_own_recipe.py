@@ -259,12 +259,12 @@ def test_user_provided_settings_are_used_and_written(tmp_path):
     with pytest.raises(DataError, match="category ="):
         write_own_recipe(path, tmp_path / "run", "stated")
     stated = OwnData(**places)
-    made = write_own_recipe(path, tmp_path / "run", "stated", stated=stated)
+    made = write_own_recipe(path, tmp_path / "run", "stated", own=stated)
     (part,) = read_recipe(made.path).data
     assert (part.category, part.group) == ("face", "(p1)_")
     assert Path(part.pictures) == tmp_path / "photos"
     stated = OwnData(check_scheme(str(own)), **places)
-    made = write_own_recipe(path, tmp_path / "two", "stated", stated=stated)
+    made = write_own_recipe(path, tmp_path / "two", "stated", own=stated)
     recipe = read_recipe(made.path)
     assert recipe.scheme == recipe.data[0].scheme == "six"
     assert (tmp_path / "two/six.toml").is_file()

@@ -214,7 +214,7 @@ def test_the_triangles_cover_the_hull_of_the_mean_shape():
     # pixels of the mean shape's mesh map to themselves
     low = np.floor(MEAN.real.min()) + 1j * np.floor(MEAN.imag.min())
     expected = low + pixels[:, 1] + 1j * pixels[:, 0]
-    np.testing.assert_allclose(mesh.places(MEAN[None])[0], expected, atol=1e-3)
+    np.testing.assert_allclose(mesh.positions(MEAN[None])[0], expected, atol=1e-3)
 
 
 def test_a_warp_of_a_turned_shape_turns_its_steps():
@@ -372,5 +372,7 @@ def test_settings_of_networks_are_rejected_for_models_without_one(
 
 def test_more_positions_are_read_than_opencv_takes_at_once():
     image = np.arange(200, dtype=np.uint8)[None, None].repeat(200, axis=1)
-    places = np.linspace(0, 199, 70_000)[None] + 7j
-    np.testing.assert_allclose(sample_bilinear(image, places), places.real, atol=0.02)
+    positions = np.linspace(0, 199, 70_000)[None] + 7j
+    np.testing.assert_allclose(
+        sample_bilinear(image, positions), positions.real, atol=0.02
+    )

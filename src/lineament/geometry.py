@@ -273,9 +273,9 @@ def upright_box(landmarks: ArrayLike, mean: ArrayLike | None) -> tuple[Array, fl
         roll, and the roll.
     """
     roll_deg = fit_roll_deg(mean, landmarks)
-    turned = similarity(1.0, -roll_deg, (0, 0), (0, 0))
-    box = landmark_box(apply_affine(turned, landmarks))
-    center = apply_affine(invert_affine(turned), box_center(box))
+    rotation = similarity(1.0, -roll_deg, (0, 0), (0, 0))
+    box = landmark_box(apply_affine(rotation, landmarks))
+    center = apply_affine(invert_affine(rotation), box_center(box))
     half = box_side(box) / 2
     return np.concatenate([center - half, center + half]), roll_deg
 

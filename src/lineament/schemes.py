@@ -50,7 +50,7 @@ NAMES = (
 )
 HUBS = ("ibug68", "wflw98")
 """Intermediate schemes for pairs without a conversion rule of their own."""
-CARRIED = "own_scheme"
+OWN_SCHEME_KEY = "own_scheme"
 """Key for the table of a user-defined scheme in model files and face files."""
 STATUSES = ("missing", "interpolated", "exact")
 """Statuses from worst to best: a chain of rules has the status of its worst link."""
@@ -181,7 +181,7 @@ def load_stored_scheme(settings: Mapping[str, Any]) -> str:
     Raises:
         SchemeError: If it is unknown, or a different scheme has its name.
     """
-    table = settings.get(CARRIED)
+    table = settings.get(OWN_SCHEME_KEY)
     return (
         check_scheme(settings["scheme"]) if table is None else add_scheme_table(table)
     )
@@ -191,7 +191,7 @@ def scheme_entries(name: str) -> dict[str, Any]:
     """Return the entries that store a scheme in a file: its name and, if user-defined, table."""
     table = embedded_table(name)
     entries: dict[str, Any] = {"scheme": str(name)}
-    return entries if table is None else entries | {CARRIED: table}
+    return entries if table is None else entries | {OWN_SCHEME_KEY: table}
 
 
 def embedded_table(name: str) -> dict[str, Any] | None:

@@ -31,12 +31,12 @@ MAX_THICKNESS = 32_767
 """Widest line that OpenCV draws, pixels."""
 MIN_PRESENCE = 0.1
 """Minimum presence of a face to cover, chosen with the next three by `bench.anonymize`."""
-CLEAR = 0.9
+CLEAR_PRESENCE = 0.9
 """Minimum presence of a clear face, whose size tells the size of the others."""
-SMALLER = 0.5
+SMALL_FACE_RATIO = 0.5
 """Side of a face relative to the smallest clear face, below which it needs more presence."""
-STRICTER = 5.0
-"""Factor by which the minimum presence of such a small face is higher, up to CLEAR."""
+SMALL_FACE_PRESENCE_FACTOR = 5.0
+"""Factor by which the minimum presence of such a small face is higher, up to CLEAR_PRESENCE."""
 EYES, MOUTH = slice(0, 2), slice(3, 5)
 """Indices in the scheme `five`."""
 
@@ -115,9 +115,11 @@ def likely_faces(faces: Faces, min_presence: float = MIN_PRESENCE) -> Faces:
         faces: The faces in one image; find them with a low `min_presence`.
         min_presence: Minimum presence of a face.
     """
-    clear = [box_side(face.box) for face in faces if face.presence >= CLEAR]
-    small = SMALLER * min(clear, default=0.0)
-    strict = max(min(STRICTER * min_presence, CLEAR), min_presence)
+    clear = [box_side(face.box) for face in faces if face.presence >= CLEAR_PRESENCE]
+    small = SMALL_FACE_RATIO * min(clear, default=0.0)
+    strict = max(
+        min(SMALL_FACE_PRESENCE_FACTOR * min_presence, CLEAR_PRESENCE), min_presence
+    )
     kept = []
     for face in faces:
         required = strict if box_side(face.box) < small else min_presence
@@ -216,9 +218,9 @@ def _window(
     region: Region, shape: Sequence[int]
 ) -> tuple[slice, slice, NDArray[np.bool_]]:
     """Return rows and columns around a region, and a mask of the covered pixels in them."""
-    reach = region.margin_px + 1
-    first = np.floor(region.outline.min(0) - reach).astype(int)
-    last = np.ceil(region.outline.max(0) + reach).astype(int) + 1
+    border = region.margin_px + 1
+    first = np.floor(region.outline.min(0) - border).astype(int)
+    last = np.ceil(region.outline.max(0) + border).astype(int) + 1
     x0, y0 = np.clip(first, 0, (shape[1], shape[0])).tolist()
     x1, y1 = np.clip(last, 0, (shape[1], shape[0])).tolist()
     inside = np.zeros((y1 - y0, x1 - x0), np.uint8)

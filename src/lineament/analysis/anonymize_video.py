@@ -17,7 +17,7 @@ from .anonymize import MARGIN, Region, cover, face_regions
 
 HOLD_S = 0.3
 """Time in seconds before and after its frame during which a region is covered."""
-REACH = 2.0
+MAX_DISTANCE = 2.0
 """Distance up to which regions of two frames may be one face, in units of the larger box side."""
 GROWTH = 2.0
 """Ratio of box sides up to which regions of two frames may be one face."""
@@ -103,7 +103,7 @@ def _bridge(
     for row, (_, before) in enumerate(last_seen):
         for column, after in enumerate(found):
             distance = _distance(before, after)
-            if distance <= REACH:
+            if distance <= MAX_DISTANCE:
                 pairs.append((distance, row, column))
     rows, columns = set[int](), set[int]()
     for _, row, column in sorted(pairs):

@@ -64,9 +64,9 @@ def mean_face_3d() -> tuple[tuple[str, ...], Array]:
         .joinpath("tables/mean_face_3d.toml")
         .read_text(encoding="utf-8")
     )
-    places = np.array(list(table["points"].values()), dtype=np.float64)
-    places.flags.writeable = False
-    return tuple(table["points"]), places
+    positions = np.array(list(table["points"].values()), dtype=np.float64)
+    positions.flags.writeable = False
+    return tuple(table["points"]), positions
 
 
 def head_pose(
@@ -99,7 +99,7 @@ def head_pose(
         ShapeError: If the landmarks fit no pose.
     """
     camera = _camera(image_size, focal_px, center_px)
-    names, places = mean_face_3d()
+    names, positions = mean_face_3d()
     points = scheme("ibug68").points
     landmarks = _landmarks(face, [points.index(name) for name in names])
     tolerance = 1e-6 * (1 + np.abs(landmarks).max())
@@ -109,10 +109,10 @@ def head_pose(
         )
     try:
         _, turn, shift = cv2.solvePnP(
-            places, landmarks, camera, NO_DISTORTION, flags=cv2.SOLVEPNP_SQPNP
+            positions, landmarks, camera, NO_DISTORTION, flags=cv2.SOLVEPNP_SQPNP
         )
         turn, shift = cv2.solvePnPRefineLM(
-            places, landmarks, camera, NO_DISTORTION, turn, shift
+            positions, landmarks, camera, NO_DISTORTION, turn, shift
         )
     except cv2.error as error:
         raise ShapeError(
@@ -120,7 +120,7 @@ def head_pose(
         ) from error
     rotation = np.asarray(cv2.Rodrigues(turn)[0], dtype=np.float64)
     translation = shift.reshape(3).astype(np.float64)
-    projected = (places @ rotation.T + translation) @ camera.T
+    projected = (positions @ rotation.T + translation) @ camera.T
     distance = np.sqrt(
         (((projected[:, :2] / projected[:, 2:]) - landmarks) ** 2).sum(1).mean()
     )

@@ -39,7 +39,7 @@ class Mesh:
     weights: NDArray[np.float32]
     """(P, 3): barycentric coordinates of each pixel in its triangle."""
 
-    def places(self, shapes: Shapes) -> Shapes:
+    def positions(self, shapes: Shapes) -> Shapes:
         """Return the positions (n, P) of the pixels in shapes (n, N)."""
         corners = shapes[:, self.triangles[self.triangle]]  # (n, P, 3)
         return np.asarray((corners * self.weights).sum(-1))
@@ -210,7 +210,7 @@ class ActiveAppearance(NumpyModel):
         """Fit shapes (F, N) on one level; steps that increase the difference are halved."""
         best = np.full(len(shapes), np.inf)
         steps = np.zeros_like(shapes)
-        share = np.ones(len(shapes))
+        step_scale = np.ones(len(shapes))
         rounds = np.zeros(len(shapes), np.intp)
         moving = np.arange(len(shapes))
         candidates = shapes
@@ -226,10 +226,10 @@ class ActiveAppearance(NumpyModel):
             values = difference[better] @ texture.gain @ self.parameters  # (n, 2 N)
             # from pixels of the level to those of the mean shape
             steps[chosen] = -from_rows(values) / scale
-            share[chosen] = np.minimum(2 * share[chosen], 1)
-            share[moving[~better]] /= 2
+            step_scale[chosen] = np.minimum(2 * step_scale[chosen], 1)
+            step_scale[moving[~better]] /= 2
             candidates = self._moved(
-                shapes[moving], share[moving, None] * steps[moving]
+                shapes[moving], step_scale[moving, None] * steps[moving]
             )
             unconverged = np.abs(candidates - shapes[moving]).mean(1) > DONE
             moving, candidates = moving[unconverged], candidates[unconverged]
@@ -265,12 +265,12 @@ def read_texture(
 
     Each appearance has mean 0 and standard deviation 1.
     """
-    places = mesh.places(shapes)
+    positions = mesh.positions(shapes)
     is_gray = maps.shape[-1] == 1
     values = (
-        sample_bilinear(maps[..., 0], places)
+        sample_bilinear(maps[..., 0], positions)
         if is_gray
-        else sample_nearest(maps, places)
+        else sample_nearest(maps, positions)
     )
     rows = values.reshape(len(shapes), -1)
     rows = rows - rows.mean(1, keepdims=True)

@@ -77,10 +77,10 @@ class ShapePixels:
             mean: Mean shape, (N,).
         """
         rotated = self.offsets / fit_rotation_and_scale(shapes, mean)[:, None]
-        places = shapes[:, self.landmarks] + rotated
+        positions = shapes[:, self.landmarks] + rotated
         last = images.shape[-1] - 1
-        x = np.clip(np.rint(places.real), 0, last).astype(np.intp)
-        y = np.clip(np.rint(places.imag), 0, last).astype(np.intp)
+        x = np.clip(np.rint(positions.real), 0, last).astype(np.intp)
+        y = np.clip(np.rint(positions.imag), 0, last).astype(np.intp)
         return images[rows[:, None], y, x].astype(np.int16)
 
 
@@ -124,10 +124,13 @@ class ForestStage:
         return from_rows(np.concatenate(parts))
 
 
-def principal_basis(updates: Shapes, share: float) -> NDArray[np.float32]:
-    """Return the principal directions (D, 2 N) with `share` of the power of updates (n, N)."""
+def principal_basis(updates: Shapes, variance_fraction: float) -> NDArray[np.float32]:
+    """Return the principal directions (D, 2 N) of updates (n, N).
+
+    They explain at least `variance_fraction` of the power of the updates.
+    """
     rows = as_rows(updates).astype(np.float64)
     values, vectors = np.linalg.eigh(rows.T @ rows)
     explained = np.cumsum(values[::-1]) / values.sum()
-    count = int(np.searchsorted(explained, share)) + 1
+    count = int(np.searchsorted(explained, variance_fraction)) + 1
     return np.ascontiguousarray(vectors[:, ::-1][:, :count].T, dtype=np.float32)

@@ -15,7 +15,7 @@ BINS = 8
 """Orientations of a histogram, over all 360 degrees."""
 GRID = 3
 """Cells per side of the grid around a landmark."""
-FAINT = 1.0
+GRADIENT_EPSILON = 1.0
 """Gradient in gray levels per pixel that halves the length of a normalized histogram."""
 CLIP = 0.2
 """Upper bound of the entries of a normalized histogram, which limits strong edges."""
@@ -61,17 +61,17 @@ def read_histograms(
     """
     steps = (np.arange(GRID) - (GRID - 1) / 2) * cell
     offsets = (steps[None, :] + 1j * steps[:, None]).ravel()
-    places = shapes[:, :, None] + (offsets / factors[:, None])[:, None, :]
+    positions = shapes[:, :, None] + (offsets / factors[:, None])[:, None, :]
     last = maps.shape[0] - 1
-    x = np.clip(np.rint(places.real), 0, last).astype(np.intp)
-    y = np.clip(np.rint(places.imag), 0, last).astype(np.intp)
+    x = np.clip(np.rint(positions.real), 0, last).astype(np.intp)
+    y = np.clip(np.rint(positions.imag), 0, last).astype(np.intp)
     histograms = maps[y, x].reshape(*shapes.shape, -1)  # (n, N, GRID^2 * BINS)
     return normalized_histograms(histograms).reshape(len(shapes), -1)
 
 
 def normalized_histograms(histograms: NDArray[np.float32]) -> NDArray[np.float32]:
     """Normalize histograms (..., L), with large entries clipped."""
-    clipped = np.minimum(_normalized(histograms, FAINT), CLIP)
+    clipped = np.minimum(_normalized(histograms, GRADIENT_EPSILON), CLIP)
     return _normalized(clipped, 0.1)
 
 

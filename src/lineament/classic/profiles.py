@@ -70,10 +70,12 @@ class LineProfiles:
 
     def read(self, images: NDArray[np.uint8], shapes: Shapes, axes: Shapes) -> Features:
         """Return derivatives divided by their L1 norm, invariant to brightness and contrast."""
-        places = shapes[..., None] + axes[..., None] * _line(self.reach + self.search)
+        positions = shapes[..., None] + axes[..., None] * _line(
+            self.reach + self.search
+        )
         half = axes[..., None] / 2
-        derivatives = sample_bilinear(images, places + half) - sample_bilinear(
-            images, places - half
+        derivatives = sample_bilinear(images, positions + half) - sample_bilinear(
+            images, positions - half
         )
         profiles = sliding_window_view(derivatives, 2 * self.reach + 1, axis=2)
         total = np.abs(profiles).sum(-1, keepdims=True)
@@ -99,10 +101,10 @@ class PatchProfiles:
 
     def read(self, images: NDArray[np.uint8], shapes: Shapes, axes: Shapes) -> Features:
         """Return the histograms of each candidate."""
-        reach = self.search + self.cell * (GRID - 1) // 2
-        places = shapes[..., None, None] + axes[..., None, None] * _square(reach)
+        half = self.search + self.cell * (GRID - 1) // 2
+        positions = shapes[..., None, None] + axes[..., None, None] * _square(half)
         maps = np.stack([orientation_maps(image, self.cell) for image in images])
-        region = sample_nearest(maps, places)  # (F, N, A, A, BINS)
+        region = sample_nearest(maps, positions)  # (F, N, A, A, BINS)
         width = self.cell * (GRID - 1) + 1
         windows = sliding_window_view(region, (width, width), axis=(2, 3))
         cells = windows[
@@ -158,11 +160,11 @@ def neighbors(scheme_name: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return before, after
 
 
-def _line(reach: int) -> NDArray[np.float64]:
-    return np.arange(-reach, reach + 1.0)
+def _line(half: int) -> NDArray[np.float64]:
+    return np.arange(-half, half + 1.0)
 
 
-def _square(reach: int) -> Shapes:
+def _square(half: int) -> Shapes:
     """Return x + iy (A, A) on a grid, y along the first axis."""
-    line = _line(reach)
+    line = _line(half)
     return np.asarray(line[None, :] + 1j * line[:, None])

@@ -50,10 +50,11 @@ class ShapeModel:
     """(K,): sqrt(lambda), the standard deviation of each coefficient b, pixels."""
 
     @classmethod
-    def fit(cls, shapes: Shapes, share: float) -> "ShapeModel":
-        """Align shapes (M, N) by generalized Procrustes analysis and keep `share` of the variance.
+    def fit(cls, shapes: Shapes, variance_fraction: float) -> "ShapeModel":
+        """Fit the model to shapes (M, N), aligned by generalized Procrustes analysis.
 
-        The mean has the average size and roll of the shapes.
+        The directions explain at least `variance_fraction` of the variance. The mean has the
+        average size and roll of the shapes.
         """
         mean = centered(shapes.mean(0))
         for _ in range(ROUNDS):
@@ -65,7 +66,10 @@ class ShapeModel:
         rows = project_to_tangent_space(shapes, mean)[0]
         values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
         values, vectors = values[::-1], vectors[:, ::-1]
-        count = int(np.searchsorted(np.cumsum(values) / values.sum(), share)) + 1
+        count = (
+            int(np.searchsorted(np.cumsum(values) / values.sum(), variance_fraction))
+            + 1
+        )
         return cls(mean, vectors[:, :count].T.copy(), np.sqrt(values[:count]))
 
     def coefficients(self, shapes: Shapes) -> tuple[NDArray[np.float64], Shapes]:

@@ -121,9 +121,9 @@ def export(
     suffix = ".safetensors" if is_numpy_model(checkpoint) else ".onnx"
     _show_written(out / f"{called}{suffix}", card)
     for runtime in check_with or ():
-        places = data_root(data), cache_root(cache)
+        arguments = data_root(data), cache_root(cache)
         recipe = recipe_of(checkpoint)
-        moves = compare_runtime(out / f"{called}.onnx", runtime, recipe, *places)
+        moves = compare_runtime(out / f"{called}.onnx", runtime, recipe, *arguments)
         show(moves.sentence())
 
 

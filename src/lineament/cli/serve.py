@@ -13,7 +13,7 @@ from .app import app, note, require_package
 if TYPE_CHECKING:
     from ..serving.settings import ServerSettings
 
-EVERYWHERE = ("0.0.0.0", "::")
+ALL_INTERFACES = ("0.0.0.0", "::")
 GPU_BATCH = 16
 """Maximum number of images per model call on a GPU."""
 MOST_MB, MOST_S = 1_000_000, 86_400
@@ -296,7 +296,7 @@ def _default_batch(device: str) -> int:
 def _run(settings: "ServerSettings", host: str, port: int) -> None:
     from ..serving.server import serve as run_server
 
-    if host in EVERYWHERE and settings.token is None:
+    if host in ALL_INTERFACES and settings.token is None:
         note(
             f"warning: {host} accepts connections from any machine, and no --token is "
             "set"

@@ -244,8 +244,8 @@ def _train(
 
     settings = read_recipe(recipe, changes or ())
     folder = out or Path("runs") / settings.name
-    places = folder, data_root(data), cache_root(cache)
-    trainer = make_trainer(settings, *places, resume, note, kind=kind)
+    arguments = folder, data_root(data), cache_root(cache)
+    trainer = make_trainer(settings, *arguments, resume, note, kind=kind)
     before = {}
     known = KINDS.get(settings.kind)
     is_plain = kind == "train" and known is not None and known.task == "landmarks"

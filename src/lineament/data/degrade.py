@@ -284,8 +284,8 @@ def smooth_line(length: int, angle_deg: float) -> NDArray[np.float32]:
     kernel[length // 2] = 1 / length
     center = ((length - 1) / 2, (length - 1) / 2)
     turn = cv2.getRotationMatrix2D(center, angle_deg, 1)
-    turned = cv2.warpAffine(kernel, turn, (length, length))
-    return np.asarray(turned / max(turned.sum(), 1e-6), dtype=np.float32)
+    rotated = cv2.warpAffine(kernel, turn, (length, length))
+    return np.asarray(rotated / max(rotated.sum(), 1e-6), dtype=np.float32)
 
 
 def drawn_line(length: int, angle: float) -> NDArray[np.float32]:
@@ -316,11 +316,11 @@ def rotated_shape(
             always done.
     """
     mask = np.zeros(shape[:2], np.uint8)
-    turned = (center.tolist(), size.tolist(), angle_deg)
+    rotated = (center.tolist(), size.tolist(), angle_deg)
     if ellipse:
-        cv2.ellipse(mask, turned, (1,), -1)
+        cv2.ellipse(mask, rotated, (1,), -1)
     else:
-        corners = cv2.boxPoints(turned)
+        corners = cv2.boxPoints(rotated)
         if rounded:
             cv2.fillPoly(mask, [corners.round().astype(np.int32)], (1,))
         else:

@@ -10,7 +10,7 @@ from ..geometry import Array, fit_roll_deg
 from ..opencv import cv2
 from ..schemes import scheme
 
-REACH = 0.35
+FIELD_RADIUS = 0.35
 """Radius of an expression's displacement field around a landmark, in interocular distances."""
 JAW = {
     0.30: (56, 57, 58, 65, 66, 67),
@@ -95,7 +95,7 @@ class Expression:
         self,
         landmarks: Array,
         shifts: Array,
-        reach: float,
+        radius: float,
         size: int,
         strength: Strength,
     ) -> None:
@@ -104,12 +104,12 @@ class Expression:
         Args:
             landmarks: (N, 2), pixels of the still image.
             shifts: Their displacements at strength 1, (N, 2).
-            reach: Radius of the field around a landmark, pixels.
+            radius: Radius of the field around a landmark, pixels.
             size: Side of the still image, pixels.
             strength: Factor applied to the field, as a function of time.
         """
         self.strength = strength
-        self.reach = reach
+        self.radius = radius
         # fixed points near the border confine the field to the face
         corners = [(x, y) for x in (0, 0.5, 1) for y in (0, 0.5, 1)]
         corners.remove((0.5, 0.5))
@@ -135,7 +135,7 @@ class Expression:
 
     def _weights_at(self, points: Array) -> Array:
         away = ((points[:, None] - self.centers) ** 2).sum(-1)
-        return np.asarray(np.exp(-away / self.reach**2))
+        return np.asarray(np.exp(-away / self.radius**2))
 
     def field_at(self, points: Array) -> Array:
         """Return the displacements (M, 2) at `points` (M, 2), at strength 1."""
@@ -164,10 +164,10 @@ def ibug68_expressions(
     brows[list(BROWS)] = -down * eyes * 0.1
     for corner, direction in MOUTH_CORNERS.items():
         smile[corner] = direction * right * eyes * 0.10 - down * eyes * 0.06
-    reach = REACH * eyes
+    radius = FIELD_RADIUS * eyes
     return [
-        Expression(landmarks, jaw, reach, size, Talking(rng, 3.0)),
-        Expression(landmarks, lids, reach / 3, size, Blinks(rng)),
-        Expression(landmarks, brows, reach, size, Talking(rng, 0.8)),
-        Expression(landmarks, smile, reach, size, Talking(rng, 0.8)),
+        Expression(landmarks, jaw, radius, size, Talking(rng, 3.0)),
+        Expression(landmarks, lids, radius / 3, size, Blinks(rng)),
+        Expression(landmarks, brows, radius, size, Talking(rng, 0.8)),
+        Expression(landmarks, smile, radius, size, Talking(rng, 0.8)),
     ]

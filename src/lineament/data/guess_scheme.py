@@ -2,7 +2,7 @@
 
 from ..errors import DataError
 
-SCHEME_OF_COUNT = {
+SCHEME_BY_COUNT = {
     5: "five",
     19: "aflw19",
     21: "aflw21",
@@ -25,11 +25,11 @@ def guess_scheme(count: int, source: object) -> str:
     Raises:
         DataError: If no scheme has this number of points; the message mentions `source`.
     """
-    if count not in SCHEME_OF_COUNT:
-        known = ", ".join(f"{n} ({name})" for n, name in SCHEME_OF_COUNT.items())
+    if count not in SCHEME_BY_COUNT:
+        known = ", ".join(f"{n} ({name})" for n, name in SCHEME_BY_COUNT.items())
         found = f"{source}: {count} points fit no known scheme"
         raise DataError(
             f"{found}; expected {known}: give the scheme, a name or a .toml file, which "
             "`lineament scheme FILE --out my.toml` writes"
         )
-    return SCHEME_OF_COUNT[count]
+    return SCHEME_BY_COUNT[count]

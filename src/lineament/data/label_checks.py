@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from .mean_face import EXCHANGE, known_rows, swapped_sides_message
+from .mean_face import SWAP_REMEDY, known_rows, swapped_sides_message
 from .readers.image_finder import image_size
 from .readers.own_data import Note, ignore
 from .sample import Sample
@@ -61,7 +61,7 @@ def check_faces(
     """Return the faces that have a point, like `check_labels`; also check their sides."""
     kept = check_labels(samples, location, note)
     if fault := swapped_sides_message(kept):
-        raise DataError(f"{location}: {fault}; {EXCHANGE}")
+        raise DataError(f"{location}: {fault}; {SWAP_REMEDY}")
     return kept
 
 

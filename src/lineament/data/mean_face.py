@@ -13,7 +13,7 @@ from .sample import Sample
 
 SWAPPED = 1.5
 """Ratio by which mirrored points must fit better; at most 0.4 on 300W, 0.8 on infants."""
-EXCHANGE = (
+SWAP_REMEDY = (
     "exchange the names or the points, or give them a scheme of their own (--scheme)"
 )
 """Remedy for exchanged sides."""

@@ -15,7 +15,7 @@ MAX_FACES = 300
 """Maximum number of evenly spaced faces that a mean is computed from."""
 SAME_POINT = 0.15
 """Maximum distance, in units of the box side, between a mirrored point and its partner."""
-MUCH_NEARER = 0.5
+MAX_DISTANCE_RATIO = 0.5
 """Maximum ratio of distances at which another partner is preferred to the one from the names."""
 
 
@@ -109,7 +109,7 @@ def _corrected_mirror(mean: Array, mirror: Sequence[int]) -> list[int] | None:
     rows = np.arange(len(mean))
     changed = np.array(chosen) != np.array(mirror)
     before, after = distances[rows, list(mirror)], distances[rows, chosen]
-    is_better = changed.any() and (after < MUCH_NEARER * before)[changed].all()
+    is_better = changed.any() and (after < MAX_DISTANCE_RATIO * before)[changed].all()
     return chosen if is_better else None
 
 

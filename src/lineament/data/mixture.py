@@ -12,14 +12,14 @@ from ..recipe.data import DataPart
 from .crop_cache import CropCache, cache_crops, cached_size
 from .label_checks import check_faces
 from .mirror import mirror_warning
-from .readers.own_data import UNSTATED, Note, OwnData, ignore
+from .readers.own_data import DEFAULT_OWN_DATA, Note, OwnData, ignore
 from .readers.registry import DataSet, data_set
 from .readers.talking_face import FOLDER, is_talking_face
 from .sample import Sample, bare_name, to_scheme
 from .split import SharedSplits, Split, describe_split, split_faces
 from .training_crops import Source
 
-NOTED_MB = 1000.0
+REPORTED_CACHE_MB = 1000.0
 """Size of the cached crops in MB above which it is reported."""
 Mixture = tuple[list[Source], dict[str, CropCache]]
 """The training sources, and the validation faces by data set."""
@@ -91,7 +91,7 @@ def _note_size(
     """Report the size of the cached crops if it is large."""
     caches = [*(source.cache for source in sources), *validation.values()]
     size_mb = sum(faces.crops.nbytes for faces in caches) / 1e6
-    if size_mb >= NOTED_MB:
+    if size_mb >= REPORTED_CACHE_MB:
         note(
             f"crops of {sum(map(len, caches))} faces: {size_mb:.0f} MB in {cache}; lineament cache "
             "lists and removes them"
@@ -193,7 +193,7 @@ def read_part(
     scheme_name: str,
     folder: str = "",
     note: Note = ignore,
-    own: OwnData = UNSTATED,
+    own: OwnData = DEFAULT_OWN_DATA,
 ) -> list[Sample]:
     """Read the faces in one part of a data set in `scheme_name`.
 

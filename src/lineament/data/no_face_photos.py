@@ -112,17 +112,17 @@ def read_negatives(
     if not validation:
         return negatives, []
     tested = _negatives(validation, hard_negatives, settings, points, root, cache)
-    places = []
+    crops = []
     for draw in range(VALIDATION_DRAWS):
         boxes = []
         for photo in range(len(validation)):
             boxes.append(
                 tested.draw_background_box(np.random.default_rng([draw, photo]), photo)
             )
-        places.append(with_boxes(tested.photos, boxes))
+        crops.append(with_boxes(tested.photos, boxes))
     if len(tested.close_ups):
-        places.append(tested.close_ups)
-    return negatives, places
+        crops.append(tested.close_ups)
+    return negatives, crops
 
 
 def _negatives(

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from .sample import Sample, group_digest, in_validation
 
 SMALL = 1000
-"""Below this number of faces, at least one in TENTH is used for validation."""
-TENTH = 10
+"""Below this number of faces, at least one in VALIDATION_DIVISOR is used for validation."""
+VALIDATION_DIVISOR = 10
 ROBOFLOW_COPY = re.compile(r"\.rf\.[0-9A-Za-z]{16,}$")
 """End of the stems of images exported by Roboflow; copies of a photo differ only in it."""
 SHOWN = 12
@@ -77,7 +77,7 @@ def _fill(chosen: set[str], sizes: Counter[str], decided: Collection[str]) -> No
 
     Groups in `decided` are not added.
     """
-    target = math.ceil(sizes.total() / TENTH)
+    target = math.ceil(sizes.total() / VALIDATION_DIVISOR)
     total = sum(sizes[group] for group in chosen)
     for group in sorted(sizes.keys() - chosen - set(decided), key=group_digest):
         if total >= target or len(chosen) + 1 >= len(sizes):

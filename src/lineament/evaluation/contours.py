@@ -39,8 +39,8 @@ def distance_to_polyline(points: Array, line: Array) -> Array:
         return np.full(len(points), np.nan)
     away = points[:, None] - starts  # (M, S, 2)
     squares = np.maximum((steps**2).sum(1), 1e-12)
-    share = np.clip((away * steps).sum(2) / squares, 0, 1)
-    gap = away - share[..., None] * steps
+    position = np.clip((away * steps).sum(2) / squares, 0, 1)
+    gap = away - position[..., None] * steps
     return np.asarray(np.hypot(gap[..., 0], gap[..., 1]).min(1))
 
 

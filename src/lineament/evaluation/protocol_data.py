@@ -8,7 +8,7 @@ from pathlib import Path
 from ..atomic import write_text
 from ..data.label_checks import check_faces
 from ..data.readers.find_annotations import find_annotations
-from ..data.readers.own_data import UNSTATED, OwnData, ignore
+from ..data.readers.own_data import DEFAULT_OWN_DATA, OwnData, ignore
 from ..data.readers.registry import DataSet, data_folder, data_set
 from ..data.sample import Sample, data_root
 from ..errors import ProtocolError
@@ -16,7 +16,7 @@ from ..schemes import check_scheme, scheme
 from .protocol_faces import count_note, select_samples
 from .protocols import Protocol, resolve_protocol
 
-SHOWN = 10
+MAX_LISTED = 10
 """Maximum number of missing images listed in messages; the complete list is written to a file."""
 
 
@@ -48,7 +48,7 @@ def read_protocol(
     allow_missing: bool = False,
     missing_file: Path | None = None,
     wanted: str = "",
-    own: OwnData = UNSTATED,
+    own: OwnData = DEFAULT_OWN_DATA,
 ) -> ProtocolData:
     """Read the faces of a protocol.
 
@@ -107,8 +107,8 @@ def _with_image(samples: Sequence[Sample]) -> tuple[list[Sample], list[str]]:
     return here, [sample.name for sample in samples if sample.image in absent]
 
 
-def _no_faces(fixed: Protocol, places: Sequence[Path]) -> ProtocolError:
-    looked = " or ".join(str(location) for location in places)
+def _no_faces(fixed: Protocol, paths: Sequence[Path]) -> ProtocolError:
+    looked = " or ".join(str(path) for path in paths)
     return ProtocolError(
         f"protocol {fixed.id!r} found no faces of the data set {fixed.data!r} in "
         f"{looked}; give its folder with --data"
@@ -161,7 +161,7 @@ def _check_complete(
         facts.append(f"missing: {_shortened(data.missing)}")
         if missing_file is not None:
             facts.append(f"the complete list: {missing_file}")
-        elif len(data.missing) > SHOWN:
+        elif len(data.missing) > MAX_LISTED:
             facts.append("--report FOLDER writes the complete list")
     remedy = "score the rest with --allow-missing"
     if not found:
@@ -172,8 +172,8 @@ def _check_complete(
 
 
 def _shortened(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more
 
 
 def _write_list(names: list[str], path: Path) -> None:

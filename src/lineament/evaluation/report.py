@@ -245,9 +245,9 @@ def format_report(report: Report) -> str:
 
 def _reliability_lines(found: Calibration) -> list[str]:
     rows = []
-    for k, share in found.under.items():
+    for k, fraction in found.under.items():
         expected = _percent(found.expected_under[k], 1)
-        rows.append([f"within {k:g} sigma", _percent(share, 1), expected])
+        rows.append([f"within {k:g} sigma", _percent(fraction, 1), expected])
     return [
         *_table([f"{found.points:,} points", "%", "Gaussian %"], rows),
         f"expected calibration error {_percent(found.ece)} % of the norm, "

@@ -19,11 +19,11 @@ from ..geometry import Array, box_error, box_in_crop, landmark_box
 from ..inference.box_shape import BoxShape, learned_points
 from ..training.validate import MIN_POINTS
 
-COVERED = 0.95
+COVERAGE = 0.95
 """Target fraction of errors below 2 sigma_px."""
 NEAR = 0.05
 """A score is the probability that the landmark is within this many box sides of the truth."""
-RARE = 0.05
+LIMIT_QUANTILE = 0.05
 """Fraction of validation faces beyond each of a model's `ValidationLimits`."""
 MAX_INCREASE = 24.0
 """Largest increase of the squared sigma_px of a point that is not visible."""
@@ -69,7 +69,7 @@ class SigmaScale:
 
 
 def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
-    """Fit the maximum-likelihood scale, then enlarge it until 2 sigma cover `COVERED`.
+    """Fit the maximum-likelihood scale, then enlarge it until 2 sigma cover `COVERAGE`.
 
     Errors are modeled as Rayleigh-distributed: lengths of isotropic Gaussian vectors.
 
@@ -103,14 +103,14 @@ def fit_sigma(errors: ArrayLike, variances: ArrayLike) -> SigmaScale:
     assert best is not None
     _, slope, floor = best
     ratio = distance / np.sqrt(slope * variance + floor)
-    stretch = (np.quantile(ratio, COVERED) / 2) ** 2
+    stretch = (np.quantile(ratio, COVERAGE) / 2) ** 2
     return SigmaScale(slope * float(stretch), floor * float(stretch))
 
 
 def fit_occluded(
     scale: SigmaScale, errors: ArrayLike, variances: ArrayLike, visible: ArrayLike
 ) -> SigmaScale:
-    """Return `scale` with the smallest increase for which 2 sigma cover `COVERED`.
+    """Return `scale` with the smallest increase for which 2 sigma cover `COVERAGE`.
 
     Args:
         scale: Fitted on plain crops.
@@ -128,7 +128,7 @@ def fit_occluded(
         middle = (low + high) / 2
         tried = replace(scale, occluded=middle)
         under = distance <= 2 * tried.sigma_px(variances, visible)
-        if under[finite].mean() < COVERED:
+        if under[finite].mean() < COVERAGE:
             low = middle
         else:
             high = middle
@@ -142,7 +142,7 @@ def near_exponent(size: int, padding: float) -> float:
     0.05).
     """
     radius = NEAR * size / padding
-    return float(radius**2 * -np.log(1 - COVERED) / 4)
+    return float(radius**2 * -np.log(1 - COVERAGE) / 4)
 
 
 def validation_limits(
@@ -166,8 +166,8 @@ def validation_limits(
         errors.append(box_error(box, landmark_box(shape.points(face_landmarks))))
     # rounded outwards, since all faces have the same score if a model predicts no errors
     return ValidationLimits(
-        math.floor(1e4 * float(np.quantile(means, RARE))) / 1e4,
-        math.ceil(1e4 * float(np.quantile(errors, 1 - RARE))) / 1e4,
+        math.floor(1e4 * float(np.quantile(means, LIMIT_QUANTILE))) / 1e4,
+        math.ceil(1e4 * float(np.quantile(errors, 1 - LIMIT_QUANTILE))) / 1e4,
     )
 
 

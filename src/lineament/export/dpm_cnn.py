@@ -30,7 +30,7 @@ from .thresholds import ALLOWED_FALSE_POSITIVES, MIN_THRESHOLD
 MAX_DIFFERENCE = 0.05
 """Largest difference between file and torch: pixels of the window, hundredths of a score."""
 INPUT, OUTPUTS = "windows", ["boxes", "landmarks", "scores"]
-WITHOUT_PHOTOS = 0.5
+DEFAULT_THRESHOLD = 0.5
 """Threshold if there is no validation photo without a face."""
 
 
@@ -150,7 +150,7 @@ def _threshold(path: Path, recipe: Recipe, data_root: Path) -> float:
         if photo.is_validation() and photo.has_no_face():
             photos.append(photo)
     if not photos:
-        return WITHOUT_PHOTOS
+        return DEFAULT_THRESHOLD
     detect = DpmCnnDetector(path)
     allowed = int(ALLOWED_FALSE_POSITIVES["threshold"] * len(photos))
     lowest = lowest_threshold([detect(photo.read()) for photo in photos], allowed)

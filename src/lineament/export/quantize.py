@@ -20,7 +20,7 @@ PERCENTILE = 99.999
 """Percentile of absolute activations inside the ranges of a landmark model. Among 99.9, 99.99,
 99.999 and 100 %, over 64 and 256 crops, it changes the landmarks of both shipped models least."""
 
-LARGE = 4096
+MIN_INT8_WEIGHTS = 4096
 """Minimum number of weights of a fully connected layer that is stored as bytes."""
 
 CHUNK = 32
@@ -221,7 +221,7 @@ def store_weights_as_bytes(path: Path) -> None:
         if tensor is None or tensor.data_type != onnx.TensorProto.FLOAT:
             continue
         values = numpy_helper.to_array(tensor)
-        if values.size < LARGE:
+        if values.size < MIN_INT8_WEIGHTS:
             continue
         scale = np.maximum(np.abs(values).max(1, keepdims=True), 1e-12) / 127
         name = tensor.name

@@ -124,17 +124,16 @@ class FaceDetector:
             if side / longest < 0.75 * scale:
                 scales += self.steps_to(side / longest, scales[-1])
         passes, resized = [], image
-        for (
-            scale
-        ) in scales:  # finest first: each image is resized from the previous one
+        # finest first: each image is resized from the previous one
+        for scale in scales:
             resized = resize_to_scale(resized, image.shape[:2], scale)
             passes.append((scale, self.candidates(resized, image.shape[:2])))
         return self.fuse(passes)
 
     def steps_to(self, coarse: float, scale: float) -> list[float]:
         """Return the scales from below `scale` to `coarse`, dense enough for faces of all sizes."""
-        reach = math.log(self.network.largest_px / SMALLEST_PX)
-        count = max(1, math.ceil(math.log(scale / coarse) / reach - 1e-9))
+        octave_range = math.log(self.network.largest_px / SMALLEST_PX)
+        count = max(1, math.ceil(math.log(scale / coarse) / octave_range - 1e-9))
         factor = (coarse / scale) ** (1 / count)
         return [scale * factor**step for step in range(1, count + 1)]
 
@@ -164,11 +163,11 @@ class FaceDetector:
         A face belongs to the tile that contains its center.
         """
         height, width = image.shape[:2]
-        reach = int(self.side / scale)
+        tile_side = int(self.side / scale)
         overlap = int(min(TILE_OVERLAP, self.side // 2) / scale)
-        for y, top, bottom in tile_spans(height, reach, overlap):
-            for x, left, right in tile_spans(width, reach, overlap):
-                tile = image[y : y + reach, x : x + reach]
+        for y, top, bottom in tile_spans(height, tile_side, overlap):
+            for x, left, right in tile_spans(width, tile_side, overlap):
+                tile = image[y : y + tile_side, x : x + tile_side]
                 resized = resize_to_scale(tile, tile.shape[:2], scale)
                 passes = [(scale, self.candidates(resized, tile.shape[:2]))]
                 detections = self.fuse(passes).shifted(x, y)
@@ -180,22 +179,24 @@ class FaceDetector:
                 yield detections.take(in_tile & (sides <= overlap))
 
 
-def tile_spans(length: int, reach: int, overlap: int) -> list[tuple[int, float, float]]:
+def tile_spans(
+    length: int, tile_side: int, overlap: int
+) -> list[tuple[int, float, float]]:
     """Split an axis into overlapping tiles.
 
     Args:
         length: Pixels along the axis.
-        reach: Length of a tile, pixels.
+        tile_side: Length of a tile, pixels.
         overlap: Minimum overlap of neighboring tiles, pixels.
 
     Returns:
         Start of each tile, and the range of face centers that belong to it.
     """
-    if length <= reach:
+    if length <= tile_side:
         return [(0, -np.inf, np.inf)]
-    count = -(-(length - overlap) // (reach - overlap))
-    starts = np.linspace(0, length - reach, count).astype(int)
-    borders = ((starts[:-1] + reach + starts[1:]) / 2).tolist()
+    count = -(-(length - overlap) // (tile_side - overlap))
+    starts = np.linspace(0, length - tile_side, count).astype(int)
+    borders = ((starts[:-1] + tile_side + starts[1:]) / 2).tolist()
     return list(
         zip(starts.tolist(), [-np.inf, *borders], [*borders, np.inf], strict=True)
     )

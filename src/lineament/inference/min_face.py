@@ -13,7 +13,7 @@ MIN_PASS_SIDE = 96
 """Longer side below which shrinking an image further saves no time."""
 LEVEL_STEP = 4.0
 """Factor between tiled scales: the largest face of one has 40 px at the next."""
-FINER = 1.25
+MIN_TILE_SCALE_RATIO = 1.25
 """Minimum ratio of the scale of tiles to that of the pass over the entire image."""
 
 
@@ -82,7 +82,7 @@ def plan_search(
         return SearchPlan(finest)
     entire = side / longest
     tiled = []
-    while finest > FINER * entire:
+    while finest > MIN_TILE_SCALE_RATIO * entire:
         tiled.append(finest)
         finest /= LEVEL_STEP
     return SearchPlan(entire, tuple(tiled))
@@ -108,4 +108,4 @@ def plan_default(
     longest = max(shape[:2])
     entire = min(max(side, min(longest, largest_side)) / longest, enlarge)
     fine = min(1.0, fine_factor * side / longest)
-    return SearchPlan(entire, (fine,) if fine > FINER * entire else ())
+    return SearchPlan(entire, (fine,) if fine > MIN_TILE_SCALE_RATIO * entire else ())

@@ -115,8 +115,8 @@ class RecropPolicy:
             return []
         if scores.mean() < self.min_score:
             rolls = [first.roll_deg + roll for roll in SEARCH_ROLLS_DEG]
-            turned = [CropRequest(first.image, first.box, roll) for roll in rolls]
-            return [*turned, crop_around(first.image, landmarks, mean_shape)]
+            rotated = [CropRequest(first.image, first.box, roll) for roll in rolls]
+            return [*rotated, crop_around(first.image, landmarks, mean_shape)]
         roll_in_crop = 0.0
         if mean_shape is not None:
             roll_in_crop = fit_roll_deg(mean_shape, landmarks) - first.roll_deg

@@ -349,7 +349,7 @@ def _over_white(image: Image.Image) -> RGB:
 
 def _upright(rgb: RGB, orientation: object) -> RGB:
     """Rotate and mirror `rgb` by EXIF orientation 1-8; ignore any other value."""
-    turned = {
+    transposed = {
         2: lambda: rgb[:, ::-1],
         3: lambda: rgb[::-1, ::-1],
         4: lambda: rgb[::-1],
@@ -358,9 +358,9 @@ def _upright(rgb: RGB, orientation: object) -> RGB:
         7: lambda: rgb[::-1, ::-1].transpose(1, 0, 2),
         8: lambda: np.rot90(rgb, 1),
     }
-    if not isinstance(orientation, int) or orientation not in turned:
+    if not isinstance(orientation, int) or orientation not in transposed:
         return np.ascontiguousarray(rgb)
-    return np.ascontiguousarray(turned[orientation]())
+    return np.ascontiguousarray(transposed[orientation]())
 
 
 class _Readers:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..errors import ImageError
 
-MAX_DARK = 4095
+MAX_12_BIT = 4095
 """Maximum of 12-bit values; a 16-bit image without higher values looks nearly black."""
 
 
@@ -52,7 +52,7 @@ def _uint16_to_bytes(
 ) -> NDArray[np.uint8]:
     """Return round(255 v / maximum) for values v, with the maximum for that number of `bits`."""
     highest = int(array.max())
-    if bits is None and 0 < highest <= MAX_DARK:
+    if bits is None and 0 < highest <= MAX_12_BIT:
         warnings.warn(
             f"{name} is uint16 with values up to {highest}, nearly black; if they have fewer "
             "than 16 bits, say how many, such as read_image(image, bits=12)",

@@ -13,7 +13,7 @@ import numpy as np
 from ..analysis.draw import save_image
 from ..analysis.draw_scheme import draw_scheme
 from ..data.label_checks import check_labels
-from ..data.mean_face import EXCHANGE, swapped_sides_message
+from ..data.mean_face import SWAP_REMEDY, swapped_sides_message
 from ..data.mirror import (
     better_mirror,
     describe_better,
@@ -23,7 +23,7 @@ from ..data.mirror import (
 from ..data.readers.coco_scheme import scheme_from_coco
 from ..data.readers.find_annotations import Annotations, find_annotations
 from ..data.readers.own_data import (
-    UNSTATED,
+    DEFAULT_OWN_DATA,
     Note,
     OwnData,
     UnknownPointsError,
@@ -44,7 +44,7 @@ USUAL = "ibug68"
 
 
 def read_own_faces(
-    found: Annotations, name: str, note: Note = ignore, own: OwnData = UNSTATED
+    found: Annotations, name: str, note: Note = ignore, own: OwnData = DEFAULT_OWN_DATA
 ) -> tuple[list[Sample], Scheme | None]:
     """Read annotated faces of unknown scheme.
 
@@ -77,7 +77,7 @@ def read_own_faces(
             for line in lines:
                 own.note(line)
             if is_named and (fault := swapped_sides_message(samples)):
-                raise DataError(f"{found.path}: {fault}; {EXCHANGE}")
+                raise DataError(f"{found.path}: {fault}; {SWAP_REMEDY}")
             if is_named or not fault:
                 return samples, None
             note(
@@ -91,7 +91,7 @@ def read_own_faces(
 
 
 def scheme_from_labels(
-    location: Path, name: str, note: Note = ignore, own: OwnData = UNSTATED
+    location: Path, name: str, note: Note = ignore, own: OwnData = DEFAULT_OWN_DATA
 ) -> tuple[list[Sample], Scheme]:
     """Return the annotated faces in a file or folder, and a new scheme of their points.
 
@@ -114,7 +114,7 @@ def scheme_from_labels(
 
 
 def read_more_faces(
-    found: Annotations, made: Scheme | None, own: OwnData = UNSTATED
+    found: Annotations, made: Scheme | None, own: OwnData = DEFAULT_OWN_DATA
 ) -> list[Sample]:
     """Read further faces with the scheme that `read_own_faces` returned."""
     if made is not None:

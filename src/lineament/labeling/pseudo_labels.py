@@ -176,14 +176,14 @@ def find_media(paths: Sequence[str | os.PathLike[str]]) -> dict[Path, Path]:
             found.setdefault(
                 file, file.relative_to(path) if inside else Path(file.name)
             )
-    places: dict[Path, Path] = {}
+    outputs: dict[Path, Path] = {}
     used_names = UsedNames()
     for file, below in found.items():
         candidates = (below.with_suffix("").as_posix(), below.as_posix())
         name = unique_name(candidates, used_names.is_free)
         used_names.add(name)
-        places[file] = Path(name)
-    return places
+        outputs[file] = Path(name)
+    return outputs
 
 
 def _media_in(path: Path) -> list[Path]:

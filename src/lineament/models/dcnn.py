@@ -36,7 +36,7 @@ HALF: tuple[Layer, ...] = (
 PATCH: tuple[Layer, ...] = ((4, 20, (1, 1)), (3, 40, (1, 1)))
 """Layers of levels 2 and 3, whose input is 15 x 15."""
 FACE_SIDE, HALF_HEIGHT, PATCH_SIDE = 39, 31, 15
-REACH = ((0.16, 0.18), (0.11, 0.12))
+PATCH_HALF_SIDES = ((0.16, 0.18), (0.11, 0.12))
 """Half sides of a point's two patches at levels 2 and 3, in units of the face box side."""
 UPPER, LOWER = (0, 1, 2), (2, 3, 4)
 """Indices of the points of EN1 (eyes and nose) and of NM1 (nose and mouth)."""
@@ -103,11 +103,11 @@ class FirstLevel(nn.Module):
 class Refinement(nn.Module):
     """Two networks per point, on patches of two sizes, whose results are averaged."""
 
-    def __init__(self, reach: tuple[float, float]) -> None:
+    def __init__(self, half_sides: tuple[float, float]) -> None:
         super().__init__()
-        self.reach = reach
+        self.half_sides = half_sides
         side = (PATCH_SIDE, PATCH_SIDE)
-        nets = [ConvNet(side, PATCH, 60, 2) for _ in range(5 * len(reach))]
+        nets = [ConvNet(side, PATCH, 60, 2) for _ in range(5 * len(half_sides))]
         for net in nets:
             # an untrained network does not move the points
             nn.init.zeros_(net.out.weight)
@@ -126,12 +126,12 @@ class Refinement(nn.Module):
         for point in range(5):
             center = landmarks[:, point].detach()
             steps = []
-            for number, reach in enumerate(self.reach):
-                half = reach * side
+            for number, half_side in enumerate(self.half_sides):
+                half = half_side * side
                 boxes = torch.cat([center - half, center + half], dim=1)
                 to_crop = crop_affines(boxes, PATCH_SIDE)
                 patch = sample(gray, to_crop, PATCH_SIDE)
-                net = self.nets[len(self.reach) * point + number]
+                net = self.nets[len(self.half_sides) * point + number]
                 steps.append(net(patch) * 2 * half)
             refined.append(landmarks[:, point] + torch.stack(steps).mean(0))
         return torch.stack(refined, dim=1)
@@ -156,9 +156,9 @@ class ConvCascade(nn.Module):
 
     def __init__(self, size: int, padding: float, levels: int) -> None:
         super().__init__()
-        if not 1 <= levels <= 1 + len(REACH):
+        if not 1 <= levels <= 1 + len(PATCH_HALF_SIDES):
             raise RecipeError(
-                f"the cascade has {levels} levels; expected 1 to {1 + len(REACH)}"
+                f"the cascade has {levels} levels; expected 1 to {1 + len(PATCH_HALF_SIDES)}"
             )
         self.size, self.side = size, size / padding
         # parts that keep their random weights if the loaded weights lack them
@@ -167,7 +167,7 @@ class ConvCascade(nn.Module):
             self.new_parts.append(f"refinements.{levels - 2}")
         self.first = FirstLevel()
         self.refinements = nn.ModuleList(
-            [Refinement(reach) for reach in REACH[: levels - 1]]
+            [Refinement(sides) for sides in PATCH_HALF_SIDES[: levels - 1]]
         )
         # one variance per point, since the paper's networks predict none
         self.log_variance = nn.Parameter(torch.zeros(5))

@@ -13,9 +13,9 @@ from ..errors import RecipeError
 
 STEP = 1.5
 """Largest step, in cells, for which the Taylor expansion is used; at the border, one cell more."""
-FLAT = 1e-6
+MIN_CURVATURE = 1e-6
 """Second derivatives of the log below this magnitude are treated as rounding errors."""
-JUMP = {"argmax": 1.0, "quarter": 0.5}
+MAX_JUMP = {"argmax": 1.0, "quarter": 0.5}
 """Cells by which rounding alone may move a landmark; 0 for other decoders."""
 
 FLOOR = 0.03
@@ -57,11 +57,11 @@ def decode_1d(
         mean of both axes, in crop pixels squared.
     """
     length = logits_x.shape[-1]
-    places = positions(length, stride, logits_x)[:, None]
+    centers = positions(length, stride, logits_x)[:, None]
     coordinates, variances = [], []
     for logits in (logits_x, logits_y):
         probability = logits.softmax(-1)
-        at, variance = moments(probability, places)
+        at, variance = moments(probability, centers)
         if decoder != "expectation":
             cells = PEAKS_1D[decoder](probability, smoothing)
             cells = _if_peaked(probability, cells, length)
@@ -94,9 +94,9 @@ def decode_2d(
     height, width = logits.shape[-2:]
     x, y = positions(width, stride, logits), positions(height, stride, logits)
     # (h * w, 2)
-    places = torch.stack([x.repeat(height), y.repeat_interleave(width)], -1)
+    centers = torch.stack([x.repeat(height), y.repeat_interleave(width)], -1)
     probability = logits.flatten(2).softmax(-1)
-    at, variance = moments(probability, places)
+    at, variance = moments(probability, centers)
     if decoder != "expectation":
         column, row = PEAKS_2D[decoder](probability.view_as(logits), smoothing)
         column = _if_peaked(probability, column, width)
@@ -129,14 +129,14 @@ def positions(length: int, stride: float, like: Tensor) -> Tensor:
     return (cells - (length - 1) / 2) * stride
 
 
-def moments(probability: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+def moments(probability: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean (B, N, D) and variance (B, N), summed over the D axes.
 
     Args:
         probability: (B, N, L), each row a distribution.
-        places: (L, D), positions of its cells.
+        centers: (L, D), positions of the cells.
     """
-    powers = torch.cat([places, places.square().sum(-1, keepdim=True)], -1)
+    powers = torch.cat([centers, centers.square().sum(-1, keepdim=True)], -1)
     # autocast would round the product to bfloat16
     with torch.autocast(probability.device.type, enabled=False):
         moments = probability @ powers
@@ -203,7 +203,7 @@ def _dark_1d(probability: Tensor, smoothing: Smoothing) -> Tensor:
     log = _log(probability)
     low, mid, high = (_at(log, middle + step) for step in (-1, 0, 1))
     curve = high - 2 * mid + low
-    concave = curve < -FLAT
+    concave = curve < -MIN_CURVATURE
     step = ((low - high) / 2 / torch.where(concave, curve, -1.0)).clamp(-STEP, STEP)
     return torch.where(concave, middle + step, highest.to(step.dtype))
 
@@ -246,7 +246,9 @@ def _dark_2d(probability: Tensor, smoothing: Smoothing) -> tuple[Tensor, Tensor]
     xx, yy = right - 2 * mid + left, below - 2 * mid + above
     xy = (neighbor(1, 1) - neighbor(1, -1) - neighbor(-1, 1) + neighbor(-1, -1)) / 4
     determinant = xx * yy - xy.square()
-    concave = (xx < -FLAT) & (yy < -FLAT) & (determinant > FLAT**2)
+    concave = (
+        (xx < -MIN_CURVATURE) & (yy < -MIN_CURVATURE) & (determinant > MIN_CURVATURE**2)
+    )
     safe_determinant = torch.where(concave, determinant, 1.0)
     step_x = ((xy * slope_y - yy * slope_x) / safe_determinant).clamp(-STEP, STEP)
     step_y = ((xy * slope_x - xx * slope_y) / safe_determinant).clamp(-STEP, STEP)

@@ -165,14 +165,14 @@ class FaceDetectorNet(nn.Module):
         for stride, raw in zip(STRIDES, maps, strict=True):
             centers.append(cell_centers(raw, stride))
             strides.append(torch.full_like(raw[0, 0], stride).flatten())
-        reach = cells[:, 1:5].clamp(-4.0, 4.0).exp()
+        distances = cells[:, 1:5].clamp(-4.0, 4.0).exp()
         # cells remain the last axis, along which ONNX Runtime is fast
-        offsets = torch.cat([-reach[:, :2], reach[:, 2:], cells[:, 5:]], 1)
+        offsets = torch.cat([-distances[:, :2], distances[:, 2:], cells[:, 5:]], 1)
         batch, _, count = cells.shape
         pairs = offsets.reshape(batch, 7, 2, count) * torch.cat(strides)
-        places = (pairs + torch.cat(centers, 1)).flatten(1, 2).transpose(1, 2)
-        five = places[..., 4:].reshape(batch, count, 5, 2)
-        return Cells(cells[:, 0], places[..., :4], five)
+        coordinates = (pairs + torch.cat(centers, 1)).flatten(1, 2).transpose(1, 2)
+        five = coordinates[..., 4:].reshape(batch, count, 5, 2)
+        return Cells(cells[:, 0], coordinates[..., :4], five)
 
 
 def cell_centers(grid: Tensor, stride: int) -> Tensor:

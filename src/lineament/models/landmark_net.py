@@ -15,7 +15,7 @@ from .heads.registry import make_head, rounding_px
 from .layers.depthwise import DepthwiseConv2d
 from .layers.space_to_depth import Upsample2x, upsample_by_rows
 
-USUAL = HeadSettings()
+DEFAULT_HEAD = HeadSettings()
 
 
 class PyramidBlock(nn.Module):
@@ -64,7 +64,7 @@ class LandmarkNet(nn.Module):
         channels: int,
         imagenet: bool,
         layout: str = "",
-        settings: HeadSettings = USUAL,
+        settings: HeadSettings = DEFAULT_HEAD,
         presence: bool = False,
     ) -> None:
         super().__init__()

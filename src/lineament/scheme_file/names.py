@@ -15,7 +15,7 @@ SIDES = (
     *(("esquerdo", "direito"), ("esquerda", "direita")),
 )
 """Words of the two sides: English, German, French, Spanish, Italian, Portuguese."""
-MIN_JOINED = 4
+MIN_JOINED_LENGTH = 4
 """Shortest word of a side that may be joined to another word, as in lefteye."""
 PART_WORDS: dict[str, tuple[str, ...]] = {
     "brow": ("brow", "braue", "sourcil", "ceja", "sopraccigli", "sobrancelha"),
@@ -68,12 +68,12 @@ def infer_mirror_from_names(points: Sequence[str]) -> list[int]:
     [1, 0, 2, 4, 3]
     """
     named = _words_without_numbers(points)
-    places = {tuple(words): i for i, words in enumerate(named)}
+    indices = {tuple(words): i for i, words in enumerate(named)}
     mirror = list(range(len(points)))
     for index, words in enumerate(named):
         for _, other in _other_sides(words):
-            if tuple(other) in places:
-                mirror[index] = places[tuple(other)]
+            if tuple(other) in indices:
+                mirror[index] = indices[tuple(other)]
                 break
     return mirror
 
@@ -128,7 +128,7 @@ def _other_joined_sides(words: list[str]) -> Iterator[tuple[str, list[str]]]:
     for number, word in enumerate(words):
         for pair in SIDES:
             for side, mine, other in (("left", *pair), ("right", *pair[::-1])):
-                if len(mine) < MIN_JOINED or word == mine:
+                if len(mine) < MIN_JOINED_LENGTH or word == mine:
                     continue
                 before, after = words[:number], words[number + 1 :]
                 if word.startswith(mine):

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 DISCARD_S, DISCARD_BYTES = 5.0, 64_000_000
 """Limits for reading the rest of a refused body; otherwise clients may miss the response."""
-SLOW = 408
+REQUEST_TIMEOUT = 408
 """Status for a body that did not arrive in time."""
 
 
@@ -48,7 +48,7 @@ class Exchange:
         """Read the rest of the body; return True if it ended within the limits."""
         if b"expect" in self.headers:  # client waits for the server's consent
             return False
-        if self.status == SLOW:
+        if self.status == REQUEST_TIMEOUT:
             return False
         size = 0
         try:

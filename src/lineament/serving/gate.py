@@ -23,7 +23,7 @@ from .work_queue import ClientGoneError
 LOG = logging.getLogger("lineament.serve")
 WORK = "/v1/"
 """Path prefix of requests that are refused while the server drains."""
-GUARDED = ("/v1/", "/v2/models", "/metrics")
+TOKEN_PATHS = ("/v1/", "/v2/models", "/metrics")
 """Path prefixes that require the token; the page, health and description do not."""
 HEADERS = ((b"x-content-type-options", b"nosniff"),)
 CLIENT_GONE = 499
@@ -62,7 +62,7 @@ class Gate:
 
     async def _respond(self, scope: Scope, exchange: Exchange) -> None:
         path = scope["path"]
-        if path.startswith(GUARDED):
+        if path.startswith(TOKEN_PATHS):
             check_token(self.service.settings.token, exchange.headers)
         if path.startswith(WORK) and self.service.lifecycle.draining.is_set():
             raise draining()

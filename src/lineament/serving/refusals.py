@@ -98,5 +98,5 @@ def refusal_response(refusal: Refusal) -> Response:
 def log_failure(error: BaseException) -> None:
     """Log class and location of an unexpected error, but not its text, which may quote input."""
     frames: list[Any] = traceback.extract_tb(error.__traceback__)[-3:]
-    places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
-    LOG.error("%s at %s", type(error).__name__, " > ".join(places))
+    locations = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
+    LOG.error("%s at %s", type(error).__name__, " > ".join(locations))

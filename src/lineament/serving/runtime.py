@@ -25,7 +25,7 @@ FILES = {
     ),
 }
 """SHA-256 of each file: the module imported by pages, its loader and the WebAssembly."""
-PLACES = ("", "dist", "package/dist", f"node_modules/{PACKAGE}/dist")
+RUNTIME_SUBFOLDERS = ("", "dist", "package/dist", f"node_modules/{PACKAGE}/dist")
 """Subfolders that may contain the files."""
 NPM_SECONDS = 600
 
@@ -42,7 +42,7 @@ def find_runtime(folder: Path | None = None) -> Path:
     """
     if folder is None:
         return cached_runtime()
-    for place in PLACES:
+    for place in RUNTIME_SUBFOLDERS:
         if all((folder / place / name).is_file() for name in FILES):
             check_runtime(folder / place)
             return folder / place

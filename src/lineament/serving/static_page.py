@@ -32,7 +32,7 @@ COMPRESSED_FROM = 1000
 MODULES = (".js", ".mjs")
 MODULE_TYPE = "text/javascript; charset=utf-8"
 """Type of modules, which browsers require; Windows may state another one in its registry."""
-KEPT = ("content-type", "etag", "last-modified", "vary", POLICY)
+COPIED_HEADERS = ("content-type", "etag", "last-modified", "vary", POLICY)
 """Headers of a file that its compressed form has, too."""
 
 
@@ -96,7 +96,7 @@ class _Folder(StaticFiles):
             or "gzip" not in headers.get("accept-encoding", "")
         ):
             return response
-        kept = {name: response.headers[name] for name in KEPT}
+        kept = {name: response.headers[name] for name in COPIED_HEADERS}
         return Response(packed, headers={**kept, "Content-Encoding": "gzip"})
 
 

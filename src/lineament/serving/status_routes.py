@@ -25,17 +25,19 @@ from .service import get_service
 
 router = APIRouter()
 NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": ErrorResponse}}
-GUARDED: dict[int | str, dict[str, Any]] = {401: {"model": ErrorResponse}}
+UNAUTHORIZED_RESPONSE: dict[int | str, dict[str, Any]] = {401: {"model": ErrorResponse}}
 # the default keeps FastAPI from adding an error with another type
 UNKNOWN = {
-    **GUARDED,
+    **UNAUTHORIZED_RESPONSE,
     404: {"model": ErrorResponse},
     "default": {"model": ErrorResponse},
 }
 
 
 @router.get(
-    "/v1/models", response_model=ModelsResponse, responses={**GUARDED, **NOT_READY}
+    "/v1/models",
+    response_model=ModelsResponse,
+    responses={**UNAUTHORIZED_RESPONSE, **NOT_READY},
 )
 async def models(request: Request) -> Any:
     """List the models that requests may name."""

@@ -25,7 +25,7 @@ ACCEPTED = re.compile(
 EXPECTED = "JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF"
 MAX_SCANS = 100
 """Maximum number of scans in a progressive JPEG; each is decoded in full, and ten are typical."""
-HELD = "lineament.held_bytes"
+HELD_BYTES_KEY = "lineament.held_bytes"
 """Key in the request's scope for the size of its body."""
 MAX_FIELDS = 1000
 """Maximum number of fields in a form, in addition to its boxes."""
@@ -82,7 +82,7 @@ class BodyReader:
 
     def release(self, scope: MutableMapping[str, Any]) -> None:
         """Stop counting the body of an answered request."""
-        self.held.release(scope.pop(HELD, 0))
+        self.held.release(scope.pop(HELD_BYTES_KEY, 0))
 
     async def _body(self, request: Request) -> bytes:
         limit = self.settings.max_bytes
@@ -96,7 +96,7 @@ class BodyReader:
                     if len(body) + len(chunk) > limit:
                         raise self._too_large()
                     self.held.add(len(chunk))
-                    request.scope[HELD] = len(body) + len(chunk)
+                    request.scope[HELD_BYTES_KEY] = len(body) + len(chunk)
                     body += chunk
         except TimeoutError as error:
             raise Refusal(

@@ -8,7 +8,7 @@ from torch import nn
 
 from ..data.crop_cache import CropCache
 from ..geometry import Array
-from ..training.parts.box_errors import FOUND, box_errors
+from ..training.parts.box_errors import MAX_FOUND_ERROR, box_errors
 
 DRAWS = 3
 """Crops per validation face."""
@@ -27,5 +27,5 @@ def mean_error(errors: Array) -> float:
 
 
 def fraction_found(errors: Array) -> float:
-    """Return the fraction of errors of a box of at most FOUND; nan without errors."""
-    return float((errors <= FOUND).mean()) if len(errors) else float("nan")
+    """Return the fraction of errors of a box of at most MAX_FOUND_ERROR; nan without errors."""
+    return float((errors <= MAX_FOUND_ERROR).mean()) if len(errors) else float("nan")

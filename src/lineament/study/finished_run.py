@@ -90,9 +90,9 @@ class FinishedRun:
     @cached_property
     def _mixture(self) -> Mixture:
         recipe = self.recipe
-        places = recipe.scheme, self.data_root, self.cache
+        arguments = recipe.scheme, self.data_root, self.cache
         crop = recipe.model.size, recipe.model.padding
-        return read_mixture(recipe.data, *places, crop=crop)
+        return read_mixture(recipe.data, *arguments, crop=crop)
 
     @cached_property
     def validation_faces(self) -> CropCache:

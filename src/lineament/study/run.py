@@ -128,8 +128,8 @@ def train_all(
         minutes = (time.monotonic() - started) / 60
         for run in batch:
             if run.name in done:
-                places = run.checkpoint, options.data_root, options.cache
-                logged = FinishedRun(run.name, *places).minutes
+                arguments = run.checkpoint, options.data_root, options.cache
+                logged = FinishedRun(run.name, *arguments).minutes
                 # if a run was resumed, this call took less time than the entire training;
                 # both times include the steps of the runs trained in parallel
                 own = max(minutes, logged) / len(done)
@@ -142,8 +142,8 @@ def _as_run(run: PlannedRun, options: StudyOptions, note: Note) -> Run:
     def make(read: Callable[..., Mixture]) -> AnyTrainer:
         note(f"training {run.name} in {run.folder}")
         resume = run.checkpoint.exists()
-        places = run.folder, options.data_root, options.cache
-        return make_trainer(run.recipe, *places, resume, note, read)
+        arguments = run.folder, options.data_root, options.cache
+        return make_trainer(run.recipe, *arguments, resume, note, read)
 
     def after(trainer: AnyTrainer) -> None:
         if run.recipe.slim is not None:
@@ -175,8 +175,8 @@ def measure(
             if checkpoint not in unfinished:
                 name = f"{row}, seed {seed}"
                 rows.append(row)
-                places = checkpoint, options.data_root, options.cache
-                finished.append(FinishedRun(name, *places, plan.needs[row]))
+                arguments = checkpoint, options.data_root, options.cache
+                finished.append(FinishedRun(name, *arguments, plan.needs[row]))
     values: dict[str, dict[str, list[float]]] = {row: {} for row in plan.rows}
     for name in columns:
         kind = column(name)

@@ -20,8 +20,8 @@ TEST = DataPart.model_validate({"reader": "mtfl", "part": "test"})
 def read_test_faces(recipe: Recipe, data_root: Path, cache: Path) -> list[CropCache]:
     """Return the test faces of MTFL in the scheme of `recipe`, with their attributes."""
     crop = recipe.model.size, recipe.model.padding
-    places = recipe.scheme, data_root, cache
-    sources, validation = read_mixture([TEST], *places, crop=crop)
+    arguments = recipe.scheme, data_root, cache
+    sources, validation = read_mixture([TEST], *arguments, crop=crop)
     return [source.cache for source in sources] + list(validation.values())
 
 

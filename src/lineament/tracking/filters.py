@@ -173,10 +173,10 @@ def zero_phase(path: Array, deviation: float) -> Array:
         path: (T, N, 2), without gaps.
         deviation: Standard deviation of the Gaussian, frames.
     """
-    reach = max(int(4 * deviation), 1)
-    offsets = np.arange(-reach, reach + 1)
+    radius = max(int(4 * deviation), 1)
+    offsets = np.arange(-radius, radius + 1)
     kernel = np.exp(-(offsets**2) / (2 * deviation**2))
-    first, last = np.repeat(path[:1], reach, 0), np.repeat(path[-1:], reach, 0)
+    first, last = np.repeat(path[:1], radius, 0), np.repeat(path[-1:], radius, 0)
     padded = np.concatenate([first, path, last])
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=0)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1, axis=0)
     return np.asarray(windows @ (kernel / kernel.sum()))

@@ -12,7 +12,7 @@ THUMBNAIL = (24, 18)
 """Width and height of the thumbnails that are compared."""
 MIN_DEVIATION = 0.02
 """Minimum standard deviation of a thumbnail; changes in a plain image are noise."""
-SUDDEN = 4
+MIN_SUDDEN_RATIO = 4
 """Ratio to the usual change above which a change is sudden."""
 
 
@@ -42,7 +42,7 @@ class SceneChange:
         thumbnail /= max(float(thumbnail.std()), MIN_DEVIATION)
         before = thumbnail if self.thumbnail is None else self.thumbnail
         change = float(np.abs(thumbnail - before).mean())
-        sudden = change > SUDDEN * self.usual
+        sudden = change > MIN_SUDDEN_RATIO * self.usual
         self.thumbnail = thumbnail
         self.usual = 0.8 * self.usual + 0.2 * change
         return change if sudden else 0.0

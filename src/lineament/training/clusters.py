@@ -45,8 +45,8 @@ def k_means(rows: Array, count: int, rng: np.random.Generator) -> Clusters:
     while len(centers) < count:
         total = nearest.sum()
         # fewer distinct rows than clusters: draw uniformly
-        share = nearest / total if total > 0 else None
-        centers.append(rows[rng.choice(len(rows), p=share)])
+        probabilities = nearest / total if total > 0 else None
+        centers.append(rows[rng.choice(len(rows), p=probabilities)])
         nearest = np.minimum(nearest, ((rows - centers[-1]) ** 2).sum(1))
     clusters = _unit_clusters(np.stack(centers))
     for _ in range(ROUNDS):

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..atomic import write_text
 from ..data.readers.find_annotations import Annotations, find_annotations
-from ..data.readers.own_data import UNSTATED, Note, OwnData, ignore, once
+from ..data.readers.own_data import DEFAULT_OWN_DATA, Note, OwnData, ignore, once
 from ..data.sample import Sample
 from ..data.split import SharedSplits
 from ..errors import DataError, ExtraError, RecipeError
@@ -39,7 +39,7 @@ WEIGHTS = "fast"
 BACKBONE = "mobilenetv2-160"
 STEPS = ((60, 600), (200, 900), (600, 1200), (2000, 2000), (10_000, 6000))
 """Pairs of the largest number of training faces and the steps for it."""
-MOST_STEPS = 12_000
+MAX_STEPS = 12_000
 FINE_TUNE_LR, IMAGENET_LR = 5e-4, 1.5e-3
 MEAN_FACE_MODEL = "accurate"
 """Model used to compute the mean face of user-defined points."""
@@ -65,7 +65,7 @@ def write_own_recipe(
     folder: Path,
     name: str,
     note: Note = ignore,
-    own: OwnData = UNSTATED,
+    own: OwnData = DEFAULT_OWN_DATA,
 ) -> OwnRecipe:
     """Write a recipe for training on the faces at `location`.
 
@@ -199,7 +199,7 @@ def default_steps(training: int) -> int:
     for faces, steps in STEPS:
         if training <= faces:
             return steps
-    return MOST_STEPS
+    return MAX_STEPS
 
 
 def _recipe_text(

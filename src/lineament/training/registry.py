@@ -88,12 +88,12 @@ def make_trainer(
     Raises:
         RecipeError: If the recipe does not fit the task.
     """
-    places = (folder, data_root, cache, resume, note, read)
+    arguments = (folder, data_root, cache, resume, note, read)
     if recipe.kind not in FITS:
-        return Trainer(task_for(recipe, kind), *places)
+        return Trainer(task_for(recipe, kind), *arguments)
     if kind not in ("", "train"):
         raise RecipeError(
             f"the recipe {recipe.name!r} has a {recipe.kind} model, which has no "
             f"network to {kind}; use lineament train"
         )
-    return ClassicTrainer(FITS[recipe.kind], recipe, *places)
+    return ClassicTrainer(FITS[recipe.kind], recipe, *arguments)

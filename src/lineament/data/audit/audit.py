@@ -16,7 +16,7 @@ from ...errors import ImageError, InputError
 from ...geometry import Array
 from ...io.image import ORIENTATION_TAG
 from ..mean_face import known_rows
-from ..readers.own_data import UNSTATED, OwnData
+from ..readers.own_data import DEFAULT_OWN_DATA, OwnData
 from ..sample import Image, Sample
 from .checks import (
     SEVERITIES,
@@ -98,7 +98,7 @@ def audit(
     source: Path | Sequence[Sample],
     predict: Predict | None = None,
     progress: Progress | None = None,
-    own: OwnData = UNSTATED,
+    own: OwnData = DEFAULT_OWN_DATA,
 ) -> AuditReport:
     """Find errors in a data set; a broken file is reported as a finding, not raised.
 

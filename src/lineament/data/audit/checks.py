@@ -22,9 +22,9 @@ from ..mean_face import (
 from ..sample import Image, Sample
 
 SEVERITIES = ("error", "warning", "note")
-FAR = 0.1
+MAX_MODEL_DISTANCE = 0.1
 """Mean distance to a model's landmarks, in units of the box side; three times the typical error."""
-UNLIKE = 0.2
+MAX_SHAPE_DISTANCE = 0.2
 """Mean distance to the mean face, in units of the box side; below 0.13 on 300W, 0.17 on infants."""
 SIDES = {"right_brow": "brows", "right_eye": "eyes"}
 """Parts whose left and right sides are also checked separately, with their display names."""
@@ -35,7 +35,7 @@ MAX_DOUBTFUL = 8
 """Maximum number of outlier points for which pairs are tested for a swap."""
 SAME_HASH = 3
 """Maximum Hamming distance of the 64-bit hashes of two copies."""
-SAME_TINY = 3.0
+MAX_THUMBNAIL_DIFFERENCE = 3.0
 """Maximum mean difference of the 32 x 32 gray thumbnails of two copies, gray levels."""
 MIN_FACES = 30
 """Minimum number of faces in a split to judge its offset from a model."""
@@ -144,8 +144,9 @@ def _check_against_mean(sample: Sample, mean: Array) -> Iterator[Finding]:
     swapped = list(_check_parts(sample, mean, distances))
     swapped = swapped or list(_check_pairs(sample, mean, distances))
     yield from swapped
-    if error > UNLIKE and not swapped:
-        text = f"{error:.2f} box sides from the mean face, usually under {UNLIKE}; check it"
+    if error > MAX_SHAPE_DISTANCE and not swapped:
+        usual = f"usually under {MAX_SHAPE_DISTANCE}; check it"
+        text = f"{error:.2f} box sides from the mean face, {usual}"
         yield make_finding("warning", "shape", sample, f"unlike a face: {text}", error)
 
 
@@ -273,7 +274,7 @@ def find_duplicates(
                     continue
                 if (
                     np.abs(tiny.astype(np.int16) - images[other].tiny).mean()
-                    <= SAME_TINY
+                    <= MAX_THUMBNAIL_DIFFERENCE
                 ):
                     found.add((other, number))
                     yield images[other], image, mirrored
@@ -347,7 +348,7 @@ def check_far(sample: Sample, apart: Array) -> Iterator[Finding]:
     distance = float(np.nanmean(np.linalg.norm(apart, axis=1))) / box_side(
         sample.face_box()
     )
-    if distance > FAR:
+    if distance > MAX_MODEL_DISTANCE:
         text = (
             f"its points are {100 * distance:.0f} % of the box side away from the "
             "model's"

@@ -15,11 +15,11 @@ from ...io.media_files import (
     visible_files,
 )
 from ...io.review_files import SUFFIX as REVIEWED
-from ..guess_scheme import SCHEME_OF_COUNT
+from ..guess_scheme import SCHEME_BY_COUNT
 from ..readers.find_annotations import find_annotations
 from ..readers.image_finder import StemFinder
 from ..readers.label_text import read_label_text
-from ..readers.own_data import UNSTATED, OwnData, guessed_scheme_note
+from ..readers.own_data import DEFAULT_OWN_DATA, OwnData, guessed_scheme_note
 from ..readers.pts import read_pts
 from ..readers.registry import READERS, detect_table_format
 from ..readers.sentinels import mask_sentinels
@@ -74,7 +74,7 @@ Read = tuple[list[Sample], list[Finding]]
 
 
 def read_any(
-    root: Path, own: OwnData = UNSTATED
+    root: Path, own: OwnData = DEFAULT_OWN_DATA
 ) -> tuple[str, list[Sample], list[Finding]]:
     """Read the faces in a folder of any layout.
 
@@ -225,7 +225,7 @@ def _read_pts_files(root: Path, own: OwnData, is_own: bool) -> Read:
             Sample(
                 image=image,
                 landmarks=landmarks,
-                scheme=own.scheme or SCHEME_OF_COUNT.get(len(landmarks), ""),
+                scheme=own.scheme or SCHEME_BY_COUNT.get(len(landmarks), ""),
                 name=name,
                 subset=folder,
                 group=own.group_of(name, {}, group_in(folder)(path.stem)),

@@ -19,7 +19,7 @@ SPREAD = 6.0
 """Maximum deviation of the log side, in median absolute deviations."""
 MIN_FACES = 5
 """Minimum number of faces for estimating the typical scale and the mean face of a set."""
-MARK = -1.0
+SENTINEL = -1.0
 """Coordinate that marks unannotated points, if both x and y have this value."""
 
 
@@ -46,7 +46,7 @@ def check_set(samples: Sequence[Sample], grouped: bool) -> Iterator[Finding]:
 
 def _check_sentinels(sample: Sample) -> Iterator[Finding]:
     """Find points with a marker for "not annotated" in only one coordinate."""
-    marked = sample.landmarks == MARK
+    marked = sample.landmarks == SENTINEL
     halves = np.flatnonzero(marked.any(1) & ~marked.all(1))
     if len(halves):
         text = (

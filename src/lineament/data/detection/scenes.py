@@ -70,13 +70,13 @@ MAX_SIDES = {
 """Maximum side of a face by kind, as a fraction of the scene."""
 MAX_CROWD_SIDE = 0.6
 """Maximum side of a face for all other kinds."""
-UNDIVIDED = 0.45
+SINGLE_PHOTO_FRACTION = 0.45
 """Fraction of scenes with one photo; the others have four, for more small faces per pixel."""
-PASTED = (0.4, 0.3, 0.2, 0.1)
+PASTED_FACE_PROBS = (0.4, 0.3, 0.2, 0.1)
 """Probabilities of 0, 1, 2 or 3 faces pasted over a scene."""
-TURNED = (0.65, 0.2, 0.15)
+ROTATION_PROBS = (0.65, 0.2, 0.15)
 """Probabilities of the natural tilt, a rotation up to 60 degrees, or any rotation."""
-HARD_SHARE = 0.5
+HARD_FRACTION = 0.5
 """Fraction of photos without faces that are centered on a known false positive."""
 MIN_VISIBLE = 0.55
 """Minimum visible fraction of a labeled face; less visible faces are ignored."""
@@ -128,7 +128,7 @@ def random_affine(
     # beyond these limits the source would show nothing useful
     scale = float(np.clip(scale, 0.05, 3.0))
     angles = [rng.normal(0, 12), rng.uniform(-60, 60), rng.uniform(-180, 180)]
-    angle_deg = rng.choice(angles, p=TURNED)
+    angle_deg = rng.choice(angles, p=ROTATION_PROBS)
     place = np.array(size) * rng.uniform(0.02, 0.98, 2)
     if side > 0.4 * min(size):
         place = np.array(size) * rng.normal(0.5, 0.12, 2)
@@ -219,7 +219,7 @@ class SceneMaker:
             kind = str(rng.choice(self.kinds, p=self.weights))
             self._fill(rng, canvas, kind, window)
         if "landmarks" in self.by_kind:
-            for _ in range(rng.choice(len(PASTED), p=PASTED)):
+            for _ in range(rng.choice(len(PASTED_FACE_PROBS), p=PASTED_FACE_PROBS)):
                 self._paste_face(rng, canvas)
         return _finish(rng, canvas)
 
@@ -252,7 +252,7 @@ class SceneMaker:
         """Fill a window of the canvas with a photo of `kind`, as far as the photo extends."""
         place = None
         i = self._pick(rng, kind)
-        if kind in self.hard_of_kind and rng.random() < HARD_SHARE:
+        if kind in self.hard_of_kind and rng.random() < HARD_FRACTION:
             i = int(rng.choice(self.hard_of_kind[kind]))
             place = self.hard[i][rng.integers(len(self.hard[i]))]
         x0, y0, x1, y1 = window
@@ -291,15 +291,15 @@ class SceneMaker:
         x0, y0, x1, y1 = window
         size = (x1 - x0, y1 - y0)
         layer = warp_window(image, affine, size)
-        reach = np.zeros(size[::-1], np.uint8)
+        photo_mask = np.zeros(size[::-1], np.uint8)
         height, width = image.shape[:2]
         corners = np.array(
             [[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]]
         )
         cv2.fillConvexPoly(
-            reach, apply_affine(affine, corners).round().astype(np.int32), (1,)
+            photo_mask, apply_affine(affine, corners).round().astype(np.int32), (1,)
         )
-        visible_mask = mask & reach
+        visible_mask = mask & photo_mask
         boxes, rolls = move_faces(photo, affine)
         labeled = np.ones_like(visible_mask)
         if not photo.all_labeled and len(boxes):
@@ -344,7 +344,7 @@ def _finish(rng: Rng, canvas: Canvas) -> Scene:
 
 def _windows(rng: Rng, size: int) -> list[Window]:
     """Return the entire scene as one window, or four windows that share a corner."""
-    if rng.random() < UNDIVIDED:
+    if rng.random() < SINGLE_PHOTO_FRACTION:
         return [(0, 0, size, size)]
     x, y = rng.integers(round(0.35 * size), round(0.65 * size), 2).tolist()
     return [(0, 0, x, y), (x, 0, size, y), (0, y, x, size), (x, y, size, size)]

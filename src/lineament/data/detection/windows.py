@@ -33,7 +33,7 @@ SHARES = {"negative": 3, "part": 1, "face": 1, "landmarks": 2}
 """Relative frequencies of the window kinds."""
 PART_IOU, FACE_IOU = 0.4, 0.65
 """Minimum IoU of a part-face window, and of a face window."""
-HARD_SHARE = 0.5
+HARD_FRACTION = 0.5
 """Fraction of known false positives among negative windows, for photos that have some."""
 SIDES, SHIFT = (0.75, 1.3), 0.35
 """Range of window sides and maximum shift per axis, relative to the longer side of the face box."""
@@ -120,7 +120,7 @@ class WindowMaker:
         """Return a photo index and a square in the photo without a face."""
         photo = self.searched[rng.integers(len(self.searched))]
         hard = self.hard.get(photo, np.zeros((0, 4)))
-        if len(hard) and rng.random() < HARD_SHARE:
+        if len(hard) and rng.random() < HARD_FRACTION:
             return photo, hard[rng.integers(len(hard))]
         extent = np.array(self.images[photo].shape[1::-1])
         largest = max(extent.min(), SMALLEST_WINDOW_PX + 1)

@@ -81,8 +81,8 @@ def _read_19(root: Path, part: str) -> list[Sample]:
 
 
 def _read_21(root: Path) -> list[Sample]:
-    places = (root / "data/aflw.sqlite", root / "aflw.sqlite")
-    path = next((location for location in places if location.is_file()), None)
+    paths = (root / "data/aflw.sqlite", root / "aflw.sqlite")
+    path = next((location for location in paths if location.is_file()), None)
     if path is None:
         raise DataError(
             f"{root}: no aflw.sqlite; expected AFLW's own database here or in data"

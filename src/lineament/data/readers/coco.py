@@ -13,7 +13,7 @@ from ...errors import DataError
 from ..sample import Sample, numbered_name
 from .image_finder import ImageFinder
 from .label_text import read_label_text
-from .own_data import UNSTATED, OwnData, choose_category, choose_points
+from .own_data import DEFAULT_OWN_DATA, OwnData, choose_category, choose_points
 from .sentinels import without_useless_flags
 
 NO_CATEGORY = "face"
@@ -24,7 +24,7 @@ CVAT_INFO = dict.fromkeys(
 """The entry "info" of COCO files that CVAT writes."""
 
 
-def read_coco(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
+def read_coco(path: Path, own: OwnData = DEFAULT_OWN_DATA) -> list[Sample]:
     """Read the annotations with keypoints in a JSON file, coordinates unchanged.
 
     Images are found in the layouts of COCO, CVAT, FiftyOne, Label Studio and Roboflow. Crowd

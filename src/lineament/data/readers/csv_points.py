@@ -19,7 +19,7 @@ from ..sample import Sample, numbered_name
 from .csv_columns import PointColumns, find_columns, listed
 from .image_finder import ImageFinder
 from .label_text import label_encoding
-from .own_data import UNSTATED, OwnData, choose_points
+from .own_data import DEFAULT_OWN_DATA, OwnData, choose_points
 from .table import TABLE, Row, read_table, skip_separator_line
 
 IMAGE_COLUMNS = (
@@ -33,7 +33,7 @@ NOT_ANNOTATED = ("", "nan", "na", "n/a", "null", "none")
 """Lower-case cell contents that mean a point is not annotated."""
 
 
-def read_csv_points(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
+def read_csv_points(path: Path, own: OwnData = DEFAULT_OWN_DATA) -> list[Sample]:
     """Read the faces in a table, one per row.
 
     Point columns are x_0, y_0 or x0, y0 or original_0_x, original_0_y, counted from 0 or 1, or

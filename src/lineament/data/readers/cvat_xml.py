@@ -13,9 +13,9 @@ from ...scheme_file.names import is_numbered
 from ..sample import Sample, numbered_name
 from .dlib_xml import parse_xml, sorted_names
 from .image_finder import ImageFinder
-from .own_data import UNSTATED, OwnData, choose_category, choose_points
+from .own_data import DEFAULT_OWN_DATA, OwnData, choose_category, choose_points
 
-SINGLE = "single points"
+SINGLE_POINTS = "single points"
 """Category name for faces whose points are separate shapes, each with its own label."""
 
 
@@ -30,7 +30,7 @@ class _Shape:
     """True for a shape of several points, known only by their order."""
 
 
-def read_cvat_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
+def read_cvat_xml(path: Path, own: OwnData = DEFAULT_OWN_DATA) -> list[Sample]:
     """Read the faces in a file: skeletons, shapes with several points, or single points.
 
     Points marked "outside" are not annotated, occluded points are not visible. Single points in
@@ -110,7 +110,7 @@ def _shapes(image: Element) -> Iterator[tuple[str, _Shape]]:
                 raise ValueError(f"two points {name!r} in one face: group each face")
             face.points[name] = listed[0]
     for face in single.values():
-        yield SINGLE, face
+        yield SINGLE_POINTS, face
 
 
 def _attributes(shape: Element) -> dict[str, str]:

@@ -12,10 +12,10 @@ from ...io.media_files import by_numbers
 from ..sample import Sample
 from .image_finder import ImageFinder
 from .label_text import read_label_text
-from .own_data import UNSTATED, OwnData, choose_points
+from .own_data import DEFAULT_OWN_DATA, OwnData, choose_points
 
 
-def read_dlib_xml(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
+def read_dlib_xml(path: Path, own: OwnData = DEFAULT_OWN_DATA) -> list[Sample]:
     """Read the faces with parts in an XML file; image paths are relative to the file.
 
     Boxes marked "ignore" are skipped. Parts missing from a box are nan.

@@ -7,15 +7,17 @@ from pathlib import Path
 
 from ...errors import DataError
 from ...schemes import scheme
-from ..guess_scheme import SCHEME_OF_COUNT
+from ..guess_scheme import SCHEME_BY_COUNT
 from ..sample import Sample
 from .image_finder import StemFinder, check_shared
-from .own_data import UNSTATED, OwnData, choose_points
+from .own_data import DEFAULT_OWN_DATA, OwnData, choose_points
 from .pts import annotated_pts, with_images
 from .sentinels import mask_sentinels
 
 
-def read_folder(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sample]:
+def read_folder(
+    root: Path, part: str = "all", own: OwnData = DEFAULT_OWN_DATA
+) -> list[Sample]:
     """Read every face with a .pts file below `root`, or below its subfolder `part` unless "all".
 
     If no scheme is given, it is inferred from the number of points. photo__1 and photo__2 are
@@ -29,7 +31,7 @@ def read_folder(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[
 
 
 def annotated_folder(
-    root: Path, part: str = "all", own: OwnData = UNSTATED
+    root: Path, part: str = "all", own: OwnData = DEFAULT_OWN_DATA
 ) -> list[Sample]:
     """Read faces like `read_folder`, including those whose image is missing."""
     folder = "" if part == "all" else part
@@ -90,7 +92,7 @@ def _schemes_by_count(
     if own.scheme:
         known = {len(scheme(own.scheme))}
     else:
-        known = set(SCHEME_OF_COUNT)
+        known = set(SCHEME_BY_COUNT)
         known |= {len(scheme(own.wanted))} if own.wanted else set()
     usual = counts.most_common(1)[0][0]
     for face in faces:

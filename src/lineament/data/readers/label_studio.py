@@ -16,14 +16,14 @@ from ..sample import Sample, numbered_name
 from .dlib_xml import sorted_names
 from .image_finder import ImageFinder, unescaped
 from .label_text import read_label_text
-from .own_data import UNSTATED, OwnData, choose_points
+from .own_data import DEFAULT_OWN_DATA, OwnData, choose_points
 
 KIND = "keypointlabels"
 NOT_VISIBLE = "occluded"
 """Text in a keypoint's "meta" that marks an invisible point."""
 
 
-def read_label_studio(path: Path, own: OwnData = UNSTATED) -> list[Sample]:
+def read_label_studio(path: Path, own: OwnData = DEFAULT_OWN_DATA) -> list[Sample]:
     """Read the keypoints in a JSON export, scaled by the stated image size.
 
     The keypoints of one region, such as a box, form one face; without regions, those of one task

@@ -16,12 +16,12 @@ IMAGES = ("data", "Multi-Pie/data", "Multi-PIE/data")
 """Folders that may contain session01, session02 and so on."""
 NAME = re.compile(r"(\d{3})_(\d{2})_(\d{2})_(\d{2})(\d)_\d{2}")
 """Person, session, recording, camera and flash, as in 001_01_01_051_07."""
-FROM_ABOVE = ("081", "191")
+CAMERAS_FROM_ABOVE = ("081", "191")
 """Cameras that look down at the person."""
 WITHOUT_INNER_CORNERS = np.delete(np.arange(68), [60, 64])
 """Indices among the 68 of the points in files with 66."""
 MIDDLE = (0, 1, 2, 3, 4, 15, 21, 22, 26, 27, 28, 29, 30)
-SIDED = (*range(5, 15), 16, 17, 18, 19, 20, 23, 24, 25, *range(38, 30, -1))
+PROFILE_POINTS = (*range(5, 15), 16, 17, 18, 19, 20, 23, 24, 25, *range(38, 30, -1))
 """Indices of a profile's 39 points in multipie65 order: on the midline, on the visible half."""
 NOSE_TIP, EAR = 3, 37
 
@@ -49,7 +49,7 @@ def read_multipie(root: Path, part: str) -> list[Sample]:
     for path in labels:
         stem = path.stem.removesuffix("_lm")
         image = _find_image(root, stem, path)
-        if path.parent.name in FROM_ABOVE or image is None:
+        if path.parent.name in CAMERAS_FROM_ABOVE or image is None:
             continue
         points = read_arrays(path, ("pts",))["pts"] - 1.0
         if points.shape not in ((68, 2), (66, 2), (39, 2)):
@@ -110,8 +110,8 @@ def to_multipie65(points: Array) -> Array:
     If the nose is to the right of the ear in the image, the subject's right half is visible.
     """
     shows_right = points[NOSE_TIP, 0] > points[EAR, 0]
-    first = len(MIDDLE) if shows_right else len(MIDDLE) + len(SIDED)
-    landmarks = np.full((len(MIDDLE) + 2 * len(SIDED), 2), np.nan)
+    first = len(MIDDLE) if shows_right else len(MIDDLE) + len(PROFILE_POINTS)
+    landmarks = np.full((len(MIDDLE) + 2 * len(PROFILE_POINTS), 2), np.nan)
     landmarks[: len(MIDDLE)] = points[list(MIDDLE)]
-    landmarks[first : first + len(SIDED)] = points[list(SIDED)]
+    landmarks[first : first + len(PROFILE_POINTS)] = points[list(PROFILE_POINTS)]
     return landmarks

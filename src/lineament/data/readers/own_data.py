@@ -13,7 +13,7 @@ from ...errors import DataError, did_you_mean
 from ...io.media_files import by_numbers
 from ...scheme_file.names import is_numbered, plain_name
 from ...schemes import NAMES, scheme
-from ..guess_scheme import SCHEME_OF_COUNT, guess_scheme
+from ..guess_scheme import SCHEME_BY_COUNT, guess_scheme
 
 Note = Callable[[str], None]
 
@@ -112,7 +112,7 @@ class OwnData:
         return str(columns[self.group])
 
 
-UNSTATED = OwnData()
+DEFAULT_OWN_DATA = OwnData()
 """Default: no information given."""
 
 
@@ -286,4 +286,4 @@ def _fits(points: Sequence[str], own: OwnData) -> bool:
         given = {plain_name(point) for point in points}
         known = [name] if name else NAMES
         return any(given == set(map(plain_name, scheme(n).points)) for n in known)
-    return bool(name) or len(points) in SCHEME_OF_COUNT
+    return bool(name) or len(points) in SCHEME_BY_COUNT

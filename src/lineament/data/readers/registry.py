@@ -39,7 +39,7 @@ from .dlib_xml import read_dlib_xml
 from .folder import annotated_folder, read_folder
 from .label_studio import read_label_studio
 from .label_text import check_is_text, read_utf8_bytes
-from .own_data import UNSTATED, OwnData
+from .own_data import DEFAULT_OWN_DATA, OwnData
 from .review import read_review
 from .sentinels import mask_sentinels
 from .yolo_pose import read_yolo
@@ -92,7 +92,7 @@ class DataSet:
         folder: Path,
         part: str,
         absent: bool = False,
-        own: OwnData = UNSTATED,
+        own: OwnData = DEFAULT_OWN_DATA,
     ) -> list[Sample]:
         """Read the faces in one part from the data set's own folder.
 
@@ -152,7 +152,9 @@ def _file_reader(
 ) -> Callable[[Path, str, OwnData], list[Sample]]:
     """Return a reader whose part is a file name, or "all" for the only file."""
 
-    def read_file(root: Path, part: str, own: OwnData = UNSTATED) -> list[Sample]:
+    def read_file(
+        root: Path, part: str, own: OwnData = DEFAULT_OWN_DATA
+    ) -> list[Sample]:
         path = _table_of(root, part, suffix)
         return mask_sentinels(read(path, own), own, str(path))
 
@@ -163,21 +165,21 @@ def _table_of(root: Path, part: str, suffix: str) -> Path:
     """Return the file of a part: in a folder, its subfolder `annotations`, or anywhere below."""
     if root.is_file():
         return root
-    places = [root, root / "annotations"]
+    candidates = [root, root / "annotations"]
     if part != "all":
         name = part if part.endswith(suffix) else part + suffix
-        for location in places:
+        for location in candidates:
             if (location / name).is_file():
                 return location / name
-        places = [root / part]
-        if not places[0].is_dir():
+        candidates = [root / part]
+        if not candidates[0].is_dir():
             return root / name
     found: list[Path] = []
-    for location in places:
+    for location in candidates:
         found = found or visible_files(location, f"*{suffix}")
-    found = found or visible_files(places[0], f"**/*{suffix}")
+    found = found or visible_files(candidates[0], f"**/*{suffix}")
     if len(found) != 1:
-        count = f"{places[0]}: {len(found)} {suffix} files"
+        count = f"{candidates[0]}: {len(found)} {suffix} files"
         raise DataError(
             f"{count}; expected exactly one; choose one by its name as the part"
         )
@@ -376,7 +378,7 @@ def data_set(name: str) -> DataSet:
 
 
 def read_data(
-    name: str, root: Path, part: str, own: OwnData = UNSTATED
+    name: str, root: Path, part: str, own: OwnData = DEFAULT_OWN_DATA
 ) -> list[Sample]:
     """Read the faces in one part of the data set `name`.
 

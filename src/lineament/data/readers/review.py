@@ -14,11 +14,13 @@ from ...io.review_files import (
 )
 from ..sample import Sample
 from .image_finder import ImageFinder
-from .own_data import UNSTATED, OwnData
+from .own_data import DEFAULT_OWN_DATA, OwnData
 from .pts import read_pts
 
 
-def read_review(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sample]:
+def read_review(
+    root: Path, part: str = "all", own: OwnData = DEFAULT_OWN_DATA
+) -> list[Sample]:
     """Read the accepted faces below `root`, or below its subfolder `part` unless "all".
 
     Landmarks are read from the .pts files; visibility, box and image from the JSON files next to

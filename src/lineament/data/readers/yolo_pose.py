@@ -14,7 +14,7 @@ from ...schemes import scheme
 from ..sample import Sample, numbered_name
 from .image_finder import ImageFinder, StemFinder, check_shared, image_size
 from .label_text import read_label_text
-from .own_data import UNSTATED, OwnData, UnknownPointsError, choose_points
+from .own_data import DEFAULT_OWN_DATA, OwnData, UnknownPointsError, choose_points
 from .sentinels import note_absent, without_useless_flags
 from .yolo_splits import listed_label_files
 from .yolo_yaml import PointDescription, describe_points
@@ -25,11 +25,13 @@ MIN_CONFIDENCE = 0.5
 """Smallest confidence of a predicted point that counts as visible."""
 Row = tuple[Path, int, list[float]]
 """Label file, number of the line, and its numbers."""
-LEAD = 5
+VALUES_BEFORE_POINTS = 5
 """Number of values before the points in a line: class, and center and size of the box."""
 
 
-def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sample]:
+def read_yolo(
+    root: Path, part: str = "all", own: OwnData = DEFAULT_OWN_DATA
+) -> list[Sample]:
     """Read every label file below `root`, or below its subfolder `part` unless "all".
 
     The image of labels/a.txt is in the folder `images` next to `labels`, or next to the file.
@@ -52,7 +54,7 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
     count, per_point = described.shape if described else _shape(root, rows[0][2], own)
     _check_lengths(rows, count, per_point)
     classes = sorted({int(values[0]) for _, _, values in rows})
-    scheme_name, places = _choose_points(described, classes, count, own, str(root))
+    scheme_name, indices = _choose_points(described, classes, count, own, str(root))
     finder, counted = ImageFinder(root, own.pictures, own.needs_images), Counter[str]()
     elsewhere = StemFinder(own.pictures) if own.pictures else None
     least_visible = _least_visible(root, rows, per_point, own)
@@ -70,7 +72,7 @@ def read_yolo(root: Path, part: str = "all", own: OwnData = UNSTATED) -> list[Sa
         face = _face(np.array(values), per_point, image, least_visible)
         face = replace(face, name=numbered_name(name, counted))
         face = replace(face, subset=inside.parent.as_posix())
-        sample = face.with_points(scheme_name, places)
+        sample = face.with_points(scheme_name, indices)
         samples.append(replace(sample, group=own.group_of(name, {}, "")))
     finder.check()
     if finder.missing:
@@ -109,7 +111,7 @@ def _read_rows(root: Path, location: Path) -> list[Row]:
 
 
 def _check_lengths(rows: Sequence[Row], count: int, per_point: int) -> None:
-    expected = LEAD + count * per_point
+    expected = VALUES_BEFORE_POINTS + count * per_point
     for path, number, values in rows:
         if len(values) != expected:
             raise DataError(
@@ -126,7 +128,7 @@ def _least_visible(
     This is 2, or a confidence if the labels are predictions.
     """
     for _, _, values in rows if per_point == 3 else ():
-        if not np.isin(values[LEAD + 2 :: 3], FLAGS).all():
+        if not np.isin(values[VALUES_BEFORE_POINTS + 2 :: 3], FLAGS).all():
             own.note(
                 f"{root}: the third numbers of points are not only 0, 1 and 2, so they "
                 f"are taken for confidences; points below {MIN_CONFIDENCE} count as "
@@ -154,14 +156,14 @@ def _lines(path: Path) -> list[str]:
 def _numbers(line: str, location: str) -> list[float]:
     """Return the numbers in a label line; empty for names and labels without points."""
     words = line.split()
-    if len(words) <= LEAD:
+    if len(words) <= VALUES_BEFORE_POINTS:
         return []
     values: list[float] = []
     try:
         for word in words:
             values.append(float(word))
     except ValueError as error:
-        if len(values) < LEAD:
+        if len(values) < VALUES_BEFORE_POINTS:
             return []
         raise DataError(
             f"{location}: {words[len(values)][:40]!r} is not a number; expected class, box and "
@@ -205,8 +207,8 @@ def _choose_points(
 
 def _shape(root: Path, values: Sequence[float], own: OwnData) -> tuple[int, int]:
     """Return the number of points, and of values per point, of a line of labels."""
-    rest = len(values) - LEAD
-    flags = np.array(values[LEAD:])[2::3]
+    rest = len(values) - VALUES_BEFORE_POINTS
+    flags = np.array(values[VALUES_BEFORE_POINTS:])[2::3]
     per_point = 3 if rest % 3 == 0 and np.isin(flags, FLAGS).all() else 2
     own.note(
         f"{root}: no kpt_shape in a .yaml file; the labels have {rest // per_point} points of "
@@ -230,7 +232,7 @@ def _image_of(label: Path) -> Path | None:
 
 def _face(values: Array, per_point: int, image: Path, least_visible: float) -> Sample:
     size = image_size(image)
-    points = values[LEAD:].reshape(-1, per_point)
+    points = values[VALUES_BEFORE_POINTS:].reshape(-1, per_point)
     annotated = np.asarray(points[:, :2].any(1) & np.isfinite(points[:, :2]).all(1))
     visible = None
     if per_point == 3:

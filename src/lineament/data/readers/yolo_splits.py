@@ -41,8 +41,8 @@ def read_declared_splits(description: Path) -> list[DeclaredSplit]:
                 found.append(DeclaredSplit(split, location))
             elif split != "test":
                 return []
-    places = [each.location for each in found]
-    if "train" not in [each.split for each in found] or _overlap(places):
+    locations = [each.location for each in found]
+    if "train" not in [each.split for each in found] or _overlap(locations):
         return []
     return found
 
@@ -76,9 +76,9 @@ def _labels_of(images: Path) -> Path:
     return images
 
 
-def _overlap(places: Sequence[Path]) -> bool:
+def _overlap(locations: Sequence[Path]) -> bool:
     """Return True if two places are equal, or one is in another."""
-    resolved = [location.resolve() for location in places]
+    resolved = [location.resolve() for location in locations]
     for number, location in enumerate(resolved):
         others = resolved[:number] + resolved[number + 1 :]
         if any(location == other or other in location.parents for other in others):

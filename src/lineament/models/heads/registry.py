@@ -3,7 +3,7 @@
 from torch import nn
 
 from ...errors import RecipeError, did_you_mean
-from ..decoders import JUMP
+from ..decoders import MAX_JUMP
 from .attentive_1d import Attentive1D, AttentiveGaussian1D
 from .coordinates import Coordinates
 from .heatmap_2d import Gaussian2D, Heatmap2D
@@ -38,6 +38,6 @@ def make_head(
 
 def rounding_px(head: nn.Module) -> float:
     """Return the crop pixels by which rounding alone may move a landmark."""
-    return JUMP.get(str(getattr(head, "decoder", "")), 0.0) * float(
+    return MAX_JUMP.get(str(getattr(head, "decoder", "")), 0.0) * float(
         getattr(head, "stride", 0.0)
     )

@@ -51,17 +51,17 @@ def _input_gradient(
 
     x[i] contributes to output j through weight[i - stride * j + padding].
     """
-    reach = weight.shape[-1] - 1
+    span = weight.shape[-1] - 1
     spread = gradient
     if stride > 1:
-        height, width = (side + 2 * padding - reach for side in x.shape[-2:])
+        height, width = (side + 2 * padding - span for side in x.shape[-2:])
         shape = (*x.shape[:2], height, width)
         spread = torch.empty(
             shape, dtype=gradient.dtype, device=x.device, memory_format=_layout(x)
         ).zero_()
         spread[:, :, ::stride, ::stride] = gradient
     flipped = weight.flip(2, 3).to(gradient.dtype)
-    return F.conv2d(spread, flipped, None, 1, reach - padding, 1, x.shape[1])
+    return F.conv2d(spread, flipped, None, 1, span - padding, 1, x.shape[1])
 
 
 def _weight_gradient(

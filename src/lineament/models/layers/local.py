@@ -35,7 +35,7 @@ class LocallySharedConv2d(nn.Module):
         rows, columns = self.regions
         height = (x.shape[2] - self.kernel + 1) // rows
         width = (x.shape[3] - self.kernel + 1) // columns
-        reach = self.kernel - 1
+        overlap = self.kernel - 1
         lines = []
         for row in range(rows):
             top = row * height
@@ -43,7 +43,7 @@ class LocallySharedConv2d(nn.Module):
             for column in range(columns):
                 left = column * width
                 region = x[
-                    :, :, top : top + height + reach, left : left + width + reach
+                    :, :, top : top + height + overlap, left : left + width + overlap
                 ]
                 parts.append(self.parts[row * columns + column](region))
             lines.append(torch.cat(parts, dim=3))

@@ -12,7 +12,7 @@ from ...errors import DataError, did_you_mean
 from ...geometry import Array, apply_affine, box_side, fit_similarity, landmark_box
 from .candidate import Candidate
 
-WORST_SHARE = 1 / 3
+WORST_FRACTION = 1 / 3
 """Fraction of the landmarks, most doubtful first, whose mean is the score of the face."""
 MIN_SPREAD = 0.005
 """Spread added to that of an annotated face, in units of the box side, because the five predictions
@@ -124,7 +124,7 @@ def ranking_score(of_points: Array) -> float:
     known = np.sort(of_points[np.isfinite(of_points)])
     if not len(known):
         return 0.0
-    count = max(1, round(WORST_SHARE * len(known)))
+    count = max(1, round(WORST_FRACTION * len(known)))
     return float(known[-count:].mean())
 
 

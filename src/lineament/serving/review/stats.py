@@ -12,7 +12,7 @@ from ...io.review_files import ACCEPTED, FaceRecord, Save, occluded_mask
 MOVED_PX = 0.05
 """Maximum movement of a landmark that counts as unchanged, pixels."""
 QUARTERS = 4
-COVERED = 0.95
+COVERAGE = 0.95
 """Expected fraction of errors below 2 sigma_px if it is calibrated."""
 
 

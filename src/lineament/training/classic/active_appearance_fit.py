@@ -125,13 +125,15 @@ def shape_parameters(model: ShapeModel) -> NDArray[np.float64]:
 def delaunay_triangles(mean: Shapes) -> NDArray[np.uint16]:
     """Return the Delaunay triangles (T, 3) of a shape (N,)."""
     corner = mean.real.min() + 1j * mean.imag.min()
-    places = [(float(p.real), float(p.imag)) for p in (mean - corner + (1 + 1j))]
-    extent = int(np.ceil(np.abs(np.array(places)).max())) + 2
+    positions = [(float(p.real), float(p.imag)) for p in (mean - corner + (1 + 1j))]
+    extent = int(np.ceil(np.abs(np.array(positions)).max())) + 2
     division = cv2.Subdiv2D((0, 0, extent, extent))
-    division.insert(places)
+    division.insert(positions)
     triangles = []
     for triangle in np.asarray(division.getTriangleList()).reshape(-1, 3, 2):
-        distances = np.linalg.norm(np.array(places)[None] - triangle[:, None], axis=-1)
+        distances = np.linalg.norm(
+            np.array(positions)[None] - triangle[:, None], axis=-1
+        )
         if (
             distances.min(1) < 1e-3
         ).all():  # skip triangles with a corner of the surrounding triangle
@@ -147,14 +149,14 @@ def rasterize(
     width = int(np.ceil(mean.real.max()) - low.real) + 1
     height = int(np.ceil(mean.imag.max()) - low.imag) + 1
     rows, columns = np.mgrid[0:height, 0:width]
-    places = low + columns.ravel() + 1j * rows.ravel()
-    triangle_of_pixel = np.full(len(places), -1)
-    weights = np.zeros((len(places), 3))
+    positions = low + columns.ravel() + 1j * rows.ravel()
+    triangle_of_pixel = np.full(len(positions), -1)
+    weights = np.zeros((len(positions), 3))
     for number, corners in enumerate(triangles):
         a, b, c = mean[corners.astype(np.intp)]
         area = ((b - a).conj() * (c - a)).imag
-        second = ((places - a) * (c - a).conj()).imag / -area
-        third = ((b - a).conj() * (places - a)).imag / area
+        second = ((positions - a) * (c - a).conj()).imag / -area
+        third = ((b - a).conj() * (positions - a)).imag / area
         inside = (second >= -1e-9) & (third >= -1e-9) & (second + third <= 1 + 1e-9)
         new = inside & (triangle_of_pixel < 0)
         triangle_of_pixel[new] = number
@@ -169,11 +171,15 @@ def rasterize(
     return mesh, pixels
 
 
-def main_directions(rows: NDArray[np.float32], share: float) -> NDArray[np.float32]:
-    """Return orthonormal directions (K, L) with `share` of the power of rows (M, L), M < L."""
+def main_directions(
+    rows: NDArray[np.float32], variance_fraction: float
+) -> NDArray[np.float32]:
+    """Return orthonormal directions (K, L) explaining `variance_fraction` of rows (M, L), M < L."""
     values, vectors = np.linalg.eigh((rows @ rows.T).astype(np.float64))
     values, vectors = values[::-1], vectors[:, ::-1]
-    count = int(np.searchsorted(np.cumsum(values) / values.sum(), share)) + 1
+    count = (
+        int(np.searchsorted(np.cumsum(values) / values.sum(), variance_fraction)) + 1
+    )
     scaled = vectors[:, :count] / np.sqrt(values[:count])
     return np.asarray(scaled.T.astype(np.float32) @ rows)
 
@@ -198,7 +204,7 @@ def steepest_descent(
         right[pixels[:, 0], pixels[:, 1]]
     )  # (P, C), 0 at the border
     along_y = np.nan_to_num(down[pixels[:, 0], pixels[:, 1]])
-    moves = mesh.places(from_rows(parameters))  # (Q, P)
+    moves = mesh.positions(from_rows(parameters))  # (Q, P)
     changes = (
         along_x[:, :, None] * moves.real.T[:, None, :]
         + along_y[:, :, None] * moves.imag.T[:, None, :]

@@ -81,12 +81,12 @@ class ActiveShapeFit(Fit):
         profiles = model.make_profiles(0)
         shapes = to_level(self.faces.shapes, scale)
         axes = profiles.axes(shapes, model.shape_model.mean)
-        places = shapes + moves * axes
+        positions = shapes + moves * axes
         parts = []
         for start in range(0, len(shapes), CHUNK):
             part = slice(start, start + CHUNK)
             images = shrink(self.faces.images[part], scale)
-            candidates = profiles.read(images, places[part], axes[part])
+            candidates = profiles.read(images, positions[part], axes[part])
             parts.append(candidates[:, :, 0].astype(np.float16))
         return np.concatenate(parts)
 
@@ -143,12 +143,16 @@ def fit_discriminant(
     return weights, float((positives.mean(0) + negatives.mean(0)) @ weights / 2)
 
 
-def fit_whitening(profiles: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+def fit_whitening(
+    profiles: NDArray[np.float64], variance_fraction: float
+) -> NDArray[np.float64]:
     """Return W (L, R): (profile - mean) W has unit variance in the R main directions.
 
-    The directions explain `share` of the variance of profiles (M, L).
+    The directions explain `variance_fraction` of the variance of profiles (M, L).
     """
     values, vectors = np.linalg.eigh(np.cov(profiles.T))
     values, vectors = values[::-1], vectors[:, ::-1]
-    count = int(np.searchsorted(np.cumsum(values) / values.sum(), share)) + 1
+    count = (
+        int(np.searchsorted(np.cumsum(values) / values.sum(), variance_fraction)) + 1
+    )
     return np.asarray(vectors[:, :count] / np.sqrt(values[:count] + 1e-9))

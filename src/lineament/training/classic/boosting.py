@@ -24,7 +24,7 @@ class Pixels:
 
     values: Values
     """(P, n): values of each pixel in all samples."""
-    places: NDArray[np.complex128]
+    positions: NDArray[np.complex128]
     """(P,): positions on the mean shape, in units of its box side."""
 
 
@@ -87,7 +87,7 @@ def fit_trees(
         own_thresholds: list[int] = []
         leaf = np.zeros(count, np.intp)
         for level in range(settings.depth):
-            candidates = draw_pairs(rng, pixels.places, settings.candidates)
+            candidates = draw_pairs(rng, pixels.positions, settings.candidates)
             differences = (
                 pixels.values[candidates[:, 0]] - pixels.values[candidates[:, 1]]
             )
@@ -158,14 +158,14 @@ def leaf_outputs(
 
 
 def draw_pairs(
-    rng: np.random.Generator, places: NDArray[np.complex128], count: int
+    rng: np.random.Generator, positions: NDArray[np.complex128], count: int
 ) -> NDArray[np.intp]:
     """Return `count` pairs of pixels (count, 2); nearby pixels are paired more often."""
     pairs: list[NDArray[np.intp]] = []
     missing = count
     while missing > 0:
-        candidates = rng.integers(0, len(places), (8 * count, 2))
-        distance = np.abs(places[candidates[:, 0]] - places[candidates[:, 1]])
+        candidates = rng.integers(0, len(positions), (8 * count, 2))
+        distance = np.abs(positions[candidates[:, 0]] - positions[candidates[:, 1]])
         accepted = rng.random(len(candidates)) < np.exp(-distance / PRIOR_DECAY)
         accepted &= candidates[:, 0] != candidates[:, 1]
         pairs.append(candidates[accepted][:missing])

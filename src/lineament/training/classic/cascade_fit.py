@@ -104,9 +104,9 @@ class CascadeFit(Fit):
             ).T
         basis = principal_basis(targets, settings.basis_variance).astype(np.float16)
         residuals = as_rows(targets) @ basis.T.astype(np.float32)
-        places = (mean[landmarks] + offsets) / side
+        positions = (mean[landmarks] + offsets) / side
         learn = LEARNERS[settings.regressor]
-        forest = learn(Pixels(values, places), residuals, settings, rng)
+        forest = learn(Pixels(values, positions), residuals, settings, rng)
         return {
             "landmarks": pixels.landmarks,
             "offsets": np.stack([offsets.real, offsets.imag], axis=1),

@@ -56,7 +56,9 @@ def cached_false_positives(
 
     groups = cached_groups(cache / f"mined-{key}", 3, rows)
     return {
-        i: places for i, places in zip(searched, groups, strict=True) if len(places)
+        i: negatives
+        for i, negatives in zip(searched, groups, strict=True)
+        if len(negatives)
     }
 
 
@@ -75,14 +77,14 @@ def find_false_positives(
     for i, photo in enumerate(photos):
         if not photo.has_no_face():
             continue
-        places = [_places(net, images[i], side) for side in SIDES]
-        joined = np.concatenate(places)
+        negatives = [_false_positives(net, images[i], side) for side in SIDES]
+        joined = np.concatenate(negatives)
         if len(joined):
             false_positives[i] = joined
     return false_positives
 
 
-def _places(net: FaceDetectorNet, image: np.ndarray, side: int) -> Array:
+def _false_positives(net: FaceDetectorNet, image: np.ndarray, side: int) -> Array:
     scale = min(side / max(image.shape[:2]), MAX_SCALE)
     resized = pad_to_multiple(resize_to_scale(image, image.shape, scale))
     # a copy, because cached images are mapped read-only

@@ -58,8 +58,8 @@ def assign(
     ranges = torch.tensor(list(SIZES.values()))[level]  # (P, 2)
     low, high = ranges[:, :1], ranges[:, 1:]
     # at most 1.25 cells from the center and in the middle of the face, but always the nearest cell
-    reach = torch.maximum(torch.minimum(1.25 * step, 0.4 * side[None]), 0.5 * step)
-    near = (offset <= reach[..., None]).all(-1)
+    max_offset = torch.maximum(torch.minimum(1.25 * step, 0.4 * side[None]), 0.5 * step)
+    near = (offset <= max_offset[..., None]).all(-1)
     fits_stride = (side >= low) & (side < high)
     usable = recognizable & (side >= MIN_SIDE)
     distance = (

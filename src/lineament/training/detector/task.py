@@ -61,7 +61,7 @@ class TrainingScenes(Samples):
         maker = self.maker
         # a teacher adds boxes, and each detector has false positives of its own
         photos = tuple((str(p.image), p.boxes.tobytes()) for p in maker.photos)
-        hard = tuple((i, places.tobytes()) for i, places in maker.hard.items())
+        hard = tuple((i, negatives.tobytes()) for i, negatives in maker.hard.items())
         kinds = tuple(zip(maker.kinds, maker.weights, strict=True))
         return (maker.seed, maker.size, photos, kinds, hard)
 

@@ -53,7 +53,9 @@ def cached_false_positives(
 
     groups = cached_groups(cache / f"windows-{key}", 4, rows)
     return {
-        i: places for i, places in zip(searched, groups, strict=True) if len(places)
+        i: negatives
+        for i, negatives in zip(searched, groups, strict=True)
+        if len(negatives)
     }
 
 

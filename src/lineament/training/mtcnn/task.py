@@ -172,9 +172,9 @@ class MtcnnTask(LandmarkTask):
         assert isinstance(model, Mtcnn)
         # in float32: the resolution of bfloat16, 1/256 of a window, is as large as a good error
         output = model.last(batch.crops)
-        weights, share = WEIGHTS[self.name], self.settings.hard_fraction
+        weights, hard_fraction = WEIGHTS[self.name], self.settings.hard_fraction
         return window_losses(
-            output, *_targets(batch), model.size, weights, share, count
+            output, *_targets(batch), model.size, weights, hard_fraction, count
         )
 
     @torch.no_grad()

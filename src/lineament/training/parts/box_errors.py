@@ -17,7 +17,7 @@ from ...recipe import Augmentation
 from ...schemes import scheme
 from ..validate import BATCH, crop_size
 
-FOUND = 0.1
+MAX_FOUND_ERROR = 0.1
 """Largest error of a box that counts as detected."""
 DETECTED = Augmentation.model_validate(
     dict.fromkeys(Augmentation.model_fields, 0.0) | {"scale": 0.07, "shift": 0.04}

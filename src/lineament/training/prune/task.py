@@ -88,9 +88,9 @@ class PruneTask(LandmarkTask):
         """Return the losses of the recipe and "sparsity", the penalty on the factors."""
         losses = super().losses(model, batch, count)
         # scaled by the share of the batch, so that the penalty counts once per step
-        share = len(batch) / self.recipe.train.batch
+        batch_fraction = len(batch) / self.recipe.train.batch
         factors = torch.cat([*importance_factors(model)])
-        penalty = self.settings.sparsity * share * factors.abs().sum()
+        penalty = self.settings.sparsity * batch_fraction * factors.abs().sum()
         return losses | {"sparsity": penalty, "total": losses["total"] + penalty}
 
     def before_step(self, model: nn.Module, step: int) -> None:
