@@ -201,7 +201,8 @@ def test_a_file_whose_probabilities_change_is_rejected(run, exported):
     wrong = presence.StateGate(states.crops, moved)
     for int8, kind in ((False, "largest"), (True, "mean")):
         with pytest.raises(
-            ExportError, match=f"presence: its {kind} change in ONNX is .* not written"
+            ExportError,
+            match=f"presence: its {kind} change in ONNX is .*: nothing was written",
         ):
             wrong.check(model, scales, scales, int8)
     broken = StateLogits(states.logits.presence * np.nan, states.logits.visible)

@@ -94,15 +94,15 @@ def test_data_are_checked_for_an_export_without_a_model(tmp_path, tiny):
 def test_an_export_without_the_points_of_the_norm_is_refused_with_their_names():
     from types import SimpleNamespace
 
-    from lineament.training.validate import export_fault
+    from lineament.training.validate import export_error_message
 
     landmarks = np.ones((3, 68, 2))
     landmarks[:, 36] = np.nan
     faces = {"folder": SimpleNamespace(landmarks=landmarks)}
-    fault = export_fault(faces, "ibug68")
+    fault = export_error_message(faces, "ibug68")
     assert "interocular norm (right_eye_outer, left_eye_outer), which" in fault
     landmarks[0, 36] = 1
-    assert export_fault(faces, "ibug68") == ""
+    assert export_error_message(faces, "ibug68") == ""
 
 
 def test_the_command_checks_the_data_of_a_recipe(tmp_path):

@@ -194,7 +194,7 @@ def test_a_broken_csv_gives_a_one_line_error(
 
 def test_a_folder_of_several_tables_wants_one_named(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"0 \.csv files; expected exactly one; choose one by its name"
+        DataError, match=r"0 \.csv files; expected one; choose one by its name"
     ):
         read_data("csv", tmp_path, "all")
 

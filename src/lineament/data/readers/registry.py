@@ -180,9 +180,7 @@ def _table_of(root: Path, part: str, suffix: str) -> Path:
     found = found or visible_files(candidates[0], f"**/*{suffix}")
     if len(found) != 1:
         count = f"{candidates[0]}: {len(found)} {suffix} files"
-        raise DataError(
-            f"{count}; expected exactly one; choose one by its name as the part"
-        )
+        raise DataError(f"{count}; expected one; choose one by its name as the part")
     return found[0]
 
 
