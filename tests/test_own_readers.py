@@ -298,7 +298,7 @@ def test_if_no_category_matches_one_must_be_named(tmp_path):
         read_data("coco", path, "all", OwnData(category="hand"))
 
 
-@pytest.mark.parametrize("reader", ["csv", "folder", "yolo", "dlib", "label-studio"])
+@pytest.mark.parametrize("reader", ["csv", "folder", "yolo", "dlib"])
 def test_a_category_of_a_format_without_categories_is_refused(reader, tmp_path):
     with pytest.raises(DataError, match="is read without categories; remove category"):
         read_data(reader, tmp_path, "all", OwnData(category="face"))
@@ -527,6 +527,33 @@ def test_percent_of_label_studio_are_pixels(tmp_path, four):
     assert face.box.tolist() == [1.5, 1.5, 21.5, 21.5]
     assert face.image == tmp_path / "images/a.jpg"
     assert face.group == "ann"
+
+
+def labeled_region(label, names):
+    """Return the results of points in a region with a label."""
+    results = label_studio(POINTS, names, parent=label)["annotations"][0]["result"]
+    results[0]["value"]["rectanglelabels"] = [label]
+    return results
+
+
+def test_regions_of_label_studio_without_common_points_have_categories(tmp_path, four):
+    face, hand = (
+        labeled_region("face", NAMES),
+        labeled_region("hand", ["thumb", "palm", "wrist", "ring"]),
+    )
+    task = label_studio() | {"annotations": [{"result": [*hand, *face]}]}
+    path = write_json(tmp_path / "export.json", [task])
+    own = OwnData(wanted=four)
+    (found,) = read_data("label-studio", path, "all", own)
+    assert np.allclose(found.landmarks, POINTS, atol=1e-9)
+    with pytest.raises(DataError, match="no category 'foot' with points"):
+        read_data("label-studio", path, "all", OwnData(wanted=four, category="foot"))
+    # labels of the same points are attributes of faces
+    task["annotations"] = [{"result": [*labeled_region("young", NAMES), *face]}]
+    write_json(path, [task])
+    assert len(read_data("label-studio", path, "all", own)) == 2
+    young = OwnData(wanted=four, category="young")
+    assert len(read_data("label-studio", path, "all", young)) == 1
 
 
 def test_the_last_annotation_counts_and_predictions_only_without_one(tmp_path, four):

@@ -149,9 +149,12 @@ def add_scheme(own: Scheme) -> str:
     """
     known = scheme(own.name) if own.name in NAMES else _own.get(own.name, own)
     if not known.is_equivalent_to(own):
+        remedy = "rename one, or restart Python after changing its file"
+        if own.name in NAMES:
+            remedy = "one is a packaged scheme: set another name in the file of yours"
         raise SchemeError(
-            f"two schemes are called {own.name!r} and differ in their points or "
-            "mirror; rename one, or restart Python after changing its file"
+            f"two schemes are called {own.name!r} and differ in their points or mirror; "
+            f"{remedy}"
         )
     if own.name in NAMES:
         return own.name

@@ -4,8 +4,9 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from ..sample import Sample, numbered_name
 from .dlib_xml import sorted_names
 from .image_finder import ImageFinder, unescaped
 from .label_text import read_label_text
-from .own_data import DEFAULT_OWN_DATA, OwnData, choose_points
+from .own_data import DEFAULT_OWN_DATA, OwnData, choose_category, choose_points
 
 KIND = "keypointlabels"
 NOT_VISIBLE = "occluded"
@@ -28,30 +29,30 @@ def read_label_studio(path: Path, own: OwnData = DEFAULT_OWN_DATA) -> list[Sampl
 
     The keypoints of one region, such as a box, form one face; without regions, those of one task
     do. If a task has several annotations, the last one is used; if it has none, its last
-    prediction.
+    prediction. The category is the label of a region.
 
     Args:
         path: The file.
         own: User-provided information about the data.
 
     Raises:
-        DataError: If the file is missing or not an export, or its points do not match the
-            scheme.
+        DataError: If the file is missing or not an export, its points do not match the
+            scheme, or it is unknown which label is that of the faces.
     """
-    faces, boxes = _read_tasks(path, own)
+    faces = _of_category(_read_tasks(path, own), own, path)
     used: dict[str, None] = {}
-    for _, points in faces:
-        used.update(dict.fromkeys(points))
+    for face in faces:
+        used.update(dict.fromkeys(face.points))
     names = sorted_names(set(used)) if is_numbered(list(used)) else list(used)
     scheme, rows = choose_points(names, own, str(path))
     finder, counted = ImageFinder(path, own.pictures, own.needs_images), Counter[str]()
     samples = []
-    for (task, points), box in zip(faces, boxes, strict=True):
-        face = replace(_face(path, task, points, names, counted), box=box)
-        sample = face.with_points(scheme, rows)
-        columns = {**task, **task["data"]}
-        group = own.group_of(face.name, columns, "")
-        image = finder.find(str(face.image))
+    for face in faces:
+        read = _face(path, face.task, face.points, names, counted)
+        sample = replace(read, box=face.box).with_points(scheme, rows)
+        columns = {**face.task, **face.task["data"]}
+        group = own.group_of(read.name, columns, "")
+        image = finder.find(str(read.image))
         samples.append(replace(sample, image=image, group=group))
     finder.check()
     return samples
@@ -61,12 +62,40 @@ Points = dict[str, Mapping[str, Any]]
 """Keypoint regions by point name."""
 
 
-def _read_tasks(
-    path: Path, own: OwnData
-) -> tuple[list[tuple[Mapping[str, Any], Points]], list[Any]]:
-    """Return the task and points of each face, and its box or None."""
-    faces: list[tuple[Mapping[str, Any], Points]] = []
-    boxes: list[Any] = []
+class _Region(NamedTuple):
+    """The points of one region of a task."""
+
+    task: Mapping[str, Any]
+    points: Points
+    box: Any
+    """(4,), pixels, or None."""
+    label: str
+    """Label of the region, empty if it has none."""
+
+
+def _of_category(faces: list[_Region], own: OwnData, path: Path) -> list[_Region]:
+    """Return the regions that are faces: of the stated label, or else of any label.
+
+    Labels without a point name in common, such as those of faces and hands, are different things.
+
+    Raises:
+        DataError: If the label is missing, or labels differ in this way and none is stated.
+    """
+    names: dict[str, dict[str, None]] = defaultdict(dict)
+    for face in faces:
+        if face.label:
+            names[face.label].update(dict.fromkeys(face.points))
+    pairs = combinations(names.values(), 2)
+    if not own.category and not any(one.keys().isdisjoint(two) for one, two in pairs):
+        return faces
+    listed = {label: list(points) for label, points in names.items()}
+    label = choose_category(listed, own, str(path))
+    return [face for face in faces if face.label == label]
+
+
+def _read_tasks(path: Path, own: OwnData) -> list[_Region]:
+    """Return the regions of all tasks that have keypoints."""
+    faces: list[_Region] = []
     predicted = 0
     try:
         tasks = json.loads(read_label_text(path, "JSON"))
@@ -76,8 +105,9 @@ def _read_tasks(
             grouped = _points_by_region(f"{path}: task {task.get('id')}", results)
             predicted += is_predicted and bool(grouped)
             for parent, points in grouped.items():
-                faces.append((task, points))
-                boxes.append(_box_of(regions.get(parent)))
+                region = regions.get(parent)
+                box, label = _box_of(region), _label_of(region)
+                faces.append(_Region(task, points, box, label))
     except DataError:
         raise
     except (
@@ -99,7 +129,7 @@ def _read_tasks(
             f"{path}: for {predicted} tasks without annotations, the predictions are "
             "read"
         )
-    return faces, boxes
+    return faces
 
 
 def _points_by_region(place: str, results: list[Any]) -> dict[Any, Points]:
@@ -159,6 +189,15 @@ def _box_of(region: Mapping[str, Any] | None) -> Any:
     start = np.array([value["x"], value["y"]]) / 100 * size
     side = np.array([value["width"], value["height"]]) / 100 * size
     return np.concatenate([start, start + side])
+
+
+def _label_of(region: Mapping[str, Any] | None) -> str:
+    """Return the first label of a region, empty if it has none."""
+    value = region.get("value", {}) if region else {}
+    for key, labels in value.items():
+        if key.endswith("labels") and labels:
+            return str(labels[0])
+    return ""
 
 
 def _image_of(task: Mapping[str, Any]) -> str:

@@ -329,7 +329,7 @@ READERS: dict[str, DataSet] = {
     ),
     "label-studio": DataSet(
         "Label Studio", "keypoints in its JSON export; `part` is the name of the file",
-        _file_reader(read_label_studio, ".json"), ANY, is_format=True,
+        _file_reader(read_label_studio, ".json"), ANY, is_format=True, has_categories=True,
         first_pixel=FIRST_PIXEL["label-studio"],
     ),
     "yolo": DataSet(
