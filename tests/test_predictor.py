@@ -224,6 +224,10 @@ def test_a_detector_that_cannot_be_called_and_threads_below_none_are_rejected():
         Predictor(MeanShapeModel(), "zz")
     with pytest.raises(ModelError, match="threads is -1; expected 0 or more"):
         Predictor(MeanShapeModel(), nothing, threads=-1)
+    with pytest.raises(ModelError, match="min_presence is 2; expected 0 to 1"):
+        Predictor(MeanShapeModel(), nothing, min_presence=2)
+    with pytest.raises(ModelError, match="min_landmark_score is nan; expected 0 to 1"):
+        Predictor(MeanShapeModel(), nothing, min_landmark_score=np.nan)
     with pytest.raises(ModelError, match="workers is -2; expected 0 or more"):
         Predictor(MeanShapeModel(), nothing, workers=-2)
 

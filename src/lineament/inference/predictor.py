@@ -63,7 +63,8 @@ class Predictor:
 
     Raises:
         InputError: If `min_face` is not a size.
-        ModelError: If the model, the detector or their combination is unusable.
+        ModelError: If the model, the detector or their combination is unusable, or a number
+            is out of range.
         SchemeError: If the scheme is unknown, or the landmarks cannot be converted to it.
     """
 
@@ -84,6 +85,12 @@ class Predictor:
         for name, value in (("threads", threads), ("workers", workers)):
             if value < 0:
                 raise ModelError(f"{name} is {value}; expected 0 or more")
+        for name, limit in (
+            ("min_presence", min_presence),
+            ("min_landmark_score", min_landmark_score),
+        ):
+            if limit is not None and not 0 <= limit <= 1:
+                raise ModelError(f"{name} is {limit}; expected 0 to 1")
         self.threads, self.recrop = threads, recrop
         self.device = check_device(device)
         self.min_presence, self.flip = min_presence, flip
