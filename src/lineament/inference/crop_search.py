@@ -37,7 +37,7 @@ class CropSearch:
         """Try further crops of all faces that need them."""
         crops = self._second_crops()
         self._try_upside_down(crops)
-        self._keep_better({row: crops[row] for row in crops if crops[row]})
+        self._keep_better(crops)
         # after trying several angles, crop once more around the best landmarks
         last = {}
         for row in crops:

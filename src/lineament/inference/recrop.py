@@ -47,10 +47,11 @@ class RecropPolicy:
     """Presence below which no other crop is tried, if the model predicts presence and the
     detector roll: the best of five crops of a non-face would look more like a face."""
     low_presence: float = 0.2
-    """Presence below which a face is tried upside down first, since the detector's roll may be
-    off by 180 degrees; then other crops follow only from `min_presence_upside_down` on. Chosen
-    by `python -m bench.choose_presence_limits`, like the limits before and after it."""
+    """Presence below which a face is first tried upside down, because the detector's roll may be
+    off by 180 degrees. `python -m bench.choose_presence_limits` compares values of this limit
+    and of `min_presence`."""
     min_presence_upside_down: float = 0.1
+    """Presence in the upside-down crop below which no other angle is tried."""
 
     def for_model(self, model: LandmarkModel) -> "RecropPolicy":
         """Return this policy, so that a model re-crops few faces in crops as in its training.
